@@ -1,0 +1,30 @@
+"""Blocks of the classic convolutional networks as Keras 3 layers, their architectures, and searches over them.
+
+Importing the package registers every class, so that `keras.saving.load_model` finds them.
+"""
+
+from keras_blocks.block import Block
+from keras_blocks.blocks.conv import ConvBlock
+from keras_blocks.blocks.fire import FireBlock
+from keras_blocks.blocks.pooling import CeilMaxPooling2D
+from keras_blocks.costs import Cost, cost
+from keras_blocks.models.architecture import Architecture
+from keras_blocks.models.registry import create_model, list_models
+from keras_blocks.models.squeezenet import SqueezeNet
+from keras_blocks.weights import convert_weights
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Architecture",
+    "Block",
+    "CeilMaxPooling2D",
+    "ConvBlock",
+    "Cost",
+    "FireBlock",
+    "SqueezeNet",
+    "convert_weights",
+    "cost",
+    "create_model",
+    "list_models",
+]

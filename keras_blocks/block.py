@@ -1,0 +1,258 @@
+"""Block: the layer that every micro-architecture is a declaration of."""
+
+import keras
+
+from keras_blocks.chain import LayerSpec, specs, walk
+from keras_blocks.settings import Settings, serialized
+from keras_blocks.signature import arguments
+
+PACKAGE = "keras_blocks"
+
+register = keras.saving.register_keras_serializable(package=PACKAGE)
+"""Decorates every public class: a saved file finds `keras_blocks>ClassName` once `import keras_blocks` has run."""
+
+
+class Steps:
+    """Holds a chain for a layer. A list or a tuple would be wrapped and searched for layers by Keras."""
+
+    __slots__ = ("chain", "checked")
+
+    def __init__(self, chain):
+        self.chain = tuple(chain)
+        self.checked = set()
+        """Input shapes that are known to be large enough, so that an eager call pays for the check once."""
+
+
+@register
+class Block(Settings, keras.layers.Layer):
+    """A micro-architecture as one layer: split, transform, merge.
+
+    A subclass declares its layers as data in `chain(channels)` and says nothing else: building, calling, shapes,
+    config, data format, dtype policy, `expand` and `keras_blocks.cost` follow from the chain. Sublayers become
+    attributes by the names given in the chain (`block.squeeze`). Images carry no masks, so `call` takes none.
+
+    Args:
+        activation: name or function, for all activations of the block. `None` is linear.
+        batch_norm: whether BatchNormalization follows the convolutions; a dict gives its `momentum`, `epsilon`,
+            `center`, `scale`, `synchronized`.
+        use_bias: whether convolutions have biases; `None` means where no BatchNormalization is.
+        kernel_initializer: initializer of the convolutions' kernels; every kernel gets its own draw, also of a
+            seeded one.
+        kernel_regularizer: regularizer of the convolutions' kernels.
+        data_format: "channels_last" or "channels_first"; `None` is `keras.config.image_data_format()`.
+        **kwargs: `name`, `dtype`, `trainable`, `activity_regularizer`, as in every Keras layer.
+
+    Input shape:
+        `(batch, height, width, channels)`, or `(batch, channels, height, width)` for channels_first. Batch, height
+        and width may be `None`. Integer images are cast to the compute dtype.
+
+    Output shape:
+        As many axes, by the chain.
+
+    Raises:
+        TypeError, ValueError: at construction or build, naming the argument, its value and what is allowed.
+
+    Example: a block of your own is a declaration.
+
+    >>> import keras, keras_blocks
+    >>> @keras.saving.register_keras_serializable(package="mine")
+    ... class TwoPaths(keras_blocks.Block):
+    ...     def __init__(self, filters, **kwargs):
+    ...         super().__init__(**kwargs)
+    ...         self.filters = filters
+    ...
+    ...     def chain(self, channels):
+    ...         narrow, wide = self.unit("narrow", self.filters, 1), self.unit("wide", self.filters, 3)
+    ...         return [self.concatenate("concat", narrow, wide)]
+    >>> block = TwoPaths(8)
+    >>> block(keras.ops.ones((1, 32, 32, 3))).shape[-1]
+    16
+    >>> keras_blocks.cost(block, (32, 32, 3)).params
+    256
+    """
+
+    def __init__(
+        self,
+        *,
+        activation="relu",
+        batch_norm=False,
+        use_bias=None,
+        kernel_initializer="glorot_uniform",
+        kernel_regularizer=None,
+        data_format=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self._set_settings(
+            activation=activation,
+            batch_norm=batch_norm,
+            use_bias=use_bias,
+            kernel_initializer=kernel_initializer,
+            kernel_regularizer=kernel_regularizer,
+            data_format=data_format,
+        )
+        self.input_spec = keras.layers.InputSpec(ndim=4)
+        self._steps = None
+        self._frozen_names = ()
+
+    def chain(self, channels: int):
+        """The block's layers for an input of so many channels, as a list of specs and splits. The one thing to declare.
+
+        Specs come from `self.unit`, `self.conv2d`, `self.normalize`, `self.activate`, `self.layer`; splits from
+        `self.concatenate` and `self.sum_of`. The chain may depend on the channels (a projection where they differ),
+        never on the image's size.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must declare its layers in `chain(self, channels)`.")
+
+    def steps(self, input_shape):
+        """The chain for inputs of this shape: the one built, or for a block not yet built, the one it would build."""
+        return self._steps.chain if self._steps else self._declare(input_shape).chain
+
+    def build(self, input_shape):
+        steps = self._declare(input_shape)
+        layers = {spec.name: spec.make(prefix=f"{self.name}_") for spec in specs(steps.chain)}
+
+        def build_layer(spec, shape):
+            layers[spec.name].build(shape)
+            return self._next_shape(layers[spec.name], spec, shape)
+
+        walk(steps.chain, tuple(input_shape), build_layer)
+        for name, layer in layers.items():
+            layer.trainable = self.trainable and name not in self._frozen_names
+            setattr(self, name, layer)
+        self._steps = steps
+        self.input_spec = keras.layers.InputSpec(ndim=4, axes={self.channel_axis: self.channels(input_shape)})
+
+    def call(self, inputs):
+        self._check_size(inputs.shape)
+        return walk(self._steps.chain, self._as_float(inputs), lambda spec, x: getattr(self, spec.name)(x))
+
+    def expand(self, inputs):
+        """Applies the block's own layers to a Keras tensor one by one, and returns the output's Keras tensor.
+
+        The graph behind the result is flat and shares the block's weights: `keras.Model(x, block.expand(x))` can be
+        tapped at any inner tensor, drawn, or used for Grad-CAM, and its outputs equal the block's.
+
+        Args:
+            inputs: Keras tensor of the shape that the block takes. The block is built if it was not.
+
+        Returns:
+            Keras tensor of the block's output shape.
+
+        Example:
+
+        >>> block = keras_blocks.FireBlock(16)
+        >>> x = keras.Input((56, 56, 96))
+        >>> flat = keras.Model(x, block.expand(x))
+        >>> flat.get_layer(block.expand_3x3.name).output.shape
+        (None, 56, 56, 64)
+        """
+        if not self.built:
+            self.build(inputs.shape)
+
+        def apply(spec, x):
+            layer = getattr(self, spec.name)
+            return layer.expand(x) if isinstance(layer, Block) else layer(x)
+
+        return walk(self._steps.chain, self._as_float(inputs), apply)
+
+    def compute_output_shape(self, input_shape):
+        def shape_after(spec, shape):
+            layer = getattr(self, spec.name) if self._steps else spec.make()
+            return self._next_shape(layer, spec, shape)
+
+        return tuple(walk(self.steps(input_shape), tuple(input_shape), shape_after))
+
+    def get_config(self):
+        config = super().get_config()
+        config.update({name: serialized(getattr(self, name)) for name in arguments(type(self))})
+        if self.activity_regularizer is not None:
+            config["activity_regularizer"] = serialized(self.activity_regularizer)
+        if frozen := self._frozen_now():
+            config["frozen"] = frozen
+        return config
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        frozen = config.pop("frozen", ())
+        block = super().from_config(config)
+        block._frozen_names = tuple(frozen)
+        return block
+
+    def load_own_variables(self, store):
+        if not self.built:
+            raise ValueError(
+                f"{type(self).__name__} '{self.name}' has no weights to load into, as it is not built yet. Build the "
+                "model first, by `model.build(input_shape)` or by calling it on data; then load."
+            )
+        super().load_own_variables(store)
+
+    def _frozen_now(self):
+        """Names of the sublayers that are frozen one by one, while the block as a whole is trainable."""
+        if not self._steps or not self.trainable:
+            return list(self._frozen_names)
+        return [spec.name for spec in specs(self._steps.chain) if not getattr(self, spec.name).trainable]
+
+    def _declare(self, input_shape):
+        """`chain`, for inputs of a shape that has been checked, with names that can be attributes."""
+        if len(input_shape) != 4:
+            raise ValueError(f"{self._title()} takes image batches of 4 axes; received the shape {tuple(input_shape)}.")
+        channels = self.channels(input_shape)
+        if channels is None:
+            raise ValueError(
+                f"{self._title()} must know the number of channels (axis {self.channel_axis}, as data_format is "
+                f"'{self.data_format}'); received the shape {tuple(input_shape)}."
+            )
+        steps = Steps(self.chain(channels))
+        seen = set()
+        for spec in specs(steps.chain):
+            taken = hasattr(type(self), spec.name) or (not self._steps and hasattr(self, spec.name))
+            if taken or spec.name in seen or not spec.name.isidentifier() or spec.name.startswith("_"):
+                raise ValueError(
+                    f"{self._title()} cannot have a layer named '{spec.name}': a name must be an identifier without a "
+                    "leading underscore, used once, and no attribute of the class."
+                )
+            seen.add(spec.name)
+        return steps
+
+    def _next_shape(self, layer, spec: LayerSpec, shape):
+        """The shape after one layer of the chain; a merge takes a list of shapes."""
+        if isinstance(layer, keras.layers.Add) and not _compatible(shape):
+            raise ValueError(
+                f"{self._title()} adds branches in '{spec.name}', which must have equal shapes; received {shape}."
+            )
+        try:
+            after = layer.compute_output_shape(shape)
+        except ValueError as error:
+            raise ValueError(
+                f"{self._title()}: its layer '{spec.name}' cannot take the shape {shape}: {error}"
+            ) from error
+        if any(size is not None and size < 1 for size in after[1:]):
+            raise ValueError(
+                f"{self._title()}: images of the shape {shape} are too small for its layer '{spec.name}', which would "
+                f"give {after}."
+            )
+        return after
+
+    def _check_size(self, shape):
+        """Refuses an image too small for the block before the backend does, or gives an empty tensor and a NaN mean."""
+        shape = tuple(size if isinstance(size, int) else None for size in shape)  # some tracers have symbolic sizes
+        if shape not in self._steps.checked:
+            self.compute_output_shape(shape)
+            self._steps.checked.add(shape)
+
+    def _as_float(self, inputs):
+        """Images may come as integers, which no convolution takes."""
+        if keras.backend.is_float_dtype(inputs.dtype):
+            return inputs
+        return keras.ops.cast(inputs, self.compute_dtype)
+
+    def _title(self):
+        return f"{type(self).__name__} '{self.name}'"
+
+
+def _compatible(shapes) -> bool:
+    """Whether the shapes can be equal, where None stands for any size."""
+    ranks = {len(shape) for shape in shapes}
+    return len(ranks) == 1 and all(len({size for size in sizes if size is not None}) <= 1 for sizes in zip(*shapes))

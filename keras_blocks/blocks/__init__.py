@@ -1,0 +1,1 @@
+"""Micro-architectures, a family a file."""

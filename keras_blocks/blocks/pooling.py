@@ -1,0 +1,72 @@
+"""Max pooling as Caffe and PyTorch's ceil_mode do it."""
+
+import keras
+
+from keras_blocks.block import register
+
+
+@register
+class CeilMaxPooling2D(keras.layers.MaxPooling2D):
+    """Max pooling whose output size is rounded up: a last window that hangs over the edge counts too.
+
+    What Caffe does always and PyTorch with `ceil_mode=True`. Keras' "valid" leaves that window out, and its "same"
+    shifts all windows for odd sizes, so weights trained with either give other outputs there.
+
+    Args:
+        pool_size: window in pixels, an integer or two.
+        strides: step in pixels, an integer or two, none above `pool_size`; `None` means `pool_size`.
+        data_format: "channels_last" or "channels_first"; `None` is `keras.config.image_data_format()`.
+        **kwargs: `name`, `dtype`, as in every Keras layer.
+
+    Input shape:
+        `(batch, height, width, channels)`.
+
+    Output shape:
+        `(batch, ceil((height - pool_size) / strides) + 1, likewise for the width, channels)`.
+
+    Raises:
+        ValueError: at construction where strides exceed the window.
+
+    Reference:
+        torch.nn.MaxPool2d(ceil_mode=True), as in torchvision's SqueezeNet.
+
+    Example:
+
+    >>> import keras, keras_blocks
+    >>> keras_blocks.CeilMaxPooling2D(3, 2)(keras.ops.ones((1, 56, 56, 8))).shape[1:]
+    (28, 28, 8)
+    """
+
+    def __init__(self, pool_size=2, strides=None, data_format=None, **kwargs):
+        super().__init__(pool_size, strides, padding="valid", data_format=data_format, **kwargs)
+        if any(step > size or step < 1 for step, size in zip(self.strides, self.pool_size)):
+            raise ValueError(
+                f"`strides` must be from 1 to `pool_size`, {self.pool_size}; received strides={self.strides}."
+            )
+
+    def call(self, inputs):
+        # A border of strides - 1 pixels that lose against any other makes rounding down rounding up.
+        border = [(0, step - 1) for step in self.strides]
+        first = 1 if self.data_format == "channels_last" else 2
+        sizes = inputs.shape[first : first + 2]
+        fits = [size is not None and (size - pool) % step == 0 for size, pool, step in self._windows(sizes)]
+        if not all(fits):
+            width = [(0, 0)] * 4
+            width[first : first + 2] = border
+            inputs = keras.ops.pad(inputs, width, constant_values=float("-inf"))
+        return super().call(inputs)
+
+    def compute_output_shape(self, input_shape):
+        first = 1 if self.data_format == "channels_last" else 2
+        shape = list(input_shape)
+        for axis, (size, pool, step) in enumerate(self._windows(input_shape[first : first + 2]), start=first):
+            shape[axis] = None if size is None else -((pool - size) // step) + 1
+        return tuple(shape)
+
+    def get_config(self):
+        config = super().get_config()
+        del config["padding"]
+        return config
+
+    def _windows(self, sizes):
+        return zip(sizes, self.pool_size, self.strides)

@@ -1,0 +1,206 @@
+"""What a block, a model or an architecture costs, without building it."""
+
+import functools
+import math
+from typing import NamedTuple
+
+import keras
+
+from keras_blocks.block import Block
+from keras_blocks.chain import LayerSpec, ShapeTensor, walk
+from keras_blocks.frozen import Frozen, freeze
+from keras_blocks.layer_costs import RULES, VIEWS, LayerCost, measured
+from keras_blocks.signature import arguments
+
+
+class Cost(NamedTuple):
+    """What one image takes.
+
+    Attributes:
+        params: parameters, BatchNormalization's moving statistics included: Keras' `count_params()`.
+        macs: multiply-adds of convolutions and dense products in one forward pass.
+        activation_bytes: bytes of the outputs of all layers, those inside blocks too, in the compute dtype; layers
+            that only reshape add none.
+    """
+
+    params: int
+    macs: int
+    activation_bytes: int
+
+    def __add__(self, other):
+        return Cost(*(mine + theirs for mine, theirs in zip(self, other)))
+
+
+NOTHING = Cost(0, 0, 0)
+
+WEIGHTLESS = (keras.initializers.Initializer, keras.regularizers.Regularizer)
+"""Arguments that change no count. They are new objects each time, so a remembered block must not be keyed by them."""
+
+
+def cost(target, input_shape=None, **metaparameters) -> Cost:
+    """Exact parameters, multiply-adds and activation bytes, with no variable allocated.
+
+    A search asks this of thousands of candidates, so each block is counted once for its class, arguments and input
+    shape, and remembered.
+
+    Args:
+        target: a block or other Keras layer, built or not; a model (a subclassed one must be built, its `call` made of
+            Keras layers and operations); or an architecture's class, with its metaparameters as further arguments.
+        input_shape: (height, width, channels) in the target's data format, without the batch. By default a model's
+            own, or an architecture's own default.
+        **metaparameters: the constructor's arguments, where `target` is an architecture's class.
+
+    Returns:
+        `Cost(params, macs, activation_bytes)`, for one image.
+
+    Raises:
+        TypeError: for a target of another kind, or a model with several inputs.
+        ValueError: for a shape with unknown sizes, or one that the target cannot take.
+
+    Example:
+
+    >>> import keras_blocks
+    >>> keras_blocks.cost(keras_blocks.FireBlock(16), (55, 55, 96)).params
+    11920
+    >>> keras_blocks.cost(keras_blocks.SqueezeNet, (224, 224, 3), classes=10).params
+    740554
+    """
+    if isinstance(target, type) and hasattr(target, "outline"):
+        if input_shape is not None:
+            metaparameters["input_shape"] = input_shape
+        return _architecture_cost(target, metaparameters)
+    if metaparameters:
+        raise TypeError(f"metaparameters go with an architecture's class; received {sorted(metaparameters)}.")
+    if isinstance(target, keras.Model):
+        return _model_cost(target, input_shape)
+    if isinstance(target, keras.layers.Layer):
+        return _layer_object_cost(target, _known("input_shape", (None, *(input_shape or ()))))[1]
+    raise TypeError(f"`target` must be a layer, a model or an architecture's class; received {target!r}.")
+
+
+class _Ledger:
+    """Visits layers, adding up what they cost."""
+
+    def __init__(self):
+        self.total = NOTHING
+
+    def visit(self, spec: LayerSpec, shape):
+        try:
+            after, spent = _spec_cost(spec, shape)
+        except ValueError as error:
+            raise ValueError(f"the layer '{spec.name}' cannot take the shape {shape}: {error}") from error
+        self.total += spent
+        return after
+
+
+def _spec_cost(spec, shape):
+    """(output shape, Cost) of a spec."""
+    width = _bytes_per_value(spec.dtype)
+    if spec.cls in RULES:
+        found = LayerCost(*RULES[spec.cls]({**arguments(spec.cls), **spec.options}, shape))
+        return found.shape, Cost(found.params, found.macs, _values(spec.cls, found.shape) * width)
+    options = Frozen({key: value for key, value in spec.options.items() if not isinstance(value, WEIGHTLESS)})
+    after, params, macs, values = _counted(spec.cls, options, freeze(shape))
+    return after, Cost(params, macs, values * width)
+
+
+@functools.lru_cache(maxsize=2**16)
+def _counted(cls: type, options: Frozen, shape):
+    """Output shape, parameters, multiply-adds and values of a block, or of a layer that has no rule; remembered."""
+    if issubclass(cls, Block):
+        block = cls(**options)
+        after, spent = _chain_cost(block, shape)
+        return after, spent.params, spent.macs, spent.activation_bytes // _bytes_per_value(block)
+    found = measured(lambda: cls(**options), shape)
+    return *found, _values(cls, found.shape)
+
+
+def _chain_cost(block: Block, shape):
+    ledger = _Ledger()
+    after = walk(block.steps(shape), shape, ledger.visit)
+    return after, ledger.total
+
+
+def _layer_object_cost(layer, shape):
+    """(output shape, Cost) of a layer that exists, built or not."""
+    if isinstance(layer, Block):
+        return _chain_cost(layer, shape)
+    if isinstance(layer, keras.Model):
+        return tuple(layer.compute_output_shape(shape)), _model_cost(layer, shape[1:])
+    found = measured(lambda: type(layer).from_config(layer.get_config()), shape)
+    return found.shape, Cost(found.params, found.macs, _values(type(layer), found.shape) * _bytes_per_value(layer))
+
+
+def _model_cost(model, input_shape):
+    shape = model.input_shape if input_shape is None else (None, *input_shape)
+    if not isinstance(shape, tuple):
+        raise TypeError(f"`target` must be a model with one input; '{model.name}' has inputs of the shapes {shape}.")
+    shape = _known("input_shape", shape)
+    if isinstance(model, keras.Sequential):
+        total = NOTHING
+        for layer in model.layers:
+            shape, spent = _layer_object_cost(layer, shape)
+            total += spent
+        return total
+    graph = model if hasattr(model, "operations") else _as_graph(model, shape)
+    return _graph_cost(graph, shape)
+
+
+def _graph_cost(graph, shape):
+    """Walks the functional model's graph. A layer called twice holds its parameters once and computes twice."""
+    total = NOTHING
+    seen = set()
+
+    def count(operation):
+        def run(*args, **kwargs):
+            nonlocal total
+            after = operation.compute_output_spec(*args, **kwargs)
+            if isinstance(operation, keras.layers.Layer):
+                shapes = [tensor.shape for tensor in keras.tree.flatten(args)]
+                _, spent = _layer_object_cost(operation, shapes[0] if len(shapes) == 1 else shapes)
+                total += spent._replace(params=0) if id(operation) in seen else spent
+                seen.add(id(operation))
+            return after
+
+        return run
+
+    graph._run_through_graph([keras.KerasTensor(shape, dtype=graph.inputs[0].dtype)], operation_fn=count)
+    return total
+
+
+def _as_graph(model, shape):
+    """A subclassed model's `call` on a Keras tensor, which records its layers."""
+    if not model.built:
+        raise ValueError(f"the model '{model.name}' is not built: call it on data, or build it, then count it.")
+    inputs = keras.Input(shape[1:])
+    return keras.Model(inputs, model.call(inputs))
+
+
+def _architecture_cost(cls, metaparameters):
+    """Sends a shape through an architecture's parts, with no layer made where the parts use `self.layer`."""
+    outline = cls.outline(**metaparameters)
+    ledger = _Ledger()
+    outline.assemble(ShapeTensor(_known("input_shape", (None, *outline.metaparameters.input_shape)), ledger.visit))
+    return ledger.total
+
+
+def _known(name, shape):
+    if len(shape) < 2 or any(isinstance(size, bool) or not isinstance(size, int) or size < 1 for size in shape[1:]):
+        raise ValueError(
+            f"`{name}` must be the sizes of one image, such as (224, 224, 3), all known; received {tuple(shape[1:])}."
+        )
+    return tuple(shape)
+
+
+def _values(cls: type, shape) -> int:
+    """Numbers that the layer's output adds to the memory, for one image."""
+    return 0 if issubclass(cls, VIEWS) else math.prod(shape[1:])
+
+
+def _bytes_per_value(target) -> int:
+    """Of a layer, or of a dtype policy."""
+    dtype = getattr(target, "compute_dtype", None) or keras.config.floatx()
+    return _BYTES.get(dtype, 4)
+
+
+_BYTES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}

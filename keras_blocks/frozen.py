@@ -1,0 +1,72 @@
+"""Immutable, hashable plain data: what metaparameters are kept as."""
+
+from collections.abc import Mapping
+
+
+class Frozen(Mapping):
+    """A mapping that cannot change, hashes by value, and reads `m.groups` as `m["groups"]`.
+
+    Keras wraps lists and dicts that are assigned to a layer in containers of its own and tracks what is in them;
+    it leaves a `Frozen` alone, so metaparameters stay plain and no two models can share a mutable one.
+    """
+
+    __slots__ = ("_hash", "_items")
+
+    def __init__(self, items=()):
+        object.__setattr__(self, "_items", {key: freeze(value) for key, value in dict(items).items()})
+        object.__setattr__(self, "_hash", None)
+
+    def __getitem__(self, key):
+        return self._items[key]
+
+    def __iter__(self):
+        return iter(self._items)
+
+    def __len__(self):
+        return len(self._items)
+
+    def __getattr__(self, name):
+        try:
+            return self._items[name]
+        except KeyError:
+            raise AttributeError(f"no metaparameter '{name}'; there are {sorted(self._items)}") from None
+
+    def __setattr__(self, name, value):
+        raise TypeError(f"metaparameters cannot be changed; `{name}` was to be set to {value!r}")
+
+    def __hash__(self):
+        if self._hash is None:
+            object.__setattr__(self, "_hash", hash(frozenset(self._items.items())))
+        return self._hash
+
+    def __eq__(self, other):
+        return isinstance(other, Mapping) and self._items == {key: freeze(value) for key, value in other.items()}
+
+    def __repr__(self):
+        return repr(thaw(self))
+
+    def __reduce__(self):
+        return Frozen, (self._items,)
+
+    def __deepcopy__(self, memo):
+        return self
+
+
+def freeze(value):
+    """Mappings become `Frozen`, lists become tuples, all the way down; anything else stays itself."""
+    if isinstance(value, Frozen):
+        return value
+    if isinstance(value, Mapping):
+        return Frozen(value)
+    if isinstance(value, (list, tuple)):
+        return tuple(freeze(item) for item in value)
+    return value
+
+
+def thaw(value):
+    """The opposite of `freeze`: plain dicts and lists, as a config holds them."""
+    if isinstance(value, Mapping):
+        return {key: thaw(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [thaw(item) for item in value]
+    return value

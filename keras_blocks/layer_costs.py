@@ -1,0 +1,168 @@
+"""What one layer costs: its output's shape, its parameters, its multiply-adds.
+
+Making a Keras layer takes half a millisecond, so the layers that the blocks consist of have a rule here that reads a
+spec's arguments and makes no layer. Any other layer is made and built, where its variables get shapes but no values.
+The tests hold every rule to the built layer.
+"""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import keras
+from keras.src.backend.common import global_state
+
+
+class LayerCost(NamedTuple):
+    """One layer, or one block: the shape that it gives, and what that takes for one image."""
+
+    shape: tuple
+    params: int
+    macs: int
+
+
+def measured(make: Callable, shape) -> LayerCost:
+    """The cost as read off the layer that `make` returns, with variables that are never given values."""
+    pending = list(global_state.get_global_attribute("uninitialized_variables", []))
+    with keras.StatelessScope(initialize_variables=False):
+        layer = make()
+        if not layer.built:
+            layer.build(shape)
+        after = tuple(layer.compute_output_shape(shape))
+        params = sum(math.prod(weight.shape) for weight in layer.weights)
+        macs = layer_macs(layer, shape, after)
+    # Keras lists the variables to initialize them at the end of the next scope: these must never be.
+    global_state.set_global_attribute("uninitialized_variables", pending)
+    return LayerCost(after, params, macs)
+
+
+def layer_macs(layer, shape, after) -> int:
+    """Multiply-adds of a built layer for one image. Convolutions and dense products count, additions alone do not."""
+    if isinstance(layer, keras.layers.Dense | keras.layers.EinsumDense):
+        return math.prod(layer.kernel.shape) * math.prod(after[1:-1])
+    if isinstance(layer, keras.layers.SeparableConv1D | keras.layers.SeparableConv2D):
+        kernels = math.prod(layer.depthwise_kernel.shape) + math.prod(layer.pointwise_kernel.shape)
+        return kernels * _pixels(after, layer.data_format)
+    if isinstance(layer, TRANSPOSED):
+        return math.prod(layer.kernel.shape) * _pixels(shape, layer.data_format)
+    if isinstance(layer, CONVOLUTIONS):
+        return math.prod(layer.kernel.shape) * _pixels(after, layer.data_format)
+    return 0
+
+
+TRANSPOSED = (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
+CONVOLUTIONS = (
+    keras.layers.Conv1D,
+    keras.layers.Conv2D,
+    keras.layers.Conv3D,
+    keras.layers.DepthwiseConv1D,
+    keras.layers.DepthwiseConv2D,
+)
+
+
+def _pixels(shape, data_format) -> int:
+    return math.prod(shape[1:-1] if data_format == "channels_last" else shape[2:])
+
+
+def _convolution(options, shape):
+    channels, sizes = _split(options, shape)
+    kernel = _both(options["kernel_size"])
+    after = [
+        _size_after(options["padding"], size, (width - 1) * dilation + 1, step)
+        for size, width, dilation, step in zip(
+            sizes, kernel, _both(options["dilation_rate"]), _both(options["strides"])
+        )
+    ]
+    filters = options["filters"]
+    weights = math.prod(kernel) * (channels // options["groups"]) * filters
+    return _join(options, shape, after, filters), weights + filters * options["use_bias"], weights * math.prod(after)
+
+
+def _pooling(options, shape):
+    channels, sizes = _split(options, shape)
+    pool = _both(options["pool_size"])
+    steps = pool if options["strides"] is None else _both(options["strides"])
+    after = [_size_after(options["padding"], size, width, step) for size, width, step in zip(sizes, pool, steps)]
+    return _join(options, shape, after, channels), 0, 0
+
+
+def _global_pooling(options, shape):
+    channels, _ = _split(options, shape)
+    if options.get("keepdims"):
+        return _join(options, shape, (1, 1), channels), 0, 0
+    return (shape[0], channels), 0, 0
+
+
+def _normalization(options, shape):
+    return tuple(shape), shape[options["axis"]] * (2 + options["scale"] + options["center"]), 0
+
+
+def _dense(options, shape):
+    units = options["units"]
+    weights = shape[-1] * units
+    return (*shape[:-1], units), weights + units * options["use_bias"], weights * math.prod(shape[1:-1])
+
+
+def _concatenation(options, shapes):
+    axis = options["axis"]
+    after = list(shapes[0])
+    after[axis] = sum(shape[axis] for shape in shapes)
+    return tuple(after), 0, 0
+
+
+def _same_shape(options, shape):
+    return tuple(shape), 0, 0
+
+
+def _first_shape(options, shapes):
+    return tuple(shapes[0]), 0, 0
+
+
+def _flattened(options, shape):
+    return (shape[0], math.prod(shape[1:])), 0, 0
+
+
+def _both(value):
+    return (value, value) if isinstance(value, int) else value
+
+
+def _size_after(padding, size, window, step):
+    if padding == "same":
+        return -(-size // step)
+    if size < window:
+        raise ValueError(f"{size} pixels are too few for a window of {window}")
+    return (size - window) // step + 1
+
+
+def _split(options, shape):
+    """Channels and (height, width)."""
+    if (options["data_format"] or keras.config.image_data_format()) == "channels_last":
+        return shape[-1], shape[1:-1]
+    return shape[1], shape[2:]
+
+
+def _join(options, shape, sizes, channels):
+    if (options["data_format"] or keras.config.image_data_format()) == "channels_last":
+        return (shape[0], *sizes, channels)
+    return (shape[0], channels, *sizes)
+
+
+RULES = {
+    keras.layers.Activation: _same_shape,
+    keras.layers.Add: _first_shape,
+    keras.layers.AveragePooling2D: _pooling,
+    keras.layers.BatchNormalization: _normalization,
+    keras.layers.Concatenate: _concatenation,
+    keras.layers.Conv2D: _convolution,
+    keras.layers.Dense: _dense,
+    keras.layers.Dropout: _same_shape,
+    keras.layers.Flatten: _flattened,
+    keras.layers.GlobalAveragePooling2D: _global_pooling,
+    keras.layers.GlobalMaxPooling2D: _global_pooling,
+    keras.layers.MaxPooling2D: _pooling,
+    keras.layers.Multiply: _first_shape,
+}
+"""Layer class -> rule: (arguments, shape) to what `LayerCost` holds; it may raise a ValueError for the shape."""
+
+VIEWS = (keras.layers.InputLayer, keras.layers.Flatten, keras.layers.Reshape, keras.layers.Identity)
+"""Layers whose output is the input's memory."""

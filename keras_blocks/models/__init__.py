@@ -1,0 +1,1 @@
+"""Architectures, a family a file, and the registry of their variants."""

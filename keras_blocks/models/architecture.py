@@ -1,0 +1,266 @@
+"""Architecture: preprocess, stem, learner, classifier, assembled from metaparameters into a functional model."""
+
+import contextvars
+
+import keras
+
+from keras_blocks import validation
+from keras_blocks.chain import LayerSpec, ShapeTensor
+from keras_blocks.frozen import Frozen
+from keras_blocks.settings import SHARED, Settings, serialized
+
+_OUTLINING = contextvars.ContextVar("outlining", default=False)
+
+
+class Architecture(Settings, keras.Model):
+    """A functional model in four parts: `preprocess`, `stem`, `learner`, `classifier`.
+
+    Each part is a method that takes and returns a Keras tensor, so a subclass overrides one and keeps the others, and
+    `outline(...)` gives them to be used alone. The constructor's arguments are the metaparameters; they are plain data,
+    cannot be changed, and are what a saved file holds.
+
+    A subclass passes its own metaparameters, validated, as `own`, and adds layers by
+    `self.layer(name, cls, **options)(x)`, which hands down the shared settings, the data format and the dtype.
+
+    Args:
+        own: the subclass' own metaparameters.
+        input_shape: (height, width, channels) in the data format, height and width `None` for any; the class'
+            `default_input_shape` where it is `None`.
+        input_tensor: a `keras.Input` to build the model on, in place of `input_shape`.
+        classes: number of classes.
+        include_top: whether the classifier is part of the model.
+        pooling: with `include_top=False`: `None` for the feature map, "avg" or "max" for its global pooling.
+        classifier_activation: activation of the output; `None` for logits. Computed in float32 under a mixed policy.
+        preprocess: Keras layer or list of layers put in front, part of the model and of the saved file.
+        activation, batch_norm, use_bias, kernel_initializer, kernel_regularizer, data_format: the settings that all
+            blocks share, see `keras_blocks.Block`.
+        dtype: dtype policy of all layers; `None` is Keras' global policy.
+        name, trainable: as in every Keras model.
+    """
+
+    variants: dict = {}
+    """Name -> metaparameters of the published networks."""
+
+    default_input_shape = (224, 224, 3)
+
+    def __init__(
+        self,
+        own,
+        *,
+        input_shape=None,
+        input_tensor=None,
+        classes=1000,
+        include_top=True,
+        pooling=None,
+        classifier_activation="softmax",
+        preprocess=None,
+        activation="relu",
+        batch_norm=False,
+        use_bias=None,
+        kernel_initializer="glorot_uniform",
+        kernel_regularizer=None,
+        data_format=None,
+        dtype=None,
+        name=None,
+        trainable=True,
+    ):
+        policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
+        object.__setattr__(self, "_policy", policy)
+        self._set_settings(
+            activation=activation,
+            batch_norm=batch_norm,
+            use_bias=use_bias,
+            kernel_initializer=kernel_initializer,
+            kernel_regularizer=kernel_regularizer,
+            data_format=data_format,
+        )
+        if input_tensor is not None:
+            input_shape = _shape_of_input(input_tensor, input_shape)
+        preprocess = _layers("preprocess", preprocess)
+        self.metaparameters = Frozen(
+            {
+                **own,
+                "input_shape": self._image_shape(input_shape),
+                "classes": validation.integer("classes", classes),
+                "include_top": validation.boolean("include_top", include_top),
+                "pooling": validation.choice("pooling", pooling, (None, "avg", "max")),
+                "classifier_activation": validation.activation("classifier_activation", classifier_activation),
+                "preprocess": preprocess,
+            }
+        )
+        if _OUTLINING.get():
+            return
+        inputs = keras.Input(self.metaparameters.input_shape, name="image") if input_tensor is None else input_tensor
+        outputs = self.assemble(inputs)
+        super().__init__(inputs=inputs, outputs=outputs, name=name, trainable=trainable)
+        self.dtype_policy = policy
+
+    # -- the four parts ---------------------------------------------------------------------------------------------
+
+    def preprocess(self, x):
+        """The layers given as `preprocess`, in turn."""
+        for layer in self.metaparameters.preprocess:
+            x = _through(layer, x)
+        return x
+
+    def stem(self, x):
+        """The layers before the first group."""
+        raise NotImplementedError
+
+    def learner(self, x):
+        """The groups of blocks."""
+        raise NotImplementedError
+
+    def classifier(self, x):
+        """From the learner's feature map to the output."""
+        raise NotImplementedError
+
+    def assemble(self, x):
+        """All parts in turn: the model's output for the input `x`."""
+        self._features = {}
+        x = self.learner(self.stem(self.preprocess(x)))
+        if self.metaparameters.include_top:
+            return self.classifier(x)
+        if self.metaparameters.pooling is None:
+            return x
+        return self.global_pool("pool", self.metaparameters.pooling)(x)
+
+    @classmethod
+    def outline(cls, **metaparameters):
+        """The architecture before anything is built: its `metaparameters`, and its parts to be used alone.
+
+        Returns:
+            An object with the methods `preprocess`, `stem`, `learner`, `classifier` and `assemble`, each of which adds
+            new layers to the Keras tensor that it is given. It is no model yet: it has no layers and no weights.
+        """
+        token = _OUTLINING.set(True)
+        try:
+            return cls(**metaparameters)
+        finally:
+            _OUTLINING.reset(token)
+
+    # -- what the parts are written with ----------------------------------------------------------------------------
+
+    @property
+    def dtype_policy(self):
+        return self._policy
+
+    @dtype_policy.setter
+    def dtype_policy(self, value):
+        object.__setattr__(self, "_policy", keras.dtype_policies.get(value))
+
+    def feature(self, name, x):
+        """Notes `x` as the feature map of this name, and returns it."""
+        self._features[name] = x
+        return x
+
+    def global_pool(self, name, kind) -> LayerSpec:
+        pooling = {"avg": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
+        return self.layer(name, pooling[kind])
+
+    def output_activation(self, name="predictions") -> LayerSpec:
+        """The classifier's activation, in float32 also where the policy computes in 16 bits."""
+        low = self.dtype_policy.compute_dtype in ("float16", "bfloat16")
+        options = Frozen({"activation": self.metaparameters.classifier_activation})
+        return LayerSpec(keras.layers.Activation, name, options, "float32" if low else self.dtype_policy)
+
+    # -- what users ask of the model --------------------------------------------------------------------------------
+
+    @property
+    def features(self) -> dict:
+        """Name -> Keras tensor of the stem's and each group's output, to build further models on."""
+        return dict(self._features)
+
+    def published_names(self) -> dict:
+        """Path of a layer in this model -> its name in the architecture's published weights, for `convert_weights`."""
+        return {}
+
+    def expand(self):
+        """A flat functional model of plain Keras layers that shares this model's weights, with every block opened."""
+        inputs = keras.Input(self.metaparameters.input_shape, name="image")
+        opened = {}
+
+        def open_block(operation):
+            if hasattr(operation, "expand"):
+                return lambda x: opened.setdefault(operation.name, operation.expand(x))
+            return operation
+
+        outputs = self._run_through_graph([inputs], operation_fn=open_block)
+        return keras.Model(inputs, outputs, name=f"{self.name}_expanded")
+
+    @classmethod
+    def from_variant(cls, variant, **overrides):
+        """The published network of this name.
+
+        Args:
+            variant: a key of the class' `variants`.
+            **overrides: constructor's arguments that replace the variant's.
+
+        Raises:
+            ValueError: for an unknown name, with the nearest ones.
+        """
+        validation.choice("variant", variant, tuple(cls.variants))
+        return cls(**{"name": variant, **cls.variants[variant], **overrides})
+
+    def get_config(self):
+        config = {"name": self.name, "trainable": self.trainable}
+        config["dtype"] = keras.dtype_policies.serialize(self.dtype_policy)
+        config.update(serialized({name: getattr(self, name) for name in SHARED}))
+        config.update(serialized(self.metaparameters))
+        if self.trainable and (frozen := [layer.name for layer in self.layers if not layer.trainable]):
+            config["frozen"] = frozen
+        return config
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        frozen = config.pop("frozen", ())
+        with keras.saving.CustomObjectScope(custom_objects or {}):
+            config["dtype"] = keras.dtype_policies.deserialize(config["dtype"])
+            config["preprocess"] = [keras.saving.deserialize_keras_object(item) for item in config["preprocess"]]
+            model = cls(**config)
+        for name in frozen:
+            model.get_layer(name).trainable = False
+        return model
+
+    def _image_shape(self, shape):
+        if shape is None:
+            height, width, channels = self.default_input_shape
+            return (height, width, channels) if self.data_format == "channels_last" else (channels, height, width)
+        shape = validation.sequence("input_shape", shape, of="height, width and channels, in the data format's order")
+        if len(shape) != 3:
+            raise ValueError(f"`input_shape` must have 3 sizes, without the batch; received {tuple(shape)}.")
+        if self.channels((None, *shape)) is None:
+            raise ValueError(f"`input_shape` must give the number of channels; received {tuple(shape)}.")
+        return tuple(None if size is None else validation.integer("input_shape", size) for size in shape)
+
+
+def _layers(name, value) -> tuple:
+    """A layer, a list of layers or None, as a tuple of layers."""
+    layers = value if isinstance(value, (list, tuple)) else () if value is None else (value,)
+    for layer in layers:
+        if not isinstance(layer, keras.layers.Layer):
+            raise TypeError(f"`{name}` must be a Keras layer or a list of them; received {layer!r}.")
+    return tuple(layers)
+
+
+def _through(layer, x):
+    if isinstance(x, ShapeTensor):
+        config = layer.get_config()
+        return x.through(LayerSpec(type(layer), config.pop("name"), Frozen(config), config.pop("dtype", None)))
+    return layer(x)
+
+
+def _shape_of_input(tensor, input_shape):
+    """The image shape of a `keras.Input`, which must agree with `input_shape` where that is given."""
+    if not isinstance(tensor, keras.KerasTensor):
+        raise TypeError(f"`input_tensor` must be a keras.Input; received {type(tensor).__name__}.")
+    history = getattr(tensor, "_keras_history", None)
+    if history is None or not isinstance(history.operation, keras.layers.InputLayer):
+        raise ValueError(
+            "`input_tensor` must be a keras.Input. To put the model behind other layers, call it: model(tensor)."
+        )
+    shape = tuple(tensor.shape[1:])
+    if input_shape is not None and tuple(input_shape) != shape:
+        raise ValueError(f"`input_shape` must be `input_tensor`'s, {shape}; received {tuple(input_shape)}.")
+    return shape

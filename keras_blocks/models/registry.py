@@ -1,0 +1,65 @@
+"""Architectures by the names of their variants."""
+
+import fnmatch
+
+from keras_blocks import validation
+from keras_blocks.models.architecture import Architecture
+from keras_blocks.models.squeezenet import SqueezeNet
+from keras_blocks.weights import load_weights
+
+ARCHITECTURES = (SqueezeNet,)
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    """The names that `create_model` knows, sorted.
+
+    Args:
+        pattern: shell-style pattern that a name must match.
+
+    Example:
+
+    >>> import keras_blocks
+    >>> keras_blocks.list_models("*bypass")
+    ['squeezenet_1.0_complex_bypass', 'squeezenet_1.0_simple_bypass']
+    """
+    return sorted(fnmatch.filter(_by_name(), pattern))
+
+
+def create_model(name: str, *, weights=None, **overrides) -> Architecture:
+    """A published network by its name.
+
+    Args:
+        name: one of `list_models()`.
+        weights: `None` for random weights; or the path of a file: `.npz` (see `convert_weights`), `.weights.h5`, or a
+            `.keras` file of the same architecture.
+        **overrides: arguments of the architecture's constructor, named as in keras.applications: `include_top`,
+            `input_tensor`, `input_shape`, `pooling`, `classes`, `classifier_activation`, `name`; and its
+            metaparameters, which replace the variant's.
+
+    Returns:
+        The model, an instance of its architecture's class.
+
+    Raises:
+        ValueError: for an unknown name, with the nearest ones, and for weights that do not fit.
+
+    Example:
+
+    >>> import keras_blocks
+    >>> model = keras_blocks.create_model("squeezenet_1.1", classes=10, input_shape=(64, 64, 3), stem="small")
+    >>> model.output_shape
+    (None, 10)
+    """
+    model = architecture_of(name).from_variant(name, **overrides)
+    if weights is not None:
+        load_weights(model, weights)
+    return model
+
+
+def architecture_of(name: str) -> type[Architecture]:
+    """The class that has the variant `name`."""
+    classes = _by_name()
+    return classes[validation.choice("name", name, tuple(classes))]
+
+
+def _by_name() -> dict:
+    return {variant: cls for cls in ARCHITECTURES for variant in cls.variants}

@@ -1,0 +1,151 @@
+"""SqueezeNet: few parameters by fire modules."""
+
+from collections.abc import Mapping
+
+import keras
+
+from keras_blocks import validation
+from keras_blocks.block import register
+from keras_blocks.blocks.conv import ConvBlock
+from keras_blocks.blocks.fire import FireBlock
+from keras_blocks.blocks.pooling import CeilMaxPooling2D
+from keras_blocks.models.architecture import Architecture
+
+STEM_KEYS = ("filters", "kernel_size", "strides", "padding", "pool")
+
+STEMS = {
+    "v1.0": {"filters": 96, "kernel_size": 7, "strides": 2, "padding": "valid", "pool": True},
+    "v1.1": {"filters": 64, "kernel_size": 3, "strides": 2, "padding": "valid", "pool": True},
+    "small": {"filters": 64, "kernel_size": 3, "strides": 1, "padding": "same", "pool": True},
+    "tiny": {"filters": 64, "kernel_size": 3, "strides": 1, "padding": "same", "pool": False},
+}
+
+GROUPS_1_0 = ({"filters": (16, 16, 32)}, {"filters": (32, 48, 48, 64)}, {"filters": (64,)})
+GROUPS_1_1 = ({"filters": (16, 16)}, {"filters": (32, 32)}, {"filters": (48, 48, 64, 64)})
+
+
+@register
+class SqueezeNet(Architecture):
+    """SqueezeNet, as an assembly of `FireBlock`s.
+
+    Poolings round up, as in Caffe and torchvision, so that published weights give their published outputs.
+
+    Args:
+        groups: list of groups, each `{"filters": [...]}` with the squeeze channels of its fire blocks; a 3x3 max
+            pooling of stride 2 stands between two groups.
+        stem: "v1.0" (7x7 convolution, 96 filters) or "v1.1" (3x3, 64 filters), both of stride 2 and with pooling,
+            for images of about 224 pixels; "small" (stride 1, then pooling) for 28 to 64 pixels; "tiny" (stride 1, no
+            pooling) for 8 to 27; or a dict of `filters`, `kernel_size`, `strides`, `padding` and `pool`.
+        expand_ratio: channels of each expand convolution over those of the squeeze convolution.
+        bypass: `None`; "simple", the input added to the output of the fire blocks that keep the number of channels
+            (fire 3, 5, 7, 9); "complex", those and, through a 1x1 convolution, all others.
+        dropout: share of the features dropped before the classifier's convolution while training.
+        **kwargs: `input_shape`, `input_tensor`, `classes`, `include_top`, `pooling`, `classifier_activation`,
+            `preprocess`, `activation`, `batch_norm` (False, as in the paper), `use_bias`, `kernel_initializer`,
+            `kernel_regularizer`, `data_format`, `dtype`, `name`: see `Architecture`.
+
+    Input shape:
+        `(batch, height, width, channels)`, by default (224, 224, 3); height and width may be `None`.
+
+    Output shape:
+        `(batch, classes)`; without the top, the feature map `(batch, new_height, new_width, channels)` or, pooled,
+        `(batch, channels)`.
+
+    Raises:
+        TypeError, ValueError: for an argument out of range, naming it, its value and what is allowed.
+
+    Reference:
+        Iandola et al., "SqueezeNet: AlexNet-level accuracy with 50x fewer parameters", 2016, table 1 and figure 2;
+        version 1.1 as published by the authors and in torchvision (2.4 times fewer multiply-adds).
+
+    Example:
+
+    >>> import keras_blocks
+    >>> keras_blocks.SqueezeNet.from_variant("squeezenet_1.1").count_params()
+    1235496
+    >>> model = keras_blocks.SqueezeNet(
+    ...     groups=[{"filters": [16, 16]}, {"filters": [32]}], stem="tiny", input_shape=(8, 8, 1), classes=10
+    ... )
+    >>> list(model.features)
+    ['stem', 'group1', 'group2']
+    """
+
+    variants = {
+        "squeezenet_1.0": {"groups": GROUPS_1_0, "stem": "v1.0", "bypass": None},
+        "squeezenet_1.1": {"groups": GROUPS_1_1, "stem": "v1.1", "bypass": None},
+        "squeezenet_1.0_simple_bypass": {"groups": GROUPS_1_0, "stem": "v1.0", "bypass": "simple"},
+        "squeezenet_1.0_complex_bypass": {"groups": GROUPS_1_0, "stem": "v1.0", "bypass": "complex"},
+    }
+
+    def __init__(self, groups=GROUPS_1_0, stem="v1.0", expand_ratio=4, bypass=None, dropout=0.5, **kwargs):
+        own = {
+            "groups": [
+                _group(f"groups[{i}]", group)
+                for i, group in enumerate(validation.sequence("groups", groups, of="groups"))
+            ],
+            "stem": _stem(stem),
+            "expand_ratio": validation.integer("expand_ratio", expand_ratio, most=256),
+            "bypass": validation.choice("bypass", bypass, (None, "simple", "complex")),
+            "dropout": validation.number("dropout", dropout, least=0, most=1, open_end=True),
+        }
+        super().__init__(own, **kwargs)
+
+    def stem(self, x):
+        stem = self.metaparameters.stem
+        options = dict(STEMS[stem] if isinstance(stem, str) else stem)
+        pool = options.pop("pool")
+        x = self.layer("stem_conv", ConvBlock, **options)(x)
+        if pool:
+            x = self.layer("stem_pool", CeilMaxPooling2D, pool_size=3, strides=2)(x)
+        return self.feature("stem", x)
+
+    def learner(self, x):
+        m = self.metaparameters
+        for i, group in enumerate(m.groups, start=1):
+            if i > 1:
+                x = self.layer(f"group{i - 1}_pool", CeilMaxPooling2D, pool_size=3, strides=2)(x)
+            for j, filters in enumerate(group["filters"], start=1):
+                same = self.channels(x.shape) == 2 * filters * m.expand_ratio
+                bypass = None if m.bypass == "simple" and not same else m.bypass
+                fire = self.layer(
+                    f"group{i}_block{j}", FireBlock, filters=filters, expand_ratio=m.expand_ratio, bypass=bypass
+                )
+                x = fire(x)
+            x = self.feature(f"group{i}", x)
+        return x
+
+    def classifier(self, x):
+        m = self.metaparameters
+        if m.dropout:
+            x = self.layer("dropout", keras.layers.Dropout, rate=m.dropout)(x)
+        x = self.layer("classifier_conv", ConvBlock, filters=m.classes, kernel_size=1)(x)
+        x = self.global_pool("classifier_pool", "avg")(x)
+        return self.output_activation()(x)
+
+    def published_names(self):
+        names = {"stem_conv/conv": "conv1", "classifier_conv/conv": "conv10"}
+        blocks = [
+            f"group{i}_block{j}"
+            for i, group in enumerate(self.metaparameters.groups, start=1)
+            for j in range(1, len(group["filters"]) + 1)
+        ]
+        for number, block in enumerate(blocks, start=2):
+            names[f"{block}/squeeze"] = f"fire{number}/squeeze1x1"
+            names[f"{block}/expand_1x1"] = f"fire{number}/expand1x1"
+            names[f"{block}/expand_3x3"] = f"fire{number}/expand3x3"
+        return names
+
+
+def _group(name, group):
+    """`{"filters": [...]}`, checked."""
+    group = validation.mapping(name, group, keys=("filters",), required=("filters",))
+    filters = validation.sequence(f"{name}['filters']", group["filters"], of="squeeze channels")
+    return {"filters": [validation.integer(f"{name}['filters'][{i}]", item) for i, item in enumerate(filters)]}
+
+
+def _stem(stem):
+    """A name of `STEMS`, or a dict like those in it; the `ConvBlock` checks its values."""
+    if not isinstance(stem, Mapping):
+        return validation.choice("stem", stem, tuple(STEMS))
+    validation.mapping("stem", stem, keys=STEM_KEYS, required=("filters",))
+    return {**STEMS["small"], **stem, "pool": validation.boolean("stem['pool']", stem.get("pool", True))}

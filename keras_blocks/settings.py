@@ -1,0 +1,111 @@
+"""What the layers of a block, or the blocks of an architecture, have in common: bound once, handed down from here."""
+
+import zlib
+from collections.abc import Callable, Mapping
+
+import keras
+
+from keras_blocks import validation
+from keras_blocks.chain import LayerSpec, Split
+from keras_blocks.frozen import Frozen, freeze, thaw
+from keras_blocks.signature import arguments
+
+SHARED = ("activation", "batch_norm", "use_bias", "kernel_initializer", "kernel_regularizer", "data_format")
+"""The settings that an architecture hands to each of its blocks, and a block to each of its layers."""
+
+
+class Settings:
+    """Mixed into `Block` and `Architecture`: the shared settings, the layers that follow from them, and the config."""
+
+    def _set_settings(
+        self, *, activation, batch_norm, use_bias, kernel_initializer, kernel_regularizer, data_format
+    ) -> None:
+        self.activation = validation.activation("activation", activation)
+        self.batch_norm = freeze(validation.batch_norm("batch_norm", batch_norm))
+        self.use_bias = None if use_bias is None else validation.boolean("use_bias", use_bias)
+        self.kernel_initializer = validation.initializer("kernel_initializer", kernel_initializer)
+        self.kernel_regularizer = validation.regularizer("kernel_regularizer", kernel_regularizer)
+        self.data_format = validation.data_format("data_format", data_format)
+
+    @property
+    def channel_axis(self) -> int:
+        """The axis of a batch that holds the channels: -1, or 1 for channels_first."""
+        return -1 if self.data_format == "channels_last" else 1
+
+    def channels(self, shape) -> int:
+        """The number of channels of a batch of this shape."""
+        return shape[self.channel_axis]
+
+    # -- the layers of a chain, as data -----------------------------------------------------------------------------
+
+    def layer(self, name: str, cls: type, **options) -> LayerSpec:
+        """A layer of any class, told the data format and the dtype policy; a block is told all shared settings."""
+        takes = arguments(cls)
+        shared = SHARED if issubclass(cls, Settings) else ("data_format",)
+        bound = {key: getattr(self, key) for key in shared if key in takes}
+        return LayerSpec(cls, name, Frozen({**bound, **options}), self.dtype_policy)
+
+    def conv2d(self, name: str, filters: int, kernel_size, **options) -> LayerSpec:
+        """A convolution with the settings' initializer, regularizer and bias; its activation is a layer of its own."""
+        bias = not self.batch_norm if self.use_bias is None else self.use_bias
+        bound = {
+            "filters": filters,
+            "kernel_size": kernel_size,
+            "padding": "same",
+            "use_bias": bias,
+            "kernel_initializer": own_initializer(self.kernel_initializer, name),
+            "kernel_regularizer": self.kernel_regularizer,
+        }
+        return self.layer(name, keras.layers.Conv2D, **{**bound, **options})
+
+    def normalize(self, name: str) -> LayerSpec:
+        """A BatchNormalization over the channels, with the settings' momentum, epsilon, scale and center."""
+        options = self.batch_norm if isinstance(self.batch_norm, Mapping) else {}
+        return self.layer(name, keras.layers.BatchNormalization, axis=self.channel_axis, **options)
+
+    def activate(self, name: str) -> LayerSpec:
+        return self.layer(name, keras.layers.Activation, activation=self.activation)
+
+    def unit(self, name: str, filters: int, kernel_size, *, pre_activation=False, **options) -> tuple[LayerSpec, ...]:
+        """Convolution, normalization if the settings ask for it, activation; pre-activated, the convolution is last."""
+        conv = self.conv2d(name, filters, kernel_size, **options)
+        norm = (self.normalize(f"{name}_bn"),) if self.batch_norm else ()
+        after = (*norm, self.activate(f"{name}_activation"))
+        return (*after, conv) if pre_activation else (conv, *after)
+
+    def concatenate(self, name: str, *branches) -> Split:
+        """Branches whose outputs are concatenated along the channels."""
+        return Split(branches, self.layer(name, keras.layers.Concatenate, axis=self.channel_axis))
+
+    def sum_of(self, name: str, *branches) -> Split:
+        """Branches whose outputs, all of one shape, are added."""
+        return Split(branches, self.layer(name, keras.layers.Add))
+
+
+def own_initializer(initializer, name: str):
+    """A copy for one layer alone.
+
+    One initializer object gives the same kernel to every convolution of the same shape, and so do copies with one
+    seed: a given seed is therefore varied by the layer's name.
+    """
+    config = initializer.get_config()
+    if isinstance(config.get("seed"), int):
+        config["seed"] = (config["seed"] + zlib.crc32(name.encode())) % 2**31
+    return type(initializer).from_config(config)
+
+
+def serialized(value):
+    """A constructor's argument as plain data for a config."""
+    if isinstance(value, keras.initializers.Initializer):
+        return keras.initializers.serialize(value)
+    if isinstance(value, keras.regularizers.Regularizer):
+        return keras.regularizers.serialize(value)
+    if isinstance(value, keras.layers.Layer):
+        return keras.saving.serialize_keras_object(value)
+    if isinstance(value, Mapping):
+        return {key: serialized(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [serialized(item) for item in value]
+    if isinstance(value, Callable):
+        return keras.activations.serialize(value)
+    return thaw(value)

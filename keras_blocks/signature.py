@@ -1,0 +1,30 @@
+"""What a class's constructor takes, read once a class: for configs, for defaults, for the command line."""
+
+import functools
+import inspect
+
+import keras
+
+
+@functools.cache
+def arguments(cls: type) -> dict:
+    """Name -> default of every named argument of the constructor, its bases' included where it passes **kwargs on.
+
+    Keras' own `Layer` and `Model` end the search: name, dtype and trainable are their business. An argument without a
+    default has `inspect.Parameter.empty`.
+    """
+    found = {}
+    for base in cls.__mro__:
+        if base in (keras.layers.Layer, keras.Model):
+            break
+        if "__init__" not in vars(base):
+            continue
+        passes_on = False
+        for parameter in list(inspect.signature(base.__init__).parameters.values())[1:]:
+            if parameter.kind is parameter.VAR_KEYWORD:
+                passes_on = True
+            elif parameter.kind is not parameter.VAR_POSITIONAL:
+                found.setdefault(parameter.name, parameter.default)
+        if not passes_on:
+            break
+    return found

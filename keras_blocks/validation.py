@@ -1,0 +1,161 @@
+"""Checks of arguments: each returns the normalized value, or raises an error with argument, value, what is allowed."""
+
+import difflib
+import math
+import numbers
+from collections.abc import Mapping, Sequence
+
+import keras
+
+MOST_CHANNELS = 2**20
+"""No published network is wider; a larger number is a slip that would exhaust the memory in `build`."""
+
+
+def integer(name, value, *, least=1, most=MOST_CHANNELS):
+    """A whole number of an integer type, from `least` to `most`. Not a bool, and not a float, not even 8.0."""
+    allowed = f"an integer from {least} to {most}"
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"`{name}` must be {allowed}; received {value!r} of type {type(value).__name__}.")
+    if not least <= value <= most:
+        raise ValueError(f"`{name}` must be {allowed}; received {value!r}.")
+    return int(value)
+
+
+def pair(name, value, *, least=1, most=1024):
+    """Two integers, for height and width; a single one stands for both."""
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        if len(value) != 2:
+            raise ValueError(f"`{name}` must be an integer or two of them, (height, width); received {value!r}.")
+        return tuple(integer(f"{name}[{i}]", item, least=least, most=most) for i, item in enumerate(value))
+    return (integer(name, value, least=least, most=most),) * 2
+
+
+def number(name, value, *, least, most, open_end=False):
+    """A finite number from `least` to `most`, the upper end excluded where `open_end`."""
+    allowed = f"a number from {least} {'to below' if open_end else 'to'} {most}"
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"`{name}` must be {allowed}; received {value!r} of type {type(value).__name__}.")
+    if math.isnan(value) or not least <= value <= most or (open_end and value == most):
+        raise ValueError(f"`{name}` must be {allowed}; received {value!r}.")
+    return float(value)
+
+
+def boolean(name, value):
+    if not isinstance(value, bool):
+        raise TypeError(f"`{name}` must be True or False; received {value!r} of type {type(value).__name__}.")
+    return value
+
+
+def choice(name, value, allowed):
+    """One of `allowed`; the error suggests the nearest names."""
+    if any(value is item or (type(value) is type(item) and value == item) for item in allowed):
+        return value
+    near = difflib.get_close_matches(str(value), [item for item in allowed if isinstance(item, str)], n=3, cutoff=0.5)
+    hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+    raise ValueError(f"`{name}` must be one of {list(allowed)}; received {value!r}.{hint}")
+
+
+def mapping(name, value, *, keys, required=()):
+    """A mapping with string keys among `keys`, all of `required` among them."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"`{name}` must be a dict with keys among {list(keys)}; received {value!r}.")
+    for key in value:
+        choice(f"{name}'s key", key, keys)
+    for key in required:
+        if key not in value:
+            raise ValueError(f"`{name}` must have the key '{key}'; received {dict(value)!r}.")
+    return value
+
+
+def sequence(name, value, *, of="items"):
+    """A list or tuple that is not empty."""
+    if isinstance(value, (str, Mapping)) or not isinstance(value, Sequence):
+        raise TypeError(f"`{name}` must be a list of {of}; received {value!r} of type {type(value).__name__}.")
+    if not value:
+        raise ValueError(f"`{name}` must be a list of {of} and not empty; received {value!r}.")
+    return value
+
+
+def divides(name, value, *, total_name, total):
+    if total % value:
+        raise ValueError(f"`{name}` must divide `{total_name}`; received {name}={value} with {total_name}={total}.")
+    return value
+
+
+def activation(name, value):
+    """A Keras activation: a function that can be saved by its name, as Keras' own and registered ones can."""
+    if isinstance(value, keras.layers.Layer):
+        raise TypeError(f"`{name}` must be an activation's name or function, not a layer; received {value!r}.")
+    function = _from_keras(name, value, keras.activations)
+    if not _comes_back(function):
+        raise ValueError(
+            f"`{name}` must be a Keras activation or a function registered with "
+            f"keras.saving.register_keras_serializable, or the saved model could not be loaded; received {value!r}."
+        )
+    return function
+
+
+def _comes_back(function):
+    """Whether a config that names the function leads back to it."""
+    if getattr(function, "__name__", "<lambda>") == "<lambda>":
+        return False
+    try:
+        return keras.activations.get(keras.activations.serialize(function)) is function
+    except (ValueError, TypeError, AttributeError):
+        return False
+
+
+def initializer(name, value):
+    found = _from_keras(name, value, keras.initializers)
+    if not isinstance(found, keras.initializers.Initializer):
+        raise TypeError(f"`{name}` must be a Keras initializer or its name; received {value!r}.")
+    return found
+
+
+def regularizer(name, value):
+    if value is None:
+        return None
+    found = _from_keras(name, value, keras.regularizers)
+    if not isinstance(found, keras.regularizers.Regularizer):
+        raise TypeError(f"`{name}` must be a Keras regularizer, its name, or None; received {value!r}.")
+    return found
+
+
+def _from_keras(name, value, module):
+    """`module.get(value)`, with an error that names the argument and the nearest names."""
+    try:
+        return module.get(value)
+    except (ValueError, TypeError) as error:
+        names = [key for key in dir(module) if key.islower() and key not in ("get", "serialize", "deserialize")]
+        if isinstance(value, str):
+            choice(name, value, [key for key in names if not key.startswith("_")])
+        raise TypeError(f"`{name}` must be a name or an object of {module.__name__}; received {value!r}.") from error
+
+
+BATCH_NORM_OPTIONS = ("momentum", "epsilon", "center", "scale", "synchronized")
+
+
+def batch_norm(name, value):
+    """True, False, or a dict of BatchNormalization's arguments (its axis follows from the data format)."""
+    if isinstance(value, bool):
+        return value
+    if not isinstance(value, Mapping):
+        raise TypeError(
+            f"`{name}` must be True, False or a dict with keys among {list(BATCH_NORM_OPTIONS)}; received {value!r}."
+        )
+    mapping(name, value, keys=BATCH_NORM_OPTIONS)
+    for key, item in value.items():
+        if key == "momentum":
+            number(f"{name}['momentum']", item, least=0.0, most=1.0)
+        elif key == "epsilon":
+            number(f"{name}['epsilon']", item, least=0.0, most=1.0)
+        else:
+            boolean(f"{name}['{key}']", item)
+    return value
+
+
+def data_format(name, value):
+    """'channels_last' or 'channels_first'; None means Keras' setting."""
+    if value is None:
+        return keras.config.image_data_format()
+    return choice(name, value, ("channels_last", "channels_first"))

@@ -1,0 +1,1 @@
+"""Search spaces, searches and the command line."""
