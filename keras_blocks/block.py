@@ -3,6 +3,7 @@
 import keras
 
 from keras_blocks.chain import LayerSpec, specs, walk
+from keras_blocks.ops.casting import as_float
 from keras_blocks.settings import Settings, serialized
 from keras_blocks.signature import arguments
 
@@ -93,7 +94,7 @@ class Block(Settings, keras.layers.Layer):
         )
         self.input_spec = keras.layers.InputSpec(ndim=4)
         self._steps = None
-        self._frozen_names = ()
+        self._frozen_paths = ()
 
     def chain(self, channels: int):
         """The block's layers for an input of so many channels, as a list of specs and splits. The one thing to declare.
@@ -113,19 +114,26 @@ class Block(Settings, keras.layers.Layer):
         layers = {spec.name: spec.make(prefix=f"{self.name}_") for spec in specs(steps.chain)}
 
         def build_layer(spec, shape):
+            after = self._next_shape(layers[spec.name], spec, shape)
             layers[spec.name].build(shape)
-            return self._next_shape(layers[spec.name], spec, shape)
+            return after
 
         walk(steps.chain, tuple(input_shape), build_layer)
         for name, layer in layers.items():
-            layer.trainable = self.trainable and name not in self._frozen_names
+            layer.trainable = self.trainable
             setattr(self, name, layer)
         self._steps = steps
+        for path in self._frozen_paths:
+            freeze_part(self, path)
         self.input_spec = keras.layers.InputSpec(ndim=4, axes={self.channel_axis: self.channels(input_shape)})
 
-    def call(self, inputs):
+    def call(self, inputs, training=None):
+        # Keras' call context brings `training` to the sublayers, but for `stateless_call`, which goes round it.
+        def apply(spec, x):
+            return getattr(self, spec.name)(x, training=training)
+
         self._check_size(inputs.shape)
-        return walk(self._steps.chain, self._as_float(inputs), lambda spec, x: getattr(self, spec.name)(x))
+        return walk(self._steps.chain, as_float(inputs, self.compute_dtype), apply)
 
     def expand(self, inputs):
         """Applies the block's own layers to a Keras tensor one by one, and returns the output's Keras tensor.
@@ -154,7 +162,7 @@ class Block(Settings, keras.layers.Layer):
             layer = getattr(self, spec.name)
             return layer.expand(x) if isinstance(layer, Block) else layer(x)
 
-        return walk(self._steps.chain, self._as_float(inputs), apply)
+        return walk(self._steps.chain, as_float(inputs, self.compute_dtype), apply)
 
     def compute_output_shape(self, input_shape):
         def shape_after(spec, shape):
@@ -168,8 +176,8 @@ class Block(Settings, keras.layers.Layer):
         config.update({name: serialized(getattr(self, name)) for name in arguments(type(self))})
         if self.activity_regularizer is not None:
             config["activity_regularizer"] = serialized(self.activity_regularizer)
-        if frozen := self._frozen_now():
-            config["frozen"] = frozen
+        if frozen := frozen_parts(self) if self.built else self._frozen_paths:
+            config["frozen"] = list(frozen)
         return config
 
     @classmethod
@@ -177,7 +185,7 @@ class Block(Settings, keras.layers.Layer):
         config = dict(config)
         frozen = config.pop("frozen", ())
         block = super().from_config(config)
-        block._frozen_names = tuple(frozen)
+        block._frozen_paths = tuple(frozen)
         return block
 
     def load_own_variables(self, store):
@@ -187,12 +195,6 @@ class Block(Settings, keras.layers.Layer):
                 "model first, by `model.build(input_shape)` or by calling it on data; then load."
             )
         super().load_own_variables(store)
-
-    def _frozen_now(self):
-        """Names of the sublayers that are frozen one by one, while the block as a whole is trainable."""
-        if not self._steps or not self.trainable:
-            return list(self._frozen_names)
-        return [spec.name for spec in specs(self._steps.chain) if not getattr(self, spec.name).trainable]
 
     def _declare(self, input_shape):
         """`chain`, for inputs of a shape that has been checked, with names that can be attributes."""
@@ -242,14 +244,33 @@ class Block(Settings, keras.layers.Layer):
             self.compute_output_shape(shape)
             self._steps.checked.add(shape)
 
-    def _as_float(self, inputs):
-        """Images may come as integers, which no convolution takes."""
-        if keras.backend.is_float_dtype(inputs.dtype):
-            return inputs
-        return keras.ops.cast(inputs, self.compute_dtype)
-
     def _title(self):
         return f"{type(self).__name__} '{self.name}'"
+
+
+def frozen_parts(owner) -> list[str]:
+    """Paths of the layers inside a trainable block or model that are frozen: `bn`, `inner/bn`."""
+    if not owner.trainable:
+        return []
+    names = [spec.name for spec in specs(owner.steps(None))] if isinstance(owner, Block) else []
+    parts = [(name, getattr(owner, name)) for name in names] or [(layer.name, layer) for layer in owner.layers]
+    found = []
+    for name, part in parts:
+        if not part.trainable:
+            found.append(name)
+        elif isinstance(part, Block):
+            found += [f"{name}/{path}" for path in frozen_parts(part)]
+    return found
+
+
+def freeze_part(owner, path: str):
+    """The opposite of `frozen_parts`, for one path."""
+    name, _, inner = path.partition("/")
+    part = getattr(owner, name) if isinstance(owner, Block) else owner.get_layer(name)
+    if inner:
+        freeze_part(part, inner)
+    else:
+        part.trainable = False
 
 
 def _compatible(shapes) -> bool:

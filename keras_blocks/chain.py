@@ -43,7 +43,10 @@ class Split:
 
 
 class ShapeTensor:
-    """Stands for an image batch of which only the shape is known; it tells a visitor of each layer that it meets."""
+    """Stands for an image batch of which only the shape is known; it tells a visitor of each layer that it meets.
+
+    `visit(step, shape)` gets a spec, or a layer that exists already, and returns the shape after it.
+    """
 
     __slots__ = ("shape", "visit")
 
@@ -51,8 +54,8 @@ class ShapeTensor:
         self.shape = tuple(shape)
         self.visit = visit
 
-    def through(self, spec):
-        return ShapeTensor(self.visit(spec, self.shape), self.visit)
+    def through(self, step):
+        return ShapeTensor(self.visit(step, self.shape), self.visit)
 
 
 def walk(chain: Sequence, x, visit: Callable):

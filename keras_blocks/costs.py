@@ -84,11 +84,12 @@ class _Ledger:
     def __init__(self):
         self.total = NOTHING
 
-    def visit(self, spec: LayerSpec, shape):
+    def visit(self, step, shape):
+        count = _spec_cost if isinstance(step, LayerSpec) else _layer_object_cost
         try:
-            after, spent = _spec_cost(spec, shape)
+            after, spent = count(step, shape)
         except ValueError as error:
-            raise ValueError(f"the layer '{spec.name}' cannot take the shape {shape}: {error}") from error
+            raise ValueError(f"the layer '{step.name}' cannot take the shape {shape}: {error}") from error
         self.total += spent
         return after
 

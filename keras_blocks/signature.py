@@ -3,19 +3,17 @@
 import functools
 import inspect
 
-import keras
-
 
 @functools.cache
 def arguments(cls: type) -> dict:
     """Name -> default of every named argument of the constructor, its bases' included where it passes **kwargs on.
 
-    Keras' own `Layer` and `Model` end the search: name, dtype and trainable are their business. An argument without a
-    default has `inspect.Parameter.empty`.
+    A base that is Keras' own ends the search: name, dtype and trainable are its business. An argument without a default
+    has `inspect.Parameter.empty`.
     """
     found = {}
     for base in cls.__mro__:
-        if base in (keras.layers.Layer, keras.Model):
+        if base is not cls and base.__module__.startswith("keras."):
             break
         if "__init__" not in vars(base):
             continue

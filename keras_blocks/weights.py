@@ -44,7 +44,7 @@ def convert_weights(source, model):
     if isinstance(source, (str, os.PathLike)):
         source = _read_npz(source, most_bytes=16 * model.count_params() + 2**20)
     elif isinstance(source, keras.Model):
-        source = {name: keras.ops.convert_to_numpy(value) for name, value in named_weights(source).items()}
+        source = {name: value.numpy() for name, value in named_weights(source).items()}
     elif not isinstance(source, Mapping):
         raise TypeError(f"`source` must be a mapping, the path of an .npz file or a model; received {source!r}.")
     published = _published(model)

@@ -3,6 +3,7 @@
 import keras
 
 from keras_blocks.block import register
+from keras_blocks.ops.casting import as_float
 
 
 @register
@@ -25,7 +26,7 @@ class CeilMaxPooling2D(keras.layers.MaxPooling2D):
         `(batch, ceil((height - pool_size) / strides) + 1, likewise for the width, channels)`.
 
     Raises:
-        ValueError: at construction where strides exceed the window.
+        ValueError: at construction where strides exceed the window; at build or call where the image is too small.
 
     Reference:
         torch.nn.MaxPool2d(ceil_mode=True), as in torchvision's SqueezeNet.
@@ -45,11 +46,13 @@ class CeilMaxPooling2D(keras.layers.MaxPooling2D):
             )
 
     def call(self, inputs):
+        self.compute_output_shape(inputs.shape)  # refuses an image that is too small
+        inputs = as_float(inputs, self.compute_dtype)
         # A border of strides - 1 pixels that lose against any other makes rounding down rounding up.
         border = [(0, step - 1) for step in self.strides]
         first = 1 if self.data_format == "channels_last" else 2
         sizes = inputs.shape[first : first + 2]
-        fits = [size is not None and (size - pool) % step == 0 for size, pool, step in self._windows(sizes)]
+        fits = [isinstance(size, int) and (size - pool) % step == 0 for size, pool, step in self._windows(sizes)]
         if not all(fits):
             width = [(0, 0)] * 4
             width[first : first + 2] = border
@@ -60,7 +63,9 @@ class CeilMaxPooling2D(keras.layers.MaxPooling2D):
         first = 1 if self.data_format == "channels_last" else 2
         shape = list(input_shape)
         for axis, (size, pool, step) in enumerate(self._windows(input_shape[first : first + 2]), start=first):
-            shape[axis] = None if size is None else -((pool - size) // step) + 1
+            shape[axis] = None if not isinstance(size, int) else -((pool - size) // step) + 1
+            if shape[axis] is not None and shape[axis] < 1:
+                raise ValueError(f"`pool_size` {self.pool_size} is too large for images of the shape {input_shape}.")
         return tuple(shape)
 
     def get_config(self):

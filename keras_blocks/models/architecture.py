@@ -5,6 +5,7 @@ import contextvars
 import keras
 
 from keras_blocks import validation
+from keras_blocks.block import freeze_part, frozen_parts
 from keras_blocks.chain import LayerSpec, ShapeTensor
 from keras_blocks.frozen import Frozen
 from keras_blocks.settings import SHARED, Settings, serialized
@@ -88,6 +89,7 @@ class Architecture(Settings, keras.Model):
                 "preprocess": preprocess,
             }
         )
+        self._features = {}
         if _OUTLINING.get():
             return
         inputs = keras.Input(self.metaparameters.input_shape, name="image") if input_tensor is None else input_tensor
@@ -100,7 +102,7 @@ class Architecture(Settings, keras.Model):
     def preprocess(self, x):
         """The layers given as `preprocess`, in turn."""
         for layer in self.metaparameters.preprocess:
-            x = _through(layer, x)
+            x = x.through(layer) if isinstance(x, ShapeTensor) else layer(x)
         return x
 
     def stem(self, x):
@@ -117,7 +119,6 @@ class Architecture(Settings, keras.Model):
 
     def assemble(self, x):
         """All parts in turn: the model's output for the input `x`."""
-        self._features = {}
         x = self.learner(self.stem(self.preprocess(x)))
         if self.metaparameters.include_top:
             return self.classifier(x)
@@ -189,7 +190,7 @@ class Architecture(Settings, keras.Model):
         return keras.Model(inputs, outputs, name=f"{self.name}_expanded")
 
     @classmethod
-    def from_variant(cls, variant, **overrides):
+    def from_variant(cls, variant, /, **overrides):
         """The published network of this name.
 
         Args:
@@ -207,7 +208,7 @@ class Architecture(Settings, keras.Model):
         config["dtype"] = keras.dtype_policies.serialize(self.dtype_policy)
         config.update(serialized({name: getattr(self, name) for name in SHARED}))
         config.update(serialized(self.metaparameters))
-        if self.trainable and (frozen := [layer.name for layer in self.layers if not layer.trainable]):
+        if frozen := frozen_parts(self):
             config["frozen"] = frozen
         return config
 
@@ -219,8 +220,8 @@ class Architecture(Settings, keras.Model):
             config["dtype"] = keras.dtype_policies.deserialize(config["dtype"])
             config["preprocess"] = [keras.saving.deserialize_keras_object(item) for item in config["preprocess"]]
             model = cls(**config)
-        for name in frozen:
-            model.get_layer(name).trainable = False
+        for path in frozen:
+            freeze_part(model, path)
         return model
 
     def _image_shape(self, shape):
@@ -242,13 +243,6 @@ def _layers(name, value) -> tuple:
         if not isinstance(layer, keras.layers.Layer):
             raise TypeError(f"`{name}` must be a Keras layer or a list of them; received {layer!r}.")
     return tuple(layers)
-
-
-def _through(layer, x):
-    if isinstance(x, ShapeTensor):
-        config = layer.get_config()
-        return x.through(LayerSpec(type(layer), config.pop("name"), Frozen(config), config.pop("dtype", None)))
-    return layer(x)
 
 
 def _shape_of_input(tensor, input_shape):

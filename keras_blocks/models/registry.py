@@ -25,11 +25,11 @@ def list_models(pattern: str = "*") -> list[str]:
     return sorted(fnmatch.filter(_by_name(), pattern))
 
 
-def create_model(name: str, *, weights=None, **overrides) -> Architecture:
+def create_model(variant: str, /, *, weights=None, **overrides) -> Architecture:
     """A published network by its name.
 
     Args:
-        name: one of `list_models()`.
+        variant: one of `list_models()`.
         weights: `None` for random weights; or the path of a file: `.npz` (see `convert_weights`), `.weights.h5`, or a
             `.keras` file of the same architecture.
         **overrides: arguments of the architecture's constructor, named as in keras.applications: `include_top`,
@@ -49,16 +49,16 @@ def create_model(name: str, *, weights=None, **overrides) -> Architecture:
     >>> model.output_shape
     (None, 10)
     """
-    model = architecture_of(name).from_variant(name, **overrides)
+    model = architecture_of(variant).from_variant(variant, **overrides)
     if weights is not None:
         load_weights(model, weights)
     return model
 
 
-def architecture_of(name: str) -> type[Architecture]:
-    """The class that has the variant `name`."""
+def architecture_of(variant: str) -> type[Architecture]:
+    """The class whose table has this variant."""
     classes = _by_name()
-    return classes[validation.choice("name", name, tuple(classes))]
+    return classes[validation.choice("variant", variant, tuple(classes))]
 
 
 def _by_name() -> dict:

@@ -1,0 +1,1 @@
+"""Pure functions on `keras.ops`, which the layers are thin shells over."""

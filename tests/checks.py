@@ -1,0 +1,110 @@
+"""`check_layer`: what every layer of ours must hold, whatever it does. tests/test_checks.py shows what it catches."""
+
+import json
+from unittest import mock
+
+import keras
+import numpy as np
+from gradients import gradients
+
+from keras_blocks.signature import arguments
+
+POLICY = "mixed_bfloat16"
+
+
+def check_layer(make, image_shape):
+    """Asserts the contract of a layer that takes images.
+
+    Args:
+        make: makes a new layer; takes keyword arguments that go to its constructor, such as `dtype`.
+        image_shape: (height, width, channels).
+    """
+    _check_config(make())
+    layer = _check_build(make, image_shape)
+    images = np.random.default_rng(0).normal(size=(3, *image_shape)).astype("float32")
+    randomize(layer)
+    _check_shapes(layer, images)
+    _check_training(layer, images)
+    _check_gradients(layer, images)
+    _check_policy(make, images)
+
+
+def _check_config(layer):
+    config = layer.get_config()
+    missing = set(arguments(type(layer))) - set(config)
+    assert not missing, f"arguments missing in the config: {missing}"
+    again = type(layer).from_config(config).get_config()
+    assert json.dumps(again, sort_keys=True) == json.dumps(config, sort_keys=True)
+
+
+def _check_build(make, image_shape):
+    """Everything is built by `build`, with no call, and every variable made is one that the layer knows."""
+    made = []
+    original = keras.layers.Layer.add_weight
+
+    def recording(self, *args, **kwargs):
+        variable = original(self, *args, **kwargs)
+        made.append(variable)
+        return variable
+
+    with mock.patch.object(keras.layers.Layer, "add_weight", recording):
+        layer = make()
+        layer.build((None, *image_shape))
+        built = [variable.path for variable in layer.variables]
+        sublayers = list(layer._flatten_layers())
+        assert all(sublayer.built for sublayer in sublayers), "a sublayer is not built by build()"
+        layer(np.zeros((2, *image_shape), "float32"))
+    assert [variable.path for variable in layer.variables] == built, "a call made variables that build() did not"
+    known = {id(variable) for variable in layer.variables}
+    assert all(id(variable) in known for variable in made), "variables were made that the layer does not track"
+    return layer
+
+
+def _check_shapes(layer, images):
+    for batch in (1, 3):
+        outputs = layer(images[:batch])
+        assert tuple(outputs.shape) == tuple(layer.compute_output_shape((batch, *images.shape[1:])))
+    assert layer.compute_output_shape((None, *images.shape[1:]))[0] is None
+    together = np.asarray(keras.ops.convert_to_numpy(layer(images)))
+    alone = np.asarray(keras.ops.convert_to_numpy(layer(images[1:2])))
+    np.testing.assert_allclose(together[1:2], alone, rtol=1e-4, atol=1e-5)
+
+
+def _check_training(layer, images):
+    """Moving statistics are used and kept in inference; batch statistics are used, and moved on, in training."""
+    statistics = [weight for weight in layer.non_trainable_weights if "moving" in weight.name]
+    if not statistics:
+        return
+    before = [weight.numpy() for weight in statistics]
+    inference = keras.ops.convert_to_numpy(layer(images, training=False))
+    for weight, value in zip(statistics, before):
+        np.testing.assert_array_equal(weight.numpy(), value)
+    training = keras.ops.convert_to_numpy(layer(images, training=True))
+    assert np.abs(inference - training).max() > 1e-6, "training makes no difference, though there are statistics"
+    for weight, value in zip(statistics, before):
+        assert np.any(weight.numpy() != value), f"{weight.path} does not move in training"
+
+
+def _check_gradients(layer, images):
+    for weight, gradient in zip(layer.trainable_weights, gradients(layer, images)):
+        if weight.name == "bias" and any("moving" in other.name for other in layer.weights):
+            continue  # a bias before BatchNormalization has no effect, by definition
+        assert gradient is not None and np.abs(gradient).max() > 0, f"the output does not depend on {weight.path}"
+
+
+def _check_policy(make, images):
+    layer = make(dtype=POLICY)
+    outputs = layer(images)
+    assert keras.backend.standardize_dtype(outputs.dtype) == "bfloat16"
+    for sublayer in layer._flatten_layers():
+        assert sublayer.compute_dtype == "bfloat16", f"{sublayer.name} computes in {sublayer.compute_dtype}"
+        assert sublayer.variable_dtype == "float32", f"{sublayer.name} keeps its weights in {sublayer.variable_dtype}"
+
+
+def randomize(layer):
+    """Values that no initializer gives, so that a weight in the wrong place shows."""
+    rng = np.random.default_rng(1)
+    for weight in layer.weights:
+        positive = "variance" in weight.name
+        value = rng.uniform(0.5, 1.5, weight.shape) if positive else rng.normal(0, 0.3, weight.shape)
+        weight.assign(value.astype("float32"))

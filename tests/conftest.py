@@ -1,0 +1,46 @@
+"""What all tests share: the backend's name, a seed for each test, and the folder of real data."""
+
+import os
+import pathlib
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "ours",
+    deadline=None,  # the first example traces; only its result counts
+    derandomize=True,
+    print_blob=False,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("ours")
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    """Every test starts from the same random state and Keras' default settings, and leaves no graph behind."""
+    keras.utils.set_random_seed(0)
+    yield
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_dtype_policy("float32")
+    keras.utils.clear_session(free_memory=False)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> pathlib.Path:
+    """The folder of real data beside the checkout; tests that need it are skipped where it is absent."""
+    folder = pathlib.Path(
+        os.environ.get("KERAS_BLOCKS_DATA", pathlib.Path(__file__).parents[2] / "shared" / "data")
+    ).resolve()
+    if not folder.is_dir():
+        pytest.skip(f"needs the real data in {folder}, which is absent here (or set KERAS_BLOCKS_DATA)")
+    return folder
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)

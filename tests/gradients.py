@@ -1,0 +1,33 @@
+"""The gradient of a mean of squares with respect to a layer's trainable weights, on any backend."""
+
+import keras
+import numpy as np
+
+
+def gradients(layer, inputs, training=True):
+    """A list of arrays, one for each trainable weight; `None` for a weight that the output does not depend on."""
+    if not layer.trainable_weights:
+        return []
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            loss = keras.ops.mean(keras.ops.square(layer(inputs, training=training)))
+        found = tape.gradient(loss, [weight.value for weight in layer.trainable_weights])
+    elif backend == "jax":
+        import jax
+
+        def loss_of(trainable):
+            outputs, _ = layer.stateless_call(
+                trainable, [v.value for v in layer.non_trainable_variables], inputs, training=training
+            )
+            return keras.ops.mean(keras.ops.square(outputs))
+
+        found = jax.grad(loss_of)([weight.value for weight in layer.trainable_weights])
+    else:
+        import torch
+
+        loss = keras.ops.mean(keras.ops.square(layer(inputs, training=training)))
+        found = torch.autograd.grad(loss, [weight.value for weight in layer.trainable_weights], allow_unused=True)
+    return [None if one is None else np.asarray(keras.ops.convert_to_numpy(one)) for one in found]

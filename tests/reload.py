@@ -1,0 +1,46 @@
+"""Run in a fresh process: `python reload.py FOLDER TOLERANCE` loads every saved model and compares its outputs.
+
+Imports nothing of ours but `keras_blocks`, as a user's serving script would.
+"""
+
+import pathlib
+import sys
+
+import keras
+import numpy as np
+
+import keras_blocks  # noqa: F401  (registers the classes)
+
+
+@keras.saving.register_keras_serializable(package="reload")
+class Subclassed(keras.Model):
+    """A user's own model with a layer of ours in it."""
+
+    def __init__(self, layer, **kwargs):
+        super().__init__(**kwargs)
+        self.layer = layer
+
+    def call(self, inputs):
+        return self.layer(inputs)
+
+    def get_config(self):
+        return {"layer": keras.saving.serialize_keras_object(self.layer), "name": self.name}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(keras.saving.deserialize_keras_object(config["layer"]), name=config["name"])
+
+
+def compare(folder, tolerance):
+    files = sorted(pathlib.Path(folder).glob("*.keras"))
+    for file in files:
+        model = keras.saving.load_model(file)
+        with np.load(file.with_suffix(".npz"), allow_pickle=False) as saved:
+            outputs = np.asarray(keras.ops.convert_to_numpy(model(saved["images"])))
+            worst = float(np.abs(outputs - saved["outputs"]).max())
+        assert worst <= tolerance, f"{file.name}: outputs differ by {worst} on {keras.backend.backend()}"
+    print(f"{len(files)} files loaded on {keras.backend.backend()}")
+
+
+if __name__ == "__main__":
+    compare(sys.argv[1], float(sys.argv[2]))

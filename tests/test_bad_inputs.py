@@ -1,0 +1,174 @@
+"""Bad input is refused at construction or build, by an error that names the argument, the value and what is allowed."""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_blocks
+from keras_blocks import CeilMaxPooling2D, ConvBlock, FireBlock, SqueezeNet
+
+SMALL = {"groups": [{"filters": [4]}], "stem": "tiny", "input_shape": (8, 8, 1), "classes": 3}
+
+
+def unregistered(x):
+    return x
+
+
+# (what makes it, the argument that the error must name, the value it must show)
+AT_CONSTRUCTION = [
+    (lambda: FireBlock(8.0), "filters", "8.0"),
+    (lambda: FireBlock(None), "filters", "None"),
+    (lambda: FireBlock(8.5), "filters", "8.5"),
+    (lambda: FireBlock(float("nan")), "filters", "nan"),
+    (lambda: FireBlock("16"), "filters", "'16'"),
+    (lambda: FireBlock(True), "filters", "True"),
+    (lambda: FireBlock(0), "filters", "0"),
+    (lambda: FireBlock(-4), "filters", "-4"),
+    (lambda: FireBlock(2**40), "filters", str(2**40)),
+    (lambda: FireBlock([16, 16]), "filters", "[16, 16]"),
+    (lambda: FireBlock(16, expand_ratio=0), "expand_ratio", "0"),
+    (lambda: FireBlock(16, expand_ratio=2.5), "expand_ratio", "2.5"),
+    (lambda: FireBlock(16, bypass="simpel"), "bypass", "simpel"),
+    (lambda: FireBlock(16, bypass=True), "bypass", "True"),
+    (lambda: FireBlock(16, activation="reluu"), "activation", "reluu"),
+    (lambda: FireBlock(16, activation=lambda x: x), "activation", "lambda"),
+    (lambda: FireBlock(16, activation=unregistered), "activation", "unregistered"),
+    (lambda: FireBlock(16, activation=keras.layers.ReLU()), "activation", "ReLU"),
+    (lambda: FireBlock(16, activation=3), "activation", "3"),
+    (lambda: FireBlock(16, batch_norm="yes"), "batch_norm", "yes"),
+    (lambda: FireBlock(16, batch_norm={"momentum": 2}), "momentum", "2"),
+    (lambda: FireBlock(16, batch_norm={"epsilon": -1}), "epsilon", "-1"),
+    (lambda: FireBlock(16, batch_norm={"axis": 7}), "batch_norm", "axis"),
+    (lambda: FireBlock(16, batch_norm={"scale": 1}), "scale", "1"),
+    (lambda: FireBlock(16, use_bias="no"), "use_bias", "no"),
+    (lambda: FireBlock(16, kernel_initializer="he_normel"), "kernel_initializer", "he_normel"),
+    (lambda: FireBlock(16, kernel_initializer=5), "kernel_initializer", "5"),
+    (lambda: FireBlock(16, kernel_regularizer="l3"), "kernel_regularizer", "l3"),
+    (lambda: FireBlock(16, kernel_regularizer=1e-4), "kernel_regularizer", "0.0001"),
+    (lambda: FireBlock(16, data_format="NHWC"), "data_format", "NHWC"),
+    (lambda: ConvBlock(8, kernel_size=0), "kernel_size", "0"),
+    (lambda: ConvBlock(8, kernel_size=(3, 3, 3)), "kernel_size", "(3, 3, 3)"),
+    (lambda: ConvBlock(8, kernel_size=(3, "3")), "kernel_size", "'3'"),
+    (lambda: ConvBlock(8, strides=0), "strides", "0"),
+    (lambda: ConvBlock(8, strides=1.5), "strides", "1.5"),
+    (lambda: ConvBlock(8, padding="full"), "padding", "full"),
+    (lambda: ConvBlock(8, groups=3), "groups", "3"),
+    (lambda: ConvBlock(8, strides=2, dilation_rate=2), "dilation_rate", "2"),
+    (lambda: ConvBlock(8, pre_activation="yes"), "pre_activation", "yes"),
+    (lambda: CeilMaxPooling2D(2, 3), "strides", "3"),
+    (lambda: CeilMaxPooling2D(2, 0), "strides", "0"),
+    (lambda: SqueezeNet(groups=[]), "groups", "[]"),
+    (lambda: SqueezeNet(groups=3), "groups", "3"),
+    (lambda: SqueezeNet(groups=[{"filter": [16]}]), "groups[0]", "filter"),
+    (lambda: SqueezeNet(groups=[{"filters": 16}]), "groups[0]['filters']", "16"),
+    (lambda: SqueezeNet(groups=[{"filters": [16, 0]}]), "groups[0]['filters'][1]", "0"),
+    (lambda: SqueezeNet(stem="v1.2"), "stem", "v1.2"),
+    (lambda: SqueezeNet(stem={"filters": 8, "size": 3}), "stem", "size"),
+    (lambda: SqueezeNet(stem={"filters": 8.0}), "filters", "8.0"),
+    (lambda: SqueezeNet(dropout=1.0), "dropout", "1.0"),
+    (lambda: SqueezeNet(dropout=float("nan")), "dropout", "nan"),
+    (lambda: SqueezeNet(classes=0), "classes", "0"),
+    (lambda: SqueezeNet(include_top="yes"), "include_top", "yes"),
+    (lambda: SqueezeNet(pooling="mean"), "pooling", "mean"),
+    (lambda: SqueezeNet(classifier_activation="softmx"), "classifier_activation", "softmx"),
+    (lambda: SqueezeNet(input_shape=(224, 224)), "input_shape", "(224, 224)"),
+    (lambda: SqueezeNet(input_shape=(224, 224, None)), "input_shape", "None"),
+    (lambda: SqueezeNet(input_shape=(-1, 224, 3)), "input_shape", "-1"),
+    (lambda: SqueezeNet(input_shape="224"), "input_shape", "224"),
+    (lambda: SqueezeNet(preprocess="rescale"), "preprocess", "rescale"),
+    (lambda: SqueezeNet(input_tensor=np.zeros((1, 8, 8, 3))), "input_tensor", "ndarray"),
+    (lambda: SqueezeNet(input_shape=(4, 4, 3)), "stem_conv", "(None, 4, 4, 3)"),
+    (lambda: SqueezeNet(**SMALL, name=3), "name", "3"),
+    (lambda: keras_blocks.create_model("squeeznet_1.1"), "variant", "squeezenet_1.1"),
+    (lambda: keras_blocks.create_model("squeezenet_1.1", weights="imagenet"), "weights", "imagenet"),
+    (lambda: keras_blocks.create_model("squeezenet_1.1", weights=3), "weights", "3"),
+    (lambda: SqueezeNet.from_variant("1.1"), "variant", "1.1"),
+]
+
+AT_BUILD = [
+    (lambda: FireBlock(16, bypass="simple").build((None, 8, 8, 96)), "bypass", "96"),
+    (lambda: FireBlock(16).build((None, 8, 8, None)), "channels", "None"),
+    (lambda: FireBlock(16).build((None, 8, 96)), "4 axes", "(None, 8, 96)"),
+    (lambda: ConvBlock(8, groups=2).build((None, 8, 8, 3)), "groups", "3"),
+    (lambda: ConvBlock(8, 5, padding="valid").build((None, 4, 9, 3)), "conv", "(None, 4, 9, 3)"),
+    (lambda: CeilMaxPooling2D(5, 1).compute_output_shape((None, 4, 9, 3)), "pool_size", "(None, 4, 9, 3)"),
+    (lambda: keras.Sequential([keras.Input((4, 4, 3)), CeilMaxPooling2D(5, 1)]), "pool_size", "(None, 4, 4, 3)"),
+]
+
+AT_CALL = [
+    (lambda: ConvBlock(8, 5, padding="valid")(np.zeros((1, 4, 9, 3), "float32")), "conv", "(1, 4, 9, 3)"),
+    (lambda: dynamic(ConvBlock(8, 5, padding="valid")), "conv", "4, 4, 3"),
+    (lambda: dynamic(CeilMaxPooling2D(5, 1)), "pool_size", "4, 4, 3"),
+    (lambda: built(FireBlock(8))(np.zeros((1, 8, 8, 5), "float32")), "incompatible", "(1, 8, 8, 5)"),
+    (lambda: built(FireBlock(8))(np.zeros((8, 8, 3), "float32")), "incompatible", "(8, 8, 3)"),
+]
+
+
+def built(layer):
+    layer.build((None, None, None, 3))
+    return layer
+
+
+def dynamic(layer):
+    """A layer built for any size, called on an image too small for it."""
+    return built(layer)(np.zeros((1, 4, 4, 3), "float32"))
+
+
+@pytest.mark.parametrize(
+    ("make", "argument", "value"),
+    AT_CONSTRUCTION + AT_BUILD + AT_CALL,
+    ids=lambda item: item if isinstance(item, str) else "",
+)
+def test_is_refused_by_name(make, argument, value):
+    with pytest.raises((ValueError, TypeError)) as refused:
+        make()
+    message = str(refused.value)
+    assert argument in message and value in message, message
+
+
+def test_there_are_enough():
+    assert len(AT_CONSTRUCTION) + len(AT_BUILD) >= 30
+
+
+def test_suggests_the_nearest_name():
+    with pytest.raises(ValueError, match=r"Did you mean 'squeezenet_1.1'"):
+        keras_blocks.create_model("squeeznet_1.1")
+
+
+def test_adding_branches_of_other_shapes_is_refused():
+    """Keras broadcasts (8, 8, 16) + (8, 8, 1) in silence."""
+
+    class Wrong(keras_blocks.Block):
+        def chain(self, channels):
+            return [self.sum_of("sum", [], [self.conv2d("narrow", 1, 1)])]
+
+    with pytest.raises(ValueError, match=r"'sum'.*equal shapes.*16.*1"):
+        Wrong().build((None, 8, 8, 16))
+
+
+@pytest.mark.parametrize("name", ["filters", "_hidden", "not a name", "call", "twice"])
+def test_layer_names_that_cannot_be_attributes_are_refused(name):
+    class Wrong(keras_blocks.Block):
+        def __init__(self):
+            super().__init__()
+            self.filters = 3
+
+        def chain(self, channels):
+            return [self.activate("twice"), self.activate(name)]
+
+    with pytest.raises(ValueError, match="cannot have a layer named"):
+        Wrong().build((None, 8, 8, 3))
+
+
+def test_a_failed_build_leaves_the_block_as_it_was():
+    block = FireBlock(4, bypass="simple")
+    with pytest.raises(ValueError):
+        block.build((None, 8, 8, 3))
+    assert not block.built and block.weights == []
+    block.build((None, 8, 8, 32))
+    assert block.built
+
+
+def test_a_block_without_a_chain_says_so():
+    with pytest.raises(NotImplementedError, match="chain"):
+        keras_blocks.Block()(np.zeros((1, 8, 8, 3), "float32"))

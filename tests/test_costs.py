@@ -1,0 +1,240 @@
+"""`cost` against built models, against independent counters of multiply-adds, and without a variable."""
+
+from unittest import mock
+
+import keras
+import numpy as np
+import pytest
+from catalog import ARCHITECTURES, image_shape, small_model
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import configurations, conv_blocks, fire_blocks
+
+import keras_blocks
+from keras_blocks import costs, layer_costs
+from keras_blocks.signature import arguments
+
+backend = keras.backend.backend()
+
+# torchvision 0.29's `_ops` of its weight enums: squeezenet1_0 0.819, squeezenet1_1 0.349 billion at 224x224.
+TORCHVISION_GIGA_MACS = {"squeezenet_1.0": 0.819, "squeezenet_1.1": 0.349}
+
+
+def independent_macs(layer, images):
+    """Multiply-adds of a forward pass by the backend's own counter; `None` where it has none."""
+    if backend == "torch":
+        from torch.utils.flop_counter import FlopCounterMode
+
+        layer(images)
+        with FlopCounterMode(display=False) as counter:
+            layer(images)
+        return counter.get_total_flops() // 2
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        layer(images)
+        traced = tf.function(lambda x: layer(x), jit_compile=False)
+        graph = traced.get_concrete_function(tf.TensorSpec(images.shape, "float32")).graph
+        profiler = tf.compat.v1.profiler
+        builder = profiler.ProfileOptionBuilder(profiler.ProfileOptionBuilder.float_operation())
+        report = profiler.profile(graph, cmd="op", options=builder.with_empty_output().build())
+        return sum_of_products(report) // 2
+    return None
+
+
+def sum_of_products(node):
+    own = node.float_ops if node.name in ("Conv2D", "MatMul", "DepthwiseConv2dNative") else 0
+    return own + sum(sum_of_products(child) for child in node.children)
+
+
+@pytest.mark.skipif(backend == "jax", reason="JAX's cost analysis counts additions and activations too")
+@pytest.mark.parametrize(
+    # TensorFlow hides groups in an XLA call, and pads dilated convolutions before it counts.
+    "strategy",
+    [conv_blocks(groups=backend == "torch", dilation=backend == "torch"), fire_blocks()],
+    ids=["conv", "fire"],
+)
+def test_multiply_adds_equal_the_backends_counter(strategy):
+    @settings(max_examples=10)
+    @given(configurations(strategy=strategy))
+    def check(configuration):
+        cls, options, image = configuration
+        block = cls(**options)
+        assert keras_blocks.cost(block, image).macs == independent_macs(block, np.zeros((1, *image), "float32"))
+
+    check()
+
+
+@pytest.mark.parametrize("variant", TORCHVISION_GIGA_MACS)
+def test_multiply_adds_are_torchvisions(variant):
+    counted = keras_blocks.cost(keras_blocks.SqueezeNet, **keras_blocks.SqueezeNet.variants[variant])
+    assert round(counted.macs / 1e9, 3) == TORCHVISION_GIGA_MACS[variant]
+
+
+@pytest.mark.parametrize("row", ARCHITECTURES, ids=lambda row: row.name)
+def test_class_and_model_cost_the_same(row):
+    model = small_model(row)
+    by_class = keras_blocks.cost(row.cls, **row.arguments)
+    assert by_class.params == model.count_params()
+    assert by_class == keras_blocks.cost(model)
+    others = {key: value for key, value in row.arguments.items() if key != "input_shape"}
+    assert by_class == keras_blocks.cost(row.cls, image_shape(row), **others)
+    flat = keras_blocks.cost(model.expand())
+    assert flat == by_class
+
+
+def test_counting_allocates_no_variable():
+    costs._counted.cache_clear()
+    with mock.patch.object(keras.Variable, "__init__", side_effect=AssertionError("a variable was made")):
+        counted = keras_blocks.cost(keras_blocks.SqueezeNet)
+    assert counted.params == 1_248_424
+
+
+def test_counting_an_unknown_layer_gives_its_variables_no_values():
+    """Not now, nor later: Keras would initialize them at the end of the next scope."""
+    inits = []
+    with mock.patch.object(keras.initializers.GlorotUniform, "__call__", side_effect=inits.append):
+        counted = keras_blocks.cost(keras.layers.SeparableConv2D(8, 3), (16, 16, 4))
+        with keras.StatelessScope():
+            pass
+    assert inits == []
+    assert counted.params == 3 * 3 * 4 + 4 * 8 + 8
+
+
+def test_a_block_is_counted_once():
+    costs._counted.cache_clear()
+    with mock.patch.object(keras_blocks.FireBlock, "chain", autospec=True, side_effect=_chain) as chain:
+        options = {"groups": [{"filters": [16, 16, 16, 16]}], "input_shape": (32, 32, 3), "stem": "small"}
+        keras_blocks.cost(keras_blocks.SqueezeNet, **options)
+    assert chain.call_count == 2  # the first block has the stem's channels, the other three are alike
+
+
+_chain = keras_blocks.FireBlock.chain
+
+
+def test_activation_bytes_count_every_output_once():
+    inputs = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(4, 3, padding="same")(inputs)
+    x = keras.layers.Flatten()(x)
+    model = keras.Model(inputs, keras.layers.Dense(10)(x))
+    assert keras_blocks.cost(model).activation_bytes == 4 * (8 * 8 * 4 + 10)
+    half = keras_blocks.cost(keras_blocks.FireBlock(4, dtype="mixed_float16"), (8, 8, 4))
+    full = keras_blocks.cost(keras_blocks.FireBlock(4), (8, 8, 4))
+    assert half.activation_bytes * 2 == full.activation_bytes
+
+
+def test_a_layer_called_twice_is_held_once_and_computed_twice():
+    block = keras_blocks.FireBlock(2, expand_ratio=1)
+    inputs = keras.Input((8, 8, 4))
+    once = keras_blocks.cost(keras.Model(inputs, block(inputs)))
+    twice = keras_blocks.cost(keras.Model(inputs, block(block(inputs))))
+    assert (twice.params, twice.macs) == (once.params, 2 * once.macs)
+
+
+def test_sequential_nested_and_subclassed_models():
+    class Net(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.block = keras_blocks.FireBlock(4)
+            self.head = keras.layers.Dense(3)
+
+        def call(self, x):
+            return self.head(keras.ops.mean(self.block(x), axis=(1, 2)))
+
+    block = keras_blocks.cost(keras_blocks.FireBlock(4), (8, 8, 4))
+    head = 32 * 3
+    sequential = keras.Sequential([keras.Input((8, 8, 4)), keras_blocks.FireBlock(4)])
+    assert keras_blocks.cost(sequential) == block
+    inputs = keras.Input((8, 8, 4))
+    assert keras_blocks.cost(keras.Model(inputs, sequential(inputs))).macs == block.macs
+    net = Net()
+    with pytest.raises(ValueError, match="not built"):
+        keras_blocks.cost(net, (8, 8, 4))
+    net(np.zeros((1, 8, 8, 4), "float32"))
+    counted = keras_blocks.cost(net, (8, 8, 4))
+    assert (counted.params, counted.macs) == (block.params + head + 3, block.macs + head)
+
+
+KERAS_LAYERS = st.one_of(
+    st.builds(
+        lambda filters, kernel, strides, padding, bias: (
+            keras.layers.Conv2D,
+            {"filters": filters, "kernel_size": kernel, "strides": strides, "padding": padding, "use_bias": bias},
+        ),
+        st.integers(1, 5),
+        st.integers(1, 4),
+        st.integers(1, 3),
+        st.sampled_from(["same", "valid"]),
+        st.booleans(),
+    ),
+    st.builds(
+        lambda cls, pool, strides, padding: (cls, {"pool_size": pool, "strides": strides, "padding": padding}),
+        st.sampled_from([keras.layers.MaxPooling2D, keras.layers.AveragePooling2D]),
+        st.integers(1, 4),
+        st.one_of(st.none(), st.integers(1, 3)),
+        st.sampled_from(["same", "valid"]),
+    ),
+    st.builds(
+        lambda cls, keep: (cls, {"keepdims": keep}),
+        st.sampled_from([keras.layers.GlobalAveragePooling2D, keras.layers.GlobalMaxPooling2D]),
+        st.booleans(),
+    ),
+    st.builds(
+        lambda scale, center: (keras.layers.BatchNormalization, {"scale": scale, "center": center}),
+        st.booleans(),
+        st.booleans(),
+    ),
+    st.builds(
+        lambda units, bias: (keras.layers.Dense, {"units": units, "use_bias": bias}), st.integers(1, 5), st.booleans()
+    ),
+    st.just((keras.layers.Activation, {"activation": "relu"})),
+    st.just((keras.layers.Dropout, {"rate": 0.5})),
+    st.just((keras.layers.Flatten, {})),
+)
+
+
+@settings(max_examples=60)
+@given(KERAS_LAYERS, st.tuples(st.just(None), st.integers(4, 9), st.integers(4, 9), st.integers(1, 4)))
+def test_rules_equal_the_built_layer(layer, shape):
+    cls, options = layer
+    by_rule = layer_costs.LayerCost(*layer_costs.RULES[cls]({**arguments(cls), **options}, shape))
+    assert by_rule == layer_costs.measured(lambda: cls(**options), shape)
+
+
+@pytest.mark.parametrize("cls", [keras.layers.Add, keras.layers.Multiply, keras.layers.Concatenate])
+def test_rules_of_merges_equal_the_layer(cls):
+    shapes = [(None, 4, 4, 3), (None, 4, 4, 3)]
+    by_rule = layer_costs.RULES[cls](arguments(cls), shapes)
+    assert tuple(by_rule[0]) == tuple(cls().compute_output_shape(shapes))
+
+
+def test_every_rule_is_tested():
+    merges = {keras.layers.Add, keras.layers.Multiply, keras.layers.Concatenate}
+    tested = {
+        keras.layers.Conv2D,
+        keras.layers.MaxPooling2D,
+        keras.layers.AveragePooling2D,
+        keras.layers.GlobalAveragePooling2D,
+        keras.layers.GlobalMaxPooling2D,
+        keras.layers.BatchNormalization,
+        keras.layers.Dense,
+        keras.layers.Activation,
+        keras.layers.Dropout,
+        keras.layers.Flatten,
+    }
+    assert set(layer_costs.RULES) == tested | merges
+
+
+@pytest.mark.parametrize(
+    ("target", "shape", "message"),
+    [
+        (keras_blocks.FireBlock(4), None, "input_shape"),
+        (keras_blocks.FireBlock(4), (None, 8, 3), "all known"),
+        (keras_blocks.SqueezeNet, (3, 3, 3), "stem_conv"),
+        (keras_blocks.SqueezeNet, (224, 224), "input_shape"),
+        ("squeezenet_1.0", (224, 224, 3), "target"),
+    ],
+)
+def test_bad_input_is_named(target, shape, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        keras_blocks.cost(target, shape)

@@ -1,0 +1,184 @@
+"""Saved models load in fresh processes, on every backend, and keep what was set on them."""
+
+import importlib.util
+import os
+import pathlib
+import subprocess
+import sys
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+from catalog import LAYERS, ROWS, image_shape, small_model
+from checks import randomize
+from reload import Subclassed, compare
+
+import keras_blocks
+
+HERE = pathlib.Path(__file__).parent
+PACKAGES = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}
+
+
+def save(model, folder, name, images):
+    model.save(folder / f"{name}.keras")
+    np.savez(folder / f"{name}.npz", images=images, outputs=np.asarray(keras.ops.convert_to_numpy(model(images))))
+
+
+def as_models(row):
+    """name -> the row inside of a functional, a Sequential and a subclassed model."""
+    yield "functional", small_model(row)
+    if row in LAYERS:
+        yield "sequential", keras.Sequential([keras.Input(image_shape(row)), row.cls(**row.arguments)])
+        yield "subclassed", Subclassed(row.cls(**row.arguments))
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A folder with every row of the catalog, saved in every kind of model, with inputs and outputs."""
+    folder = tmp_path_factory.mktemp("saved")
+    for row in ROWS:
+        for kind, model in as_models(row):
+            images = np.random.default_rng(0).uniform(0, 1, (2, *image_shape(row))).astype("float32")
+            model(images)
+            randomize(model)
+            save(model, folder, f"{row.name}_{kind}", images)
+    return folder
+
+
+@pytest.mark.parametrize("backend", PACKAGES)
+def test_loads_in_a_fresh_process(saved, backend):
+    if importlib.util.find_spec(PACKAGES[backend]) is None:
+        pytest.skip(f"{backend} is not installed")
+    same = backend == keras.backend.backend()
+    done = subprocess.run(
+        [sys.executable, HERE / "reload.py", saved, "0" if same else "1e-5"],
+        env={**os.environ, "KERAS_BACKEND": backend},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert f"loaded on {backend}" in done.stdout
+
+
+def test_every_class_has_a_fixture_of_this_version():
+    """Each released version adds a folder of small saved models: from then on, they must load."""
+    files = {file.stem for file in (HERE / "fixtures" / keras_blocks.__version__).glob("*.keras")}
+    assert files == {row.name for row in ROWS}
+
+
+@pytest.mark.parametrize("version", sorted(path.name for path in (HERE / "fixtures").iterdir() if path.is_dir()))
+def test_fixtures_of_released_versions_load(version):
+    compare(HERE / "fixtures" / version, 1e-5)
+
+
+def test_loading_weights_into_an_unbuilt_model_is_an_error(tmp_path):
+    """Keras loads nothing, and says nothing."""
+    model = Subclassed(keras_blocks.FireBlock(4))
+    model(np.zeros((1, 8, 8, 3), "float32"))
+    model.save_weights(tmp_path / "model.weights.h5")
+    with pytest.raises(ValueError, match="built"):
+        Subclassed(keras_blocks.FireBlock(4)).load_weights(tmp_path / "model.weights.h5")
+
+
+# The paths in a saved file by which weights are found. A change here breaks every file in the world.
+GOLDEN_PATHS = {
+    "ConvBlock": [
+        "conv/kernel",
+        "conv/bias",
+        "conv_bn/gamma",
+        "conv_bn/beta",
+        "conv_bn/moving_mean",
+        "conv_bn/moving_variance",
+    ],
+    "FireBlock": [
+        f"{layer}{suffix}"
+        for layer in ("bypass_conv", "squeeze", "expand_1x1", "expand_3x3")
+        for suffix in (
+            ("/kernel", "/bias")
+            if layer == "bypass_conv"
+            else ("/kernel", "/bias", "_bn/gamma", "_bn/beta", "_bn/moving_mean", "_bn/moving_variance")
+        )
+    ],
+    "CeilMaxPooling2D": [],
+}
+
+
+@pytest.mark.parametrize("row", LAYERS, ids=lambda row: row.name)
+def test_weight_paths_are_the_golden_ones(row):
+    layer = row.cls(**row.arguments, name="it")
+    layer.build((None, *row.input_shape))
+    assert sorted(weight.path for weight in layer.weights) == sorted(f"it/it_{path}" for path in GOLDEN_PATHS[row.name])
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_no_attribute_that_keras_skips_when_saving(row):
+    """keras#20260: layers under these names are counted, not saved, and come back random."""
+    layer = small_model(row)
+    for owner in layer._flatten_layers():
+        for name, value in vars(owner).items():
+            skipped = name in ("_metrics", "_seed_generators") or name.startswith("__")
+            assert not (skipped and isinstance(value, keras.layers.Layer)), f"{owner.name}.{name}"
+
+
+def test_frozen_parts_stay_frozen(tmp_path):
+    model = keras_blocks.SqueezeNet(
+        groups=[{"filters": [4, 4]}], stem="tiny", input_shape=(8, 8, 1), classes=3, batch_norm=True
+    )
+    model.get_layer("stem_conv").trainable = False
+    model.get_layer("group1_block2").squeeze_bn.trainable = False
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    assert [w.path for w in again.trainable_weights] == [w.path for w in model.trainable_weights]
+    assert not again.get_layer("stem_conv").trainable
+    block = again.get_layer("group1_block2")
+    assert block.trainable and not block.squeeze_bn.trainable and block.squeeze.trainable
+
+
+def test_a_frozen_block_keeps_its_moving_statistics():
+    """Sublayers are made in build, after `trainable=False` was set on the block."""
+    block = keras_blocks.FireBlock(4, batch_norm=True, trainable=False)
+    images = np.random.default_rng(0).normal(size=(4, 8, 8, 3)).astype("float32")
+    block(images, training=True)
+    assert block.trainable_weights == []
+    assert np.all(block.squeeze_bn.moving_mean.numpy() == 0)
+
+
+def test_activity_regularizer_is_kept(tmp_path):
+    block = keras_blocks.FireBlock(4, activity_regularizer="l2")
+    again = keras_blocks.FireBlock.from_config(block.get_config())
+    assert isinstance(again.activity_regularizer, keras.regularizers.L2)
+
+
+def test_training_goes_on_after_loading(tmp_path):
+    """The optimizer's state and the compiled loss come back with the file."""
+    model = keras_blocks.SqueezeNet(groups=[{"filters": [4]}], stem="tiny", input_shape=(8, 8, 1), classes=3)
+    images, labels = np.random.default_rng(0).uniform(size=(8, 8, 8, 1)).astype("float32"), np.arange(8) % 3
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.fit(images, labels, verbose=0)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    assert int(again.optimizer.iterations) == 1
+    again.fit(images, labels, verbose=0)
+
+
+def test_a_file_holds_no_code_path_or_pickle(tmp_path):
+    model = small_model(ROWS[-1])
+    model.save(tmp_path / "model.keras")
+    with zipfile.ZipFile(tmp_path / "model.keras") as archive:
+        config = archive.read("config.json").decode()
+    for word in ("lambda", "Lambda", "weights=", "http", "/tmp", "pickle"):
+        assert word not in config
+
+
+def test_custom_activation_comes_back(tmp_path):
+    @keras.saving.register_keras_serializable(package="test")
+    def doubled(x):
+        return 2 * keras.ops.relu(x)
+
+    inputs = keras.Input((8, 8, 3))
+    model = keras.Model(inputs, keras_blocks.FireBlock(4, activation=doubled)(inputs))
+    images = np.random.default_rng(0).normal(size=(1, 8, 8, 3)).astype("float32")
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(again(images)), keras.ops.convert_to_numpy(model(images)))

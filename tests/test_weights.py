@@ -1,0 +1,141 @@
+"""Weights from elsewhere: the real SqueezeNets, and what does not fit."""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_blocks
+from keras_blocks.weights import named_weights
+
+PUBLISHED = {
+    "squeezenet_1.0": "squeezenet_v1_0_deepcompressed_imagenet.npz",
+    "squeezenet_1.1": "squeezenet_v1_1_imagenet.npz",
+}
+POOLED_AFTER = {"squeezenet_1.0": (4, 8), "squeezenet_1.1": (3, 5)}
+SMALL = {"groups": [{"filters": [4, 4]}], "stem": "tiny", "input_shape": (8, 8, 1), "classes": 3}
+
+
+def plain_squeezenet(variant, weights):
+    """The network rebuilt from Keras' own layers and the file's own names; its output are logits."""
+
+    def conv(x, name, **options):
+        kernel = weights[f"{name}/kernel"]
+        layer = keras.layers.Conv2D(kernel.shape[-1], kernel.shape[:2], activation="relu", **options)
+        x = layer(x)
+        layer.set_weights([kernel, weights[f"{name}/bias"]])
+        return x
+
+    def pool(x):
+        # Rounding up: zeros lose or draw against what a ReLU gives.
+        return keras.layers.MaxPooling2D(3, 2)(keras.layers.ZeroPadding2D(((0, 1), (0, 1)))(x))
+
+    inputs = keras.Input((227, 227, 3))
+    x = pool(conv(inputs, "conv1", strides=2))
+    for number in range(2, 10):
+        squeezed = conv(x, f"fire{number}/squeeze1x1")
+        wide = [conv(squeezed, f"fire{number}/expand1x1"), conv(squeezed, f"fire{number}/expand3x3", padding="same")]
+        x = keras.layers.Concatenate()(wide)
+        if number in POOLED_AFTER[variant]:
+            x = pool(x)
+    return keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(conv(x, "conv10")))
+
+
+@pytest.fixture(scope="module")
+def photos(shared_data):
+    """Six real photographs, 227x227, prepared as NOTICE says: BGR less the mean."""
+    import io
+    import zipfile
+
+    from PIL import Image
+
+    with zipfile.ZipFile(shared_data / "bccd" / "bccd_voc.zip") as archive:
+        names = sorted(name for name in archive.namelist() if name.endswith(".jpg"))[:6]
+        images = [Image.open(io.BytesIO(archive.read(name))).resize((227, 227)) for name in names]
+    rgb = np.stack([np.asarray(image, "float32") for image in images])
+    return rgb[..., ::-1] - np.array([104, 117, 123], "float32")
+
+
+@pytest.mark.parametrize("variant", PUBLISHED)
+def test_real_weights_give_the_outputs_of_plain_layers(variant, shared_data, photos):
+    file = shared_data / "weights" / PUBLISHED[variant]
+    ours = keras_blocks.create_model(variant, weights=file, input_shape=(227, 227, 3), classifier_activation=None)
+    with np.load(file, allow_pickle=False) as weights:
+        plain = plain_squeezenet(variant, weights)
+    logits, expected = ours.predict(photos, verbose=0), plain.predict(photos, verbose=0)
+    assert expected.std() > 0.5, "the logits say nothing"
+    np.testing.assert_allclose(logits, expected, atol=1e-4)
+
+
+def test_weights_of_a_variant_go_into_its_features(shared_data):
+    file = shared_data / "weights" / PUBLISHED["squeezenet_1.1"]
+    whole = keras_blocks.create_model("squeezenet_1.1", weights=file)
+    features = keras_blocks.create_model("squeezenet_1.1", weights=file, include_top=False, pooling="avg")
+    for name, weight in named_weights(features).items():
+        np.testing.assert_array_equal(weight.numpy(), named_weights(whole)[name].numpy())
+
+
+def test_every_published_name_is_a_layer():
+    for variant in keras_blocks.SqueezeNet.variants:
+        model = keras_blocks.create_model(variant)
+        layers = {name.rpartition("/")[0] for name in named_weights(model)}
+        assert set(model.published_names()) <= layers
+
+
+def small(**options):
+    return keras_blocks.SqueezeNet(**{**SMALL, **options})
+
+
+def test_from_a_model_and_from_its_files(tmp_path):
+    source = small(name="source")
+    source.save(tmp_path / "model.keras")
+    source.save_weights(tmp_path / "model.weights.h5")
+    np.savez(tmp_path / "model.npz", **{name: weight.numpy() for name, weight in named_weights(source).items()})
+    from keras_blocks.weights import load_weights
+
+    for fill in (
+        lambda target: keras_blocks.convert_weights(source, target),
+        lambda target: load_weights(target, tmp_path / "model.keras"),
+        lambda target: load_weights(target, str(tmp_path / "model.weights.h5")),
+        lambda target: load_weights(target, tmp_path / "model.npz"),
+    ):
+        target = small()
+        fill(target)
+        for one, other in zip(source.get_weights(), target.get_weights()):
+            np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda arrays: arrays.pop("group1_block1/squeeze/kernel"), "group1_block1/squeeze/kernel has no counterpart"),
+        (lambda arrays: arrays.update({"stem_conv/conv/bias": np.zeros(5)}), r"stem_conv/conv/bias.*\(64,\).*\(5,\)"),
+        (lambda arrays: arrays.update({"extra/kernel": np.zeros((2, 3))}), r"extra/kernel.*\(2, 3\).*fits no weight"),
+    ],
+)
+def test_a_mismatch_names_both_sides_and_changes_nothing(change, message):
+    target = small()
+    before = target.get_weights()
+    arrays = {name: weight.numpy() + 1 for name, weight in named_weights(small()).items()}
+    change(arrays)
+    with pytest.raises(ValueError, match=message):
+        keras_blocks.convert_weights(arrays, target)
+    for one, other in zip(before, target.get_weights()):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_source_of_another_kind_is_refused():
+    with pytest.raises(TypeError, match="source"):
+        keras_blocks.convert_weights([np.zeros(3)], small())
+
+
+def test_pickled_arrays_are_refused(tmp_path):
+    np.savez(tmp_path / "bad.npz", a=np.array([{}], dtype=object))
+    with pytest.raises(ValueError, match="pickle"):
+        keras_blocks.convert_weights(tmp_path / "bad.npz", small())
+
+
+def test_a_file_that_would_fill_the_memory_is_refused_unread(tmp_path):
+    np.savez_compressed(tmp_path / "bomb.npz", a=np.zeros(2**24, "float32"))
+    assert (tmp_path / "bomb.npz").stat().st_size < 2**17
+    with pytest.raises(ValueError, match="unpacks to"):
+        keras_blocks.convert_weights(tmp_path / "bomb.npz", small())
