@@ -1,0 +1,51 @@
+# `make demo` and `make test` need Python 3.11, make and git, and nothing else.
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+
+.PHONY: install demo test lint test-tensorflow test-jax test-torch test-lowest test-all bench clean
+
+install: $(INSTALLED)
+
+# The stamp comes last, so an install that was cut short starts again.
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[tensorflow,jax,torch,tuning,dev]"
+	touch $(INSTALLED)
+
+demo: install
+	$(BIN)/keras-blocks search --data digits --trials 8 --run runs/demo --fresh
+
+test: lint test-tensorflow test-jax test-torch
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+test-tensorflow: install
+	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest
+
+test-jax: install
+	KERAS_BACKEND=jax $(BIN)/python -m pytest --ignore tests/tuning
+
+test-torch: install
+	KERAS_BACKEND=torch $(BIN)/python -m pytest --ignore tests/tuning
+
+# The lower bounds of pyproject.toml, in an environment of their own.
+test-lowest:
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet "keras==3.14.1" "numpy==1.26.4" "jax==0.4.38" pytest hypothesis pillow --editable .
+	KERAS_BACKEND=jax .venv-lowest/bin/python -m pytest --ignore tests/tuning
+
+test-all: test test-lowest bench
+
+bench: install
+	$(BIN)/python benchmarks/cost.py
+	$(BIN)/python benchmarks/import_time.py
+
+clean:
+	rm -rf $(VENV) .venv-lowest build dist *.egg-info
