@@ -66,8 +66,8 @@ class Block(Settings, keras.layers.Layer):
     ...         narrow, wide = self.unit("narrow", self.filters, 1), self.unit("wide", self.filters, 3)
     ...         return [self.concatenate("concat", narrow, wide)]
     >>> block = TwoPaths(8)
-    >>> block(keras.ops.ones((1, 32, 32, 3))).shape[-1]
-    16
+    >>> block(keras.Input((32, 32, 3))).shape
+    (None, 32, 32, 16)
     >>> keras_blocks.cost(block, (32, 32, 3)).params
     256
     """

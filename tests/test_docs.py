@@ -19,9 +19,15 @@ README = (ROOT / "README.md").read_text()
 
 
 def modules():
-    yield keras_blocks
-    for found in pkgutil.walk_packages(keras_blocks.__path__, "keras_blocks."):
-        yield importlib.import_module(found.name)
+    """All of ours; `tuning` lies in a folder of its own, and is tested on one backend."""
+    found = [keras_blocks]
+    packages = [keras_blocks]
+    if keras.backend.backend() == "tensorflow":
+        packages.append(importlib.import_module("keras_blocks.tuning"))
+    for package in packages:
+        names = [entry.name for entry in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")]
+        found += [importlib.import_module(name) for name in names]
+    return found
 
 
 @pytest.mark.parametrize("module", modules(), ids=lambda module: module.__name__)

@@ -37,8 +37,8 @@ class ConvBlock(Block):
     Example:
 
     >>> import keras, keras_blocks
-    >>> keras_blocks.ConvBlock(64, 7, strides=2)(keras.ops.ones((1, 224, 224, 3))).shape[1:]
-    (112, 112, 64)
+    >>> keras_blocks.ConvBlock(64, 7, strides=2)(keras.Input((224, 224, 3))).shape
+    (None, 112, 112, 64)
     """
 
     def __init__(
