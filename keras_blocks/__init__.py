@@ -4,25 +4,44 @@ Importing the package registers every class, so that `keras.saving.load_model` f
 """
 
 from keras_blocks.block import Block
+from keras_blocks.blocks.channel_padding import ChannelPadding
 from keras_blocks.blocks.conv import ConvBlock
+from keras_blocks.blocks.dense import DenseBlock, DenseLayer, TransitionBlock
 from keras_blocks.blocks.fire import FireBlock
+from keras_blocks.blocks.heads import ClassifierHead
 from keras_blocks.blocks.pooling import CeilMaxPooling2D
+from keras_blocks.blocks.residual import ResidualBlock, ResNetStem
+from keras_blocks.blocks.vgg import VGGGroup
 from keras_blocks.costs import Cost, cost
 from keras_blocks.models.architecture import Architecture
+from keras_blocks.models.densenet import DenseNet
 from keras_blocks.models.registry import create_model, list_models
+from keras_blocks.models.resnet import ResNet
 from keras_blocks.models.squeezenet import SqueezeNet
+from keras_blocks.models.vgg import VGG
 from keras_blocks.weights import convert_weights
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "VGG",
     "Architecture",
     "Block",
     "CeilMaxPooling2D",
+    "ChannelPadding",
+    "ClassifierHead",
     "ConvBlock",
     "Cost",
+    "DenseBlock",
+    "DenseLayer",
+    "DenseNet",
     "FireBlock",
+    "ResNet",
+    "ResNetStem",
+    "ResidualBlock",
     "SqueezeNet",
+    "TransitionBlock",
+    "VGGGroup",
     "convert_weights",
     "cost",
     "create_model",

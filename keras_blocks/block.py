@@ -36,7 +36,7 @@ class Block(Settings, keras.layers.Layer):
         activation: name or function, for all activations of the block. `None` is linear.
         batch_norm: whether BatchNormalization follows the convolutions; a dict gives its `momentum`, `epsilon`,
             `center`, `scale`, `synchronized`.
-        use_bias: whether convolutions have biases; `None` means where no BatchNormalization is.
+        use_bias: whether convolutions have biases; `None` means those that no BatchNormalization of the block follows.
         kernel_initializer: initializer of the convolutions' kernels; every kernel gets its own draw, also of a
             seeded one.
         kernel_regularizer: regularizer of the convolutions' kernels.
@@ -230,6 +230,10 @@ class Block(Settings, keras.layers.Layer):
             raise ValueError(
                 f"{self._title()}: its layer '{spec.name}' cannot take the shape {shape}: {error}"
             ) from error
+        if isinstance(layer, keras.layers.Flatten) and None in after[1:]:
+            raise ValueError(
+                f"{self._title()}: to flatten images, their height and width must be known; received {shape}."
+            )
         if any(size is not None and size < 1 for size in after[1:]):
             raise ValueError(
                 f"{self._title()}: images of the shape {shape} are too small for its layer '{spec.name}', which would "

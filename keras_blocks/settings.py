@@ -46,13 +46,15 @@ class Settings:
         return LayerSpec(cls, name, Frozen({**bound, **options}), self.dtype_policy)
 
     def conv2d(self, name: str, filters: int, kernel_size, **options) -> LayerSpec:
-        """A convolution with the settings' initializer, regularizer and bias; its activation is a layer of its own."""
-        bias = not self.batch_norm if self.use_bias is None else self.use_bias
+        """A convolution with the settings' initializer and regularizer; its activation is a layer of its own.
+
+        It has a bias unless the settings say otherwise, or a normalization follows (see `unit`).
+        """
         bound = {
             "filters": filters,
             "kernel_size": kernel_size,
             "padding": "same",
-            "use_bias": bias,
+            "use_bias": self.use_bias is not False,
             "kernel_initializer": own_initializer(self.kernel_initializer, name),
             "kernel_regularizer": self.kernel_regularizer,
         }
@@ -66,12 +68,52 @@ class Settings:
     def activate(self, name: str) -> LayerSpec:
         return self.layer(name, keras.layers.Activation, activation=self.activation)
 
-    def unit(self, name: str, filters: int, kernel_size, *, pre_activation=False, **options) -> tuple[LayerSpec, ...]:
-        """Convolution, normalization if the settings ask for it, activation; pre-activated, the convolution is last."""
-        conv = self.conv2d(name, filters, kernel_size, **options)
-        norm = (self.normalize(f"{name}_bn"),) if self.batch_norm else ()
-        after = (*norm, self.activate(f"{name}_activation"))
-        return (*after, conv) if pre_activation else (conv, *after)
+    def padded_conv2d(
+        self, name: str, filters: int, kernel_size, *, padding="same", **options
+    ) -> tuple[LayerSpec, ...]:
+        """A convolution that may also pad as PyTorch and keras.applications do: "symmetric", as much on every side.
+
+        Keras' "same" pads so that the last window ends at the border, which for strides over 1 shifts all windows
+        by up to a pixel against those that published weights were trained with. Without strides both are one.
+        """
+        kernel = _both(kernel_size)
+        if padding != "symmetric" or _both(options.get("strides", 1)) == (1, 1):
+            padding = "same" if padding == "symmetric" else padding
+            return (self.conv2d(name, filters, kernel_size, padding=padding, **options),)
+        dilation = _both(options.get("dilation_rate", 1))
+        borders = tuple(step * (size - 1) // 2 for size, step in zip(kernel, dilation))
+        conv = self.conv2d(name, filters, kernel_size, padding="valid", **options)
+        return (
+            (self.layer(f"{name}_pad", keras.layers.ZeroPadding2D, padding=borders), conv) if any(borders) else (conv,)
+        )
+
+    def unit(
+        self, name: str, filters: int, kernel_size, *, pre_activation=False, activated=True, **options
+    ) -> tuple[LayerSpec, ...]:
+        """Convolution, normalization if the settings ask for it, activation; pre-activated, the convolution is last.
+
+        A convolution right before a normalization, which takes out any bias, has none unless the settings want one.
+        """
+        norm = self.normalized(name)
+        if norm and not pre_activation:
+            options = {"use_bias": bool(self.use_bias), **options}
+        conv = self.padded_conv2d(name, filters, kernel_size, **options)
+        after = (*norm, *((self.activate(f"{name}_activation"),) if activated else ()))
+        return (*after, *conv) if pre_activation else (*conv, *after)
+
+    def dense(self, name: str, units: int) -> LayerSpec:
+        """A dense layer with the settings' initializer and regularizer, and a bias."""
+        return self.layer(
+            name,
+            keras.layers.Dense,
+            units=units,
+            kernel_initializer=own_initializer(self.kernel_initializer, name),
+            kernel_regularizer=self.kernel_regularizer,
+        )
+
+    def normalized(self, name: str) -> tuple[LayerSpec, ...]:
+        """The normalization that belongs to the layer `name`, or nothing where the settings have none."""
+        return (self.normalize(f"{name}_bn"),) if self.batch_norm else ()
 
     def concatenate(self, name: str, *branches) -> Split:
         """Branches whose outputs are concatenated along the channels."""
@@ -80,6 +122,10 @@ class Settings:
     def sum_of(self, name: str, *branches) -> Split:
         """Branches whose outputs, all of one shape, are added."""
         return Split(branches, self.layer(name, keras.layers.Add))
+
+
+def _both(value) -> tuple:
+    return (value, value) if isinstance(value, int) else tuple(value)
 
 
 def own_initializer(initializer, name: str):

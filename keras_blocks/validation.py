@@ -159,3 +159,10 @@ def data_format(name, value):
     if value is None:
         return keras.config.image_data_format()
     return choice(name, value, ("channels_last", "channels_first"))
+
+
+def record(name, value, fields: dict) -> dict:
+    """A mapping of integers: `fields` gives each key's default, `None` for a key that must be there."""
+    required = [key for key, default in fields.items() if default is None]
+    mapping(name, value, keys=tuple(fields), required=required)
+    return {key: integer(f"{name}['{key}']", value.get(key, default)) for key, default in fields.items()}

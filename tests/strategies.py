@@ -58,7 +58,55 @@ def fire_blocks(draw):
     return keras_blocks.FireBlock, {"filters": filters, "expand_ratio": ratio, "bypass": bypass}, channels
 
 
-BLOCKS = {"ConvBlock": conv_blocks(), "FireBlock": fire_blocks()}
+@st.composite
+def residual_blocks(draw):
+    filters, kind = draw(st.integers(1, 3)), draw(st.sampled_from(["basic", "bottleneck"]))
+    shortcut = draw(st.sampled_from(["auto", "projection", "identity", "pad"]))
+    output = filters * (4 if kind == "bottleneck" else 1)
+    fitting = {"identity": output, "pad": output - 2 if output > 2 else output}
+    channels = fitting[shortcut] if shortcut in fitting else draw(st.integers(1, 6))
+    arguments = {
+        "filters": filters,
+        "kind": kind,
+        "version": draw(st.sampled_from(["v1", "v1.5", "v2"])),
+        "strides": draw(st.integers(1, 2)),
+        "shortcut": shortcut,
+        "width": draw(st.integers(1, 2)),
+        "drop_rate": draw(st.sampled_from([0.0, 0.5])),
+    }
+    return keras_blocks.ResidualBlock, arguments, channels
+
+
+def plain(cls, least_channels=1, **arguments):
+    """A block whose arguments are independent of each other and of the input's channels."""
+    return st.tuples(st.just(cls), st.fixed_dictionaries(arguments), st.integers(least_channels, 6))
+
+
+BLOCKS = {
+    "ClassifierHead": plain(
+        keras_blocks.ClassifierHead,
+        filters=st.integers(1, 4),
+        pooling=st.sampled_from(["avg", "max", "flatten"]),
+        hidden=st.sampled_from([(), (3,), (4, 2)]),
+        dropout=st.sampled_from([0.0, 0.5]),
+    ),
+    "ConvBlock": conv_blocks(),
+    "DenseBlock": plain(
+        keras_blocks.DenseBlock,
+        filters=st.integers(1, 3),
+        layers=st.integers(1, 3),
+        bottleneck=st.integers(0, 2),
+        dropout=st.sampled_from([0.0, 0.5]),
+    ),
+    "DenseLayer": plain(keras_blocks.DenseLayer, filters=st.integers(1, 3), bottleneck=st.integers(0, 2)),
+    "FireBlock": fire_blocks(),
+    "ResNetStem": plain(keras_blocks.ResNetStem, filters=st.integers(1, 4), pre_activated=st.booleans()),
+    "ResidualBlock": residual_blocks(),
+    "TransitionBlock": plain(
+        keras_blocks.TransitionBlock, least_channels=4, compression=st.sampled_from([0.25, 0.5, 1.0])
+    ),
+    "VGGGroup": plain(keras_blocks.VGGGroup, filters=st.integers(1, 4), layers=st.integers(1, 3)),
+}
 
 
 @st.composite

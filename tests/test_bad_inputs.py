@@ -5,7 +5,23 @@ import numpy as np
 import pytest
 
 import keras_blocks
-from keras_blocks import CeilMaxPooling2D, ConvBlock, FireBlock, SqueezeNet
+from keras_blocks import (
+    VGG,
+    CeilMaxPooling2D,
+    ChannelPadding,
+    ClassifierHead,
+    ConvBlock,
+    DenseBlock,
+    DenseLayer,
+    DenseNet,
+    FireBlock,
+    ResidualBlock,
+    ResNet,
+    ResNetStem,
+    SqueezeNet,
+    TransitionBlock,
+    VGGGroup,
+)
 
 SMALL = {"groups": [{"filters": [4]}], "stem": "tiny", "input_shape": (8, 8, 1), "classes": 3}
 
@@ -55,6 +71,28 @@ AT_CONSTRUCTION = [
     (lambda: ConvBlock(8, groups=3), "groups", "3"),
     (lambda: ConvBlock(8, strides=2, dilation_rate=2), "dilation_rate", "2"),
     (lambda: ConvBlock(8, pre_activation="yes"), "pre_activation", "yes"),
+    (lambda: ResidualBlock(16, "bottle"), "kind", "bottle"),
+    (lambda: ResidualBlock(16, version="v3"), "version", "v3"),
+    (lambda: ResidualBlock(16, version=2), "version", "2"),
+    (lambda: ResidualBlock(16, strides=(2, 2)), "strides", "(2, 2)"),
+    (lambda: ResidualBlock(16, shortcut="option_a"), "shortcut", "option_a"),
+    (lambda: ResidualBlock(16, width=0), "width", "0"),
+    (lambda: ResidualBlock(16, drop_rate=1), "drop_rate", "1"),
+    (lambda: ResNetStem(64, pre_activated=1), "pre_activated", "1"),
+    (lambda: DenseLayer(32, bottleneck=-1), "bottleneck", "-1"),
+    (lambda: DenseBlock(32, 0), "layers", "0"),
+    (lambda: DenseBlock(32, 2, dropout="half"), "dropout", "half"),
+    (lambda: TransitionBlock(1.5), "compression", "1.5"),
+    (lambda: VGGGroup(64, layers=[1, 2]), "layers", "[1, 2]"),
+    (lambda: ClassifierHead(10, hidden=4096), "hidden", "4096"),
+    (lambda: ClassifierHead(10, hidden=(0,)), "hidden[0]", "0"),
+    (lambda: ClassifierHead(10, pooling="sum"), "pooling", "sum"),
+    (lambda: ChannelPadding(0), "channels", "0"),
+    (lambda: VGG(groups=[{"filters": 64}]), "layers", "64"),
+    (lambda: VGG(input_shape=(None, None, 3)), "flatten", "(None, None, None, 512)"),
+    (lambda: ResNet(groups=[{"filters": 64, "blocks": 0}]), "groups[0]['blocks']", "0"),
+    (lambda: ResNet(downsample="middle"), "downsample", "middle"),
+    (lambda: DenseNet(stem="small"), "stem", "small"),
     (lambda: CeilMaxPooling2D(2, 3), "strides", "3"),
     (lambda: CeilMaxPooling2D(2, 0), "strides", "0"),
     (lambda: SqueezeNet(groups=[]), "groups", "[]"),
@@ -86,6 +124,13 @@ AT_CONSTRUCTION = [
 ]
 
 AT_BUILD = [
+    (lambda: ResidualBlock(16, shortcut="identity").build((None, 8, 8, 16)), "shortcut", "16"),
+    (lambda: ResidualBlock(16, "basic", shortcut="pad").build((None, 8, 8, 13)), "shortcut", "13"),
+    (lambda: ResidualBlock(16, "basic", shortcut="pad").build((None, 8, 8, 32)), "shortcut", "32"),
+    (lambda: TransitionBlock(0.1).build((None, 8, 8, 4)), "compression", "0.1"),
+    (lambda: TransitionBlock().build((None, 1, 8, 4)), "pool", "(None, 1, 8, 2)"),
+    (lambda: VGGGroup(4).build((None, 8, 1, 4)), "pool", "(None, 8, 1, 4)"),
+    (lambda: ClassifierHead(3, "flatten").build((None, None, 8, 4)), "flatten", "(None, None, 8, 4)"),
     (lambda: FireBlock(16, bypass="simple").build((None, 8, 8, 96)), "bypass", "96"),
     (lambda: FireBlock(16).build((None, 8, 8, None)), "channels", "None"),
     (lambda: FireBlock(16).build((None, 8, 96)), "4 axes", "(None, 8, 96)"),

@@ -83,7 +83,7 @@ def test_builds_and_keeps_its_config_in_channels_first(row):
     assert type(layer).from_config(layer.get_config()).data_format == "channels_first"
     first_shape = layer.compute_output_shape((None, channels, height, width))
     last_shape = last.compute_output_shape((None, height, width, channels))
-    assert (first_shape[2], first_shape[3], first_shape[1]) == last_shape[1:]
+    assert (*first_shape[2:], first_shape[1]) == last_shape[1:]
 
 
 @pytest.mark.skipif(
@@ -97,23 +97,22 @@ def test_channels_first_gives_the_same_outputs(row):
     transposed = np.transpose(images, (0, 3, 1, 2))
     first(transposed)
     first.set_weights(last.get_weights())
-    np.testing.assert_allclose(
-        np.transpose(as_array(first(transposed)), (0, 2, 3, 1)), as_array(outputs), rtol=1e-4, atol=1e-5
-    )
+    again = as_array(first(transposed))
+    np.testing.assert_allclose(np.moveaxis(again, 1, -1), as_array(outputs), rtol=1e-4, atol=1e-5)
 
 
 @every_layer
 def test_takes_unknown_batch_and_sizes(row):
     inputs = keras.Input((None, None, row.input_shape[-1]))
-    model = keras.Model(inputs, row.cls(**row.arguments)(inputs))
-    assert model.output_shape[:3] == (None, None, None)
+    model = keras.Model(inputs, row.cls(**{**row.arguments, **row.any_size})(inputs))
+    assert set(model.output_shape[:-1]) == {None}
     images = images_for(row)
     assert tuple(model(images).shape) == tuple(model.layers[1].compute_output_shape(images.shape))
 
 
 @every_layer
 def test_called_twice_shares_its_weights(row):
-    layer = row.cls(**row.arguments)
+    layer = row.cls(**{**row.arguments, **row.any_size})
     one, other = keras.Input(row.input_shape), keras.Input((None, None, row.input_shape[-1]))
     model = keras.Model([one, other], [layer(one), layer(other)])
     assert model.count_params() == layer.count_params()

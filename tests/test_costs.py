@@ -8,13 +8,14 @@ import pytest
 from catalog import ARCHITECTURES, image_shape, small_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import configurations, conv_blocks, fire_blocks
+from strategies import BLOCKS, configurations, conv_blocks
 
 import keras_blocks
 from keras_blocks import costs, layer_costs
 from keras_blocks.signature import arguments
 
 backend = keras.backend.backend()
+OTHERS = [name for name in BLOCKS if name != "ConvBlock"]
 
 # torchvision 0.29's `_ops` of its weight enums: squeezenet1_0 0.819, squeezenet1_1 0.349 billion at 224x224.
 TORCHVISION_GIGA_MACS = {"squeezenet_1.0": 0.819, "squeezenet_1.1": 0.349}
@@ -51,11 +52,11 @@ def sum_of_products(node):
 @pytest.mark.parametrize(
     # TensorFlow hides groups in an XLA call, and pads dilated convolutions before it counts.
     "strategy",
-    [conv_blocks(groups=backend == "torch", dilation=backend == "torch"), fire_blocks()],
-    ids=["conv", "fire"],
+    [conv_blocks(groups=backend == "torch", dilation=backend == "torch"), *(BLOCKS[name] for name in OTHERS)],
+    ids=["ConvBlock", *OTHERS],
 )
 def test_multiply_adds_equal_the_backends_counter(strategy):
-    @settings(max_examples=10)
+    @settings(max_examples=8)
     @given(configurations(strategy=strategy))
     def check(configuration):
         cls, options, image = configuration

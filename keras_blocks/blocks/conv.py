@@ -12,7 +12,8 @@ class ConvBlock(Block):
         filters: number of output channels.
         kernel_size: height and width of the kernel, an integer or two.
         strides: step of the kernel in pixels, an integer or two.
-        padding: "same" or "valid".
+        padding: "same", "valid", or "symmetric": as much on every side, as PyTorch and keras.applications pad; it
+            differs from "same" only with strides over 1.
         groups: number of groups the channels are split into; must divide `filters` and the input's channels.
         dilation_rate: distance between the kernel's taps in pixels, an integer or two; not with strides over 1.
         pre_activation: whether the convolution comes last.
@@ -58,7 +59,7 @@ class ConvBlock(Block):
         self.filters = validation.integer("filters", filters)
         self.kernel_size = validation.pair("kernel_size", kernel_size)
         self.strides = validation.pair("strides", strides)
-        self.padding = validation.choice("padding", padding, ("same", "valid"))
+        self.padding = validation.choice("padding", padding, ("same", "valid", "symmetric"))
         self.groups = validation.integer("groups", groups)
         self.dilation_rate = validation.pair("dilation_rate", dilation_rate)
         self.pre_activation = validation.boolean("pre_activation", pre_activation)

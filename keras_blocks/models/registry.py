@@ -4,10 +4,13 @@ import fnmatch
 
 from keras_blocks import validation
 from keras_blocks.models.architecture import Architecture
+from keras_blocks.models.densenet import DenseNet
+from keras_blocks.models.resnet import ResNet
 from keras_blocks.models.squeezenet import SqueezeNet
+from keras_blocks.models.vgg import VGG
 from keras_blocks.weights import load_weights
 
-ARCHITECTURES = (SqueezeNet,)
+ARCHITECTURES = (DenseNet, ResNet, SqueezeNet, VGG)
 
 
 def list_models(pattern: str = "*") -> list[str]:

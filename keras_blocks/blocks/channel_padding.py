@@ -1,0 +1,61 @@
+"""Zero channels on both sides: the parameter-free shortcut of the CIFAR ResNets."""
+
+import keras
+
+from keras_blocks import validation
+from keras_blocks.block import register
+
+
+@register
+class ChannelPadding(keras.layers.Layer):
+    """Adds channels of zeros before the first and after the last.
+
+    Args:
+        channels: number of channels added on each side.
+        data_format: "channels_last" or "channels_first"; `None` is `keras.config.image_data_format()`.
+        **kwargs: `name`, `dtype`, as in every Keras layer.
+
+    Input shape:
+        `(batch, height, width, channels)`.
+
+    Output shape:
+        `(batch, height, width, channels + 2 * added)`.
+
+    Raises:
+        TypeError, ValueError: at construction for an argument out of range.
+
+    Reference:
+        He et al., "Deep Residual Learning for Image Recognition", 2015, section 3.3, option A.
+
+    Example:
+
+    >>> import keras, keras_blocks
+    >>> keras_blocks.ChannelPadding(8)(keras.Input((16, 16, 16))).shape
+    (None, 16, 16, 32)
+    """
+
+    def __init__(self, channels, data_format=None, **kwargs):
+        super().__init__(**kwargs)
+        self.channels = validation.integer("channels", channels)
+        self.data_format = validation.data_format("data_format", data_format)
+        self.input_spec = keras.layers.InputSpec(ndim=4)
+
+    def build(self, input_shape):
+        """There is nothing to build."""
+
+    def call(self, inputs):
+        width = [(0, 0)] * 4
+        width[self._axis] = (self.channels, self.channels)
+        return keras.ops.pad(inputs, width)
+
+    def compute_output_shape(self, input_shape):
+        shape = list(input_shape)
+        shape[self._axis] += 2 * self.channels
+        return tuple(shape)
+
+    def get_config(self):
+        return {**super().get_config(), "channels": self.channels, "data_format": self.data_format}
+
+    @property
+    def _axis(self):
+        return 3 if self.data_format == "channels_last" else 1

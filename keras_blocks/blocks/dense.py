@@ -1,0 +1,162 @@
+"""DenseNet's dense layer, dense block and transition."""
+
+import keras
+
+from keras_blocks import validation
+from keras_blocks.block import Block, register
+
+
+@register
+class DenseLayer(Block):
+    """The "residual dense block": a pre-activated bottleneck whose output is concatenated to the input.
+
+    Args:
+        filters: channels that the layer adds, the paper's growth rate k.
+        bottleneck: channels of the 1x1 convolution over `filters`; 0 for none (DenseNet without B).
+        dropout: share of the new features dropped while training.
+        batch_norm, use_bias: True and False by default.
+        **kwargs: the settings of `Block`: `activation` ("relu"), `kernel_initializer` ("he_normal"),
+            `kernel_regularizer`, `data_format`, `name`, `dtype`, ...
+
+    Input shape:
+        `(batch, height, width, channels)`.
+
+    Output shape:
+        `(batch, height, width, channels + filters)`.
+
+    Raises:
+        TypeError, ValueError: at construction for an argument out of range.
+
+    Reference:
+        Huang et al., "Densely Connected Convolutional Networks", 2016, section 3 (DenseNet-B).
+
+    Example:
+
+    >>> import keras, keras_blocks
+    >>> keras_blocks.DenseLayer(32)(keras.Input((56, 56, 64))).shape
+    (None, 56, 56, 96)
+    """
+
+    def __init__(
+        self,
+        filters,
+        bottleneck=4,
+        dropout=0.0,
+        *,
+        batch_norm=True,
+        use_bias=False,
+        kernel_initializer="he_normal",
+        **kwargs,
+    ):
+        super().__init__(batch_norm=batch_norm, use_bias=use_bias, kernel_initializer=kernel_initializer, **kwargs)
+        self.filters = validation.integer("filters", filters)
+        self.bottleneck = validation.integer("bottleneck", bottleneck, least=0, most=64)
+        self.dropout = validation.number("dropout", dropout, least=0, most=1, open_end=True)
+
+    def chain(self, channels):
+        narrow = ()
+        if self.bottleneck:
+            narrow = self.unit("conv1", self.filters * self.bottleneck, 1, pre_activation=True)
+        new = (*narrow, *self.unit("conv2", self.filters, 3, pre_activation=True))
+        if self.dropout:
+            new = (*new, self.layer("drop", keras.layers.Dropout, rate=self.dropout))
+        return [self.concatenate("concat", [], new)]
+
+
+@register
+class DenseBlock(Block):
+    """Several dense layers in a row: each sees all features before it.
+
+    Args:
+        filters: channels that each layer adds, the paper's growth rate k.
+        layers: number of dense layers.
+        bottleneck, dropout: see `DenseLayer`.
+        batch_norm, use_bias: True and False by default.
+        **kwargs: the settings of `Block`: `activation` ("relu"), `kernel_initializer` ("he_normal"),
+            `kernel_regularizer`, `data_format`, `name`, `dtype`, ...
+
+    Input shape:
+        `(batch, height, width, channels)`.
+
+    Output shape:
+        `(batch, height, width, channels + layers * filters)`.
+
+    Raises:
+        TypeError, ValueError: at construction for an argument out of range.
+
+    Reference:
+        Huang et al., "Densely Connected Convolutional Networks", 2016, figure 1.
+
+    Example:
+
+    >>> import keras, keras_blocks
+    >>> keras_blocks.DenseBlock(32, 6)(keras.Input((56, 56, 64))).shape
+    (None, 56, 56, 256)
+    """
+
+    def __init__(
+        self,
+        filters,
+        layers,
+        bottleneck=4,
+        dropout=0.0,
+        *,
+        batch_norm=True,
+        use_bias=False,
+        kernel_initializer="he_normal",
+        **kwargs,
+    ):
+        super().__init__(batch_norm=batch_norm, use_bias=use_bias, kernel_initializer=kernel_initializer, **kwargs)
+        self.filters = validation.integer("filters", filters)
+        self.layers = validation.integer("layers", layers, most=512)
+        self.bottleneck = validation.integer("bottleneck", bottleneck, least=0, most=64)
+        self.dropout = validation.number("dropout", dropout, least=0, most=1, open_end=True)
+
+    def chain(self, channels):
+        options = {"filters": self.filters, "bottleneck": self.bottleneck, "dropout": self.dropout}
+        return [self.layer(f"layer{i}", DenseLayer, **options) for i in range(1, self.layers + 1)]
+
+
+@register
+class TransitionBlock(Block):
+    """Between two dense blocks: fewer channels by a pre-activated 1x1 convolution, half the size by average pooling.
+
+    Args:
+        compression: the paper's theta, by which the channels are multiplied, rounded down.
+        batch_norm, use_bias: True and False by default.
+        **kwargs: the settings of `Block`: `activation` ("relu"), `kernel_initializer` ("he_normal"),
+            `kernel_regularizer`, `data_format`, `name`, `dtype`, ...
+
+    Input shape:
+        `(batch, height, width, channels)`, at least 2x2 pixels.
+
+    Output shape:
+        `(batch, height // 2, width // 2, int(channels * compression))`.
+
+    Raises:
+        TypeError, ValueError: at construction for an argument out of range, at build where no channel would be left.
+
+    Reference:
+        Huang et al., "Densely Connected Convolutional Networks", 2016, section 3 (DenseNet-C).
+
+    Example:
+
+    >>> import keras, keras_blocks
+    >>> keras_blocks.TransitionBlock()(keras.Input((56, 56, 256))).shape
+    (None, 28, 28, 128)
+    """
+
+    def __init__(self, compression=0.5, *, batch_norm=True, use_bias=False, kernel_initializer="he_normal", **kwargs):
+        super().__init__(batch_norm=batch_norm, use_bias=use_bias, kernel_initializer=kernel_initializer, **kwargs)
+        self.compression = validation.number("compression", compression, least=0, most=1)
+
+    def chain(self, channels):
+        filters = int(channels * self.compression)
+        if filters < 1:
+            raise ValueError(
+                f"`compression` must leave a channel of the input's {channels}; received {self.compression!r}."
+            )
+        return [
+            *self.unit("conv", filters, 1, pre_activation=True),
+            self.layer("pool", keras.layers.AveragePooling2D, pool_size=2, strides=2),
+        ]

@@ -1,0 +1,45 @@
+"""The groups of VGG."""
+
+import keras
+
+from keras_blocks import validation
+from keras_blocks.block import Block, register
+
+
+@register
+class VGGGroup(Block):
+    """Several 3x3 convolutions of one width, then a 2x2 max pooling.
+
+    Args:
+        filters: number of output channels of each convolution.
+        layers: number of convolutions.
+        **kwargs: the settings of `Block`: `activation` ("relu"), `batch_norm` (False, as in the paper), `use_bias`,
+            `kernel_initializer`, `kernel_regularizer`, `data_format`, `name`, `dtype`, ...
+
+    Input shape:
+        `(batch, height, width, channels)`, at least 2x2 pixels.
+
+    Output shape:
+        `(batch, height // 2, width // 2, filters)`.
+
+    Raises:
+        TypeError, ValueError: at construction for an argument out of range, at build for an image too small to pool.
+
+    Reference:
+        Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition", 2014, table 1.
+
+    Example:
+
+    >>> import keras, keras_blocks
+    >>> keras_blocks.VGGGroup(64, 2)(keras.Input((224, 224, 3))).shape
+    (None, 112, 112, 64)
+    """
+
+    def __init__(self, filters, layers=2, **kwargs):
+        super().__init__(**kwargs)
+        self.filters = validation.integer("filters", filters)
+        self.layers = validation.integer("layers", layers, most=64)
+
+    def chain(self, channels):
+        convs = [spec for i in range(1, self.layers + 1) for spec in self.unit(f"conv{i}", self.filters, 3)]
+        return [*convs, self.layer("pool", keras.layers.MaxPooling2D, pool_size=2, strides=2)]

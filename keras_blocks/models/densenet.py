@@ -1,0 +1,123 @@
+"""DenseNet: dense blocks and transitions."""
+
+from keras_blocks import validation
+from keras_blocks.block import register
+from keras_blocks.blocks.conv import ConvBlock
+from keras_blocks.blocks.dense import DenseBlock, TransitionBlock
+from keras_blocks.blocks.heads import ClassifierHead
+from keras_blocks.blocks.residual import ResNetStem
+from keras_blocks.models.architecture import Architecture
+
+BATCH_NORM = {"epsilon": 1.001e-5}
+"""As keras.applications has it; torchvision's epsilon is 1e-5."""
+
+
+def _variant(*layers, filters=32, stem_filters=64):
+    return {"groups": tuple({"layers": n} for n in layers), "filters": filters, "stem_filters": stem_filters}
+
+
+def _cifar(depth, filters):
+    """DenseNet-BC for CIFAR: three blocks of (depth - 4) / 6 dense layers, a 3x3 stem of twice the growth rate."""
+    groups = ({"layers": (depth - 4) // 6},) * 3
+    shape = {"input_shape": (32, 32, 3), "classes": 10}
+    return {"groups": groups, "filters": filters, "stem_filters": 2 * filters, "stem": "cifar", **shape}
+
+
+@register
+class DenseNet(Architecture):
+    """DenseNet-BC, as an assembly of `DenseBlock`s and `TransitionBlock`s.
+
+    Args:
+        groups: list of groups, each `{"layers": 6}`, the number of its dense layers.
+        filters: channels that each dense layer adds, the paper's growth rate k.
+        stem: "imagenet", the 7x7 convolution and pooling of `ResNetStem`; "cifar", a 3x3 convolution.
+        stem_filters: channels of the stem.
+        bottleneck: channels of a dense layer's 1x1 convolution over `filters`; 0 for none.
+        compression: by which a transition multiplies the channels, the paper's theta.
+        dropout: share of each dense layer's new features dropped while training.
+        batch_norm, use_bias: as in keras.applications by default.
+        **kwargs: `input_shape`, `input_tensor`, `classes`, `include_top`, `pooling`, `classifier_activation`,
+            `preprocess`, `activation`, `kernel_initializer`, `kernel_regularizer`, `data_format`, `dtype`, `name`: see
+            `Architecture`.
+
+    Input shape:
+        `(batch, height, width, channels)`, by default (224, 224, 3); height and width may be `None`.
+
+    Output shape:
+        `(batch, classes)`; without the top, the feature map, or pooled, `(batch, channels)`.
+
+    Raises:
+        TypeError, ValueError: for an argument out of range, naming it, its value and what is allowed.
+
+    Reference:
+        Huang et al., "Densely Connected Convolutional Networks", 2016, table 1; keras.applications, torchvision.
+
+    Example:
+
+    >>> import keras_blocks
+    >>> keras_blocks.cost(keras_blocks.DenseNet, **keras_blocks.DenseNet.variants["densenet121"]).params
+    8062504
+    """
+
+    variants = {
+        "densenet121": _variant(6, 12, 24, 16),
+        "densenet161": _variant(6, 12, 36, 24, filters=48, stem_filters=96),
+        "densenet169": _variant(6, 12, 32, 32),
+        "densenet201": _variant(6, 12, 48, 32),
+        "densenet264": _variant(6, 12, 64, 48),
+        "densenet100_cifar": _cifar(100, 12),
+    }
+
+    def __init__(
+        self,
+        groups=variants["densenet121"]["groups"],
+        filters=32,
+        stem="imagenet",
+        stem_filters=64,
+        bottleneck=4,
+        compression=0.5,
+        dropout=0.0,
+        *,
+        batch_norm=BATCH_NORM,
+        use_bias=False,
+        kernel_initializer="he_normal",
+        **kwargs,
+    ):
+        own = {
+            "groups": [
+                validation.record(f"groups[{i}]", group, {"layers": None})
+                for i, group in enumerate(validation.sequence("groups", groups, of="groups"))
+            ],
+            "filters": filters,
+            "stem": validation.choice("stem", stem, ("imagenet", "cifar")),
+            "stem_filters": stem_filters,
+            "bottleneck": bottleneck,
+            "compression": compression,
+            "dropout": dropout,
+        }
+        super().__init__(own, batch_norm=batch_norm, use_bias=use_bias, kernel_initializer=kernel_initializer, **kwargs)
+
+    def stem(self, x):
+        m = self.metaparameters
+        if m.stem == "imagenet":
+            stem = self.layer("stem", ResNetStem, filters=m.stem_filters)
+        else:  # the first dense layer normalizes
+            stem = self.layer("stem", ConvBlock, filters=m.stem_filters, batch_norm=False, activation=None)
+        return self.feature("stem", stem(x))
+
+    def learner(self, x):
+        m = self.metaparameters
+        options = {"filters": m.filters, "bottleneck": m.bottleneck, "dropout": m.dropout}
+        for i, group in enumerate(m.groups, start=1):
+            if i > 1:
+                x = self.layer(f"transition{i - 1}", TransitionBlock, compression=m.compression)(x)
+            x = self.layer(f"group{i}", DenseBlock, layers=group["layers"], **options)(x)
+            if i < len(m.groups):
+                x = self.feature(f"group{i}", x)
+        for spec in (*self.normalized("last"), self.activate("last_activation")):
+            x = spec(x)
+        return self.feature(f"group{len(m.groups)}", x)
+
+    def classifier(self, x):
+        x = self.layer("head", ClassifierHead, filters=self.metaparameters.classes)(x)
+        return self.output_activation()(x)

@@ -1,0 +1,85 @@
+"""VGG: groups of 3x3 convolutions."""
+
+from keras_blocks import validation
+from keras_blocks.block import register
+from keras_blocks.blocks.heads import ClassifierHead
+from keras_blocks.blocks.vgg import VGGGroup
+from keras_blocks.models.architecture import Architecture
+
+TORCH_BATCH_NORM = {"epsilon": 1e-5, "momentum": 0.9}
+
+
+def _variant(*layers, batch_norm=False):
+    groups = tuple({"filters": filters, "layers": n} for filters, n in zip((64, 128, 256, 512, 512), layers))
+    return {"groups": groups, "batch_norm": batch_norm, **({"use_bias": True} if batch_norm else {})}
+
+
+@register
+class VGG(Architecture):
+    """VGG, as an assembly of `VGGGroup`s and a head of two dense layers.
+
+    Args:
+        groups: list of groups, each `{"filters": 64, "layers": 2}`.
+        hidden: units of the head's dense layers before the last.
+        dropout: share dropped after each of them while training.
+        **kwargs: `input_shape`, `input_tensor`, `classes`, `include_top`, `pooling`, `classifier_activation`,
+            `preprocess`, `activation`, `batch_norm` (False, as in the paper), `use_bias`, `kernel_initializer`,
+            `kernel_regularizer`, `data_format`, `dtype`, `name`: see `Architecture`.
+
+    Input shape:
+        `(batch, height, width, channels)`, by default (224, 224, 3); the head needs height and width to be known.
+
+    Output shape:
+        `(batch, classes)`; without the top, the feature map, a 32nd of the image's size, or pooled, `(batch, 512)`.
+
+    Raises:
+        TypeError, ValueError: for an argument out of range, naming it, its value and what is allowed.
+
+    Reference:
+        Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition", 2014, table 1;
+        torchvision for the variants with BatchNormalization.
+
+    Example:
+
+    >>> import keras_blocks
+    >>> keras_blocks.cost(keras_blocks.VGG, **keras_blocks.VGG.variants["vgg16"]).params
+    138357544
+    """
+
+    variants = {
+        "vgg11": _variant(1, 1, 2, 2, 2),
+        "vgg11_bn": _variant(1, 1, 2, 2, 2, batch_norm=TORCH_BATCH_NORM),
+        "vgg13": _variant(2, 2, 2, 2, 2),
+        "vgg13_bn": _variant(2, 2, 2, 2, 2, batch_norm=TORCH_BATCH_NORM),
+        "vgg16": _variant(2, 2, 3, 3, 3),
+        "vgg16_bn": _variant(2, 2, 3, 3, 3, batch_norm=TORCH_BATCH_NORM),
+        "vgg19": _variant(2, 2, 4, 4, 4),
+        "vgg19_bn": _variant(2, 2, 4, 4, 4, batch_norm=TORCH_BATCH_NORM),
+    }
+
+    def __init__(self, groups=variants["vgg16"]["groups"], hidden=(4096, 4096), dropout=0.5, **kwargs):
+        own = {
+            "groups": [
+                validation.record(f"groups[{i}]", group, {"filters": None, "layers": None})
+                for i, group in enumerate(validation.sequence("groups", groups, of="groups"))
+            ],
+            "hidden": hidden,
+            "dropout": dropout,
+        }
+        super().__init__(own, **kwargs)
+
+    def stem(self, x):
+        """VGG has none: its first group is its stem."""
+        return x
+
+    def learner(self, x):
+        for i, group in enumerate(self.metaparameters.groups, start=1):
+            x = self.feature(f"group{i}", self.layer(f"group{i}", VGGGroup, **group)(x))
+        return x
+
+    def classifier(self, x):
+        m = self.metaparameters
+        x = self.layer(
+            "head", ClassifierHead, filters=m.classes, pooling="flatten", hidden=m.hidden, dropout=m.dropout
+        )(x)
+        return self.output_activation()(x)
