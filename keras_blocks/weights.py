@@ -16,11 +16,15 @@ SUFFIXES = (".npz", ".weights.h5", ".keras")
 def convert_weights(source, model):
     """Copies weights from elsewhere into a model, all or none.
 
+    A convolution's bias that the source has and the model lacks, as a BatchNormalization follows, is folded into the
+    moving mean, exactly; one that the model has and the source lacks becomes zero where a BatchNormalization follows.
+
     Args:
-        source: a mapping of name -> array; the path of an `.npz` file of such; or a model of the same architecture.
-            Names are `layer/sublayer/variable` as in `named_weights(model)`, or those that the architecture's
-            published weights have (`model.published_names()`), for SqueezeNet `fire2/squeeze1x1/kernel`. Kernels are
-            (height, width, in, out).
+        source: a Keras model of the same architecture, of ours or of keras.applications; a mapping of name -> array,
+            such as a PyTorch `state_dict` as numpy; or the path of an `.npz` file of such. Names are our own
+            `layer/sublayer/variable` (`named_weights(model)`), or those of one of the conventions in
+            `model.published_names()`. Kernels are (height, width, in, out), or PyTorch's (out, in, height, width)
+            under PyTorch's names.
         model: a built model, which is changed in place.
 
     Returns:
@@ -33,44 +37,110 @@ def convert_weights(source, model):
 
     Example:
 
-    >>> import keras_blocks
-    >>> options = dict(groups=[{"filters": [4]}], stem="tiny", input_shape=(8, 8, 1), classes=10)
-    >>> one, other = keras_blocks.SqueezeNet(**options), keras_blocks.SqueezeNet(**options)
-    >>> other = keras_blocks.convert_weights(one, other)
-    >>> bool((other.get_weights()[0] == one.get_weights()[0]).all())
-    True
+    >>> import keras, keras_blocks
+    >>> theirs = keras.applications.ResNet50(weights=None, include_top=False, input_shape=(64, 64, 3))
+    >>> ours = keras_blocks.create_model("resnet50_v1", include_top=False, input_shape=(64, 64, 3))
+    >>> ours = keras_blocks.convert_weights(theirs, ours)
     """
     targets = named_weights(model)
-    if isinstance(source, (str, os.PathLike)):
-        source = _read_npz(source, most_bytes=16 * model.count_params() + 2**20)
-    elif isinstance(source, keras.Model):
-        source = {name: value.numpy() for name, value in named_weights(source).items()}
-    elif not isinstance(source, Mapping):
-        raise TypeError(f"`source` must be a mapping, the path of an .npz file or a model; received {source!r}.")
-    published = _published(model)
+    arrays = _arrays(source, model)
+    names = _best_convention(arrays, targets, model)
+    arrays = _best_order(arrays, names, targets, model)
     found, problems = {}, []
-    for name in targets:
-        alias = _alias(name, published)
-        key = name if name in source else alias
-        if key not in source:
-            problems.append(f"the model's {name} has no counterpart: the source has neither '{name}' nor '{alias}'")
-        elif tuple(np.shape(source[key])) != tuple(targets[name].shape):
-            problems.append(
-                f"the model's {name} has the shape {tuple(targets[name].shape)}, the source's {key} "
-                f"{tuple(np.shape(source[key]))}"
-            )
+    for name, variable in targets.items():
+        key = _renamed(name, names)
+        shape = tuple(variable.shape)
+        if key in arrays:
+            theirs = tuple(np.shape(arrays[key]))
+            if theirs != shape:
+                problems.append(f"the model's {name} has the shape {shape}, the source's {key} {theirs}")
+            found[name] = arrays[key]
+        elif f"{name.removesuffix('/bias')}_bn/moving_mean" in targets:
+            found[name] = np.zeros(shape, "float32")
         else:
-            found[name] = key
-    absent = {alias for layer, alias in published.items() if not any(name.startswith(f"{layer}/") for name in targets)}
-    for key in source:
-        if key not in found.values() and key.rsplit("/", 1)[0] not in absent:
-            problems.append(f"the source's {key}, of the shape {tuple(np.shape(source[key]))}, fits no weight")
+            problems.append(f"the model's {name}, of the shape {shape}, has no counterpart: the source has no '{key}'")
+    problems += _fold_or_report(arrays, names, targets, found)
     if problems:
         shown = "; ".join(problems[:8]) + (f"; and {len(problems) - 8} more" if len(problems) > 8 else "")
         raise ValueError(f"the weights do not fit '{model.name}', which is unchanged: {shown}.")
-    for name, key in found.items():
-        targets[name].assign(source[key])
+    for name, value in found.items():
+        targets[name].assign(value)
     return model
+
+
+def _arrays(source, model) -> dict:
+    """The source as name -> array, PyTorch's variables renamed as Keras'."""
+    if isinstance(source, (str, os.PathLike)):
+        source = _read_npz(source, most_bytes=16 * model.count_params() + 2**20)
+    elif isinstance(source, keras.Model):
+        return {name: value.numpy() for name, value in named_weights(source).items()}
+    elif not isinstance(source, Mapping):
+        raise TypeError(f"`source` must be a mapping, the path of an .npz file or a model; received {source!r}.")
+    if not any(name.endswith(".weight") for name in source):
+        return dict(source)
+    arrays = {}
+    for name, value in source.items():
+        layer, _, variable = name.removeprefix("module.").rpartition(".")
+        normalizes = f"{name.rpartition('.')[0]}.running_mean" in source
+        if variable != "num_batches_tracked":
+            arrays[f"{layer}/{_TORCH_VARIABLES[normalizes].get(variable, variable)}"] = np.asarray(value)
+    return arrays
+
+
+_TORCH_VARIABLES = {
+    True: {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"},
+    False: {"weight": "kernel"},
+}
+
+
+def _best_convention(arrays, targets, model) -> dict:
+    """Of the architecture's naming conventions, the one by which most weights are found: our layer -> theirs."""
+    conventions = model.published_names().values() if hasattr(model, "published_names") else ()
+    return max([{}, *conventions], key=lambda names: sum(_renamed(name, names) in arrays for name in targets))
+
+
+def _renamed(name, names) -> str:
+    layer, _, variable = name.rpartition("/")
+    return f"{names.get(layer, layer)}/{variable}"
+
+
+def _best_order(arrays, names, targets, model) -> dict:
+    """The arrays in Keras' order of axes or turned from PyTorch's to it, by which more of their shapes fit.
+
+    Names do not tell: files exist that have PyTorch's names and Keras' order.
+    """
+    turned = {key: np.transpose(value, _TORCH_AXES.get(np.ndim(value))) for key, value in arrays.items()}
+    if hasattr(model, "from_torch"):
+        back = {_renamed(name, names): name for name in targets}
+        turned = {key: model.from_torch(back.get(key, key), value) for key, value in turned.items()}
+
+    def fitting(candidate):
+        keys = {name: _renamed(name, names) for name in targets}
+        return sum(np.shape(candidate.get(keys[name])) == tuple(weight.shape) for name, weight in targets.items())
+
+    return turned if fitting(turned) > fitting(arrays) else arrays
+
+
+_TORCH_AXES = {4: (2, 3, 1, 0), 2: (1, 0)}
+
+
+def _fold_or_report(arrays, names, targets, found) -> list:
+    """Folds what the source has beyond the model's weights into them where that is exact; reports the rest."""
+    used = {_renamed(name, names) for name in found}
+    ours = {theirs: layer for layer, theirs in names.items()}
+    built = {name.rpartition("/")[0] for name in targets}
+    problems = []
+    for key in arrays:
+        layer, _, variable = key.rpartition("/")
+        mine = ours.get(layer, layer)
+        mean = f"{mine}_bn/moving_mean"
+        if key in used or (layer in ours and mine not in built):
+            continue  # the second: a part that this model was made without, as its top
+        if variable == "bias" and found.get(mean) is not None:
+            found[mean] = found[mean] - arrays[key]
+        else:
+            problems.append(f"the source's {key}, of the shape {tuple(np.shape(arrays[key]))}, fits no weight")
+    return problems
 
 
 def load_weights(model, path):
@@ -103,15 +173,6 @@ def _parts(path, layer):
         return
     for spec in specs(layer.steps(None)):
         yield from _parts(f"{path}/{spec.name}", getattr(layer, spec.name))
-
-
-def _published(model) -> dict:
-    return model.published_names() if hasattr(model, "published_names") else {}
-
-
-def _alias(name, published) -> str:
-    layer, _, variable = name.rpartition("/")
-    return f"{published.get(layer, layer)}/{variable}"
 
 
 def _read_npz(path, most_bytes) -> dict:

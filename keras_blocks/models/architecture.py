@@ -173,7 +173,7 @@ class Architecture(Settings, keras.Model):
         return dict(self._features)
 
     def published_names(self) -> dict:
-        """Path of a layer in this model -> its name in the architecture's published weights, for `convert_weights`."""
+        """Convention -> {path of a layer in this model: its name in published weights}, for `convert_weights`."""
         return {}
 
     def expand(self):

@@ -121,3 +121,21 @@ class DenseNet(Architecture):
     def classifier(self, x):
         x = self.layer("head", ClassifierHead, filters=self.metaparameters.classes)(x)
         return self.output_activation()(x)
+
+    def published_names(self):
+        keras = {"stem/conv": "conv1_conv", "stem/conv_bn": "conv1_bn", "last_bn": "bn", "head/scores": "predictions"}
+        torch = {"stem/conv": "features.conv0", "stem/conv_bn": "features.norm0", "head/scores": "classifier"}
+        groups = self.metaparameters.groups
+        torch["last_bn"] = f"features.norm{len(groups) + 1}"
+        for i, group in enumerate(groups, start=1):
+            for j in range(1, group["layers"] + 1):
+                ours, theirs = f"group{i}/layer{j}", f"features.denseblock{i}.denselayer{j}"
+                for k in (1, 2):
+                    keras[f"{ours}/conv{k}"] = f"conv{i + 1}_block{j}_{k}_conv"
+                    keras[f"{ours}/conv{k}_bn"] = f"conv{i + 1}_block{j}_{k - 1}_bn"
+                    torch[f"{ours}/conv{k}"] = f"{theirs}.conv{k}"
+                    torch[f"{ours}/conv{k}_bn"] = f"{theirs}.norm{k}"
+            keras[f"transition{i}/conv"], keras[f"transition{i}/conv_bn"] = f"pool{i + 1}_conv", f"pool{i + 1}_bn"
+            torch[f"transition{i}/conv"] = f"features.transition{i}.conv"
+            torch[f"transition{i}/conv_bn"] = f"features.transition{i}.norm"
+        return {"keras": keras, "torchvision": torch}

@@ -180,3 +180,24 @@ class ResNet(Architecture):
     def classifier(self, x):
         x = self.layer("head", ClassifierHead, filters=self.metaparameters.classes)(x)
         return self.output_activation()(x)
+
+    def published_names(self):
+        keras = {
+            "stem/conv": "conv1_conv",
+            "stem/conv_bn": "conv1_bn",
+            "last_bn": "post_bn",
+            "head/scores": "predictions",
+        }
+        torch = {"stem/conv": "conv1", "stem/conv_bn": "bn1", "head/scores": "fc"}
+        for i, group in enumerate(self.metaparameters.groups, start=1):
+            for j in range(1, group["blocks"] + 1):
+                ours, block, layer = f"group{i}_block{j}", f"conv{i + 1}_block{j}", f"layer{i}.{j - 1}"
+                keras[f"{ours}/pre_bn"] = f"{block}_preact_bn"
+                for k, name in enumerate(("projection", "conv1", "conv2", "conv3")):
+                    keras[f"{ours}/{name}"], keras[f"{ours}/{name}_bn"] = f"{block}_{k}_conv", f"{block}_{k}_bn"
+                    torch[f"{ours}/{name}"] = f"{layer}.conv{k}" if k else f"{layer}.downsample.0"
+                    torch[f"{ours}/{name}_bn"] = f"{layer}.bn{k}" if k else f"{layer}.downsample.1"
+        if self.metaparameters.version == "v2":  # torchvision has none
+            return {"keras": keras}
+        # The CIFAR nets of PyTorch call their classifier `linear`.
+        return {"keras": keras, "torchvision": torch, "torch_cifar": {**torch, "head/scores": "linear"}}

@@ -123,17 +123,17 @@ class SqueezeNet(Architecture):
         return self.output_activation()(x)
 
     def published_names(self):
-        names = {"stem_conv/conv": "conv1", "classifier_conv/conv": "conv10"}
-        blocks = [
-            f"group{i}_block{j}"
-            for i, group in enumerate(self.metaparameters.groups, start=1)
-            for j in range(1, len(group["filters"]) + 1)
-        ]
-        for number, block in enumerate(blocks, start=2):
-            names[f"{block}/squeeze"] = f"fire{number}/squeeze1x1"
-            names[f"{block}/expand_1x1"] = f"fire{number}/expand1x1"
-            names[f"{block}/expand_3x3"] = f"fire{number}/expand3x3"
-        return names
+        caffe = {"stem_conv/conv": "conv1", "classifier_conv/conv": "conv10"}
+        torch = {"stem_conv/conv": "features.0", "classifier_conv/conv": "classifier.1"}
+        number, index = 2, 3  # of the next fire module, in the paper and in torchvision's `features`
+        for i, group in enumerate(self.metaparameters.groups, start=1):
+            for j in range(1, len(group["filters"]) + 1):
+                for ours, theirs in (("squeeze", "squeeze"), ("expand_1x1", "expand1x1"), ("expand_3x3", "expand3x3")):
+                    caffe[f"group{i}_block{j}/{ours}"] = f"fire{number}/{theirs.replace('squeeze', 'squeeze1x1')}"
+                    torch[f"group{i}_block{j}/{ours}"] = f"features.{index}.{theirs}"
+                number, index = number + 1, index + 1
+            index += 1  # the pooling
+        return {"caffe": caffe, "torchvision": torch}
 
 
 def _group(name, group):

@@ -83,3 +83,27 @@ class VGG(Architecture):
             "head", ClassifierHead, filters=m.classes, pooling="flatten", hidden=m.hidden, dropout=m.dropout
         )(x)
         return self.output_activation()(x)
+
+    def published_names(self):
+        kinds, index = {"keras": {}, "torchvision": {}}, 0
+        for i, group in enumerate(self.metaparameters.groups, start=1):
+            for j in range(1, group["layers"] + 1):
+                kinds["keras"][f"group{i}/conv{j}"] = f"block{i}_conv{j}"
+                kinds["torchvision"][f"group{i}/conv{j}"] = f"features.{index}"
+                kinds["torchvision"][f"group{i}/conv{j}_bn"] = f"features.{index + 1}"
+                index += 3 if self.batch_norm else 2
+            index += 1  # the pooling
+        heads = [f"head/dense{i}" for i in range(1, len(self.metaparameters.hidden) + 1)] + ["head/scores"]
+        for i, name in enumerate(heads):
+            kinds["keras"][name] = "predictions" if name == "head/scores" else f"fc{i + 1}"
+            kinds["torchvision"][name] = f"classifier.{3 * i}"
+        return kinds
+
+    def from_torch(self, name, value):
+        """PyTorch flattens the channels first, so the rows of the first dense kernel stand in another order."""
+        hidden = self.metaparameters.hidden
+        if name != ("head/dense1/kernel" if hidden else "head/scores/kernel"):
+            return value
+        image = self.get_layer("head").input.shape[1:]
+        height, width, channels = image if self.data_format == "channels_last" else (*image[1:], image[0])
+        return value.reshape(channels, height, width, -1).transpose(1, 2, 0, 3).reshape(height * width * channels, -1)

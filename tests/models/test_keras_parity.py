@@ -1,0 +1,81 @@
+"""Against keras.applications: the same random weights, moved by `convert_weights`, give the same outputs."""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_blocks
+
+PAIRS = {
+    "vgg16": "VGG16",
+    "vgg19": "VGG19",
+    "resnet50_v1": "ResNet50",
+    "resnet101_v1": "ResNet101",
+    "resnet152_v1": "ResNet152",
+    "resnet50_v2": "ResNet50V2",
+    "resnet101_v2": "ResNet101V2",
+    "resnet152_v2": "ResNet152V2",
+    "densenet121": "DenseNet121",
+    "densenet169": "DenseNet169",
+    "densenet201": "DenseNet201",
+}
+ON_ALL_BACKENDS = {"vgg16", "resnet50_v1", "resnet50_v2", "densenet121"}
+
+VARIANTS = [name for name in PAIRS if keras.backend.backend() == "tensorflow" or name in ON_ALL_BACKENDS]
+
+
+def randomized(model):
+    """BatchNormalization as after training: no statistic at its initial value; kernels keep their scale."""
+    rng = np.random.default_rng(0)
+    for weight in model.weights:
+        if weight.name in ("gamma", "moving_variance"):
+            weight.assign(rng.uniform(0.5, 1.5, weight.shape))
+        elif weight.name in ("beta", "bias", "moving_mean"):
+            weight.assign(rng.normal(0, 0.1, weight.shape))
+    return model
+
+
+def as_array(tensor):
+    return np.asarray(keras.ops.convert_to_numpy(tensor))
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_same_outputs_as_keras_applications(variant):
+    # 97 pixels: an odd size at every level, where the kinds of padding differ.
+    size = 96 if variant.startswith("vgg") else 97
+    options = {"input_shape": (size, size, 3), "classes": 10, "classifier_activation": None}
+    theirs = randomized(getattr(keras.applications, PAIRS[variant])(weights=None, **options))
+    ours = keras_blocks.create_model(variant, kernel_initializer="zeros", **options)
+    assert ours.count_params() == theirs.count_params()
+    keras_blocks.convert_weights(theirs, ours)
+    images = np.random.default_rng(1).normal(size=(2, size, size, 3)).astype("float32")
+    expected = as_array(theirs(images))
+    assert expected.std() > 1e-4
+    np.testing.assert_allclose(as_array(ours(images)), expected, atol=1e-4 * np.abs(expected).max())
+
+
+def test_biases_fold_into_batch_normalization_exactly():
+    options = {"input_shape": (64, 64, 3), "classes": 10, "classifier_activation": None}
+    theirs = randomized(keras.applications.ResNet50(weights=None, **options))
+    ours = keras_blocks.create_model("resnet50_v1", use_bias=False, kernel_initializer="zeros", **options)
+    assert ours.count_params() < theirs.count_params()
+    keras_blocks.convert_weights(theirs, ours)
+    images = np.random.default_rng(1).normal(size=(2, 64, 64, 3)).astype("float32")
+    expected = as_array(theirs(images))
+    np.testing.assert_allclose(as_array(ours(images)), expected, atol=1e-4 * np.abs(expected).max())
+
+
+def test_the_other_architecture_is_refused():
+    theirs = keras.applications.ResNet50V2(weights=None, input_shape=(64, 64, 3), classes=10)
+    ours = keras_blocks.create_model("resnet50_v1", kernel_initializer="zeros", input_shape=(64, 64, 3), classes=10)
+    with pytest.raises(ValueError, match="do not fit 'resnet50_v1', which is unchanged"):
+        keras_blocks.convert_weights(theirs, ours)
+    assert all(np.all(weight.numpy() == 0) for weight in ours.weights if weight.name == "kernel")
+
+
+@pytest.mark.parametrize("variant", ["resnet50_v1", "resnet50_v2"])
+def test_multiply_adds_equal_those_of_keras_graph(variant):
+    """`cost` on keras.applications' own flat model of plain layers."""
+    theirs = getattr(keras.applications, PAIRS[variant])(weights=None)
+    cls = keras_blocks.ResNet
+    assert keras_blocks.cost(cls, **cls.variants[variant]).macs == keras_blocks.cost(theirs).macs
