@@ -29,6 +29,8 @@ lint: install
 test-tensorflow: install
 	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest
 
+# Most of JAX's time is XLA compiling small operations; its expensive passes change no result that is tested.
+test-jax: export XLA_FLAGS = --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true
 test-jax: install
 	KERAS_BACKEND=jax $(BIN)/python -m pytest --ignore tests/tuning
 
