@@ -20,7 +20,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: install
 	$(BIN)/keras-blocks search --data digits --trials 8 --run runs/demo --fresh
 
-test: lint test-tensorflow test-jax test-torch
+# Two backends at a time: a test keeps one core busy.
+test: lint
+	$(MAKE) --jobs=2 --output-sync=target test-tensorflow test-jax test-torch
 
 lint: install
 	$(BIN)/ruff check .

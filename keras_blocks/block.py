@@ -9,6 +9,9 @@ from keras_blocks.signature import arguments
 
 PACKAGE = "keras_blocks"
 
+BUILT = "built"
+"""Marks a built block in a file of weights: a block that is not built has nowhere to load them to, and says so."""
+
 register = keras.saving.register_keras_serializable(package=PACKAGE)
 """Decorates every public class: a saved file finds `keras_blocks>ClassName` once `import keras_blocks` has run."""
 
@@ -120,7 +123,8 @@ class Block(Settings, keras.layers.Layer):
 
         walk(steps.chain, tuple(input_shape), build_layer)
         for name, layer in layers.items():
-            layer.trainable = self.trainable
+            if not self.trainable:
+                layer.trainable = False
             setattr(self, name, layer)
         self._steps = steps
         for path in self._frozen_paths:
@@ -135,7 +139,7 @@ class Block(Settings, keras.layers.Layer):
         self._check_size(inputs.shape)
         return walk(self._steps.chain, as_float(inputs, self.compute_dtype), apply)
 
-    def expand(self, inputs):
+    def expand(self, inputs, training=None):
         """Applies the block's own layers to a Keras tensor one by one, and returns the output's Keras tensor.
 
         The graph behind the result is flat and shares the block's weights: `keras.Model(x, block.expand(x))` can be
@@ -143,6 +147,7 @@ class Block(Settings, keras.layers.Layer):
 
         Args:
             inputs: Keras tensor of the shape that the block takes. The block is built if it was not.
+            training: `None`, or the flag that the inner layers are bound to.
 
         Returns:
             Keras tensor of the block's output shape.
@@ -160,7 +165,8 @@ class Block(Settings, keras.layers.Layer):
 
         def apply(spec, x):
             layer = getattr(self, spec.name)
-            return layer.expand(x) if isinstance(layer, Block) else layer(x)
+            bound = {} if training is None else {"training": training}
+            return layer.expand(x, **bound) if isinstance(layer, Block) else layer(x, **bound)
 
         return walk(self._steps.chain, as_float(inputs, self.compute_dtype), apply)
 
@@ -188,13 +194,19 @@ class Block(Settings, keras.layers.Layer):
         block._frozen_paths = tuple(frozen)
         return block
 
+    def save_own_variables(self, store):
+        super().save_own_variables(store)
+        if self.built:
+            store[BUILT] = True
+
     def load_own_variables(self, store):
-        if not self.built:
+        keys = list(store.keys())
+        if BUILT in keys and not self.built:
             raise ValueError(
                 f"{type(self).__name__} '{self.name}' has no weights to load into, as it is not built yet. Build the "
                 "model first, by `model.build(input_shape)` or by calling it on data; then load."
             )
-        super().load_own_variables(store)
+        super().load_own_variables({key: store[key] for key in keys if key != BUILT})
 
     def _declare(self, input_shape):
         """`chain`, for inputs of a shape that has been checked, with names that can be attributes."""

@@ -8,7 +8,7 @@ with a block (building, calling, expanding, counting, converting) is one `walk` 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 
-from keras_blocks.frozen import Frozen
+from keras_blocks.frozen import Frozen, thaw
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -26,11 +26,14 @@ class LayerSpec:
 
     def make(self, prefix=""):
         """A new layer, named with `prefix` in front."""
-        return self.cls(**self.options, name=prefix + self.name, dtype=self.dtype)
+        options = {key: thaw(value) if isinstance(value, Frozen) else value for key, value in self.options.items()}
+        return self.cls(**options, name=prefix + self.name, dtype=self.dtype)
 
     def __call__(self, x):
         if isinstance(x, ShapeTensor):
             return x.through(self)
+        if isinstance(x, (list, tuple)) and any(isinstance(item, ShapeTensor) for item in x):
+            return ShapeTensor(x[0].visit(self, [item.shape for item in x]), x[0].visit)
         return self.make()(x)
 
 

@@ -9,7 +9,7 @@ import keras
 from keras_blocks.block import Block
 from keras_blocks.chain import LayerSpec, ShapeTensor, walk
 from keras_blocks.frozen import Frozen, freeze
-from keras_blocks.layer_costs import RULES, VIEWS, LayerCost, measured
+from keras_blocks.layer_costs import RULES, VIEWS, LayerCost, count_weights, layer_macs, measured, unallocated
 from keras_blocks.signature import arguments
 
 
@@ -101,13 +101,16 @@ def _spec_cost(spec, shape):
         found = LayerCost(*RULES[spec.cls]({**arguments(spec.cls), **spec.options}, shape))
         return found.shape, Cost(found.params, found.macs, _values(spec.cls, found.shape) * width)
     options = Frozen({key: value for key, value in spec.options.items() if not isinstance(value, WEIGHTLESS)})
-    after, params, macs, values = _counted(spec.cls, options, freeze(shape))
+    after, params, macs, values = _counted(spec.cls, options, freeze(shape), repr(options))
     return after, Cost(params, macs, values * width)
 
 
 @functools.lru_cache(maxsize=2**16)
-def _counted(cls: type, options: Frozen, shape):
-    """Output shape, parameters, multiply-adds and values of a block, or of a layer that has no rule; remembered."""
+def _counted(cls: type, options: Frozen, shape, text: str):
+    """Output shape, parameters, multiply-adds and values of a block, or of a layer that has no rule; remembered.
+
+    `text` is the options' repr, which tells 1 from 1.0 and from True, as equality does not.
+    """
     if issubclass(cls, Block):
         block = cls(**options)
         after, spent = _chain_cost(block, shape)
@@ -122,14 +125,24 @@ def _chain_cost(block: Block, shape):
     return after, ledger.total
 
 
-def _layer_object_cost(layer, shape):
-    """(output shape, Cost) of a layer that exists, built or not."""
+def _layer_object_cost(layer, shape, after=None):
+    """(output shape, Cost) of a layer that exists, built or not; its output's shape is given where it is known."""
     if isinstance(layer, Block):
         return _chain_cost(layer, shape)
     if isinstance(layer, keras.Model):
         return tuple(layer.compute_output_shape(shape)), _model_cost(layer, shape[1:])
-    found = measured(lambda: type(layer).from_config(layer.get_config()), shape)
-    return found.shape, Cost(found.params, found.macs, _values(type(layer), found.shape) * _bytes_per_value(layer))
+    if not layer.built:
+        found = measured(lambda: type(layer).from_config(layer.get_config()), shape)
+        return found.shape, Cost(found.params, found.macs, _values(type(layer), found.shape) * _bytes_per_value(layer))
+    after = tuple(layer.compute_output_shape(shape)) if after is None else after
+    return after, _built_cost(layer, shape, after)
+
+
+def _built_cost(layer, shape, after) -> Cost:
+    """The cost of a built layer, whose outputs may be several."""
+    shapes = [after] if after and not isinstance(after[0], (tuple, list)) else list(after)
+    values = 0 if isinstance(layer, VIEWS) else sum(math.prod(one[1:]) for one in shapes)
+    return Cost(count_weights(layer), layer_macs(layer, shape, shapes[0]), values * _bytes_per_value(layer))
 
 
 def _model_cost(model, input_shape):
@@ -137,20 +150,23 @@ def _model_cost(model, input_shape):
     if not isinstance(shape, tuple):
         raise TypeError(f"`target` must be a model with one input; '{model.name}' has inputs of the shapes {shape}.")
     shape = _known("input_shape", shape)
+    own = getattr(model, "input_shape", shape) if model.built else shape
+    if len(own) != len(shape) or any(mine not in (None, given) for mine, given in zip(own[1:], shape[1:])):
+        raise ValueError(f"`input_shape` must fit the model's {own[1:]}; received {shape[1:]}.")
     if isinstance(model, keras.Sequential):
         total = NOTHING
         for layer in model.layers:
             shape, spent = _layer_object_cost(layer, shape)
             total += spent
-        return total
-    graph = model if hasattr(model, "operations") else _as_graph(model, shape)
-    return _graph_cost(graph, shape)
+    else:
+        total = _graph_cost(model if hasattr(model, "operations") else _as_graph(model, shape), shape)
+    # A layer may be in the model more than once, and a model may have weights of its own.
+    return total._replace(params=count_weights(model)) if model.built else total
 
 
 def _graph_cost(graph, shape):
-    """Walks the functional model's graph. A layer called twice holds its parameters once and computes twice."""
+    """Walks the functional model's graph. A layer that is called twice computes twice."""
     total = NOTHING
-    seen = set()
 
     def count(operation):
         def run(*args, **kwargs):
@@ -158,9 +174,9 @@ def _graph_cost(graph, shape):
             after = operation.compute_output_spec(*args, **kwargs)
             if isinstance(operation, keras.layers.Layer):
                 shapes = [tensor.shape for tensor in keras.tree.flatten(args)]
-                _, spent = _layer_object_cost(operation, shapes[0] if len(shapes) == 1 else shapes)
-                total += spent._replace(params=0) if id(operation) in seen else spent
-                seen.add(id(operation))
+                known = [tensor.shape for tensor in keras.tree.flatten(after)]
+                shape = shapes[0] if len(shapes) == 1 else shapes
+                total += _layer_object_cost(operation, shape, known[0] if len(known) == 1 else known)[1]
             return after
 
         return run
@@ -180,8 +196,14 @@ def _as_graph(model, shape):
 def _architecture_cost(cls, metaparameters):
     """Sends a shape through an architecture's parts, with no layer made where the parts use `self.layer`."""
     outline = cls.outline(**metaparameters)
+    shape = _known("input_shape", (None, *outline.metaparameters.input_shape))
     ledger = _Ledger()
-    outline.assemble(ShapeTensor(_known("input_shape", (None, *outline.metaparameters.input_shape)), ledger.visit))
+    try:
+        outline.assemble(ShapeTensor(shape, ledger.visit))
+    except (AttributeError, TypeError, ValueError):
+        # A part that uses Keras' own layers takes no shape alone. What is wrong in itself is refused here again.
+        with unallocated():
+            return _model_cost(cls(**metaparameters), None)
     return ledger.total
 
 

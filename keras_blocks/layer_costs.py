@@ -5,7 +5,9 @@ spec's arguments and makes no layer. Any other layer is made and built, where it
 The tests hold every rule to the built layer.
 """
 
+import contextlib
 import math
+import warnings
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -23,22 +25,34 @@ class LayerCost(NamedTuple):
 
 def measured(make: Callable, shape) -> LayerCost:
     """The cost as read off the layer that `make` returns, with variables that are never given values."""
-    pending = list(global_state.get_global_attribute("uninitialized_variables", []))
-    with keras.StatelessScope(initialize_variables=False):
+    with unallocated():
         layer = make()
         if not layer.built:
             layer.build(shape)
         after = tuple(layer.compute_output_shape(shape))
-        params = sum(math.prod(weight.shape) for weight in layer.weights)
-        macs = layer_macs(layer, shape, after)
-    # Keras lists the variables to initialize them at the end of the next scope: these must never be.
-    global_state.set_global_attribute("uninitialized_variables", pending)
-    return LayerCost(after, params, macs)
+        return LayerCost(after, count_weights(layer), layer_macs(layer, shape, after))
+
+
+@contextlib.contextmanager
+def unallocated():
+    """Variables that are made within get no values: not now, nor later."""
+    pending = list(global_state.get_global_attribute("uninitialized_variables", []))
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            yield
+    finally:
+        # Keras lists the variables to initialize them at the end of the next scope: these must never be.
+        global_state.set_global_attribute("uninitialized_variables", pending)
+
+
+def count_weights(layer) -> int:
+    """Numbers in all weights of a layer or model, each weight once."""
+    return sum(math.prod(weight.shape) for weight in {id(weight): weight for weight in layer.weights}.values())
 
 
 def layer_macs(layer, shape, after) -> int:
     """Multiply-adds of a built layer for one image. Convolutions and dense products count, additions alone do not."""
-    if isinstance(layer, keras.layers.Dense | keras.layers.EinsumDense):
+    if isinstance(layer, keras.layers.Dense):
         return math.prod(layer.kernel.shape) * math.prod(after[1:-1])
     if isinstance(layer, keras.layers.SeparableConv1D | keras.layers.SeparableConv2D):
         kernels = math.prod(layer.depthwise_kernel.shape) + math.prod(layer.pointwise_kernel.shape)
@@ -47,6 +61,10 @@ def layer_macs(layer, shape, after) -> int:
         return math.prod(layer.kernel.shape) * _pixels(shape, layer.data_format)
     if isinstance(layer, CONVOLUTIONS):
         return math.prod(layer.kernel.shape) * _pixels(after, layer.data_format)
+    if any(len(weight.shape) > 1 for weight in layer.weights) and not isinstance(layer, keras.layers.Embedding):
+        warnings.warn(
+            f"the multiply-adds of '{layer.name}' ({type(layer).__name__}) are not known and count as 0", stacklevel=2
+        )
     return 0
 
 
@@ -74,6 +92,8 @@ def _convolution(options, shape):
         )
     ]
     filters = options["filters"]
+    if channels % options["groups"]:
+        raise ValueError(f"`groups` {options['groups']} must divide the {channels} channels")
     weights = math.prod(kernel) * (channels // options["groups"]) * filters
     return _join(options, shape, after, filters), weights + filters * options["use_bias"], weights * math.prod(after)
 
@@ -104,8 +124,11 @@ def _dense(options, shape):
 
 
 def _concatenation(options, shapes):
-    axis = options["axis"]
+    axis = options["axis"] % len(shapes[0])
     after = list(shapes[0])
+    for shape in shapes:
+        if len(shape) != len(after) or any(shape[i] != after[i] for i in range(len(after)) if i != axis):
+            raise ValueError(f"shapes may differ only in axis {axis}")
     after[axis] = sum(shape[axis] for shape in shapes)
     return tuple(after), 0, 0
 
@@ -115,6 +138,8 @@ def _same_shape(options, shape):
 
 
 def _first_shape(options, shapes):
+    if any(tuple(shape) != tuple(shapes[0]) for shape in shapes):
+        raise ValueError("shapes must be equal")
     return tuple(shapes[0]), 0, 0
 
 

@@ -8,7 +8,7 @@ import keras
 from keras_blocks import validation
 from keras_blocks.chain import LayerSpec, Split
 from keras_blocks.frozen import Frozen, freeze, thaw
-from keras_blocks.signature import arguments
+from keras_blocks.signature import takes
 
 SHARED = ("activation", "batch_norm", "use_bias", "kernel_initializer", "kernel_regularizer", "data_format")
 """The settings that an architecture hands to each of its blocks, and a block to each of its layers."""
@@ -40,10 +40,12 @@ class Settings:
 
     def layer(self, name: str, cls: type, **options) -> LayerSpec:
         """A layer of any class, told the data format and the dtype policy; a block is told all shared settings."""
-        takes = arguments(cls)
         shared = SHARED if issubclass(cls, Settings) else ("data_format",)
-        bound = {key: getattr(self, key) for key in shared if key in takes}
-        return LayerSpec(cls, name, Frozen({**bound, **options}), self.dtype_policy)
+        bound = {key: getattr(self, key) for key in shared if takes(cls, key)}
+        if "kernel_initializer" in bound:
+            bound["kernel_initializer"] = own_initializer(self.kernel_initializer, name)
+        dtype = options.pop("dtype", self.dtype_policy)
+        return LayerSpec(cls, name, Frozen({**bound, **options}), dtype)
 
     def conv2d(self, name: str, filters: int, kernel_size, **options) -> LayerSpec:
         """A convolution with the settings' initializer and regularizer; its activation is a layer of its own.
@@ -113,7 +115,7 @@ class Settings:
 
     def normalized(self, name: str) -> tuple[LayerSpec, ...]:
         """The normalization that belongs to the layer `name`, or nothing where the settings have none."""
-        return (self.normalize(f"{name}_bn"),) if self.batch_norm else ()
+        return (self.normalize(f"{name}_bn"),) if self.batch_norm is not False else ()
 
     def concatenate(self, name: str, *branches) -> Split:
         """Branches whose outputs are concatenated along the channels."""
@@ -135,8 +137,11 @@ def own_initializer(initializer, name: str):
     seed: a given seed is therefore varied by the layer's name.
     """
     config = initializer.get_config()
-    if isinstance(config.get("seed"), int):
-        config["seed"] = (config["seed"] + zlib.crc32(name.encode())) % 2**31
+    seed = config.get("seed")
+    if isinstance(seed, dict):  # a SeedGenerator's
+        seed = seed["config"]["seed"]
+    if seed is not None:
+        config["seed"] = (seed + zlib.crc32(name.encode())) % 2**31
     return type(initializer).from_config(config)
 
 

@@ -26,3 +26,16 @@ def arguments(cls: type) -> dict:
         if not passes_on:
             break
     return found
+
+
+@functools.cache
+def takes(cls: type, name: str) -> bool:
+    """Whether the constructor takes an argument of this name, itself or through its bases, Keras' own among them."""
+    for base in cls.__mro__:
+        if "__init__" in vars(base):
+            parameters = inspect.signature(base.__init__).parameters
+            if name in parameters:
+                return True
+            if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+                return False
+    return False

@@ -144,14 +144,13 @@ def batch_norm(name, value):
             f"`{name}` must be True, False or a dict with keys among {list(BATCH_NORM_OPTIONS)}; received {value!r}."
         )
     mapping(name, value, keys=BATCH_NORM_OPTIONS)
-    for key, item in value.items():
-        if key == "momentum":
-            number(f"{name}['momentum']", item, least=0.0, most=1.0)
-        elif key == "epsilon":
-            number(f"{name}['epsilon']", item, least=0.0, most=1.0)
-        else:
-            boolean(f"{name}['{key}']", item)
-    return value
+    least = {"momentum": 0.0, "epsilon": 1e-12}  # without an epsilon, a constant channel is NaN
+    return {
+        key: number(f"{name}['{key}']", item, least=least[key], most=1.0)
+        if key in least
+        else boolean(f"{name}['{key}']", item)
+        for key, item in value.items()
+    }
 
 
 def data_format(name, value):

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from keras_blocks.block import Block
-from keras_blocks.chain import specs
+from keras_blocks.chain import LayerSpec, Split, specs
 
 SUFFIXES = (".npz", ".weights.h5", ".keras")
 
@@ -44,6 +44,7 @@ def convert_weights(source, model):
     """
     targets = named_weights(model)
     arrays = _arrays(source, model)
+    normalizations = _normalizations(model)
     names = _best_convention(arrays, targets, model)
     arrays = _best_order(arrays, names, targets, model)
     found, problems = {}, []
@@ -55,16 +56,19 @@ def convert_weights(source, model):
             if theirs != shape:
                 problems.append(f"the model's {name} has the shape {shape}, the source's {key} {theirs}")
             found[name] = arrays[key]
-        elif f"{name.removesuffix('/bias')}_bn/moving_mean" in targets:
+        elif name.removesuffix("/bias") in normalizations:
             found[name] = np.zeros(shape, "float32")
         else:
             problems.append(f"the model's {name}, of the shape {shape}, has no counterpart: the source has no '{key}'")
-    problems += _fold_or_report(arrays, names, targets, found)
+    problems += _fold_or_report(arrays, names, targets, found, normalizations, _known_layers(model))
     if problems:
         shown = "; ".join(problems[:8]) + (f"; and {len(problems) - 8} more" if len(problems) > 8 else "")
         raise ValueError(f"the weights do not fit '{model.name}', which is unchanged: {shown}.")
     for name, value in found.items():
         targets[name].assign(value)
+    for layer in model.layers:
+        if hasattr(layer, "finalize_state"):  # Normalization and its like keep what follows from their weights
+            layer.finalize_state()
     return model
 
 
@@ -124,7 +128,13 @@ def _best_order(arrays, names, targets, model) -> dict:
 _TORCH_AXES = {4: (2, 3, 1, 0), 2: (1, 0)}
 
 
-def _fold_or_report(arrays, names, targets, found) -> list:
+def _known_layers(model) -> set:
+    """Paths of all layers that the architecture may have, in this model or left out of it, as its top."""
+    conventions = model.published_names().values() if hasattr(model, "published_names") else ()
+    return {layer for names in conventions for layer in names}
+
+
+def _fold_or_report(arrays, names, targets, found, normalizations, known) -> list:
     """Folds what the source has beyond the model's weights into them where that is exact; reports the rest."""
     used = {_renamed(name, names) for name in found}
     ours = {theirs: layer for layer, theirs in names.items()}
@@ -133,10 +143,10 @@ def _fold_or_report(arrays, names, targets, found) -> list:
     for key in arrays:
         layer, _, variable = key.rpartition("/")
         mine = ours.get(layer, layer)
-        mean = f"{mine}_bn/moving_mean"
-        if key in used or (layer in ours and mine not in built):
+        mean = f"{normalizations.get(mine)}/moving_mean"
+        if key in used or (mine in known and mine not in built):
             continue  # the second: a part that this model was made without, as its top
-        if variable == "bias" and found.get(mean) is not None:
+        if variable == "bias" and np.shape(found.get(mean)) == np.shape(arrays[key]):
             found[mean] = found[mean] - arrays[key]
         else:
             problems.append(f"the source's {key}, of the shape {tuple(np.shape(arrays[key]))}, fits no weight")
@@ -158,21 +168,50 @@ def load_weights(model, path):
 
 def named_weights(model) -> dict:
     """`layer/sublayer/variable` -> variable, for all weights of a model, in their order."""
-    return {
-        f"{path}/{variable.name}": variable
+    named = [
+        (f"{path}/{variable.name}", variable)
         for layer in model.layers
-        for path, part in _parts(layer.name, layer)
-        for variable in part.weights
-    }
+        for path, weights in _parts(layer.name, layer)
+        for variable in weights
+    ]
+    if len(dict(named)) != len(named):
+        double = sorted({name for name, _ in named if [other for other, _ in named].count(name) > 1})
+        raise ValueError(f"several weights of '{model.name}' have the same name: {double[:5]}.")
+    return dict(named)
 
 
 def _parts(path, layer):
-    """The layer itself, or for a block its sublayers with their paths, nested blocks' too."""
-    if not isinstance(layer, Block):
-        yield path, layer
-        return
-    for spec in specs(layer.steps(None)):
-        yield from _parts(f"{path}/{spec.name}", getattr(layer, spec.name))
+    """(path, weights) of a layer and all layers inside of it."""
+    if isinstance(layer, Block):
+        inner = [(spec.name, getattr(layer, spec.name)) for spec in specs(layer.steps(None))]
+    else:
+        inner = [(part.name, part) for part in layer._flatten_layers(include_self=False, recursive=False)]
+    theirs = {id(weight) for _, part in inner for weight in part.weights}
+    yield path, [weight for weight in layer.weights if id(weight) not in theirs]
+    for name, part in inner:
+        yield from _parts(f"{path}/{name}", part)
+
+
+def _normalizations(model) -> dict:
+    """Path of each convolution that a BatchNormalization directly follows in its chain -> that one's path."""
+    return dict(
+        pair
+        for layer in model.layers
+        if isinstance(layer, Block)
+        for pair in _followed(layer.name, layer, layer.steps(None))
+    )
+
+
+def _followed(path, block, chain):
+    for step, after in zip(chain, [*chain[1:], None]):
+        if isinstance(step, Split):
+            for branch in step.branches:
+                yield from _followed(path, block, branch)
+        elif issubclass(step.cls, Block):
+            inner = getattr(block, step.name)
+            yield from _followed(f"{path}/{step.name}", inner, inner.steps(None))
+        elif isinstance(after, LayerSpec) and issubclass(after.cls, keras.layers.BatchNormalization):
+            yield f"{path}/{step.name}", f"{path}/{after.name}"
 
 
 def _read_npz(path, most_bytes) -> dict:

@@ -1,5 +1,7 @@
 """What only shows on a block of one's own: blocks in blocks, nested splits, custom training loops."""
 
+import copy
+
 import keras
 import numpy as np
 import pytest
@@ -75,3 +77,69 @@ def test_stateless_call_trains_batch_normalization(images):
 def test_training_argument_reaches_the_sublayers(images):
     block = keras_blocks.ConvBlock(4)
     assert np.abs(as_array(block(images, training=True)) - as_array(block(images, training=False))).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: keras_blocks.ConvBlock(4),
+        lambda: keras.Sequential([keras_blocks.ConvBlock(4)]),
+        lambda: keras_blocks.FireBlock(4, batch_norm=True, name="kept"),
+    ],
+)
+def test_unbuilt_blocks_can_be_copied(make, images):
+    original = make()
+    twin = copy.deepcopy(original)
+    assert twin.name == original.name
+    assert twin(images).shape[-1] == original(images).shape[-1]
+
+
+@pytest.mark.filterwarnings("ignore:.*unbuilt state:UserWarning")  # Keras', of the user's own model, which has no build
+def test_a_block_that_was_never_called_does_not_spoil_the_file(images, tmp_path):
+    model = WithSpare()
+    outputs = as_array(model(images))
+    model.save(tmp_path / "model.keras")
+    np.testing.assert_array_equal(as_array(keras.saving.load_model(tmp_path / "model.keras")(images)), outputs)
+
+
+@keras.saving.register_keras_serializable(package="test_block")
+class WithSpare(keras.Model):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.used, self.spare = keras_blocks.ConvBlock(4), keras_blocks.ConvBlock(4)
+
+    def call(self, x):
+        return self.used(x)
+
+
+def test_a_layer_declared_frozen_stays_frozen(images):
+    class FrozenNorm(keras_blocks.Block):
+        def chain(self, channels):
+            return [self.layer("bn", keras.layers.BatchNormalization, trainable=False)]
+
+    block = FrozenNorm()
+    block(images, training=True)
+    assert block.trainable_weights == []
+    assert np.all(block.bn.moving_mean.numpy() == 0)
+
+
+def test_subclasses_of_keras_layers_are_told_the_data_format():
+    class MyConv(keras.layers.Conv2D):
+        def __init__(self, filters, **kwargs):
+            super().__init__(filters, 1, **kwargs)
+
+    class Holder(keras_blocks.Block):
+        def chain(self, channels):
+            return [self.layer("inner", MyConv, filters=5)]
+
+    block = Holder(data_format="channels_first")
+    block.build((None, 3, 8, 8))
+    assert block.inner.data_format == "channels_first"
+    assert block.compute_output_shape((None, 3, 8, 8)) == (None, 5, 8, 8)
+
+
+def test_an_empty_dict_is_batch_normalization_with_its_defaults(images):
+    block = keras_blocks.ConvBlock(4, batch_norm={})
+    block(images)
+    assert block.conv_bn.momentum == 0.99
+    assert block.conv.bias is None

@@ -102,6 +102,74 @@ def test_counting_an_unknown_layer_gives_its_variables_no_values():
     assert counted.params == 3 * 3 * 4 + 4 * 8 + 8
 
 
+def test_a_failed_count_leaves_no_variable_behind():
+    class Fails(keras.layers.Layer):
+        def build(self, input_shape):
+            self.add_weight(shape=(7, 7), initializer=lambda shape, dtype: 1 / 0)
+            raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        keras_blocks.cost(Fails(), (8, 8, 3))
+    with keras.StatelessScope():
+        pass
+
+
+def test_what_was_counted_before_changes_no_answer():
+    options = {"groups": [{"filters": [4]}], "input_shape": (8, 8, 1), "classes": 3}
+    keras_blocks.cost(keras_blocks.SqueezeNet, stem={"filters": 8, "strides": 1}, **options)
+    for wrong in ({"filters": 8.0}, {"filters": 8, "strides": True}):
+        with pytest.raises(TypeError):
+            keras_blocks.cost(keras_blocks.SqueezeNet, stem=wrong, **options)
+
+
+def test_what_cannot_be_built_cannot_be_counted():
+    class Wrong(keras_blocks.Block):
+        def chain(self, channels):
+            return [self.sum_of("sum", [], [self.conv2d("narrow", 1, 1)])]
+
+    with pytest.raises(ValueError, match="sum"):
+        keras_blocks.cost(Wrong(), (8, 8, 3))
+    with pytest.raises(ValueError, match="groups"):
+        keras_blocks.cost(keras_blocks.ConvBlock(4, groups=2), (8, 8, 3))
+    inputs = keras.Input((8, 8, 1))
+    with pytest.raises(ValueError, match="must fit"):
+        keras_blocks.cost(keras.Model(inputs, keras_blocks.ConvBlock(4)(inputs)), (8, 8, 5))
+
+
+def test_architectures_whose_parts_use_plain_layers():
+    class Wide(keras_blocks.SqueezeNet):
+        def stem(self, x):
+            y = self.layer("a", keras.layers.Conv2D, filters=4, kernel_size=3, padding="same")(x)
+            z = self.layer("b", keras.layers.Conv2D, filters=5, kernel_size=1)(x)
+            return self.layer("both", keras.layers.Concatenate)([y, z])
+
+    class Plain(keras_blocks.SqueezeNet):
+        def stem(self, x):
+            return keras.ops.relu(keras.layers.Conv2D(9, 5, padding="same")(x))
+
+    options = {"groups": [{"filters": [4]}], "input_shape": (8, 8, 1), "classes": 3}
+    for cls in (Wide, Plain):
+        model = cls(**options)
+        assert keras_blocks.cost(cls, **options).params == model.count_params()
+        assert keras_blocks.cost(cls, **options).macs == keras_blocks.cost(model).macs
+
+
+def test_a_layer_that_is_in_a_model_twice_has_its_weights_once():
+    block = keras_blocks.FireBlock(2, expand_ratio=1)
+    sequential = keras.Sequential([keras.Input((8, 8, 4)), block, block])
+    assert keras_blocks.cost(sequential).params == sequential.count_params()
+
+
+def test_multiply_adds_that_are_not_known_are_said_to_be():
+    inputs = keras.Input((8, 4))
+    model = keras.Model(inputs, keras.layers.LSTM(3)(inputs))
+    with pytest.warns(UserWarning, match=r"LSTM.*not known"):
+        assert keras_blocks.cost(model).params == model.count_params()
+    with pytest.warns(UserWarning, match=r"TimeDistributed.*not known"):
+        inputs = keras.Input((5, 8, 8, 3))
+        keras_blocks.cost(keras.Model(inputs, keras.layers.TimeDistributed(keras_blocks.FireBlock(2))(inputs)))
+
+
 def test_a_block_is_counted_once():
     costs._counted.cache_clear()
     with mock.patch.object(keras_blocks.FireBlock, "chain", autospec=True, side_effect=_chain) as chain:
@@ -203,10 +271,15 @@ def test_rules_equal_the_built_layer(layer, shape):
 
 
 @pytest.mark.parametrize("cls", [keras.layers.Add, keras.layers.Multiply, keras.layers.Concatenate])
-def test_rules_of_merges_equal_the_layer(cls):
-    shapes = [(None, 4, 4, 3), (None, 4, 4, 3)]
-    by_rule = layer_costs.RULES[cls](arguments(cls), shapes)
-    assert tuple(by_rule[0]) == tuple(cls().compute_output_shape(shapes))
+@pytest.mark.parametrize("axis", [-1, 1])
+def test_rules_of_merges_equal_the_layer(cls, axis):
+    options = {"axis": axis} if cls is keras.layers.Concatenate else {}
+    other = {-1: (None, 4, 6, 5), 1: (None, 2, 6, 3)}[axis] if options else (None, 4, 6, 3)
+    shapes = [(None, 4, 6, 3), other]
+    by_rule = layer_costs.RULES[cls]({**arguments(cls), **options}, shapes)
+    assert tuple(by_rule[0]) == tuple(cls(**options).compute_output_shape(shapes))
+    with pytest.raises(ValueError):
+        layer_costs.RULES[cls]({**arguments(cls), **options}, [(None, 4, 6, 3), (None, 5, 7, 4)])
 
 
 def test_every_rule_is_tested():

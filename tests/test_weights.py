@@ -147,3 +147,44 @@ def test_a_file_that_would_fill_the_memory_is_refused_unread(tmp_path):
     assert (tmp_path / "bomb.npz").stat().st_size < 2**17
     with pytest.raises(ValueError, match="unpacks to"):
         keras_blocks.convert_weights(tmp_path / "bomb.npz", small())
+
+
+def test_the_body_of_ones_own_model_goes_into_a_backbone(tmp_path):
+    whole = small()
+    whole.save(tmp_path / "model.keras")
+    from keras_blocks.weights import load_weights
+
+    backbone = small(include_top=False)
+    load_weights(backbone, tmp_path / "model.keras")
+    for name, weight in named_weights(backbone).items():
+        np.testing.assert_array_equal(weight.numpy(), named_weights(whole)[name].numpy())
+
+
+def test_weights_inside_models_and_composite_layers_have_names_of_their_own():
+    inputs = keras.Input((8, 8, 3))
+    inner = keras.Sequential([keras_blocks.ConvBlock(3), keras_blocks.ConvBlock(4)], name="inner")
+    x = keras.layers.Reshape((64, 4))(inner(inputs))
+    model = keras.Model(inputs, keras.layers.MultiHeadAttention(2, 3)(x, x))
+    assert len(named_weights(model)) == len(model.weights)
+
+
+def test_adapted_preprocessing_comes_along():
+    normalization = keras.layers.Normalization(axis=-1)
+    normalization.adapt(np.random.default_rng(0).normal(3, 2, (16, 8, 8, 1)).astype("float32"))
+    source, target = small(preprocess=normalization), small(preprocess=keras.layers.Normalization(axis=-1))
+    arrays = {
+        name.replace(normalization.name, target.layers[1].name): weight.numpy()
+        for name, weight in named_weights(source).items()
+    }
+    keras_blocks.convert_weights(arrays, target)
+    images = np.random.default_rng(1).normal(3, 2, (2, 8, 8, 1)).astype("float32")
+    np.testing.assert_allclose(target.predict(images, verbose=0), source.predict(images, verbose=0), rtol=1e-5)
+
+
+def test_a_bias_after_its_normalization_is_not_folded():
+    inputs = keras.Input((8, 8, 4))
+    options = {"filters": 4, "pre_activation": True, "name": "block"}
+    source = keras.Model(inputs, keras_blocks.ConvBlock(**options, use_bias=True)(inputs))
+    target = keras.Model(inputs, keras_blocks.ConvBlock(**options, use_bias=False)(inputs))
+    with pytest.raises(ValueError, match="block/conv/bias"):
+        keras_blocks.convert_weights(source, target)

@@ -8,6 +8,12 @@ from keras_blocks.block import Block, register
 POOLINGS = {"avg": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
 
 
+def hidden_units(hidden) -> tuple:
+    """The argument `hidden`, checked; it may be empty."""
+    hidden = () if hidden in ((), []) else validation.sequence("hidden", hidden, of="numbers of units")
+    return tuple(validation.integer(f"hidden[{i}]", units) for i, units in enumerate(hidden))
+
+
 @register
 class ClassifierHead(Block):
     """Pools or flattens a feature map, then dense layers; the last gives the classes' scores, without activation.
@@ -44,8 +50,7 @@ class ClassifierHead(Block):
         super().__init__(**kwargs)
         self.filters = validation.integer("filters", filters)
         self.pooling = validation.choice("pooling", pooling, ("avg", "max", "flatten"))
-        hidden = () if hidden in ((), []) else validation.sequence("hidden", hidden, of="numbers of units")
-        self.hidden = tuple(validation.integer(f"hidden[{i}]", units) for i, units in enumerate(hidden))
+        self.hidden = hidden_units(hidden)
         self.dropout = validation.number("dropout", dropout, least=0, most=1, open_end=True)
 
     def chain(self, channels):

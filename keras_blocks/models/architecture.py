@@ -5,10 +5,11 @@ import contextvars
 import keras
 
 from keras_blocks import validation
-from keras_blocks.block import freeze_part, frozen_parts
+from keras_blocks.block import Block, freeze_part, frozen_parts
 from keras_blocks.chain import LayerSpec, ShapeTensor
 from keras_blocks.frozen import Frozen
 from keras_blocks.settings import SHARED, Settings, serialized
+from keras_blocks.signature import arguments
 
 _OUTLINING = contextvars.ContextVar("outlining", default=False)
 
@@ -179,15 +180,7 @@ class Architecture(Settings, keras.Model):
     def expand(self):
         """A flat functional model of plain Keras layers that shares this model's weights, with every block opened."""
         inputs = keras.Input(self.metaparameters.input_shape, name="image")
-        opened = {}
-
-        def open_block(operation):
-            if hasattr(operation, "expand"):
-                return lambda x: opened.setdefault(operation.name, operation.expand(x))
-            return operation
-
-        outputs = self._run_through_graph([inputs], operation_fn=open_block)
-        return keras.Model(inputs, outputs, name=f"{self.name}_expanded")
+        return keras.Model(inputs, opened(self, inputs), name=f"{self.name}_expanded")
 
     @classmethod
     def from_variant(cls, variant, /, **overrides):
@@ -208,6 +201,9 @@ class Architecture(Settings, keras.Model):
         config["dtype"] = keras.dtype_policies.serialize(self.dtype_policy)
         config.update(serialized({name: getattr(self, name) for name in SHARED}))
         config.update(serialized(self.metaparameters))
+        # What a subclass takes beyond that, it keeps as an attribute of the same name.
+        more = set(arguments(type(self))) - set(config) - {"own", "input_tensor"}
+        config.update({name: serialized(getattr(self, name)) for name in sorted(more)})
         if frozen := frozen_parts(self):
             config["frozen"] = frozen
         return config
@@ -224,6 +220,9 @@ class Architecture(Settings, keras.Model):
             freeze_part(model, path)
         return model
 
+    def __repr__(self):
+        return super().__repr__() if hasattr(self, "_operations") else f"<outline of {type(self).__name__}>"
+
     def _image_shape(self, shape):
         if shape is None:
             height, width, channels = self.default_input_shape
@@ -234,6 +233,23 @@ class Architecture(Settings, keras.Model):
         if self.channels((None, *shape)) is None:
             raise ValueError(f"`input_shape` must give the number of channels; received {tuple(shape)}.")
         return tuple(None if size is None else validation.integer("input_shape", size) for size in shape)
+
+
+def opened(model, x):
+    """The model's graph applied to `x`, with blocks, and models within the model, opened."""
+
+    def open_operation(operation):
+        if isinstance(operation, Block):
+            return operation.expand
+        if isinstance(operation, keras.Sequential) or hasattr(operation, "_run_through_graph"):
+            return lambda inner, **ignored: opened(operation, inner)
+        return operation
+
+    if isinstance(model, keras.Sequential):
+        for layer in model.layers:
+            x = open_operation(layer)(x)
+        return x
+    return model._run_through_graph([x], operation_fn=open_operation)
 
 
 def _layers(name, value) -> tuple:

@@ -2,7 +2,7 @@
 
 from keras_blocks import validation
 from keras_blocks.block import register
-from keras_blocks.blocks.heads import ClassifierHead
+from keras_blocks.blocks.heads import ClassifierHead, hidden_units
 from keras_blocks.blocks.vgg import VGGGroup
 from keras_blocks.models.architecture import Architecture
 
@@ -63,8 +63,8 @@ class VGG(Architecture):
                 validation.record(f"groups[{i}]", group, {"filters": None, "layers": None})
                 for i, group in enumerate(validation.sequence("groups", groups, of="groups"))
             ],
-            "hidden": hidden,
-            "dropout": dropout,
+            "hidden": hidden_units(hidden),
+            "dropout": validation.number("dropout", dropout, least=0, most=1, open_end=True),
         }
         super().__init__(own, **kwargs)
 

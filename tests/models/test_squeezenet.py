@@ -148,6 +148,49 @@ def test_a_part_can_be_overridden():
     assert model.output_shape == (None, 3)
 
 
+def test_seeded_initializer_gives_every_kernel_its_own_draw():
+    model = keras_blocks.create_model("squeezenet_1.1", kernel_initializer=keras.initializers.HeNormal(seed=3))
+    kernels = [weight.numpy() for weight in model.weights if weight.name == "kernel"]
+    assert len({kernel.tobytes() for kernel in kernels}) == len(kernels) == 26
+
+
+@keras.saving.register_keras_serializable(package="test_squeezenet")
+class WithExtra(keras_blocks.SqueezeNet):
+    """A user's subclass with an argument of its own."""
+
+    def __init__(self, extra=3, **kwargs):
+        super().__init__(**kwargs)
+        self.extra = extra
+
+
+def test_a_subclass_keeps_its_own_argument(tmp_path):
+    options = {"groups": [{"filters": [4]}], "stem": "tiny", "input_shape": (8, 8, 1), "classes": 3}
+    WithExtra(extra=7, **options).save(tmp_path / "model.keras")
+    assert keras.saving.load_model(tmp_path / "model.keras").extra == 7
+
+
+class Twice(keras_blocks.SqueezeNet):
+    """Calls one block twice, another with `training`, and holds a model."""
+
+    def learner(self, x):
+        block = keras_blocks.FireBlock(8, expand_ratio=4, name="twice")
+        x = block(block(x), training=False)
+        inner = keras.Sequential([keras_blocks.ConvBlock(4, name="inner")], name="nested")
+        return inner(x)
+
+
+def test_expand_opens_repeated_and_nested_blocks():
+    model = Twice(stem="tiny", input_shape=(8, 8, 1), classes=3)
+    images = np.random.default_rng(0).normal(size=(2, 8, 8, 1)).astype("float32")
+    flat = model.expand()
+    assert not any(isinstance(layer, (keras_blocks.Block, keras.Sequential)) for layer in flat.layers)
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(flat(images)), keras.ops.convert_to_numpy(model(images)))
+
+
+def test_outline_can_be_shown():
+    assert "SqueezeNet" in repr(keras_blocks.SqueezeNet.outline(classes=3))
+
+
 def test_input_tensor_and_any_size():
     inputs = keras.Input((64, 64, 3))
     model = keras_blocks.create_model("squeezenet_1.1", input_tensor=inputs, classes=4)
