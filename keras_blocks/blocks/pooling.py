@@ -69,7 +69,9 @@ class CeilMaxPooling2D(keras.layers.MaxPooling2D):
         for axis, (size, pool, step) in enumerate(self._windows(input_shape[first : first + 2]), start=first):
             shape[axis] = None if not isinstance(size, int) else -((pool - size) // step) + 1
             if shape[axis] is not None and shape[axis] < 1:
-                raise ValueError(f"`pool_size` {self.pool_size} is too large for images of the shape {input_shape}.")
+                raise ValueError(
+                    f"images of the shape {tuple(input_shape)} are too small for `pool_size` {self.pool_size}."
+                )
         return tuple(shape)
 
     def get_config(self):
