@@ -4,6 +4,7 @@ import doctest
 import importlib
 import pkgutil
 import re
+import shlex
 import subprocess
 import sys
 import warnings
@@ -30,11 +31,24 @@ def modules():
     return found
 
 
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory):
+    """A folder that holds a finished run, runs/demo, for the examples that speak of one."""
+    folder = tmp_path_factory.mktemp("workplace")
+    if keras.backend.backend() == "tensorflow":
+        from keras_blocks.tuning import Search, SearchSettings
+
+        Search(SearchSettings(trials=1, epochs=1, final_epochs=1), folder / "runs" / "demo").run()
+    return folder
+
+
 @pytest.mark.parametrize("module", modules(), ids=lambda module: module.__name__)
-def test_docstring_examples(module):
+def test_docstring_examples(module, workplace, monkeypatch):
+    monkeypatch.chdir(workplace)
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        found = doctest.testmod(module, extraglobs={"keras": keras, "keras_blocks": keras_blocks})
+        found = doctest.testmod(module, extraglobs={"keras": keras, "keras_blocks": keras_blocks, "model": model})
     assert found.failed == 0
 
 
@@ -57,7 +71,7 @@ def test_readme_commands(tmp_path):
     assert commands
     for command in commands:
         done = subprocess.run(
-            [str(Path(sys.executable).with_name("keras-blocks")), *command.split("#")[0].split()[1:]],
+            [str(Path(sys.executable).with_name("keras-blocks")), *shlex.split(command, comments=True)[1:]],
             cwd=tmp_path,
             capture_output=True,
             text=True,

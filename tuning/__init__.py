@@ -1,1 +1,27 @@
-"""Search spaces, searches and the command line."""
+"""Search spaces, searches and the command line.
+
+Names are imported at first use, so that the command line starts without KerasTuner.
+"""
+
+import importlib
+
+_HOMES = {
+    "Dataset": "dataset",
+    "HyperArchitecture": "hyper_model",
+    "HyperSqueezeNet": "squeezenet_space",
+    "Search": "search",
+    "SearchSettings": "settings",
+    "load_dataset": "data",
+}
+
+__all__ = ["Dataset", "HyperArchitecture", "HyperSqueezeNet", "Search", "SearchSettings", "load_dataset"]
+
+
+def __getattr__(name):
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__():
+    return __all__

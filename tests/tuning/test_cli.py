@@ -1,0 +1,182 @@
+"""The command line, as it is typed."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import keras_blocks
+from keras_blocks.tuning import HyperArchitecture, cli
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Runs a command in an empty folder; gives its exit code, output and error output."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def invoke(*arguments):
+        return CliRunner().invoke(cli.app, [str(item) for item in arguments])
+
+    return invoke
+
+
+def one_line(result, *parts):
+    """The command was refused: exit code 2, one line, no traceback."""
+    assert result.exit_code == 2, result.output
+    assert result.stdout == ""
+    assert len(result.stderr.strip().splitlines()) == 1
+    for part in parts:
+        assert part in result.stderr
+
+
+def test_models_are_listed_with_their_published_sizes(run):
+    result = run("models", "squeezenet*")
+    assert result.exit_code == 0
+    rows = {line.split("│")[1].strip(): line for line in result.stdout.splitlines() if line.startswith("│")}
+    assert set(rows) == set(keras_blocks.list_models("squeezenet*"))
+    assert "1,248,424" in rows["squeezenet_1.0"]  # torchvision's
+    assert "1,235,496" in rows["squeezenet_1.1"]
+    one_line(run("models", "squeezy*"), "no model matches 'squeezy*'", "squeezenet_1.0")
+
+
+def test_a_model_is_counted(run):
+    result = run("cost", "squeezenet_1.1", "--input-shape", "64,64,1", "--classes", "7")
+    model = keras_blocks.create_model("squeezenet_1.1", input_shape=(64, 64, 1), classes=7)
+    assert f"{model.count_params():,}" in result.stdout
+    default = run("cost", "squeezenet_1.1")
+    assert "1,235,496" in default.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["cost", "squeezenet_1.2"], ["squeezenet_1.1", "Did you mean"]),
+        (["cost", "squeezenet_1.1", "--input-shape", "8,8,1"], ["pool_size"]),
+        (["cost", "squeezenet_1.1", "--input-shape", "224x224"], ["--input-shape must be numbers such as 224,224,3"]),
+        (["cost", "squeezenet_1.1", "--input-shape", "a,b,c"], ["--input-shape", "'a,b,c'"]),
+        (["cost", "squeezenet_1.1", "--input-shape", "0,8,3"], ["input_shape"]),
+        (["cost", "squeezenet_1.1", "--classes", "0"], ["classes"]),
+        (["search", "--data", "digts"], ["`data`", "Did you mean 'digits'"]),
+        (["search", "--model", "squeezy"], ["`model`", "squeezenet"]),
+        (["search", "--tuner", "bayes"], ["`tuner`", "bayesian"]),
+        (["search", "--trials", "0"], ["`trials`"]),
+        (["search", "--seed", "-1"], ["`seed`"]),
+        (["search", "--image-size", "8", "--data", "digits"], ["`image_size` is for a folder"]),
+        (["search", "--image-size", "8xx8"], ["--image-size", "8xx8"]),
+        (["search", "--run", "../outside"], ["`run`", "'../outside'"]),
+        (["search", "--run", "runs/none", "--resume"], ["`run` must be the folder of a run"]),
+        (["train", "squeezenet_2"], ["squeezenet_1.0"]),
+        (["train", "squeezenet_1.1", "--augmentation", "lots"], ["`augmentation`"]),
+        (["train", "squeezenet_1.1", "--learning-rate", "nan"], ["`learning_rate`"]),
+        (["train", "squeezenet_1.1", "--batch-size", "0"], ["`batch_size`"]),
+        (["evaluate", "nothing.keras", "--data", "digits"], ["`model` must be a .keras file", "nothing.keras"]),
+        (["evaluate", "."], ["`run` must be a folder"]),
+    ],
+)
+def test_wrong_arguments_end_with_one_line(run, arguments, parts, tmp_path):
+    one_line(run(*arguments), *parts)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_search_is_run_resumed_and_replaced(run, few_digits, untrained, monkeypatch, tmp_path):
+    monkeypatch.setattr("keras_blocks.tuning.fresh.evaluate_in_fresh_process", lambda *paths: dict(counts))
+    counts = {"test_accuracy": 0.9, "test_correct": 54, "test_images": 60}
+    kept = {**counts, "kept_epoch": 1, "epochs": 1, "params": 5, "val_accuracy": 0.8}
+    monkeypatch.setattr("keras_blocks.tuning.final.train_and_keep", lambda *args, **kwargs: kept)
+    command = ["search", "--data", few_digits, "--trials", 3, "--run", "runs/one"]
+    first = run(*command)
+    assert first.exit_code == 0, first.output
+    assert "139 images to train" not in first.stdout
+    assert first.stdout.count("validation accuracy") >= 3
+    assert "test accuracy: 90.00 % (54 of 60 images)" in first.stdout
+    assert "test accuracy in a fresh process: 90.00 % (54 of 60 images)" in first.stdout
+    assert len(untrained) == 3
+    one_line(run(*command), "holds a run already", "--resume", "--fresh")
+    one_line(run(*command, "--resume", "--fresh"), "exclude each other")
+    resumed = run("search", "--run", "runs/one", "--resume")  # its settings are in the folder
+    assert resumed.exit_code == 0, resumed.output
+    assert len(untrained) == 3
+    one_line(run("search", "--run", "runs/one", "--resume", "--trials", 4), "trials=3 there and 4 here")
+    replaced = run(*command, "--fresh")
+    assert replaced.exit_code == 0, replaced.output
+    assert len(untrained) == 6
+    assert run(*command, "--fresh", "--at-least", 90).exit_code == 0
+    low = run(*command, "--fresh", "--at-least", 90.1)
+    assert low.exit_code == 1
+    assert "90.00 % (54 of 60 images), is below 90.1 %" in low.stderr
+    counts["test_correct"] = 53
+    differing = run(*command, "--fresh")
+    assert differing.exit_code == 1
+    assert "the fresh process got" in differing.stderr
+    (tmp_path / "runs" / "one" / "mine.txt").write_text("mine")
+    one_line(run(*command, "--fresh"), "Nothing was changed")
+    assert (tmp_path / "runs" / "one" / "mine.txt").exists()
+
+
+def test_an_interrupted_search_says_how_to_go_on(run, few_digits, untrained, monkeypatch):
+    def interrupted(self, *args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(HyperArchitecture, "fit", interrupted)
+    result = run("search", "--data", few_digits, "--run", "runs/one")
+    assert result.exit_code == 130
+    assert "keras-blocks search --run runs/one --resume" in result.stderr
+
+
+def test_a_search_that_fails_exits_with_1(run, few_digits, untrained, monkeypatch):
+    monkeypatch.setattr("keras_blocks.tuning.oracles.MOST_DRAWS", 100)
+    result = run("search", "--data", few_digits, "--run", "runs/one", "--max-params", 10)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("keras-blocks: no candidate has 10 parameters or fewer")
+
+
+def test_a_finished_run_is_evaluated(run, finished, few_digits):
+    expected = f"{100 * finished.result['test_accuracy']:.2f} % ({finished.result['test_correct']} of 60 images)"
+    for arguments in ([finished.folder], [finished.folder.best], [finished.folder.best, "--data", finished.folder]):
+        result = run("evaluate", *arguments)
+        assert result.exit_code == 0, result.output
+        assert expected in result.stdout.replace("\n", "")
+    result = run("evaluate", finished.folder.best, "--data", few_digits)
+    assert expected in result.stdout.replace("\n", "")
+
+
+def test_a_model_is_not_evaluated_on_data_that_it_cannot_take(run, finished, digits, tmp_path):
+    arrays = {"x_train": np.ones((4, 9, 9)), "y_train": [0, 1, 0, 1], "x_test": np.ones((2, 9, 9)), "y_test": [0, 1]}
+    np.savez(tmp_path / "other.npz", **arrays)
+    one_line(run("evaluate", finished.folder.best, "--data", "other.npz"), "(8, 8, 1)", "(9, 9, 1)")
+    (tmp_path / "broken.keras").write_bytes(b"no model")
+    one_line(run("evaluate", "broken.keras", "--data", "digits"), "broken.keras cannot be loaded")
+    one_line(run("evaluate", "broken.keras"), "`data` must be given")
+
+
+def test_a_named_model_is_trained(run, few_digits, tmp_path):
+    command = ["train", "squeezenet_1.1", "--data", few_digits, "--epochs", 1]
+    result = run(*command)
+    assert result.exit_code == 0, result.output
+    assert "unlike the published model: stem is 'tiny', for the images' size" in result.stdout
+    folder = tmp_path / "runs" / "squeezenet_1.1-few_digits"
+    kept = json.loads((folder / "result.json").read_text())
+    assert f"({kept['test_correct']} of 60 images)" in result.stdout
+    model = keras.saving.load_model(folder / "best.keras")
+    assert [len(group["filters"]) for group in model.metaparameters.groups] == [2, 2, 4]
+    assert (folder / "curves.png").exists()
+    one_line(run(*command), "holds a run already")
+    one_line(run("search", "--run", folder, "--resume"), "`resume` goes on with a search", "'train' run")
+
+
+def test_help_is_given_for_each_command(run):
+    assert run().exit_code in (0, 2)
+    for command in ("search", "train", "evaluate", "models", "cost"):
+        result = run(command, "--help")
+        assert result.exit_code == 0
+        assert "Usage:" in result.stdout
+
+
+def test_the_entry_point_is_declared():
+    from importlib.metadata import entry_points
+
+    (script,) = [item for item in entry_points(group="console_scripts") if item.name == "keras-blocks"]
+    assert script.load() is cli.main

@@ -1,0 +1,84 @@
+"""Compiling and fitting from plain hyperparameters."""
+
+import keras
+import keras_tuner
+import numpy as np
+import pytest
+
+import keras_blocks
+from keras_blocks.tuning import HyperSqueezeNet, training
+from keras_blocks.tuning.augmentation import augmentation_layers
+
+SMALL = {
+    "groups": [{"filters": [4]}],
+    "stem": "tiny",
+    "input_shape": (8, 8, 1),
+    "classes": 10,
+    "batch_norm": {"momentum": 0.9},
+}
+HOW = {"optimizer": "sgd", "learning_rate": 0.05, "weight_decay": 0.0, "batch_size": 32, "augmentation": "none"}
+
+
+def test_fit_applies_the_batch_size_and_the_falling_rate(digits):
+    model = training.compiled(keras_blocks.SqueezeNet, SMALL, HOW, scale=1 / 16)
+    rates, batches = [], []
+    watch = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: rates.append(float(model.optimizer.learning_rate)),
+        on_train_batch_end=lambda batch, logs: batches.append(batch),
+    )
+    # the schedule sets the rate before callbacks that come after it, so it is read one epoch later
+    training.fit(model, HOW, digits.x_train[:100], digits.y_train[:100], epochs=4, callbacks=[watch], verbose=0)
+    assert len(batches) == 4 * 4  # 100 images in batches of 32
+    end = float(model.optimizer.learning_rate)
+    np.testing.assert_allclose([*rates[1:], end], 0.05 * 0.5 * (1 + np.cos(np.pi * np.arange(4) / 4)), rtol=1e-5)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_diverged_training_fails_in_every_tuner(digits, bad):
+    hyper = HyperSqueezeNet((8, 8, 1), classes=10)
+    hp = keras_tuner.HyperParameters()
+    model = training.compiled(keras_blocks.SqueezeNet, SMALL, HOW)
+    images = digits.x_train[:64].copy()
+    images[3] = bad
+    with pytest.raises(keras_tuner.errors.FailedTrialError, match="diverged"):
+        hyper.fit(hp, model, images, digits.y_train[:64], epochs=1, verbose=0)
+
+
+def test_the_scale_and_the_augmentation_are_in_the_saved_file_and_idle_in_prediction(digits, tmp_path):
+    how = {**HOW, "augmentation": "strong"}
+    model = training.compiled(keras_blocks.SqueezeNet, SMALL, how, scale=1 / 16, flips=True)
+    names = [layer.name for layer in model.layers]
+    assert names[1:6] == ["rescale", "augment_shift", "augment_zoom", "augment_turn", "augment_flip"]
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    images = digits.x_test[:16]
+    expected = model.predict(images, verbose=0)
+    np.testing.assert_array_equal(loaded.predict(images, verbose=0), expected)
+    np.testing.assert_array_equal(model.predict(images, verbose=0), expected)
+    bare = training.compiled(keras_blocks.SqueezeNet, SMALL, HOW)
+    bare.set_weights(model.get_weights())
+    np.testing.assert_allclose(bare.predict(images / 16, verbose=0), expected, atol=1e-6)
+    assert np.abs(loaded(images, training=True) - loaded(images, training=True)).max() > 0
+
+
+def test_augmentation_grows_with_its_strength(digits):
+    def change(augmentation):
+        keras.utils.set_random_seed(0)
+        images = digits.x_train[:200]
+        x = images
+        for layer in augmentation_layers(augmentation):
+            x = layer(x, training=True)
+        return float(np.abs(keras.ops.convert_to_numpy(x) - images).mean())
+
+    assert augmentation_layers("none", flips=True) == []
+    assert 0 < change("light") < change("strong")
+    with pytest.raises(ValueError, match=r"`augmentation` must be one of .* received 'weak'"):
+        augmentation_layers("weak")
+
+
+def test_correct_of_counts(digits):
+    class First:
+        def predict(self, images, **kwargs):
+            return np.eye(10)[np.zeros(len(images), int)]
+
+    assert training.correct_of(First(), digits.x_test, digits.y_test) == int((digits.y_test == 0).sum())

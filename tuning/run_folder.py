@@ -1,0 +1,161 @@
+"""RunFolder: everything that a search or a training leaves, under one folder, and nothing else in it."""
+
+import datetime
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+from keras_blocks.tuning.atomic import PART, replacing, write_json
+
+MARK = "keras_blocks run, version 1"
+"""In every run.json. A folder without it is no run, and nothing in it is ever touched."""
+
+FILES = (
+    "run.json",
+    "trials.json",
+    "trials.csv",
+    "trials.png",
+    "best.keras",
+    "test.npz",
+    "result.json",
+    "curves.png",
+)
+PROJECT = "keras_tuner"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+class RunFolder:
+    """The folder of one run, with the paths of its files.
+
+    Args:
+        path: of the folder. Its name may have letters, digits, ".", "_" and "-"; no part of the path may be "..".
+
+    Raises:
+        ValueError: for another path.
+
+    Example:
+
+    >>> RunFolder("runs/demo").best
+    PosixPath('runs/demo/best.keras')
+    """
+
+    def __init__(self, path):
+        self.path = Path(path)
+        if ".." in self.path.parts or not NAME.fullmatch(self.path.name):
+            raise ValueError(
+                "`run` must be a folder such as runs/first, whose name begins with a letter or digit and has letters, "
+                f"digits, '.', '_' and '-' only, without '..' on the way; received {str(path)!r}."
+            )
+        self.description = self.path / "run.json"
+        self.trials_json = self.path / "trials.json"
+        self.trials_csv = self.path / "trials.csv"
+        self.trials_png = self.path / "trials.png"
+        self.best = self.path / "best.keras"
+        self.test = self.path / "test.npz"
+        self.result = self.path / "result.json"
+        self.curves_png = self.path / "curves.png"
+        self.project = self.path / PROJECT
+
+    @classmethod
+    def holds_run(cls, path) -> bool:
+        """Whether a path, of any kind, is that of a run's folder."""
+        try:
+            return cls(path).is_run()
+        except ValueError:
+            return False
+
+    def is_run(self) -> bool:
+        """Whether the folder holds a run of ours."""
+        try:
+            return not self.path.is_symlink() and self._read("run.json").get("mark") == MARK
+        except (OSError, ValueError, AttributeError):
+            return False
+
+    def describe(self) -> dict:
+        """What run.json says.
+
+        Raises:
+            ValueError: where the folder is no run.
+        """
+        if not self.is_run():
+            raise ValueError(f"`run` must be the folder of a run, with its run.json; received {str(self.path)!r}.")
+        return self._read("run.json")
+
+    def results(self) -> dict | None:
+        """What result.json says, or `None` while the run is not finished."""
+        return self._read("result.json") if self.result.exists() else None
+
+    def create(self, description: dict, *, replace=False) -> None:
+        """Makes the folder and its run.json.
+
+        Args:
+            description: plain data; the mark and the time are added.
+            replace: whether a run that is there is removed.
+
+        Raises:
+            ValueError: where the folder exists: always if it is no run, else unless `replace`.
+        """
+        if self.path.exists() or self.path.is_symlink():
+            if self.is_run() and not replace:
+                raise ValueError(
+                    f"`run`: {self.path} holds a run already. Give another name, or go on with it (--resume), or "
+                    "replace it (--fresh)."
+                )
+            self._clear()
+        self.path.mkdir(parents=True, exist_ok=True)
+        started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        write_json(self.description, {"mark": MARK, "started": started, **description})
+
+    def _clear(self) -> None:
+        """Removes what a run has written. Refuses, with nothing removed, where anything else is there."""
+        if self.path.is_symlink() or not self.path.is_dir():
+            raise ValueError(f"`run`: {self.path} exists and is no folder; nothing was changed.")
+        entries = list(self.path.iterdir())
+        strange = [entry.name for entry in entries if not self._may_remove(entry)]
+        if strange or (entries and not self.is_run() and any(not entry.name.startswith(PART) for entry in entries)):
+            found = sorted(strange) or sorted(entry.name for entry in entries)
+            raise ValueError(
+                f"`run`: {self.path} exists and is not the folder of a run, or holds more than that: {found[:5]}. "
+                "Nothing was changed."
+            )
+        # run.json goes last: what is left by an interruption is still known as a run.
+        for entry in sorted(entries, key=lambda entry: entry.name == "run.json"):
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
+
+    def _may_remove(self, entry) -> bool:
+        if entry.name == PROJECT:
+            return entry.is_dir() and not entry.is_symlink()
+        return entry.name.removeprefix(PART) in FILES and entry.is_file() and not entry.is_symlink()
+
+    def _read(self, name):
+        return json.loads((self.path / name).read_text(encoding="utf-8"))
+
+    def save_model(self, model) -> None:
+        """Keeps the model as best.keras: the old file stays until the new one is whole."""
+        with replacing(self.best) as part:
+            model.save(part)
+
+    def save_test(self, dataset) -> None:
+        """Keeps the held-out images and labels, so that a process without the data can evaluate."""
+        import numpy as np
+
+        with replacing(self.test) as part:
+            np.savez_compressed(
+                part, x_test=dataset.x_test, y_test=dataset.y_test, class_names=np.array(dataset.class_names)
+            )
+
+    def wipe_project(self) -> None:
+        """Removes KerasTuner's own files, which are written anew from trials.json."""
+        if self.project.is_dir() and not self.project.is_symlink():
+            shutil.rmtree(self.project)
+
+    def __fspath__(self):
+        return os.fspath(self.path)
+
+    def __str__(self):
+        return str(self.path)

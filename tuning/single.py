@@ -1,0 +1,100 @@
+"""SingleTraining: a named model trained from random weights, kept in a run folder."""
+
+from keras_blocks import validation
+from keras_blocks.models.registry import architecture_of
+from keras_blocks.tuning import final
+from keras_blocks.tuning.augmentation import STRENGTHS
+from keras_blocks.tuning.data import load_dataset
+from keras_blocks.tuning.hyper_model import HyperArchitecture
+from keras_blocks.tuning.quiet import Quiet
+from keras_blocks.tuning.run_folder import RunFolder
+from keras_blocks.tuning.spaces import space_of_architecture
+
+
+class SingleTraining:
+    """The training of a published architecture on a dataset. Creating it checks everything; `run` does the work.
+
+    Args:
+        name: one of `keras_blocks.list_models()`.
+        data, image_size, seed: as in `load_dataset`; the seed is also the training's.
+        epochs, learning_rate, batch_size, augmentation: of the training, by AdamW.
+        batch_norm: whether all blocks normalize. Plain networks with ReLU hardly train from random weights without.
+        run: path of the run folder.
+        replace: remove the run that is there. Never removes anything else.
+
+    Raises:
+        TypeError, ValueError: for an argument out of range, and for data or a folder that cannot be used.
+
+    Example:
+
+    >>> result = SingleTraining("squeezenet_1.1", data="digits", epochs=1, run="runs/single").run()
+    >>> result["epochs"]
+    1
+    """
+
+    def __init__(
+        self,
+        name,
+        *,
+        data="digits",
+        image_size=None,
+        epochs=30,
+        learning_rate=3e-3,
+        batch_size=32,
+        augmentation="light",
+        batch_norm=True,
+        seed=0,
+        run,
+        replace=False,
+    ):
+        self.architecture = architecture_of(name)
+        self.epochs = validation.integer("epochs", epochs, most=100_000)
+        self.seed = validation.integer("seed", seed, least=0, most=2**32 - 1)
+        self.hyperparameters = {
+            "optimizer": "adamw",
+            "learning_rate": validation.number("learning_rate", learning_rate, least=1e-8, most=10),
+            "weight_decay": 1e-4,
+            "batch_size": validation.integer("batch_size", batch_size),
+            "augmentation": validation.choice("augmentation", augmentation, tuple(STRENGTHS)),
+        }
+        self.folder = RunFolder(run)
+        self.dataset = load_dataset(data, seed=seed, image_size=image_size)
+        space = space_of_architecture(self.architecture).from_dataset(self.dataset)
+        published = self.architecture.variants[name]
+        fitted = space.adapted(dict(published))
+        normalized = HyperArchitecture.batch_norm if validation.boolean("batch_norm", batch_norm) else False
+        self.metaparameters = {**fitted, "batch_norm": published.get("batch_norm", normalized), **space.given()}
+        self.changes = [
+            f"{key} is {fitted[key]!r}, for the images' size" for key in fitted if fitted[key] != published[key]
+        ]
+        if self.metaparameters["batch_norm"] != published.get("batch_norm", False):
+            self.changes.append("with batch normalization (--no-batch-norm: without)")
+        self.folder.create(
+            {"kind": "train", "model": name, "data": data, "seed": seed, "epochs": epochs, **self.hyperparameters},
+            replace=replace,
+        )
+
+    def run(self, progress=None) -> dict:
+        """Trains, keeps the best epoch, evaluates it on the test images.
+
+        Args:
+            progress: told of each epoch, see `report.Progress`.
+
+        Returns:
+            What result.json holds.
+
+        Raises:
+            TrainingDiverged: where the loss became NaN or infinite.
+        """
+        progress = progress or Quiet()
+        progress.begin(0, 0, self.epochs)
+        return final.train_and_keep(
+            self.folder,
+            self.dataset,
+            self.architecture,
+            self.metaparameters,
+            self.hyperparameters,
+            epochs=self.epochs,
+            seed=self.seed,
+            progress=progress,
+        )
