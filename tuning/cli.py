@@ -75,9 +75,8 @@ def search(
         run = run or _default_run(given.get("model", "squeezenet"), given.get("data", "digits"))
         settings = SearchSettings(**{**(_stored_settings(run) if resume else {}), **given})
         started = Search(settings, run, resume=resume, replace=fresh)
-    _say(
-        console, f"{settings.model} on {started.dataset.name}: {_counts(started.dataset)}. Run folder: {started.folder}"
-    )
+    _say(console, f"{settings.model} on {started.dataset.name}: {_counts(started.dataset)}")
+    _say(console, f"run folder: {started.folder}")
     try:
         with Progress(console) as progress:
             result = started.run(progress)

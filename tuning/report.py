@@ -2,6 +2,7 @@
 
 import time
 
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
@@ -111,11 +112,14 @@ class Progress:
 
 
 def trials_table(trials, best) -> Table:
-    """A row for each trial, the best one marked."""
-    table = Table(title="Trials", title_style="bold", caption="* the candidate that was trained on")
+    """A row for each trial, the best one marked, with the metaparameters in which the trials differ."""
+    table = Table(
+        title="Trials", title_style="bold", caption="* the candidate that was trained on", box=box.SIMPLE_HEAD
+    )
     for name in ("trial", "validation\naccuracy", "parameters", "multiply-\nadds", "seconds"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("metaparameters", overflow="fold")
+    names = differing([trial.metaparameters for trial in trials])
     for trial in trials:
         accuracy = f"{100 * trial.val_accuracy:.2f} %" if trial.completed else "failed"
         table.add_row(
@@ -124,7 +128,7 @@ def trials_table(trials, best) -> Table:
             f"{trial.params:,}",
             f"{trial.macs:,}",
             f"{trial.seconds:.1f}",
-            described(trial.metaparameters) if trial.completed else f"{trial.error}",
+            described({name: trial.metaparameters[name] for name in names}) if trial.completed else trial.error,
             style="bold" if trial is best else None,
         )
     return table
@@ -141,19 +145,23 @@ def costs_table(rows) -> Table:
     return table
 
 
-GIVEN = ("input_shape", "classes", "data_format", "batch_norm")
-"""Metaparameters that are the same in all trials, mostly."""
+def differing(dicts) -> list:
+    """The keys, of dicts with the same keys, whose values are not the same in all; of a single dict, all."""
+    first = dicts[0] if dicts else {}
+    if len(dicts) < 2:
+        return list(first)
+    return [key for key in first if any(other[key] != first[key] for other in dicts)]
 
 
 def described(metaparameters: dict) -> str:
-    """The metaparameters that tell trials apart, in a line.
+    """Metaparameters in a line.
 
     Example:
 
-    >>> described({"groups": [{"filters": [8, 8]}, {"filters": [16]}], "dropout": 0.2, "classes": 10})
+    >>> described({"groups": [{"filters": [8, 8]}, {"filters": [16]}], "dropout": 0.2})
     'groups 8 8 | 16, dropout 0.2'
     """
-    return ", ".join(f"{name} {_short(value)}" for name, value in metaparameters.items() if name not in GIVEN)
+    return ", ".join(f"{name} {_short(value)}" for name, value in metaparameters.items())
 
 
 def _short(value) -> str:

@@ -153,15 +153,18 @@ def test_a_model_is_not_evaluated_on_data_that_it_cannot_take(run, finished, dig
 
 
 def test_a_named_model_is_trained(run, few_digits, tmp_path):
-    command = ["train", "squeezenet_1.1", "--data", few_digits, "--epochs", 1]
+    options = ["--epochs", 1, "--no-batch-norm", "--augmentation", "none"]
+    command = ["train", "squeezenet_1.1", "--data", few_digits, *options]
     result = run(*command)
     assert result.exit_code == 0, result.output
     assert "unlike the published model: stem is 'tiny', for the images' size" in result.stdout
+    assert "with batch normalization" not in result.stdout
     folder = tmp_path / "runs" / "squeezenet_1.1-few_digits"
     kept = json.loads((folder / "result.json").read_text())
     assert f"({kept['test_correct']} of 60 images)" in result.stdout
     model = keras.saving.load_model(folder / "best.keras")
     assert [len(group["filters"]) for group in model.metaparameters.groups] == [2, 2, 4]
+    assert model.batch_norm is False
     assert (folder / "curves.png").exists()
     one_line(run(*command), "holds a run already")
     one_line(run("search", "--run", folder, "--resume"), "`resume` goes on with a search", "'train' run")

@@ -13,7 +13,9 @@ from keras_blocks.tuning.trials import Trial, TrialRecord
 
 
 def trial(number, accuracy, params=1000, epochs=2):
-    meta = {"groups": [{"filters": [8, 8]}, {"filters": [16]}], "bypass": None, "dropout": 0.1 + 0.2, "classes": 10}
+    bypass = None if number % 2 else "simple"
+    groups = [{"filters": [8] * (number + 1)}, {"filters": [16]}]
+    meta = {"groups": groups, "bypass": bypass, "dropout": 0.1 * (number + 1), "classes": 10}
     status = "failed" if accuracy is None else "completed"
     error = "OutOfMemory: too large" if accuracy is None else None
     return Trial(number, status, {}, meta, {}, params, 5 * params, epochs, 3.21, accuracy, accuracy and 0.5, error)
@@ -60,10 +62,12 @@ def test_counts_are_short(number, text):
 def test_the_table_of_trials():
     trials = [trial(0, 0.5), trial(1, 0.9, params=1_234_567), trial(2, None)]
     text = shown(report.trials_table(trials, trials[1]))
-    rows = {line.split("│")[1].strip(): line for line in text.splitlines() if line.startswith("│")}
+    rows = {line[:9].strip(): line for line in text.splitlines()}
     assert "90.00 %" in rows["* 2"]
     assert "1,234,567" in rows["* 2"]
-    assert "groups 8 8 | 16, bypass none, dropout 0.3" in rows["1"]
+    assert "groups 8 | 16, bypass simple, dropout 0.1" in rows["1"]
+    assert "groups 8 8 | 16, bypass none, dropout 0.2" in rows["* 2"]
+    assert "classes" not in text  # which are the same in all
     assert "OutOfMemory: too large" in rows["3"]
 
 
