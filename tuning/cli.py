@@ -104,7 +104,9 @@ def train(
     learning_rate: Annotated[float, typer.Option(help="At the beginning; it falls to 0 along half a cosine.")] = 3e-3,
     batch_size: Annotated[int, typer.Option(help="Images in a step.")] = 32,
     augmentation: Annotated[str, typer.Option(help="none, light or strong.")] = "light",
-    batch_norm: Annotated[bool, typer.Option(help="Whether all blocks normalize, as published or not.")] = True,
+    batch_norm: Annotated[
+        bool, typer.Option(help="Add batch normalization to a model that was published without.")
+    ] = True,
     seed: Seed = 0,
     run: Annotated[Path | None, typer.Option(help="Folder of the run.", show_default="runs/NAME-DATA")] = None,
     fresh: Fresh = False,

@@ -1,11 +1,12 @@
 """SingleTraining: a named model trained from random weights, kept in a run folder."""
 
 from keras_blocks import validation
+from keras_blocks.costs import cost
 from keras_blocks.models.registry import architecture_of
+from keras_blocks.signature import arguments
 from keras_blocks.tuning import final
 from keras_blocks.tuning.augmentation import STRENGTHS
 from keras_blocks.tuning.data import load_dataset
-from keras_blocks.tuning.hyper_model import HyperArchitecture
 from keras_blocks.tuning.quiet import Quiet
 from keras_blocks.tuning.run_folder import RunFolder
 from keras_blocks.tuning.spaces import space_of_architecture
@@ -18,7 +19,8 @@ class SingleTraining:
         name: one of `keras_blocks.list_models()`.
         data, image_size, seed: as in `load_dataset`; the seed is also the training's.
         epochs, learning_rate, batch_size, augmentation: of the training, by AdamW.
-        batch_norm: whether all blocks normalize. Plain networks with ReLU hardly train from random weights without.
+        batch_norm: whether a network that was published without BatchNormalization gets it: plain ones with ReLU
+            hardly train from random weights without.
         run: path of the run folder.
         replace: remove the run that is there. Never removes anything else.
 
@@ -61,14 +63,19 @@ class SingleTraining:
         self.dataset = load_dataset(data, seed=seed, image_size=image_size)
         space = space_of_architecture(self.architecture).from_dataset(self.dataset)
         published = self.architecture.variants[name]
-        fitted = space.adapted(dict(published))
-        normalized = HyperArchitecture.batch_norm if validation.boolean("batch_norm", batch_norm) else False
-        self.metaparameters = {**fitted, "batch_norm": published.get("batch_norm", normalized), **space.given()}
+        fitted = space.adapted(published)
         self.changes = [
-            f"{key} is {fitted[key]!r}, for the images' size" for key in fitted if fitted[key] != published[key]
+            f"{key} is {value!r}, for the images' size" for key, value in fitted.items() if value != published[key]
         ]
-        if self.metaparameters["batch_norm"] != published.get("batch_norm", False):
+        self.metaparameters = {**fitted, **space.given()}
+        normalizes = published.get("batch_norm", arguments(self.architecture)["batch_norm"])
+        if validation.boolean("batch_norm", batch_norm) and not normalizes:
+            self.metaparameters["batch_norm"] = space.batch_norm
             self.changes.append("with batch normalization (--no-batch-norm: without)")
+        try:
+            cost(self.architecture, **self.metaparameters)  # finds out with nothing built
+        except ValueError as error:
+            raise ValueError(f"`data`: images of {self.dataset.image_shape} do not fit {name!r}: {error}") from error
         self.folder.create(
             {"kind": "train", "model": name, "data": data, "seed": seed, "epochs": epochs, **self.hyperparameters},
             replace=replace,

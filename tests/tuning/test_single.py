@@ -1,0 +1,30 @@
+"""The training of named models: what of the published network is changed, and said."""
+
+import pytest
+
+from keras_blocks.tuning.single import SingleTraining
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "normalizes", "changes"),
+    [
+        ("squeezenet_1.1", {}, {"momentum": 0.9}, ["stem is 'tiny'", "with batch normalization"]),
+        ("squeezenet_1.1", {"batch_norm": False}, None, ["stem is 'tiny'"]),
+        ("resnet20_cifar", {}, None, []),
+    ],
+)
+def test_what_differs_from_the_published_model_is_told(name, options, normalizes, changes, tmp_path):
+    training = SingleTraining(name, data="digits", run=tmp_path / "run", **options)
+    published = training.architecture.variants[name].get("batch_norm")
+    assert training.metaparameters.get("batch_norm") == (normalizes or published)
+    assert len(training.changes) == len(changes)
+    for told, change in zip(training.changes, changes):
+        assert told.startswith(change)
+    assert training.folder.describe()["kind"] == "train"
+    assert training.folder.describe()["model"] == name
+
+
+def test_images_that_are_too_small_leave_no_folder(tmp_path):
+    with pytest.raises(ValueError, match="do not fit 'vgg16'"):
+        SingleTraining("vgg16", data="digits", run=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
