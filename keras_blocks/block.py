@@ -4,6 +4,7 @@ import keras
 
 from keras_blocks.chain import LayerSpec, specs, walk
 from keras_blocks.ops.casting import as_float
+from keras_blocks.remat import rematerialized
 from keras_blocks.settings import Settings, serialized
 from keras_blocks.signature import arguments
 
@@ -44,6 +45,8 @@ class Block(Settings, keras.layers.Layer):
             seeded one.
         kernel_regularizer: regularizer of the convolutions' kernels.
         data_format: "channels_last" or "channels_first"; `None` is `keras.config.image_data_format()`.
+        remat: whether training keeps only the block's input, and computes its inner activations again in the backward
+            pass: less memory for more time. A block made of blocks alone leaves that to each of them.
         **kwargs: `name`, `dtype`, `trainable`, `activity_regularizer`, as in every Keras layer.
 
     Input shape:
@@ -84,6 +87,7 @@ class Block(Settings, keras.layers.Layer):
         kernel_initializer="glorot_uniform",
         kernel_regularizer=None,
         data_format=None,
+        remat=False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -94,6 +98,7 @@ class Block(Settings, keras.layers.Layer):
             kernel_initializer=kernel_initializer,
             kernel_regularizer=kernel_regularizer,
             data_format=data_format,
+            remat=remat,
         )
         self.input_spec = keras.layers.InputSpec(ndim=4)
         self._steps = None
@@ -132,12 +137,18 @@ class Block(Settings, keras.layers.Layer):
         self.input_spec = keras.layers.InputSpec(ndim=4, axes={self.channel_axis: self.channels(input_shape)})
 
     def call(self, inputs, training=None):
+        self._check_size(inputs.shape)
+        inputs = as_float(inputs, self.compute_dtype)
+        if training and self.remat and not all(issubclass(spec.cls, Block) for spec in specs(self._steps.chain)):
+            return rematerialized([self], lambda x: self._run(x, training), inputs)
+        return self._run(inputs, training)
+
+    def _run(self, x, training):
         # Keras' call context brings `training` to the sublayers, but for `stateless_call`, which goes round it.
         def apply(spec, x):
             return getattr(self, spec.name)(x, training=training)
 
-        self._check_size(inputs.shape)
-        return walk(self._steps.chain, as_float(inputs, self.compute_dtype), apply)
+        return walk(self._steps.chain, x, apply)
 
     def expand(self, inputs, training=None):
         """Applies the block's own layers to a Keras tensor one by one, and returns the output's Keras tensor.

@@ -10,7 +10,7 @@ from keras_blocks.chain import LayerSpec, Split
 from keras_blocks.frozen import Frozen, freeze, thaw
 from keras_blocks.signature import takes
 
-SHARED = ("activation", "batch_norm", "use_bias", "kernel_initializer", "kernel_regularizer", "data_format")
+SHARED = ("activation", "batch_norm", "use_bias", "kernel_initializer", "kernel_regularizer", "data_format", "remat")
 """The settings that an architecture hands to each of its blocks, and a block to each of its layers."""
 
 
@@ -18,7 +18,7 @@ class Settings:
     """Mixed into `Block` and `Architecture`: the shared settings, the layers that follow from them, and the config."""
 
     def _set_settings(
-        self, *, activation, batch_norm, use_bias, kernel_initializer, kernel_regularizer, data_format
+        self, *, activation, batch_norm, use_bias, kernel_initializer, kernel_regularizer, data_format, remat
     ) -> None:
         self.activation = validation.activation("activation", activation)
         self.batch_norm = freeze(validation.batch_norm("batch_norm", batch_norm))
@@ -26,6 +26,7 @@ class Settings:
         self.kernel_initializer = validation.initializer("kernel_initializer", kernel_initializer)
         self.kernel_regularizer = validation.regularizer("kernel_regularizer", kernel_regularizer)
         self.data_format = validation.data_format("data_format", data_format)
+        self.remat = validation.boolean("remat", remat)
 
     @property
     def channel_axis(self) -> int:

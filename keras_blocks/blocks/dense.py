@@ -4,6 +4,8 @@ import keras
 
 from keras_blocks import validation
 from keras_blocks.block import Block, register
+from keras_blocks.ops.casting import as_float
+from keras_blocks.remat import rematerialized
 
 
 @register
@@ -14,6 +16,7 @@ class DenseLayer(Block):
         filters: channels that the layer adds, the paper's growth rate k.
         bottleneck: channels of the 1x1 convolution over `filters`; 0 for none (DenseNet without B).
         dropout: share of the new features dropped while training.
+        dilation_rate: distance between the taps of the 3x3 convolution in pixels.
         batch_norm, use_bias: True and False by default.
         **kwargs: the settings of `Block`: `activation` ("relu"), `kernel_initializer` ("he_normal"),
             `kernel_regularizer`, `data_format`, `name`, `dtype`, ...
@@ -42,6 +45,7 @@ class DenseLayer(Block):
         filters,
         bottleneck=4,
         dropout=0.0,
+        dilation_rate=1,
         *,
         batch_norm=True,
         use_bias=False,
@@ -52,15 +56,43 @@ class DenseLayer(Block):
         self.filters = validation.integer("filters", filters)
         self.bottleneck = validation.integer("bottleneck", bottleneck, least=0, most=64)
         self.dropout = validation.number("dropout", dropout, least=0, most=1, open_end=True)
+        self.dilation_rate = validation.integer("dilation_rate", dilation_rate, most=1024)
 
     def chain(self, channels):
         narrow = ()
         if self.bottleneck:
             narrow = self.unit("conv1", self.filters * self.bottleneck, 1, pre_activation=True)
-        new = (*narrow, *self.unit("conv2", self.filters, 3, pre_activation=True))
+        wide = self.unit("conv2", self.filters, 3, pre_activation=True, dilation_rate=self.dilation_rate)
+        new = (*narrow, *wide)
         if self.dropout:
             new = (*new, self.layer("drop", keras.layers.Dropout, rate=self.dropout))
         return [self.concatenate("concat", [], new)]
+
+    def new_features(self, features, training):
+        """What the layer adds to the feature maps so far, given as a list, while training with `remat`.
+
+        The backward pass keeps the convolutions' outputs; what is cheap between them, the concatenation above all, is
+        computed again. Keeping the layer's input instead would keep every feature map once for each layer after it.
+        """
+
+        def run(part):
+            def apply(*tensors):
+                x = keras.ops.concatenate(tensors, self.channel_axis) if len(tensors) > 1 else tensors[0]
+                for layer in part:
+                    x = layer(x, training=training)
+                return x
+
+            return apply
+
+        split = self.steps(None)[0]
+        part = []
+        for spec in split.branches[1]:
+            part.append(getattr(self, spec.name))
+            if issubclass(spec.cls, keras.layers.Conv2D):
+                features, part = [rematerialized(part, run(part), *features)], []
+        for layer in part:  # the dropout
+            features = [layer(features[0], training=training)]
+        return features[0]
 
 
 @register
@@ -70,7 +102,7 @@ class DenseBlock(Block):
     Args:
         filters: channels that each layer adds, the paper's growth rate k.
         layers: number of dense layers.
-        bottleneck, dropout: see `DenseLayer`.
+        bottleneck, dropout, dilation_rate: see `DenseLayer`.
         batch_norm, use_bias: True and False by default.
         **kwargs: the settings of `Block`: `activation` ("relu"), `kernel_initializer` ("he_normal"),
             `kernel_regularizer`, `data_format`, `name`, `dtype`, ...
@@ -100,6 +132,7 @@ class DenseBlock(Block):
         layers,
         bottleneck=4,
         dropout=0.0,
+        dilation_rate=1,
         *,
         batch_norm=True,
         use_bias=False,
@@ -111,10 +144,21 @@ class DenseBlock(Block):
         self.layers = validation.integer("layers", layers, most=512)
         self.bottleneck = validation.integer("bottleneck", bottleneck, least=0, most=64)
         self.dropout = validation.number("dropout", dropout, least=0, most=1, open_end=True)
+        self.dilation_rate = validation.integer("dilation_rate", dilation_rate, most=1024)
 
     def chain(self, channels):
-        options = {"filters": self.filters, "bottleneck": self.bottleneck, "dropout": self.dropout}
+        names = ("filters", "bottleneck", "dropout", "dilation_rate")
+        options = {name: getattr(self, name) for name in names}
         return [self.layer(f"layer{i}", DenseLayer, **options) for i in range(1, self.layers + 1)]
+
+    def call(self, inputs, training=None):
+        if not (self.remat and training):
+            return super().call(inputs, training=training)
+        self._check_size(inputs.shape)
+        features = [as_float(inputs, self.compute_dtype)]
+        for spec in self.steps(None):
+            features.append(getattr(self, spec.name).new_features(features, training))
+        return keras.ops.concatenate(features, self.channel_axis)
 
 
 @register
@@ -123,6 +167,8 @@ class TransitionBlock(Block):
 
     Args:
         compression: the paper's theta, by which the channels are multiplied, rounded down.
+        atrous: whether the size is kept: every pixel is averaged with those right of it and below. With the same
+            weights, the pixels that pooling would keep come out the same.
         batch_norm, use_bias: True and False by default.
         **kwargs: the settings of `Block`: `activation` ("relu"), `kernel_initializer` ("he_normal"),
             `kernel_regularizer`, `data_format`, `name`, `dtype`, ...
@@ -131,7 +177,7 @@ class TransitionBlock(Block):
         `(batch, height, width, channels)`, at least 2x2 pixels.
 
     Output shape:
-        `(batch, height // 2, width // 2, int(channels * compression))`.
+        `(batch, height // 2, width // 2, int(channels * compression))`; with `atrous` the input's height and width.
 
     Raises:
         TypeError, ValueError: at construction for an argument out of range, at build where no channel would be left.
@@ -146,9 +192,19 @@ class TransitionBlock(Block):
     (None, 28, 28, 128)
     """
 
-    def __init__(self, compression=0.5, *, batch_norm=True, use_bias=False, kernel_initializer="he_normal", **kwargs):
+    def __init__(
+        self,
+        compression=0.5,
+        atrous=False,
+        *,
+        batch_norm=True,
+        use_bias=False,
+        kernel_initializer="he_normal",
+        **kwargs,
+    ):
         super().__init__(batch_norm=batch_norm, use_bias=use_bias, kernel_initializer=kernel_initializer, **kwargs)
         self.compression = validation.number("compression", compression, least=0, most=1)
+        self.atrous = validation.boolean("atrous", atrous)
 
     def chain(self, channels):
         filters = int(channels * self.compression)
@@ -156,7 +212,8 @@ class TransitionBlock(Block):
             raise ValueError(
                 f"`compression` must leave a channel of the input's {channels}; received {self.compression!r}."
             )
+        step = {"strides": 1, "padding": "same"} if self.atrous else {"strides": 2}
         return [
             *self.unit("conv", filters, 1, pre_activation=True),
-            self.layer("pool", keras.layers.AveragePooling2D, pool_size=2, strides=2),
+            self.layer("pool", keras.layers.AveragePooling2D, pool_size=2, **step),
         ]

@@ -28,6 +28,10 @@ class ResidualBlock(Block):
             strides subsample; "pad", the input subsampled, with zero channels added on both sides (option A).
         width: channels of the 3x3 convolution over `filters`, 2 for the wide ResNets.
         drop_rate: share of the images for which the main branch is dropped while training (stochastic depth).
+        dilation_rate: distance between the taps of the 3x3 convolutions in pixels; not with strides over 1, unless
+            `atrous`.
+        atrous: whether the size is kept, and the convolutions after the one that would have the strides are dilated
+            by as much instead: with the same weights, every pixel that strides would keep comes out the same.
         batch_norm: True by default.
         use_bias: False by default; `None` gives the biases of keras.applications' v2: those of the convolutions that
             no BatchNormalization of the block follows.
@@ -38,7 +42,8 @@ class ResidualBlock(Block):
         `(batch, height, width, channels)`.
 
     Output shape:
-        `(batch, ceil(height / strides), ceil(width / strides), filters)`, for bottlenecks `4 * filters`.
+        `(batch, ceil(height / strides), ceil(width / strides), filters)`, for bottlenecks `4 * filters`; with `atrous`
+        the input's height and width.
 
     Raises:
         TypeError, ValueError: at construction for an argument out of range; at build where the shortcut cannot be
@@ -47,7 +52,8 @@ class ResidualBlock(Block):
     Reference:
         He et al., "Deep Residual Learning for Image Recognition", 2015, figure 5 and section 3.3 (options A, B);
         "Identity Mappings in Deep Residual Networks", 2016, figure 4(e) (v2); torchvision (v1.5); Huang et al., "Deep
-        Networks with Stochastic Depth", 2016; Zagoruyko and Komodakis, "Wide Residual Networks", 2016.
+        Networks with Stochastic Depth", 2016; Zagoruyko and Komodakis, "Wide Residual Networks", 2016; Chen et al.,
+        "DeepLab", 2016, section 3.1 (atrous convolution).
 
     Example:
 
@@ -65,6 +71,8 @@ class ResidualBlock(Block):
         shortcut="auto",
         width=1,
         drop_rate=0.0,
+        dilation_rate=1,
+        atrous=False,
         *,
         batch_norm=True,
         use_bias=False,
@@ -79,10 +87,22 @@ class ResidualBlock(Block):
         self.shortcut = validation.choice("shortcut", shortcut, ("auto", "projection", "identity", "pad"))
         self.width = validation.integer("width", width, most=64)
         self.drop_rate = validation.number("drop_rate", drop_rate, least=0, most=1, open_end=True)
+        self.dilation_rate = validation.integer("dilation_rate", dilation_rate, most=1024)
+        self.atrous = validation.boolean("atrous", atrous)
+        if self.dilation_rate > 1 and self._step > 1:
+            raise ValueError(
+                "`strides` over 1 and `dilation_rate` over 1 cannot be combined without `atrous`; received "
+                f"strides={strides!r}, dilation_rate={dilation_rate!r}."
+            )
 
     @property
     def output_channels(self) -> int:
         return self.filters * EXPANSION[self.kind]
+
+    @property
+    def _step(self) -> int:
+        """The strides that are taken."""
+        return 1 if self.atrous else self.strides
 
     def chain(self, channels):
         shortcut, main = self._shortcut(channels), self._main()
@@ -98,13 +118,14 @@ class ResidualBlock(Block):
         return [self.sum_of("add", shortcut, (*before, *main))]
 
     def _main(self):
-        options = {"padding": "symmetric"}
-        strided = {**options, "strides": self.strides}
+        after = self.dilation_rate * (self.strides if self.atrous else 1)
+        step, options = {"padding": "symmetric", "strides": self._step}, {"padding": "symmetric"}
+        strided, dilated = {**step, "dilation_rate": self.dilation_rate}, {**options, "dilation_rate": after}
         middle = self.filters * self.width
         if self.kind == "basic":
-            convs = [("conv1", middle, 3, strided), ("conv2", self.filters, 3, options)]
+            convs = [("conv1", middle, 3, strided), ("conv2", self.filters, 3, dilated)]
         else:
-            first, second = (strided, options) if self.version == "v1" else (options, strided)
+            first, second = (step, dilated) if self.version == "v1" else (options, strided)
             convs = [
                 ("conv1", middle, 1, first),
                 ("conv2", middle, 3, second),
@@ -119,8 +140,8 @@ class ResidualBlock(Block):
     def _shortcut(self, channels):
         if self._projects(channels):
             if self.version == "v2":
-                return (self.conv2d("projection", self.output_channels, 1, strides=self.strides),)
-            return self.unit("projection", self.output_channels, 1, activated=False, strides=self.strides)
+                return (self.conv2d("projection", self.output_channels, 1, strides=self._step),)
+            return self.unit("projection", self.output_channels, 1, activated=False, strides=self._step)
         missing = self.output_channels - channels
         if self.shortcut == "identity" and missing:
             raise ValueError(
@@ -132,9 +153,9 @@ class ResidualBlock(Block):
                 f"`shortcut='pad'` adds as many zero channels on both sides; the output's {self.output_channels} "
                 f"channels must be an even number more than the input's; received {channels}."
             )
-        every = self.layer("subsample", keras.layers.MaxPooling2D, pool_size=1, strides=self.strides)
+        every = self.layer("subsample", keras.layers.MaxPooling2D, pool_size=1, strides=self._step)
         pad = self.layer("zero_channels", ChannelPadding, channels=missing // 2)
-        return (*((every,) if self.strides > 1 else ()), *((pad,) if missing else ()))
+        return (*((every,) if self._step > 1 else ()), *((pad,) if missing else ()))
 
     def _projects(self, channels) -> bool:
         same = channels == self.output_channels and self.strides == 1

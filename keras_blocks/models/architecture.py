@@ -34,14 +34,17 @@ class Architecture(Settings, keras.Model):
         pooling: with `include_top=False`: `None` for the feature map, "avg" or "max" for its global pooling.
         classifier_activation: activation of the output; `None` for logits. Computed in float32 under a mixed policy.
         preprocess: Keras layer or list of layers put in front, part of the model and of the saved file.
-        activation, batch_norm, use_bias, kernel_initializer, kernel_regularizer, data_format: the settings that all
-            blocks share, see `keras_blocks.Block`.
+        activation, batch_norm, use_bias, kernel_initializer, kernel_regularizer, data_format, remat: the settings that
+            all blocks share, see `keras_blocks.Block`.
         dtype: dtype policy of all layers; `None` is Keras' global policy.
         name, trainable: as in every Keras model.
     """
 
     variants: dict = {}
     """Name -> metaparameters of the published networks."""
+
+    sources: dict = {}
+    """Name of a variant -> whose parameter counts, paddings and constants it has; tests/models/test_ledger.py."""
 
     default_input_shape = (224, 224, 3)
 
@@ -62,6 +65,7 @@ class Architecture(Settings, keras.Model):
         kernel_initializer="glorot_uniform",
         kernel_regularizer=None,
         data_format=None,
+        remat=False,
         dtype=None,
         name=None,
         trainable=True,
@@ -75,6 +79,7 @@ class Architecture(Settings, keras.Model):
             kernel_initializer=kernel_initializer,
             kernel_regularizer=kernel_regularizer,
             data_format=data_format,
+            remat=remat,
         )
         if input_tensor is not None:
             input_shape = _shape_of_input(input_tensor, input_shape)
@@ -172,6 +177,28 @@ class Architecture(Settings, keras.Model):
     def features(self) -> dict:
         """Name -> Keras tensor of the stem's and each group's output, to build further models on."""
         return dict(self._features)
+
+    def freeze(self, up_to=None) -> None:
+        """Freezes the layers up to and including a feature map; frozen BatchNormalization works as in inference.
+
+        To train what follows, compile the model afterwards. `model.trainable = True` thaws everything.
+
+        Args:
+            up_to: a key of `features`, such as "stem" or "group3"; `None` for all but the classifier.
+
+        Raises:
+            ValueError: for a name that is no feature map, with those that are.
+
+        Example:
+
+        >>> model = keras_blocks.create_model("resnet18", classes=10, input_shape=(64, 64, 3))
+        >>> model.freeze(up_to="group3")
+        >>> model.get_layer("group3_block2").trainable, model.get_layer("group4_block1").trainable
+        (False, True)
+        """
+        up_to = list(self._features)[-1] if up_to is None else validation.choice("up_to", up_to, tuple(self._features))
+        for layer in keras.Model(self.inputs, self._features[up_to]).layers:
+            layer.trainable = False
 
     def published_names(self) -> dict:
         """Convention -> {path of a layer in this model: its name in published weights}, for `convert_weights`."""

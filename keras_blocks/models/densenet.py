@@ -7,6 +7,7 @@ from keras_blocks.blocks.dense import DenseBlock, TransitionBlock
 from keras_blocks.blocks.heads import ClassifierHead
 from keras_blocks.blocks.residual import ResNetStem
 from keras_blocks.models.architecture import Architecture
+from keras_blocks.models.output_stride import StridePlan
 
 BATCH_NORM = {"epsilon": 1.001e-5}
 """As keras.applications has it; torchvision's epsilon is 1e-5."""
@@ -35,6 +36,9 @@ class DenseNet(Architecture):
         bottleneck: channels of a dense layer's 1x1 convolution over `filters`; 0 for none.
         compression: by which a transition multiplies the channels, the paper's theta.
         dropout: share of each dense layer's new features dropped while training.
+        output_stride: pixels of the image for one of the last feature map, from which on pooling is replaced by
+            dilation, with the same weights: 16 gives the same at the pixels that pooling would keep, 8 nearly so, as
+            the second pooling that is replaced still averages neighbours; `None` for all pooling.
         batch_norm, use_bias: as in keras.applications by default.
         **kwargs: `input_shape`, `input_tensor`, `classes`, `include_top`, `pooling`, `classifier_activation`,
             `preprocess`, `activation`, `kernel_initializer`, `kernel_regularizer`, `data_format`, `dtype`, `name`: see
@@ -77,6 +81,7 @@ class DenseNet(Architecture):
         bottleneck=4,
         compression=0.5,
         dropout=0.0,
+        output_stride=None,
         *,
         batch_norm=BATCH_NORM,
         use_bias=False,
@@ -94,7 +99,9 @@ class DenseNet(Architecture):
             "bottleneck": bottleneck,
             "compression": compression,
             "dropout": dropout,
+            "output_stride": output_stride,
         }
+        StridePlan(own)  # refuses an output stride that cannot be reached
         super().__init__(own, batch_norm=batch_norm, use_bias=use_bias, kernel_initializer=kernel_initializer, **kwargs)
 
     def stem(self, x):
@@ -107,11 +114,13 @@ class DenseNet(Architecture):
 
     def learner(self, x):
         m = self.metaparameters
-        options = {"filters": m.filters, "bottleneck": m.bottleneck, "dropout": m.dropout}
+        plan, options = StridePlan(m), {"filters": m.filters, "bottleneck": m.bottleneck, "dropout": m.dropout}
         for i, group in enumerate(m.groups, start=1):
             if i > 1:
-                x = self.layer(f"transition{i - 1}", TransitionBlock, compression=m.compression)(x)
-            x = self.layer(f"group{i}", DenseBlock, layers=group["layers"], **options)(x)
+                atrous = plan.take(2)["atrous"]
+                x = self.layer(f"transition{i - 1}", TransitionBlock, compression=m.compression, atrous=atrous)(x)
+            dense = {"layers": group["layers"], "dilation_rate": plan.dilation, **options}
+            x = self.layer(f"group{i}", DenseBlock, **dense)(x)
             if i < len(m.groups):
                 x = self.feature(f"group{i}", x)
         for spec in (*self.normalized("last"), self.activate("last_activation")):

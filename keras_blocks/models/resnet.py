@@ -6,6 +6,7 @@ from keras_blocks.blocks.conv import ConvBlock
 from keras_blocks.blocks.heads import ClassifierHead
 from keras_blocks.blocks.residual import EXPANSION, ResidualBlock, ResNetStem
 from keras_blocks.models.architecture import Architecture
+from keras_blocks.models.output_stride import StridePlan
 
 TORCH = {"batch_norm": {"epsilon": 1e-5, "momentum": 0.9}}
 KERAS = {"batch_norm": {"epsilon": 1.001e-5}}
@@ -74,6 +75,8 @@ class ResNet(Architecture):
             as in keras.applications' v2.
         drop_rate: share of the images for which the last block is dropped while training, the blocks before it
             linearly less (stochastic depth).
+        output_stride: pixels of the image for one of the last feature map, from which on strides are replaced by
+            dilation, with the same weights: 8 or 16 for segmentation and detection; `None` for all strides.
         batch_norm: True by default; use_bias: False by default; see `ResidualBlock`.
         **kwargs: `input_shape`, `input_tensor`, `classes`, `include_top`, `pooling`, `classifier_activation`,
             `preprocess`, `activation`, `kernel_initializer` ("he_normal"), `kernel_regularizer`, `data_format`,
@@ -113,6 +116,7 @@ class ResNet(Architecture):
         width=1,
         downsample="first",
         drop_rate=0.0,
+        output_stride=None,
         *,
         batch_norm=True,
         use_bias=False,
@@ -131,7 +135,9 @@ class ResNet(Architecture):
             "width": width,
             "downsample": validation.choice("downsample", downsample, ("first", "last")),
             "drop_rate": validation.number("drop_rate", drop_rate, least=0, most=1, open_end=True),
+            "output_stride": output_stride,
         }
+        StridePlan(own)  # refuses an output stride that cannot be reached
         super().__init__(own, batch_norm=batch_norm, use_bias=use_bias, kernel_initializer=kernel_initializer, **kwargs)
 
     def stem(self, x):
@@ -148,10 +154,11 @@ class ResNet(Architecture):
 
     def learner(self, x):
         m = self.metaparameters
-        number, total = 0, sum(group["blocks"] for group in m.groups)
+        plan, number, total = StridePlan(m), 0, sum(group["blocks"] for group in m.groups)
         for i, group in enumerate(m.groups, start=1):
             for j in range(1, group["blocks"] + 1):
                 number += 1
+                step = self._downsampling(i, j)
                 options = {"filters": group["filters"], "drop_rate": m.drop_rate * number / total}
                 x = self.layer(
                     f"group{i}_block{j}",
@@ -159,7 +166,8 @@ class ResNet(Architecture):
                     kind=m.block,
                     version=m.version,
                     width=m.width,
-                    **self._downsampling(i, j),
+                    **step,
+                    **plan.take(step["strides"]),
                     **options,
                 )(x)
             if i < len(m.groups):
