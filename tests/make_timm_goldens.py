@@ -13,7 +13,14 @@ import timm
 import torch
 
 # name: pixels. VGG's head is no convolution over several places at 224 only; 97 is odd at every level.
-NETWORKS = {"resnetv2_18": 97, "resnetv2_34": 97, "resnetv2_50": 97, "vgg11": 224, "seresnet50": 97, "legacy_senet154": 97}
+NETWORKS = {
+    "resnetv2_18": 97,
+    "resnetv2_34": 97,
+    "resnetv2_50": 97,
+    "vgg11": 224,
+    "seresnet50": 97,
+    "legacy_senet154": 97,
+}
 
 
 def store(name):
