@@ -80,7 +80,7 @@ def store_outputs(name):
 
 def store_gradients(name):
     """Of the mean of squares of the logits, in training, in float64: each parameter's gradient, as its projection on a
-    seeded direction and its norm. For the first images that leave no input of a ReLU module near its kink: see `MARGIN`."""
+    seeded direction and its norm. For the first images that leave no ReLU's input near a kink: see `MARGIN`."""
     model, shapes, _ = build(name, beta=BETA)
     model.train().double()
     distances = []

@@ -43,6 +43,9 @@ class Architecture(Settings, keras.Model):
     variants: dict = {}
     """Name -> metaparameters of the published networks."""
 
+    published: dict = {}
+    """Name -> function of keras.applications whose ImageNet weights the variant takes, by `weights="imagenet"`."""
+
     default_input_shape = (224, 224, 3)
 
     def __init__(

@@ -11,10 +11,10 @@ import keras_blocks
 from keras_blocks.weights import named_weights
 
 # float32's gradients of these networks differ from float64's by 1e-5 of their norm, measured in PyTorch. That holds as
-# no ReLU's input is near its kink, which make_torchvision_goldens.py sees to.
+# no ReLU's input is near its kink, which make_torchvision_goldens.py sees to. The worst on our backends: 6e-4.
 RELATIVE = 1e-3
-# Of the largest norm: some gradients are zero but for rounding, as of a shift that is normalized away again.
-ABSOLUTE = 1e-6
+# Some gradients are zero but for rounding, which is 1e-6: of a shift that the next BatchNormalization takes away again.
+ABSOLUTE = 5e-6
 
 TORCH_VARIABLES = {"kernel": "weight", "gamma": "weight", "beta": "bias", "bias": "bias"}
 OPTIONS = {"resnet50": {}, "densenet121": {"batch_norm": {"epsilon": 1e-5, "momentum": 0.9}}}
@@ -26,7 +26,10 @@ def by_name(model, images):
     return {name: found[id(weight)] for name, weight in named_weights(model).items() if id(weight) in found}
 
 
-@pytest.mark.parametrize("name", ["resnet50", "densenet121"])
+# XLA compiles DenseNet's gradient for a minute.
+@pytest.mark.parametrize(
+    "name", [name for name in OPTIONS if (keras.backend.backend(), name) != ("jax", "densenet121")]
+)
 def test_same_gradients_as_torchvision(name):
     golden = golden_weights.load("torchvision", f"{name}_gradients")
     model = keras_blocks.create_model(
@@ -43,7 +46,6 @@ def test_same_gradients_as_torchvision(name):
     directions = {name: golden_weights.direction(name, tuple(shape)) for name, shape in golden["shapes"].items()}
     keras_blocks.convert_weights(directions, model)
     names = model.published_names()["torchvision"]
-    floor = ABSOLUTE * max(norm for _, norm in golden["gradients"].values())
     compared = set()
     for path, weight in named_weights(model).items():
         if path in ours:
@@ -51,7 +53,7 @@ def test_same_gradients_as_torchvision(name):
             theirs = f"{names[layer]}.{TORCH_VARIABLES[variable]}"
             projection, norm = golden["gradients"][theirs]
             gradient = ours[path].astype("float64")
-            bound = RELATIVE * norm + floor
+            bound = RELATIVE * norm + ABSOLUTE
             assert abs(np.linalg.norm(gradient) - norm) <= bound, theirs
             assert abs((gradient * keras.ops.convert_to_numpy(weight.value)).sum() - projection) <= bound, theirs
             compared.add(theirs)
@@ -72,9 +74,8 @@ def test_same_gradients_as_keras_applications(variant, function):
     images = golden_weights.images((4, 64, 64, 3))
     expected, found = by_name(theirs, images), by_name(ours, images)
     names = ours.published_names()["keras"]
-    floor = ABSOLUTE * max(np.linalg.norm(gradient) for gradient in expected.values())
     for path, gradient in found.items():
         layer, _, variable = path.rpartition("/")
         other = expected.pop(f"{names[layer]}/{variable}")
-        assert np.linalg.norm(gradient - other) <= RELATIVE * np.linalg.norm(other) + floor, path
+        assert np.linalg.norm(gradient - other) <= RELATIVE * np.linalg.norm(other) + ABSOLUTE, path
     assert not expected
