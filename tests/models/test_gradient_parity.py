@@ -26,10 +26,11 @@ def by_name(model, images):
     return {name: found[id(weight)] for name, weight in named_weights(model).items() if id(weight) in found}
 
 
-# XLA compiles DenseNet's gradient for a minute.
-@pytest.mark.parametrize(
-    "name", [name for name in OPTIONS if (keras.backend.backend(), name) != ("jax", "densenet121")]
-)
+NETWORKS = [name for name in OPTIONS if (keras.backend.backend(), name) != ("jax", "densenet121")]
+"""Without DenseNet on JAX, where XLA compiles its gradient for a minute."""
+
+
+@pytest.mark.parametrize("name", NETWORKS)
 def test_same_gradients_as_torchvision(name):
     golden = golden_weights.load("torchvision", f"{name}_gradients")
     model = keras_blocks.create_model(
