@@ -1,7 +1,6 @@
 """Moves weights into an architecture: from files, from mappings of arrays, from another model. Never from a pickle."""
 
 import os
-import zipfile
 from collections.abc import Mapping
 
 import keras
@@ -9,8 +8,7 @@ import numpy as np
 
 from keras_blocks.block import Block
 from keras_blocks.chain import LayerSpec, Split, specs
-
-SUFFIXES = (".npz", ".weights.h5", ".keras")
+from keras_blocks.weight_files import read_arrays
 
 
 def convert_weights(source, model):
@@ -21,19 +19,21 @@ def convert_weights(source, model):
 
     Args:
         source: a Keras model of the same architecture, of ours or of keras.applications; a mapping of name -> array,
-            such as a PyTorch `state_dict` as numpy; or the path of an `.npz` file of such. Names are our own
-            `layer/sublayer/variable` (`named_weights(model)`), or those of one of the conventions in
-            `model.published_names()`. Kernels are (height, width, in, out), or PyTorch's (out, in, height, width)
-            under PyTorch's names.
+            such as a PyTorch `state_dict` as numpy; or the path of an `.npz` or `.safetensors` file of such (the
+            second needs the extra `keras-blocks[safetensors]`). Names are our own `layer/sublayer/variable`
+            (`named_weights(model)`), or those of one of the conventions in `model.published_names()`, such as those of
+            keras.applications, torchvision and timm. Kernels are (height, width, in, out), or PyTorch's (out, in,
+            height, width) under PyTorch's names.
         model: a built model, which is changed in place.
 
     Returns:
         `model`.
 
     Raises:
+        ImportError: for a `.safetensors` file without the library.
         TypeError: for a source of another kind.
-        ValueError: where a weight is missing, left over or of another shape; it names both sides, and the model is
-            unchanged.
+        ValueError: for a file of another kind, such as a pickle, or one far larger than the model; where a weight is
+            missing, left over or of another shape: it names both sides, and the model is unchanged.
 
     Example:
 
@@ -75,11 +75,11 @@ def convert_weights(source, model):
 def _arrays(source, model) -> dict:
     """The source as name -> array, PyTorch's variables renamed as Keras'."""
     if isinstance(source, (str, os.PathLike)):
-        source = _read_npz(source, most_bytes=16 * model.count_params() + 2**20)
+        source = read_arrays(source, most_bytes=16 * model.count_params() + 2**20)
     elif isinstance(source, keras.Model):
         return {name: value.numpy() for name, value in named_weights(source).items()}
     elif not isinstance(source, Mapping):
-        raise TypeError(f"`source` must be a mapping, the path of an .npz file or a model; received {source!r}.")
+        raise TypeError(f"`source` must be a mapping, the path of a file or a model; received {source!r}.")
     if not any(name.endswith(".weight") for name in source):
         return dict(source)
     arrays = {}
@@ -114,9 +114,13 @@ def _best_order(arrays, names, targets, model) -> dict:
     Names do not tell: files exist that have PyTorch's names and Keras' order.
     """
     turned = {key: np.transpose(value, _TORCH_AXES.get(np.ndim(value))) for key, value in arrays.items()}
+    back = {_renamed(name, names): name for name in targets}
     if hasattr(model, "from_torch"):
-        back = {_renamed(name, names): name for name in targets}
         turned = {key: model.from_torch(back.get(key, key), value) for key, value in turned.items()}
+
+    # A convolution over the whole map is a dense layer: timm's heads have such.
+    dense = {key for key, name in back.items() if len(targets[name].shape) == 2}
+    turned = {k: v.reshape(-1, v.shape[-1]) if k in dense and np.ndim(v) == 4 else v for k, v in turned.items()}
 
     def fitting(candidate):
         keys = {name: _renamed(name, names) for name in targets}
@@ -151,19 +155,6 @@ def _fold_or_report(arrays, names, targets, found, normalizations, known) -> lis
         else:
             problems.append(f"the source's {key}, of the shape {tuple(np.shape(arrays[key]))}, fits no weight")
     return problems
-
-
-def load_weights(model, path):
-    """Loads a file's weights into a model: `.npz` by `convert_weights`, `.weights.h5`, or a whole `.keras` model's."""
-    name = os.fspath(path) if isinstance(path, (str, os.PathLike)) else ""
-    if not name.endswith(SUFFIXES):
-        raise ValueError(f"`weights` must be None or a path that ends with one of {list(SUFFIXES)}; received {path!r}.")
-    if name.endswith(".weights.h5"):
-        model.load_weights(name)
-    elif name.endswith(".keras"):
-        convert_weights(keras.saving.load_model(name, compile=False), model)
-    else:
-        convert_weights(name, model)
 
 
 def named_weights(model) -> dict:
@@ -212,13 +203,3 @@ def _followed(path, block, chain):
             yield from _followed(f"{path}/{step.name}", inner, inner.steps(None))
         elif isinstance(after, LayerSpec) and issubclass(after.cls, keras.layers.BatchNormalization):
             yield f"{path}/{step.name}", f"{path}/{after.name}"
-
-
-def _read_npz(path, most_bytes) -> dict:
-    """The arrays of an .npz file, refused before it is unpacked where that would take far more than the model does."""
-    with zipfile.ZipFile(path) as archive:
-        size = sum(entry.file_size for entry in archive.infolist())
-    if size > most_bytes:
-        raise ValueError(f"{path} unpacks to {size} bytes; weights of this model take {most_bytes} at most.")
-    with np.load(path, allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}

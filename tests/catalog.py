@@ -142,7 +142,7 @@ LAYERS = [
     ),
     Row(
         keras_blocks.ResNetStem,
-        {"filters": 4, "pre_activated": True, **SHARED, "batch_norm": {"momentum": 0.9}},
+        {"filters": 4, "pre_activated": True, "border": "lowest", **SHARED, "batch_norm": {"momentum": 0.9}},
         (16, 16, 3),
         {},
         (4, 4, 64),

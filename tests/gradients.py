@@ -4,8 +4,11 @@ import keras
 import numpy as np
 
 
-def gradients(layer, inputs, training=True):
-    """A list of arrays, one for each trainable weight; `None` for a weight that the output does not depend on."""
+def gradients(layer, inputs, training=True, compiled=False):
+    """A list of arrays, one for each trainable weight; `None` for a weight that the output does not depend on.
+
+    `compiled` is for whole networks on JAX, which otherwise compiles each operation by itself.
+    """
     if not layer.trainable_weights:
         return []
     backend = keras.backend.backend()
@@ -24,7 +27,8 @@ def gradients(layer, inputs, training=True):
             )
             return keras.ops.mean(keras.ops.square(outputs))
 
-        found = jax.grad(loss_of)([weight.value for weight in layer.trainable_weights])
+        gradient = jax.jit(jax.grad(loss_of)) if compiled else jax.grad(loss_of)
+        found = gradient([weight.value for weight in layer.trainable_weights])
     else:
         import torch
 

@@ -118,7 +118,7 @@ AT_CONSTRUCTION = [
     (lambda: SqueezeNet(input_shape=(4, 4, 3)), "stem_conv", "(None, 4, 4, 3)"),
     (lambda: SqueezeNet(**SMALL, name=3), "name", "3"),
     (lambda: keras_blocks.create_model("squeeznet_1.1"), "variant", "squeezenet_1.1"),
-    (lambda: keras_blocks.create_model("squeezenet_1.1", weights="imagenet"), "weights", "imagenet"),
+    (lambda: keras_blocks.create_model("squeezenet_1.1", weights="imagenet"), "weights", "squeezenet_1.1"),
     (lambda: keras_blocks.create_model("squeezenet_1.1", weights=3), "weights", "3"),
     (lambda: SqueezeNet.from_variant("1.1"), "variant", "1.1"),
 ]

@@ -169,6 +169,8 @@ class ResNetStem(Block):
     Args:
         filters: number of output channels.
         pre_activated: whether the blocks that follow normalize first (v2): then the stem does not.
+        border: of the pooling. "zero", as in keras.applications; or "lowest", which loses against any pixel, as in
+            PyTorch. Outputs differ only where there is no ReLU before it: if `pre_activated`.
         batch_norm: True by default.
         use_bias: False by default; `None` gives the biases of keras.applications' v2: those of the convolutions that
             no BatchNormalization of the block follows.
@@ -199,6 +201,7 @@ class ResNetStem(Block):
         self,
         filters=64,
         pre_activated=False,
+        border="zero",
         *,
         batch_norm=True,
         use_bias=False,
@@ -208,11 +211,16 @@ class ResNetStem(Block):
         super().__init__(batch_norm=batch_norm, use_bias=use_bias, kernel_initializer=kernel_initializer, **kwargs)
         self.filters = validation.integer("filters", filters)
         self.pre_activated = validation.boolean("pre_activated", pre_activated)
+        self.border = validation.choice("border", border, ("zero", "lowest"))
 
     def chain(self, channels):
         make = self.padded_conv2d if self.pre_activated else self.unit
+        conv = make("conv", self.filters, 7, strides=2, padding="symmetric")
+        if self.border == "lowest":  # "same" is symmetric with a step of 1 only
+            pool = self.layer("pool", keras.layers.MaxPooling2D, pool_size=3, strides=1, padding="same")
+            return [*conv, pool, self.layer("subsample", keras.layers.MaxPooling2D, pool_size=1, strides=2)]
         return [
-            *make("conv", self.filters, 7, strides=2, padding="symmetric"),
+            *conv,
             self.layer("pool_pad", keras.layers.ZeroPadding2D, padding=1),
             self.layer("pool", keras.layers.MaxPooling2D, pool_size=3, strides=2),
         ]

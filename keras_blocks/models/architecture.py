@@ -46,6 +46,9 @@ class Architecture(Settings, keras.Model):
     sources: dict = {}
     """Name of a variant -> whose parameter counts, paddings and constants it has; tests/models/test_ledger.py."""
 
+    published: dict = {}
+    """Name -> function of keras.applications whose ImageNet weights the variant takes, by `weights="imagenet"`."""
+
     default_input_shape = (224, 224, 3)
 
     def __init__(

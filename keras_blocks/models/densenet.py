@@ -72,6 +72,8 @@ class DenseNet(Architecture):
         "densenet100_cifar": _cifar(100, 12),
     }
 
+    published = {f"densenet{depth}": f"DenseNet{depth}" for depth in (121, 169, 201)}
+
     def __init__(
         self,
         groups=variants["densenet121"]["groups"],

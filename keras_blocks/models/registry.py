@@ -5,10 +5,10 @@ import fnmatch
 from keras_blocks import validation
 from keras_blocks.models.architecture import Architecture
 from keras_blocks.models.densenet import DenseNet
+from keras_blocks.models.pretrained import load_imagenet, load_weights
 from keras_blocks.models.resnet import ResNet
 from keras_blocks.models.squeezenet import SqueezeNet
 from keras_blocks.models.vgg import VGG
-from keras_blocks.weights import load_weights
 
 ARCHITECTURES = (DenseNet, ResNet, SqueezeNet, VGG)
 
@@ -33,8 +33,10 @@ def create_model(variant: str, /, *, weights=None, **overrides) -> Architecture:
 
     Args:
         variant: one of `list_models()`.
-        weights: `None` for random weights; or the path of a file: `.npz` (see `convert_weights`), `.weights.h5`, or a
-            `.keras` file of the same architecture.
+        weights: `None` for random weights; "imagenet" for those that keras.applications publishes, which expect images
+            prepared by the `preprocess_input` of the same family, such as `keras.applications.resnet_v2`, and are
+            fetched once into Keras' cache; or the path of a file: `.npz` or `.safetensors` (see `convert_weights`),
+            `.weights.h5`, or a `.keras` file of the same architecture.
         **overrides: arguments of the architecture's constructor, named as in keras.applications: `include_top`,
             `input_tensor`, `input_shape`, `pooling`, `classes`, `classifier_activation`, `name`; and its
             metaparameters, which replace the variant's.
@@ -43,7 +45,9 @@ def create_model(variant: str, /, *, weights=None, **overrides) -> Architecture:
         The model, an instance of its architecture's class.
 
     Raises:
-        ValueError: for an unknown name, with the nearest ones, and for weights that do not fit.
+        OSError: where the published weights cannot be fetched.
+        ValueError: for an unknown name, with the nearest ones; for weights that do not fit; for "imagenet" with a
+            variant for which none are published, with those that have them.
 
     Example:
 
@@ -52,8 +56,15 @@ def create_model(variant: str, /, *, weights=None, **overrides) -> Architecture:
     >>> model.output_shape
     (None, 10)
     """
-    model = architecture_of(variant).from_variant(variant, **overrides)
-    if weights is not None:
+    cls = architecture_of(variant)
+    if weights == "imagenet":
+        published = sorted(name for other in ARCHITECTURES for name in other.published)
+        if variant not in published:
+            raise ValueError(f"`weights='imagenet'` is published for {published}; received the variant '{variant}'.")
+    model = cls.from_variant(variant, **overrides)
+    if weights == "imagenet":
+        load_imagenet(model, variant)
+    elif weights is not None:
         load_weights(model, weights)
     return model
 

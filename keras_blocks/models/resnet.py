@@ -68,7 +68,8 @@ class ResNet(Architecture):
         groups: list of groups, each `{"filters": 64, "blocks": 3}`; all but the first halve the size.
         block: "basic" or "bottleneck".
         version: "v1", "v1.5" or "v2": see `ResidualBlock`.
-        stem: "imagenet", the 7x7 convolution and pooling of `ResNetStem`; "cifar", a 3x3 convolution of stride 1.
+        stem: "imagenet", the 7x7 convolution and pooling of `ResNetStem`; "timm", the same with the pooling's border
+            of timm's `resnetv2_50`; "cifar", a 3x3 convolution of stride 1.
         shortcut: of the blocks: "auto", "projection" or "pad" (option A, without parameters).
         width: channels of the 3x3 convolutions over `filters`, 2 for the wide ResNets.
         downsample: "first", a group's first block has the stride; "last", the last block of the group before has it,
@@ -95,7 +96,9 @@ class ResNet(Architecture):
         He et al., "Deep Residual Learning for Image Recognition", 2015, table 1 and section 4.2 (CIFAR); He et al.,
         "Identity Mappings in Deep Residual Networks", 2016 (v2). `resnet50` and the basic ones follow torchvision,
         `resnet50_v1` and `resnet50_v2` keras.applications, whose convolutions have biases: `use_bias=False` gives the
-        paper's.
+        paper's. timm's `resnetv2_50` is `resnet50_v2` with `use_bias=False`, `downsample="first"`, `stem="timm"` and
+        its BatchNormalization, `{"epsilon": 1e-5, "momentum": 0.9}`; its `resnetv2_18` is `resnet18_v2` with
+        `stem="timm"`.
 
     Example:
 
@@ -105,6 +108,12 @@ class ResNet(Architecture):
     """
 
     variants = _variants()
+
+    published = {
+        f"resnet{depth}_{version}": f"ResNet{depth}{suffix}"
+        for depth in (50, 101, 152)
+        for version, suffix in (("v1", ""), ("v2", "V2"))
+    }
 
     def __init__(
         self,
@@ -130,7 +139,7 @@ class ResNet(Architecture):
             ],
             "block": validation.choice("block", block, tuple(EXPANSION)),
             "version": version,
-            "stem": validation.choice("stem", stem, ("imagenet", "cifar")),
+            "stem": validation.choice("stem", stem, ("imagenet", "timm", "cifar")),
             "shortcut": validation.choice("shortcut", shortcut, ("auto", "projection", "pad")),
             "width": width,
             "downsample": validation.choice("downsample", downsample, ("first", "last")),
@@ -144,8 +153,9 @@ class ResNet(Architecture):
         m = self.metaparameters
         pre_activated = m.version == "v2"
         filters = m.groups[0]["filters"]
-        if m.stem == "imagenet":
-            stem = self.layer("stem", ResNetStem, filters=filters, pre_activated=pre_activated)
+        if m.stem != "cifar":
+            border = "lowest" if m.stem == "timm" else "zero"
+            stem = self.layer("stem", ResNetStem, filters=filters, pre_activated=pre_activated, border=border)
         elif pre_activated:
             stem = self.layer("stem", ConvBlock, filters=filters, batch_norm=False, activation=None)
         else:
@@ -197,15 +207,19 @@ class ResNet(Architecture):
             "head/scores": "predictions",
         }
         torch = {"stem/conv": "conv1", "stem/conv_bn": "bn1", "head/scores": "fc"}
+        timm = {"stem/conv": "stem.conv", "last_bn": "norm", "head/scores": "head.fc"}  # of resnetv2_50
         for i, group in enumerate(self.metaparameters.groups, start=1):
             for j in range(1, group["blocks"] + 1):
                 ours, block, layer = f"group{i}_block{j}", f"conv{i + 1}_block{j}", f"layer{i}.{j - 1}"
                 keras[f"{ours}/pre_bn"] = f"{block}_preact_bn"
+                timm[f"{ours}/pre_bn"] = f"stages.{i - 1}.blocks.{j - 1}.norm1"
                 for k, name in enumerate(("projection", "conv1", "conv2", "conv3")):
                     keras[f"{ours}/{name}"], keras[f"{ours}/{name}_bn"] = f"{block}_{k}_conv", f"{block}_{k}_bn"
+                    timm[f"{ours}/{name}"] = f"stages.{i - 1}.blocks.{j - 1}.{name if k else 'downsample.conv'}"
+                    timm[f"{ours}/{name}_bn"] = f"stages.{i - 1}.blocks.{j - 1}.norm{k + 1}"
                     torch[f"{ours}/{name}"] = f"{layer}.conv{k}" if k else f"{layer}.downsample.0"
                     torch[f"{ours}/{name}_bn"] = f"{layer}.bn{k}" if k else f"{layer}.downsample.1"
         if self.metaparameters.version == "v2":  # torchvision has none
-            return {"keras": keras}
+            return {"keras": keras, "timm": timm}
         # The CIFAR nets of PyTorch call their classifier `linear`.
         return {"keras": keras, "torchvision": torch, "torch_cifar": {**torch, "head/scores": "linear"}}

@@ -57,6 +57,8 @@ class VGG(Architecture):
         "vgg19_bn": _variant(2, 2, 4, 4, 4, batch_norm=TORCH_BATCH_NORM),
     }
 
+    published = {"vgg16": "VGG16", "vgg19": "VGG19"}
+
     def __init__(self, groups=variants["vgg16"]["groups"], hidden=(4096, 4096), dropout=0.5, **kwargs):
         own = {
             "groups": [
@@ -85,24 +87,29 @@ class VGG(Architecture):
         return self.output_activation()(x)
 
     def published_names(self):
-        kinds, index = {"keras": {}, "torchvision": {}}, 0
+        kinds, index = {"keras": {}, "torchvision": {}, "timm": {}}, 0
         for i, group in enumerate(self.metaparameters.groups, start=1):
             for j in range(1, group["layers"] + 1):
                 kinds["keras"][f"group{i}/conv{j}"] = f"block{i}_conv{j}"
-                kinds["torchvision"][f"group{i}/conv{j}"] = f"features.{index}"
-                kinds["torchvision"][f"group{i}/conv{j}_bn"] = f"features.{index + 1}"
+                for torch in ("torchvision", "timm"):
+                    kinds[torch][f"group{i}/conv{j}"] = f"features.{index}"
+                    kinds[torch][f"group{i}/conv{j}_bn"] = f"features.{index + 1}"
                 index += 3 if self.batch_norm else 2
             index += 1  # the pooling
         heads = [f"head/dense{i}" for i in range(1, len(self.metaparameters.hidden) + 1)] + ["head/scores"]
         for i, name in enumerate(heads):
             kinds["keras"][name] = "predictions" if name == "head/scores" else f"fc{i + 1}"
             kinds["torchvision"][name] = f"classifier.{3 * i}"
+            kinds["timm"][name] = "head.fc" if name == "head/scores" else f"pre_logits.fc{i + 1}"
         return kinds
 
     def from_torch(self, name, value):
-        """PyTorch flattens the channels first, so the rows of the first dense kernel stand in another order."""
+        """PyTorch flattens the channels first, so the rows of the first dense kernel stand in another order.
+
+        Not those of timm's, which is a convolution.
+        """
         hidden = self.metaparameters.hidden
-        if name != ("head/dense1/kernel" if hidden else "head/scores/kernel"):
+        if value.ndim != 2 or name != ("head/dense1/kernel" if hidden else "head/scores/kernel"):
             return value
         image = self.get_layer("head").input.shape[1:]
         height, width, channels = image if self.data_format == "channels_last" else (*image[1:], image[0])

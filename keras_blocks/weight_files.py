@@ -1,0 +1,73 @@
+"""Files of weights as name -> array: `.npz` and `.safetensors`, neither of which can run code. Never a pickle."""
+
+import os
+import zipfile
+
+import numpy as np
+
+PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl")
+
+
+def read_arrays(path, most_bytes) -> dict:
+    """The arrays of an `.npz` or `.safetensors` file; those of 16 bits as float32, as Keras' variables take them.
+
+    Args:
+        path: the file's path, a string or `os.PathLike`.
+        most_bytes: size of the arrays above which the file is refused before it is read.
+
+    Raises:
+        ImportError: where a `.safetensors` file is read without the library.
+        ValueError: for another kind of file, one that is damaged, and one that is too large.
+    """
+    name = os.fspath(path)
+    if name.endswith(PICKLES):
+        raise ValueError(
+            f"{name} is a pickle, which can run any code when it is read. Where you trust it, convert it with PyTorch: "
+            "safetensors.torch.save_file(torch.load(path, weights_only=True), 'weights.safetensors')."
+        )
+    if name.endswith(".safetensors"):
+        arrays = _read_safetensors(name, most_bytes)
+    elif name.endswith(".npz"):
+        arrays = _read_npz(name, most_bytes)
+    else:
+        raise ValueError(f"a file of weights must end with '.npz' or '.safetensors'; received {name!r}.")
+    return {key: value.astype("float32") if _is_short(value.dtype) else value for key, value in arrays.items()}
+
+
+def _is_short(dtype) -> bool:
+    return dtype.name in ("float16", "bfloat16")
+
+
+def _check_size(path, size, most_bytes):
+    if size > most_bytes:
+        raise ValueError(f"{path} unpacks to {size} bytes; weights of this model take {most_bytes} at most.")
+
+
+def _read_npz(path, most_bytes) -> dict:
+    """Refused before it is unpacked where that would take far more than the model does."""
+    with zipfile.ZipFile(path) as archive:
+        _check_size(path, sum(entry.file_size for entry in archive.infolist()), most_bytes)
+    with np.load(path, allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+def _read_safetensors(path, most_bytes) -> dict:
+    """The format has no compression, and the library refuses a header that does not agree with the file's size."""
+    try:
+        import safetensors
+    except ImportError as error:
+        raise ImportError(f"{path} needs the safetensors library: pip install 'keras-blocks[safetensors]'.") from error
+    _check_size(path, os.path.getsize(path), most_bytes)
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            return {name: _tensor(file, name, path) for name in file.keys()}  # noqa: SIM118
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"{path} is damaged or no safetensors file: {error}.") from error
+
+
+def _tensor(file, name, path):
+    try:
+        return file.get_tensor(name)
+    except AttributeError as error:  # numpy has no such type
+        kind = file.get_slice(name).get_dtype()
+        raise ValueError(f"{path} has '{name}' as {kind}, which numpy cannot hold: save it as float32.") from error

@@ -1,0 +1,82 @@
+"""Gradients in training: against torchvision's in float64, stored by make_torchvision_goldens.py, on all backends; and
+on TensorFlow against keras.applications' own."""
+
+import golden_weights
+import keras
+import numpy as np
+import pytest
+from gradients import gradients
+
+import keras_blocks
+from keras_blocks.weights import named_weights
+
+# float32's gradients of these networks differ from float64's by 1e-5 of their norm, measured in PyTorch. That holds as
+# no ReLU's input is near its kink, which make_torchvision_goldens.py sees to. The worst on our backends: 6e-4.
+RELATIVE = 1e-3
+# Some gradients are zero but for rounding, which is 1e-6: of a shift that the next BatchNormalization takes away again.
+ABSOLUTE = 5e-6
+
+TORCH_VARIABLES = {"kernel": "weight", "gamma": "weight", "beta": "bias", "bias": "bias"}
+OPTIONS = {"resnet50": {}, "densenet121": {"batch_norm": {"epsilon": 1e-5, "momentum": 0.9}}}
+
+
+def by_name(model, images):
+    """Name -> gradient, for each trainable weight."""
+    found = dict(zip(map(id, model.trainable_weights), gradients(model, images, compiled=True)))
+    return {name: found[id(weight)] for name, weight in named_weights(model).items() if id(weight) in found}
+
+
+NETWORKS = [name for name in OPTIONS if (keras.backend.backend(), name) != ("jax", "densenet121")]
+"""Without DenseNet on JAX, where XLA compiles its gradient for a minute."""
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_same_gradients_as_torchvision(name):
+    golden = golden_weights.load("torchvision", f"{name}_gradients")
+    model = keras_blocks.create_model(
+        name,
+        input_shape=golden["images"][1:],
+        classes=10,
+        classifier_activation=None,
+        kernel_initializer="zeros",
+        **OPTIONS[name],
+    )
+    keras_blocks.convert_weights(golden_weights.weights(golden["shapes"], beta=golden["beta"]), model)
+    ours = by_name(model, golden_weights.images(golden["images"], golden["number"]))
+    # The directions take the way of the weights, and so the order of their axes.
+    directions = {name: golden_weights.direction(name, tuple(shape)) for name, shape in golden["shapes"].items()}
+    keras_blocks.convert_weights(directions, model)
+    names = model.published_names()["torchvision"]
+    compared = set()
+    for path, weight in named_weights(model).items():
+        if path in ours:
+            layer, _, variable = path.rpartition("/")
+            theirs = f"{names[layer]}.{TORCH_VARIABLES[variable]}"
+            projection, norm = golden["gradients"][theirs]
+            gradient = ours[path].astype("float64")
+            bound = RELATIVE * norm + ABSOLUTE
+            assert abs(np.linalg.norm(gradient) - norm) <= bound, theirs
+            assert abs((gradient * keras.ops.convert_to_numpy(weight.value)).sum() - projection) <= bound, theirs
+            compared.add(theirs)
+    assert compared == set(golden["gradients"])
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the same graph of Keras' layers; compared once")
+@pytest.mark.parametrize(("variant", "function"), [("resnet50_v1", "ResNet50"), ("densenet121", "DenseNet121")])
+def test_same_gradients_as_keras_applications(variant, function):
+    options = {"input_shape": (64, 64, 3), "classes": 10, "classifier_activation": None}
+    theirs = getattr(keras.applications, function)(weights=None, **options)
+    ranges = {"gamma": (0.5, 1.5), "beta": (2.8, 3.2)}  # of the golden weights, for the same reason
+    for weight in theirs.weights:
+        if weight.name in ranges:
+            weight.assign(golden_weights.uniform(weight.path, tuple(weight.shape), *ranges[weight.name]))
+    ours = keras_blocks.create_model(variant, kernel_initializer="zeros", **options)
+    keras_blocks.convert_weights(theirs, ours)
+    images = golden_weights.images((4, 64, 64, 3))
+    expected, found = by_name(theirs, images), by_name(ours, images)
+    names = ours.published_names()["keras"]
+    for path, gradient in found.items():
+        layer, _, variable = path.rpartition("/")
+        other = expected.pop(f"{names[layer]}/{variable}")
+        assert np.linalg.norm(gradient - other) <= RELATIVE * np.linalg.norm(other) + ABSOLUTE, path
+    assert not expected

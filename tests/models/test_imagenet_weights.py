@@ -1,0 +1,124 @@
+"""`weights="imagenet"`, with a stand-in for the download: keras.applications asks for a file, and we write one."""
+
+import urllib.parse
+
+import h5py
+import keras
+import numpy as np
+import pytest
+
+import keras_blocks
+from keras_blocks.models.registry import ARCHITECTURES
+
+HOST = "storage.googleapis.com"
+# The file that keras.applications asks for, and its published hash.
+FILES = {
+    "resnet50_v2": ("resnet50v2_weights_tf_dim_ordering_tf_kernels.h5", "3ef43a0b657b3be2300d5770ece849e0"),
+    "densenet121": ("densenet121_weights_tf_dim_ordering_tf_kernels_notop.h5", "30ee3e1110167f948a6b9946edeeb738"),
+}
+not_on_jax = pytest.mark.skipif(keras.backend.backend() == "jax", reason="it compiles DenseNet's parts for 20 seconds")
+
+FUNCTIONS = {"resnet50_v2": "ResNet50V2", "densenet121": "DenseNet121"}
+
+
+def write_legacy_h5(model, path):
+    """A file as those published in 2018 are: a group for each layer, in order, with the names of its weights."""
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = [layer.name.encode() for layer in model.layers]
+        for layer in model.layers:
+            group = file.create_group(layer.name)
+            names = [f"{layer.name}/{weight.name}:0" for weight in layer.weights]
+            group.attrs["weight_names"] = [name.encode() for name in names]
+            for name, weight in zip(names, layer.weights):
+                group.create_dataset(name, data=weight.numpy())
+
+
+@pytest.fixture
+def server(monkeypatch, tmp_path):
+    """Variant, include_top -> the model whose weights are then served."""
+
+    def serve(variant, include_top):
+        model = getattr(keras.applications, FUNCTIONS[variant])(
+            weights=None, include_top=include_top, classifier_activation=None
+        )
+        rng = np.random.default_rng(0)
+        for weight in model.weights:
+            if weight.name in ("gamma", "moving_variance"):
+                weight.assign(rng.uniform(0.5, 1.5, weight.shape))
+            elif weight.name != "kernel":
+                weight.assign(rng.normal(0, 0.1, weight.shape))
+        write_legacy_h5(model, tmp_path / "published.h5")
+
+        def get_file(name, origin, cache_subdir, file_hash):
+            url = urllib.parse.urlsplit(origin)
+            file, expected_hash = FILES[variant]
+            assert (url.scheme, url.netloc) == ("https", HOST)
+            assert url.path.startswith("/tensorflow/keras-applications/") and url.path.endswith(f"/{file}")
+            assert (name, file_hash) == (file, expected_hash)
+            return str(tmp_path / "published.h5")
+
+        monkeypatch.setattr("keras.src.utils.file_utils.get_file", get_file)
+        return model
+
+    return serve
+
+
+def assert_same_outputs(ours, theirs, size):
+    images = np.random.default_rng(1).normal(size=(2, size, size, 3)).astype("float32")
+    expected = theirs.predict(images, verbose=0)
+    assert expected.std() > 1e-4
+    np.testing.assert_allclose(ours.predict(images, verbose=0), expected, rtol=0, atol=1e-4 * np.abs(expected).max())
+
+
+def test_with_the_top(server):
+    theirs = server("resnet50_v2", include_top=True)
+    ours = keras_blocks.create_model("resnet50_v2", weights="imagenet", classifier_activation=None)
+    assert_same_outputs(ours, theirs, 224)
+
+
+@not_on_jax
+def test_without_the_top_for_any_image_shape(server):
+    theirs = server("densenet121", include_top=False)
+    ours = keras_blocks.create_model("densenet121", weights="imagenet", include_top=False, input_shape=(75, 75, 3))
+    assert_same_outputs(ours, theirs, 75)
+
+
+def test_every_published_name_is_a_function_of_keras_applications():
+    published = [(name, cls) for cls in ARCHITECTURES for name in cls.published]
+    assert len(published) == 11
+    for name, cls in published:
+        assert name in cls.variants
+        assert callable(getattr(keras.applications, cls.published[name]))
+
+
+@pytest.fixture
+def no_download(monkeypatch):
+    def get_file(*args, **kwargs):
+        raise Exception("URL fetch failure on https://storage.googleapis.com: 503 -- Service Unavailable")
+
+    monkeypatch.setattr("keras.src.utils.file_utils.get_file", get_file)
+
+
+def test_a_failed_download_says_so(no_download):
+    with pytest.raises(OSError, match=r"'imagenet'.*keras\.applications\.VGG16.*503"):
+        keras_blocks.create_model("vgg16", weights="imagenet", include_top=False, input_shape=(32, 32, 3))
+
+
+@pytest.mark.parametrize(
+    ("variant", "options", "message"),
+    [
+        ("resnet18", {}, r"published for \['densenet121'.*'vgg19'\].*'resnet18'"),
+        ("resnet50_v1", {"classes": 10}, "`classes` must be 1000.*received 10"),
+        ("resnet50_v1", {"include_top": False, "input_shape": (64, 64, 1)}, "3 channels.*received 1"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_any_download(variant, options, message, no_download):
+    with pytest.raises(ValueError, match=message):
+        keras_blocks.create_model(variant, weights="imagenet", **options)
+
+
+@not_on_jax
+def test_other_metaparameters_are_named(server):
+    server("densenet121", include_top=False)
+    with pytest.raises(ValueError, match="do not fit 'densenet121'"):
+        keras_blocks.create_model("densenet121", weights="imagenet", include_top=False, filters=16)
