@@ -13,6 +13,7 @@ SHARED = {
     "use_bias": True,
     "kernel_initializer": keras.initializers.HeUniform(seed=3),
     "kernel_regularizer": keras.regularizers.L2(1e-4),
+    "remat": True,
 }
 
 
@@ -103,7 +104,7 @@ LAYERS = [
     ),
     Row(
         keras_blocks.DenseBlock,
-        {"filters": 3, "layers": 2, "bottleneck": 2, "dropout": 0.25, **SHARED},
+        {"filters": 3, "layers": 2, "bottleneck": 2, "dropout": 0.25, "dilation_rate": 2, **SHARED},
         (8, 8, 64),
         {"filters": 32, "layers": 6},
         (8, 8, 256),
@@ -113,7 +114,7 @@ LAYERS = [
     ),
     Row(
         keras_blocks.DenseLayer,
-        {"filters": 3, "bottleneck": 2, "dropout": 0.25, **SHARED},
+        {"filters": 3, "bottleneck": 2, "dropout": 0.25, "dilation_rate": 2, **SHARED},
         (8, 8, 64),
         {"filters": 32},
         (8, 8, 96),
@@ -131,6 +132,8 @@ LAYERS = [
             "shortcut": "projection",
             "width": 2,
             "drop_rate": 0.25,
+            "dilation_rate": 2,
+            "atrous": True,
             **SHARED,
         },
         (8, 8, 64),
@@ -152,7 +155,7 @@ LAYERS = [
     ),
     Row(
         keras_blocks.TransitionBlock,
-        {"compression": 0.25, **SHARED},
+        {"compression": 0.25, "atrous": True, **SHARED},
         (8, 8, 256),
         {},
         (4, 4, 128),
@@ -192,6 +195,7 @@ ARCHITECTURES = [
             "bottleneck": 2,
             "compression": 0.75,
             "dropout": 0.25,
+            "output_stride": 1,
             **TOP,
             **SHARED,
         },
@@ -213,6 +217,7 @@ ARCHITECTURES = [
             "width": 2,
             "downsample": "last",
             "drop_rate": 0.25,
+            "output_stride": 1,
             **TOP,
             **SHARED,
         },

@@ -8,11 +8,12 @@ from gradients import gradients
 
 import keras_blocks
 
+SMOOTH = {"activation": "silu"}  # a kink would turn a difference in the last bit into one of percents
 BLOCKS = {
-    "residual": lambda **kwargs: keras_blocks.ResidualBlock(4, drop_rate=0.5, **kwargs),
-    "pre-activated": lambda **kwargs: keras_blocks.ResidualBlock(4, "basic", "v2", strides=2, **kwargs),
-    "dense": lambda **kwargs: keras_blocks.DenseBlock(3, 2, dropout=0.5, **kwargs),
-    "fire": lambda **kwargs: keras_blocks.FireBlock(2, batch_norm=True, **kwargs),
+    "residual": lambda **kwargs: keras_blocks.ResidualBlock(4, drop_rate=0.5, **SMOOTH, **kwargs),
+    "pre-activated": lambda **kwargs: keras_blocks.ResidualBlock(4, "basic", "v2", strides=2, **SMOOTH, **kwargs),
+    "dense": lambda **kwargs: keras_blocks.DenseBlock(3, 2, dropout=0.5, **SMOOTH, **kwargs),
+    "fire": lambda **kwargs: keras_blocks.FireBlock(2, batch_norm=True, **SMOOTH, **kwargs),
 }
 
 

@@ -43,9 +43,6 @@ class Architecture(Settings, keras.Model):
     variants: dict = {}
     """Name -> metaparameters of the published networks."""
 
-    sources: dict = {}
-    """Name of a variant -> whose parameter counts, paddings and constants it has; tests/models/test_ledger.py."""
-
     published: dict = {}
     """Name -> function of keras.applications whose ImageNet weights the variant takes, by `weights="imagenet"`."""
 

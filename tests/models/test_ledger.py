@@ -22,6 +22,8 @@ LEDGER = {
     "densenet264": ("C", 33_337_704, None, None),
     "resnet18": ("T", 11_689_512, None, 1.814),
     "resnet34": ("T", 21_797_672, None, 3.664),
+    "resnet18_v2": ("timm 1.0.31 resnetv2_18", 11_687_720, None, None),
+    "resnet34_v2": ("timm 1.0.31 resnetv2_34", 21_795_880, None, None),
     "resnet50": ("T", 25_557_032, None, 4.089),
     "resnet101": ("T", 44_549_160, None, 7.801),
     "resnet152": ("T", 60_192_808, None, 11.514),
@@ -63,7 +65,7 @@ TEXTBOOK = {
 }
 
 # No count of theirs was published that could be cited; other tests hold them to their blocks.
-WITHOUT_A_SOURCE = {"resnet18_v2", "resnet34_v2", *(f"resnet{depth}_cifar_v2" for depth in (20, 32, 44, 56, 110))}
+WITHOUT_A_SOURCE = {f"resnet{depth}_cifar_v2" for depth in (20, 32, 44, 56, 110)}
 
 
 def test_every_variant_is_in_the_ledger():
