@@ -26,6 +26,7 @@ SHARED = {
     "use_bias": st.sampled_from([None, True, False]),
     "kernel_initializer": st.sampled_from(["he_normal", "glorot_uniform", "lecun_uniform"]),
     "kernel_regularizer": st.sampled_from([None, "l2"]),
+    "remat": st.booleans(),
 }
 
 
@@ -65,12 +66,16 @@ def residual_blocks(draw):
     output = filters * (4 if kind == "bottleneck" else 1)
     fitting = {"identity": output, "pad": output - 2 if output > 2 else output}
     channels = fitting[shortcut] if shortcut in fitting else draw(st.integers(1, 6))
+    atrous = draw(st.booleans())
+    strides = draw(st.integers(1, 2))
     arguments = {
         "filters": filters,
         "kind": kind,
         "version": draw(st.sampled_from(["v1", "v1.5", "v2"])),
-        "strides": draw(st.integers(1, 2)),
+        "strides": strides,
         "shortcut": shortcut,
+        "atrous": atrous,
+        "dilation_rate": draw(st.integers(1, 2)) if atrous or strides == 1 else 1,
         "width": draw(st.integers(1, 2)),
         "drop_rate": draw(st.sampled_from([0.0, 0.5])),
     }
@@ -97,13 +102,22 @@ BLOCKS = {
         layers=st.integers(1, 3),
         bottleneck=st.integers(0, 2),
         dropout=st.sampled_from([0.0, 0.5]),
+        dilation_rate=st.integers(1, 2),
     ),
-    "DenseLayer": plain(keras_blocks.DenseLayer, filters=st.integers(1, 3), bottleneck=st.integers(0, 2)),
+    "DenseLayer": plain(
+        keras_blocks.DenseLayer,
+        filters=st.integers(1, 3),
+        bottleneck=st.integers(0, 2),
+        dilation_rate=st.integers(1, 2),
+    ),
     "FireBlock": fire_blocks(),
     "ResNetStem": plain(keras_blocks.ResNetStem, filters=st.integers(1, 4), pre_activated=st.booleans()),
     "ResidualBlock": residual_blocks(),
     "TransitionBlock": plain(
-        keras_blocks.TransitionBlock, least_channels=4, compression=st.sampled_from([0.25, 0.5, 1.0])
+        keras_blocks.TransitionBlock,
+        least_channels=4,
+        compression=st.sampled_from([0.25, 0.5, 1.0]),
+        atrous=st.booleans(),
     ),
     "VGGGroup": plain(keras_blocks.VGGGroup, filters=st.integers(1, 4), layers=st.integers(1, 3)),
 }

@@ -103,6 +103,8 @@ class DenseBlock(Block):
         filters: channels that each layer adds, the paper's growth rate k.
         layers: number of dense layers.
         bottleneck, dropout, dilation_rate: see `DenseLayer`.
+        remat: False by default; with it, training keeps the convolutions' outputs, and computes again what is cheap
+            between them, above all the concatenations, which otherwise take most of a DenseNet's memory.
         batch_norm, use_bias: True and False by default.
         **kwargs: the settings of `Block`: `activation` ("relu"), `kernel_initializer` ("he_normal"),
             `kernel_regularizer`, `data_format`, `name`, `dtype`, ...

@@ -5,6 +5,7 @@ import golden_weights
 import keras
 import numpy as np
 import pytest
+from golden_networks import golden_model
 from gradients import gradients
 
 import keras_blocks
@@ -33,15 +34,7 @@ NETWORKS = [name for name in OPTIONS if (keras.backend.backend(), name) != ("jax
 @pytest.mark.parametrize("name", NETWORKS)
 def test_same_gradients_as_torchvision(name):
     golden = golden_weights.load("torchvision", f"{name}_gradients")
-    model = keras_blocks.create_model(
-        name,
-        input_shape=golden["images"][1:],
-        classes=10,
-        classifier_activation=None,
-        kernel_initializer="zeros",
-        **OPTIONS[name],
-    )
-    keras_blocks.convert_weights(golden_weights.weights(golden["shapes"], beta=golden["beta"]), model)
+    model = golden_model(golden, name, beta=golden["beta"], **OPTIONS[name])
     ours = by_name(model, golden_weights.images(golden["images"], golden["number"]))
     # The directions take the way of the weights, and so the order of their axes.
     directions = {name: golden_weights.direction(name, tuple(shape)) for name, shape in golden["shapes"].items()}

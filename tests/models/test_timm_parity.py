@@ -2,8 +2,8 @@
 
 import golden_weights
 import keras
-import numpy as np
 import pytest
+from golden_networks import assert_golden_outputs, golden_model
 
 import keras_blocks
 
@@ -20,23 +20,7 @@ NETWORKS = {
 def test_same_outputs_as_timm(name):
     golden = golden_weights.load("timm", name)
     variant, options = NETWORKS[name]
-    model = keras_blocks.create_model(
-        variant,
-        input_shape=golden["images"][1:],
-        classes=10,
-        classifier_activation=None,
-        kernel_initializer="zeros",
-        **options,
-    )
-    keras_blocks.convert_weights(golden_weights.weights(golden["shapes"]), model)
-    expected = np.array(golden["outputs"]["logits"], "float32")
-    largest = np.abs(expected).max()
-    assert np.abs(expected[0] - expected[1]).max() > 0.01 * largest, "a dead network gives these outputs, too"
-    images = golden_weights.images(golden["images"])
-    # JAX compiles each operation of an eager call, which takes far longer than one graph.
-    jax = keras.backend.backend() == "jax"
-    outputs = model.predict(images, verbose=0) if jax else keras.ops.convert_to_numpy(model(images))
-    np.testing.assert_allclose(outputs, expected, rtol=0, atol=1e-4 * largest)
+    assert_golden_outputs(golden_model(golden, variant, **options), golden)
 
 
 @pytest.mark.parametrize("name", [name for name in NETWORKS if name.startswith("resnet")])
