@@ -8,12 +8,15 @@ from gradients import gradients
 
 import keras_blocks
 
-SMOOTH = {"activation": "silu"}  # a kink would turn a difference in the last bit into one of percents
+# With fewer channels than a vector has floats, the gradient of a strided 1x1 kernel is now and then garbage in PyTorch
+# on a CPU, remat or not: https://github.com/uxlfoundation/oneDNN/issues/6035.
+SHAPE = (8, 8, 16)
+
 BLOCKS = {
-    "residual": lambda **kwargs: keras_blocks.ResidualBlock(4, drop_rate=0.5, **SMOOTH, **kwargs),
-    "pre-activated": lambda **kwargs: keras_blocks.ResidualBlock(4, "basic", "v2", strides=2, **SMOOTH, **kwargs),
-    "dense": lambda **kwargs: keras_blocks.DenseBlock(3, 2, dropout=0.5, **SMOOTH, **kwargs),
-    "fire": lambda **kwargs: keras_blocks.FireBlock(2, batch_norm=True, **SMOOTH, **kwargs),
+    "residual": lambda **kwargs: keras_blocks.ResidualBlock(4, drop_rate=0.5, **kwargs),
+    "pre-activated": lambda **kwargs: keras_blocks.ResidualBlock(4, "basic", "v2", strides=2, **kwargs),
+    "dense": lambda **kwargs: keras_blocks.DenseBlock(3, 2, dropout=0.5, **kwargs),
+    "fire": lambda **kwargs: keras_blocks.FireBlock(2, batch_norm=True, **kwargs),
 }
 
 
@@ -23,7 +26,7 @@ def pair(make):
     for remat in (False, True):
         keras.utils.set_random_seed(1)
         block = make(remat=remat)
-        block.build((None, 8, 8, 6))
+        block.build((None, *SHAPE))
         randomize(block)
         twins.append(block)
     for ours, theirs in zip(*(block.non_trainable_variables for block in twins)):
@@ -33,7 +36,7 @@ def pair(make):
 
 @pytest.mark.parametrize("name", BLOCKS)
 def test_gradients_and_statistics_are_the_same(name, rng):
-    x = rng.normal(size=(4, 8, 8, 6)).astype("float32")
+    x = rng.normal(size=(4, *SHAPE)).astype("float32")
     plain, remat = pair(BLOCKS[name])
     found = []
     for block in (remat, plain):
