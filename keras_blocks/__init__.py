@@ -11,6 +11,7 @@ from keras_blocks.blocks.fire import FireBlock
 from keras_blocks.blocks.heads import ClassifierHead
 from keras_blocks.blocks.pooling import CeilMaxPooling2D
 from keras_blocks.blocks.residual import ResidualBlock, ResNetStem
+from keras_blocks.blocks.squeeze_excite import SqueezeExciteBlock
 from keras_blocks.blocks.vgg import VGGGroup
 from keras_blocks.costs import Cost, cost
 from keras_blocks.models.architecture import Architecture
@@ -39,6 +40,7 @@ __all__ = [
     "ResNet",
     "ResNetStem",
     "ResidualBlock",
+    "SqueezeExciteBlock",
     "SqueezeNet",
     "TransitionBlock",
     "VGGGroup",

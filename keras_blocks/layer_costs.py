@@ -143,6 +143,16 @@ def _first_shape(options, shapes):
     return tuple(shapes[0]), 0, 0
 
 
+def _broadcast(options, shapes):
+    """As Keras' Multiply: an axis of size 1 is repeated."""
+    after = [shapes[0][0], *(max(sizes) for sizes in zip(*(shape[1:] for shape in shapes)))]
+    if len({len(shape) for shape in shapes}) > 1 or any(
+        size not in (1, most) for shape in shapes for size, most in zip(shape[1:], after[1:])
+    ):
+        raise ValueError("shapes must be equal, but for sizes of 1")
+    return tuple(after), 0, 0
+
+
 def _flattened(options, shape):
     return (shape[0], math.prod(shape[1:])), 0, 0
 
@@ -185,7 +195,7 @@ RULES = {
     keras.layers.GlobalAveragePooling2D: _global_pooling,
     keras.layers.GlobalMaxPooling2D: _global_pooling,
     keras.layers.MaxPooling2D: _pooling,
-    keras.layers.Multiply: _first_shape,
+    keras.layers.Multiply: _broadcast,
 }
 """Layer class -> rule: (arguments, shape) to what `LayerCost` holds; it may raise a ValueError for the shape."""
 

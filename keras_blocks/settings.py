@@ -126,6 +126,10 @@ class Settings:
         """Branches whose outputs, all of one shape, are added."""
         return Split(branches, self.layer(name, keras.layers.Add))
 
+    def product_of(self, name: str, *branches) -> Split:
+        """Branches whose outputs are multiplied; one of size 1x1 scales the channels of the others."""
+        return Split(branches, self.layer(name, keras.layers.Multiply))
+
 
 def _both(value) -> tuple:
     return (value, value) if isinstance(value, int) else tuple(value)

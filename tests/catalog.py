@@ -154,6 +154,16 @@ LAYERS = [
         "torchvision resnet50: conv1, bn1, maxpool",
     ),
     Row(
+        keras_blocks.SqueezeExciteBlock,
+        {"ratio": 2, "gate": "hard_sigmoid", **SHARED, "use_bias": False},
+        (8, 8, 256),
+        {},
+        (8, 8, 256),
+        8_464,
+        0,
+        "Cadene senet.py: SEModule(256, 16), 256 * 16 + 16 and 16 * 256 + 256",
+    ),
+    Row(
         keras_blocks.TransitionBlock,
         {"compression": 0.25, "atrous": True, **SHARED},
         (8, 8, 256),

@@ -82,6 +82,13 @@ def residual_blocks(draw):
     return keras_blocks.ResidualBlock, arguments, channels
 
 
+@st.composite
+def squeeze_excite_blocks(draw):
+    ratio = draw(st.integers(1, 3))
+    arguments = {"ratio": ratio, "gate": draw(st.sampled_from(["sigmoid", "hard_sigmoid"]))}
+    return keras_blocks.SqueezeExciteBlock, arguments, ratio * draw(st.integers(1, 3))
+
+
 def plain(cls, least_channels=1, **arguments):
     """A block whose arguments are independent of each other and of the input's channels."""
     return st.tuples(st.just(cls), st.fixed_dictionaries(arguments), st.integers(least_channels, 6))
@@ -113,6 +120,7 @@ BLOCKS = {
     "FireBlock": fire_blocks(),
     "ResNetStem": plain(keras_blocks.ResNetStem, filters=st.integers(1, 4), pre_activated=st.booleans()),
     "ResidualBlock": residual_blocks(),
+    "SqueezeExciteBlock": squeeze_excite_blocks(),
     "TransitionBlock": plain(
         keras_blocks.TransitionBlock,
         least_channels=4,

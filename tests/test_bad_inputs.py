@@ -18,6 +18,7 @@ from keras_blocks import (
     ResidualBlock,
     ResNet,
     ResNetStem,
+    SqueezeExciteBlock,
     SqueezeNet,
     TransitionBlock,
     VGGGroup,
@@ -95,6 +96,8 @@ AT_CONSTRUCTION = [
     (lambda: ClassifierHead(10, hidden=4096), "hidden", "4096"),
     (lambda: ClassifierHead(10, hidden=(0,)), "hidden[0]", "0"),
     (lambda: ClassifierHead(10, pooling="sum"), "pooling", "sum"),
+    *((lambda ratio=ratio: SqueezeExciteBlock(ratio), "ratio", repr(ratio)) for ratio in (0, -4, 2.5, True, "16")),
+    (lambda: SqueezeExciteBlock(gate="relu"), "gate", "relu"),
     (lambda: ChannelPadding(0), "channels", "0"),
     (lambda: VGG(groups=[{"filters": 64}]), "layers", "64"),
     (lambda: VGG(input_shape=(None, None, 3)), "flatten", "(None, None, None, 512)"),
@@ -146,6 +149,8 @@ AT_BUILD = [
     (lambda: ConvBlock(8, 5, padding="valid").build((None, 4, 9, 3)), "conv", "(None, 4, 9, 3)"),
     (lambda: CeilMaxPooling2D(5, 1).compute_output_shape((None, 4, 9, 3)), "pool_size", "(None, 4, 9, 3)"),
     (lambda: keras.Sequential([keras.Input((4, 4, 3)), CeilMaxPooling2D(5, 1)]), "pool_size", "(None, 4, 4, 3)"),
+    (lambda: SqueezeExciteBlock(16).build((None, 8, 8, 8)), "ratio", "16"),
+    (lambda: SqueezeExciteBlock(3).build((None, 8, 8, 16)), "ratio", "ratio=3"),
 ]
 
 AT_CALL = [

@@ -95,6 +95,7 @@ GOLDEN_LAYERS = {
     "FireBlock": "bypass_conv squeeze squeeze_bn expand_1x1 expand_1x1_bn expand_3x3 expand_3x3_bn",
     "ResidualBlock": "pre_bn projection conv1 conv1_bn conv2",
     "ResNetStem": "conv",
+    "SqueezeExciteBlock": "reduce restore",
     "TransitionBlock": "conv_bn conv",
     "VGGGroup": "conv1 conv1_bn conv2 conv2_bn conv3 conv3_bn",
 }
