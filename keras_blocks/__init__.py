@@ -14,6 +14,7 @@ from keras_blocks.blocks.residual import ResidualBlock, ResNetStem
 from keras_blocks.blocks.squeeze_excite import SqueezeExciteBlock
 from keras_blocks.blocks.vgg import VGGGroup
 from keras_blocks.costs import Cost, cost
+from keras_blocks.grouped_conv2d import GroupedConv2D
 from keras_blocks.models.architecture import Architecture
 from keras_blocks.models.densenet import DenseNet
 from keras_blocks.models.registry import create_model, list_models
@@ -37,6 +38,7 @@ __all__ = [
     "DenseLayer",
     "DenseNet",
     "FireBlock",
+    "GroupedConv2D",
     "ResNet",
     "ResNetStem",
     "ResidualBlock",

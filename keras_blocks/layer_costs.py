@@ -14,6 +14,8 @@ from typing import NamedTuple
 import keras
 from keras.src.backend.common import global_state
 
+from keras_blocks.grouped_conv2d import GroupedConv2D
+
 
 class LayerCost(NamedTuple):
     """One layer, or one block: the shape that it gives, and what that takes for one image."""
@@ -189,6 +191,7 @@ RULES = {
     keras.layers.BatchNormalization: _normalization,
     keras.layers.Concatenate: _concatenation,
     keras.layers.Conv2D: _convolution,
+    GroupedConv2D: _convolution,
     keras.layers.Dense: _dense,
     keras.layers.Dropout: _same_shape,
     keras.layers.Flatten: _flattened,

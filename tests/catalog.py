@@ -123,6 +123,23 @@ LAYERS = [
         "torchvision densenet121: features.denseblock1.denselayer1",
     ),
     Row(
+        keras_blocks.GroupedConv2D,
+        {
+            "filters": 6,
+            "kernel_size": (3, 5),
+            "groups": 2,
+            "strides": (2, 1),
+            "padding": "same",
+            "dilation_rate": 1,
+        },
+        (18, 18, 4),
+        {"filters": 128, "kernel_size": 3, "groups": 32, "use_bias": False, "padding": "same"},
+        (18, 18, 128),
+        4_608,
+        0,
+        "torchvision resnext50_32x4d: layer1.0.conv2",
+    ),
+    Row(
         keras_blocks.ResidualBlock,
         {
             "filters": 4,

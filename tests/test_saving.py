@@ -93,6 +93,7 @@ GOLDEN_LAYERS = {
     "layer2/conv1_bn layer2/conv1 layer2/conv2_bn layer2/conv2",
     "DenseLayer": "conv1_bn conv1 conv2_bn conv2",
     "FireBlock": "bypass_conv squeeze squeeze_bn expand_1x1 expand_1x1_bn expand_3x3 expand_3x3_bn",
+    "GroupedConv2D": "",
     "ResidualBlock": "pre_bn projection conv1 conv1_bn conv2",
     "ResNetStem": "conv",
     "SqueezeExciteBlock": "reduce restore",
