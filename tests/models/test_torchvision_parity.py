@@ -10,11 +10,12 @@ NETWORKS = [
     "resnet18",
     "resnet34",
     "resnet50",
+    "resnext50_32x4d",
     "wide_resnet50_2",
     "densenet121",
     "densenet161",
 ]
-ON_ALL_BACKENDS = {"vgg11", "vgg16_bn", "resnet18", "resnet50", "wide_resnet50_2", "densenet121"}
+ON_ALL_BACKENDS = {"vgg11", "vgg16_bn", "resnet18", "resnet50", "resnext50_32x4d", "wide_resnet50_2", "densenet121"}
 
 # DenseNet's epsilon is keras.applications' by default.
 OPTIONS = {"densenet": {"batch_norm": {"epsilon": 1e-5, "momentum": 0.9}}}
