@@ -72,6 +72,13 @@ class DenseNet(Architecture):
         "densenet100_cifar": _cifar(100, 12),
     }
 
+    sources = {
+        **{f"densenet{n}": f"Huang et al. 2016, table 1; keras.applications' DenseNet{n}" for n in (121, 169, 201)},
+        "densenet161": "torchvision's densenet161, but for BatchNormalization's epsilon, as keras.applications has it",
+        "densenet264": "Huang et al. 2016, table 1",
+        "densenet100_cifar": "Huang et al. 2016, section 3 and table 2 (DenseNet-BC, k = 12)",
+    }
+
     published = {f"densenet{depth}": f"DenseNet{depth}" for depth in (121, 169, 201)}
 
     def __init__(

@@ -54,6 +54,25 @@ def _variants():
     return found
 
 
+def _sources():
+    v1, v2 = "He et al. 2015, table 1", "He et al. 2016, figure 4(e)"
+    found = {}
+    for depth in (18, 34):
+        found[f"resnet{depth}"] = f"{v1}; torchvision's resnet{depth}"
+        found[f"resnet{depth}_v2"] = f"{v2}; timm's resnetv2_{depth}, but for the border of the stem's pooling"
+    for depth in (50, 101, 152):
+        found[f"resnet{depth}"] = f"torchvision's resnet{depth}"
+        found[f"resnet{depth}_v1"] = f"{v1}; keras.applications' ResNet{depth}, with its biases"
+        found[f"resnet{depth}_v2"] = f"{v2}; keras.applications' ResNet{depth}V2, with its biases and strides"
+        found[f"seresnet{depth}"] = f"Hu et al. 2017, figure 3 and table 1; timm's seresnet{depth}"
+    for depth in (50, 101):
+        found[f"wide_resnet{depth}_2"] = f"torchvision's wide_resnet{depth}_2"
+    for depth in (20, 32, 44, 56, 110):
+        found[f"resnet{depth}_cifar"] = "He et al. 2015, section 4.2"
+        found[f"resnet{depth}_cifar_v2"] = f"He et al. 2015, section 4.2, with the blocks of {v2}"
+    return found
+
+
 @register
 class ResNet(ResidualNetwork):
     """ResNet, as an assembly of a stem and `ResidualBlock`s.
@@ -108,6 +127,8 @@ class ResNet(ResidualNetwork):
     """
 
     variants = _variants()
+
+    sources = _sources()
 
     published = {
         f"resnet{depth}_{version}": f"ResNet{depth}{suffix}"

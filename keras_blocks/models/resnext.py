@@ -64,6 +64,19 @@ class ResNeXt(ResidualNetwork):
         "seresnext152_32x4d": _variant(152, 32, 4, se_ratio=16),
     }
 
+    sources = {
+        "resnext50_32x4d": "Xie et al. 2017, table 1; torchvision's resnext50_32x4d",
+        "resnext101_32x4d": "Xie et al. 2017, table 3; timm's resnext101_32x4d",
+        "resnext152_32x4d": "Xie et al. 2017, with the groups of ResNet-152",
+        "resnext101_64x4d": "Xie et al. 2017, table 4; torchvision's resnext101_64x4d",
+        "resnext101_32x8d": "torchvision's resnext101_32x8d",
+        "resnext29_8x64d_cifar": "Xie et al. 2017, section 5.2 and table 7",
+        **{
+            f"seresnext{depth}_32x4d": f"Hu et al. 2017, table 1; timm's seresnext{depth}_32x4d"
+            for depth in (50, 101, 152)
+        },
+    }
+
     def __init__(
         self,
         groups=SIZES[50],

@@ -47,6 +47,8 @@ class SENet(ResNeXt):
 
     variants = {"senet154": {"groups": groups_of(3, 8, 36, 3), **TORCH}}
 
+    sources = {"senet154": "Hu et al. 2017, section 6.1; Cadene's senet154, timm's legacy_senet154"}
+
     def __init__(
         self,
         groups=variants["senet154"]["groups"],

@@ -19,10 +19,10 @@ NETWORKS = {
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_same_outputs_as_timm(name):
+def test_same_outputs_as_timm(name, record_property):
     golden = golden_weights.load("timm", name)
     variant, options = NETWORKS[name]
-    assert_golden_outputs(golden_model(golden, variant, **options), golden)
+    assert_golden_outputs(golden_model(golden, variant, **options), golden, record_property)
 
 
 @pytest.mark.parametrize("name", [name for name in NETWORKS if name != "vgg11"])
