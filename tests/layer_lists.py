@@ -111,8 +111,8 @@ def resnet(*blocks, kind="bottleneck", version="v1.5", width=1, bias=None, strid
 
 
 def resnext_block(net, filters, groups, width, strides, entry=1, projection=1, se=False):
-    """Xie et al. 2017, figure 3(c): `width` channels in each group. Hu et al. 2017, section 6.1, for the `entry` that is
-    half as wide and the `projection` of 3x3, with a squeeze-excitation of ratio 16."""
+    """Xie et al. 2017, figure 3(c): `width` channels in each group. Hu et al. 2017, section 6.1: an `entry` half as
+    wide, a `projection` of 3x3, a squeeze-excitation of ratio 16."""
     channels, size, out = net.channels, net.size, 4 * filters
     net.conv(int(groups * width * entry), 1)
     net.norm()
