@@ -2,10 +2,10 @@
 
 Each class' `sources` names them. Published are: by torchvision 0.29, in the `num_params` and `_ops` of its weights,
 what is trained, and the multiply-adds in units of 1e9, rounded to three places; by keras.applications 3.15, what
-`count_params()` gives, with BatchNormalization's statistics; by timm 1.0.31, by Cadene's pretrained-models.pytorch (those
-with SE) and by pytorchcv (osmr/imgclsmob, its table of CIFAR-10), what is trained. Everything, published
-or not, is counted from the papers' layer lists in layer_lists.py; the multiply-adds of keras.applications' own graphs,
-in test_keras_parity.py.
+`count_params()` gives, with BatchNormalization's statistics; what is trained by timm 1.0.31, by Cadene's
+pretrained-models.pytorch (with squeeze-excitation) and by pytorchcv (osmr/imgclsmob, its table of CIFAR-10).
+Everything, published or not, is counted from the papers' layer lists in layer_lists.py; the multiply-adds of
+keras.applications' own graphs, in test_keras_parity.py.
 """
 
 import keras
