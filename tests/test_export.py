@@ -33,6 +33,7 @@ def check(outputs, model, images):
     np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:In the future `np.object`:FutureWarning")  # from inside of tf2onnx
 def test_onnx(model, images, tmp_path):
     import onnxruntime
 
