@@ -10,13 +10,18 @@ from keras_blocks.blocks.dense import DenseBlock, DenseLayer, TransitionBlock
 from keras_blocks.blocks.fire import FireBlock
 from keras_blocks.blocks.heads import ClassifierHead
 from keras_blocks.blocks.pooling import CeilMaxPooling2D
-from keras_blocks.blocks.residual import ResidualBlock, ResNetStem
+from keras_blocks.blocks.residual import ResidualBlock, ResNeXtBlock
+from keras_blocks.blocks.resnet_stem import ResNetStem
+from keras_blocks.blocks.squeeze_excite import SqueezeExciteBlock
 from keras_blocks.blocks.vgg import VGGGroup
 from keras_blocks.costs import Cost, cost
+from keras_blocks.grouped_conv2d import GroupedConv2D
 from keras_blocks.models.architecture import Architecture
 from keras_blocks.models.densenet import DenseNet
 from keras_blocks.models.registry import create_model, list_models
 from keras_blocks.models.resnet import ResNet
+from keras_blocks.models.resnext import ResNeXt
+from keras_blocks.models.senet import SENet
 from keras_blocks.models.squeezenet import SqueezeNet
 from keras_blocks.models.vgg import VGG
 from keras_blocks.weights import convert_weights
@@ -36,9 +41,14 @@ __all__ = [
     "DenseLayer",
     "DenseNet",
     "FireBlock",
+    "GroupedConv2D",
+    "ResNeXt",
+    "ResNeXtBlock",
     "ResNet",
     "ResNetStem",
     "ResidualBlock",
+    "SENet",
+    "SqueezeExciteBlock",
     "SqueezeNet",
     "TransitionBlock",
     "VGGGroup",

@@ -4,17 +4,13 @@ import keras
 
 from keras_blocks.chain import LayerSpec, specs, walk
 from keras_blocks.ops.casting import as_float
+from keras_blocks.registration import register
 from keras_blocks.remat import rematerialized
 from keras_blocks.settings import Settings, serialized
 from keras_blocks.signature import arguments
 
-PACKAGE = "keras_blocks"
-
 BUILT = "built"
 """Marks a built block in a file of weights: a block that is not built has nowhere to load them to, and says so."""
-
-register = keras.saving.register_keras_serializable(package=PACKAGE)
-"""Decorates every public class: a saved file finds `keras_blocks>ClassName` once `import keras_blocks` has run."""
 
 
 class Steps:

@@ -14,6 +14,8 @@ from typing import NamedTuple
 import keras
 from keras.src.backend.common import global_state
 
+from keras_blocks.grouped_conv2d import GroupedConv2D
+
 
 class LayerCost(NamedTuple):
     """One layer, or one block: the shape that it gives, and what that takes for one image."""
@@ -143,6 +145,16 @@ def _first_shape(options, shapes):
     return tuple(shapes[0]), 0, 0
 
 
+def _broadcast(options, shapes):
+    """As Keras' Multiply: an axis of size 1 is repeated."""
+    after = [shapes[0][0], *(max(sizes) for sizes in zip(*(shape[1:] for shape in shapes)))]
+    if len({len(shape) for shape in shapes}) > 1 or any(
+        size not in (1, most) for shape in shapes for size, most in zip(shape[1:], after[1:])
+    ):
+        raise ValueError("shapes must be equal, but for sizes of 1")
+    return tuple(after), 0, 0
+
+
 def _flattened(options, shape):
     return (shape[0], math.prod(shape[1:])), 0, 0
 
@@ -179,13 +191,14 @@ RULES = {
     keras.layers.BatchNormalization: _normalization,
     keras.layers.Concatenate: _concatenation,
     keras.layers.Conv2D: _convolution,
+    GroupedConv2D: _convolution,
     keras.layers.Dense: _dense,
     keras.layers.Dropout: _same_shape,
     keras.layers.Flatten: _flattened,
     keras.layers.GlobalAveragePooling2D: _global_pooling,
     keras.layers.GlobalMaxPooling2D: _global_pooling,
     keras.layers.MaxPooling2D: _pooling,
-    keras.layers.Multiply: _first_shape,
+    keras.layers.Multiply: _broadcast,
 }
 """Layer class -> rule: (arguments, shape) to what `LayerCost` holds; it may raise a ValueError for the shape."""
 

@@ -8,6 +8,7 @@ import keras
 from keras_blocks import validation
 from keras_blocks.chain import LayerSpec, Split
 from keras_blocks.frozen import Frozen, freeze, thaw
+from keras_blocks.grouped_conv2d import GroupedConv2D
 from keras_blocks.signature import takes
 
 SHARED = ("activation", "batch_norm", "use_bias", "kernel_initializer", "kernel_regularizer", "data_format", "remat")
@@ -61,7 +62,8 @@ class Settings:
             "kernel_initializer": own_initializer(self.kernel_initializer, name),
             "kernel_regularizer": self.kernel_regularizer,
         }
-        return self.layer(name, keras.layers.Conv2D, **{**bound, **options})
+        cls = keras.layers.Conv2D if options.get("groups", 1) == 1 else GroupedConv2D
+        return self.layer(name, cls, **{**bound, **options})
 
     def normalize(self, name: str) -> LayerSpec:
         """A BatchNormalization over the channels, with the settings' momentum, epsilon, scale and center."""
@@ -125,6 +127,10 @@ class Settings:
     def sum_of(self, name: str, *branches) -> Split:
         """Branches whose outputs, all of one shape, are added."""
         return Split(branches, self.layer(name, keras.layers.Add))
+
+    def product_of(self, name: str, *branches) -> Split:
+        """Branches whose outputs are multiplied; one of size 1x1 scales the channels of the others."""
+        return Split(branches, self.layer(name, keras.layers.Multiply))
 
 
 def _both(value) -> tuple:

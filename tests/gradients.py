@@ -1,5 +1,7 @@
 """The gradient of a mean of squares with respect to a layer's trainable weights, on any backend."""
 
+import inspect
+
 import keras
 import numpy as np
 
@@ -21,10 +23,12 @@ def gradients(layer, inputs, training=True, compiled=False):
     elif backend == "jax":
         import jax
 
+        # Unlike a call, stateless_call tells a layer even what its `call` does not take.
+        told = {"training": training} if "training" in inspect.signature(layer.call).parameters else {}
+
         def loss_of(trainable):
-            outputs, _ = layer.stateless_call(
-                trainable, [v.value for v in layer.non_trainable_variables], inputs, training=training
-            )
+            state = [variable.value for variable in layer.non_trainable_variables]
+            outputs, _ = layer.stateless_call(trainable, state, inputs, **told)
             return keras.ops.mean(keras.ops.square(outputs))
 
         gradient = jax.jit(jax.grad(loss_of)) if compiled else jax.grad(loss_of)
@@ -35,3 +39,27 @@ def gradients(layer, inputs, training=True, compiled=False):
         loss = keras.ops.mean(keras.ops.square(layer(inputs, training=training)))
         found = torch.autograd.grad(loss, [weight.value for weight in layer.trainable_weights], allow_unused=True)
     return [None if one is None else np.asarray(keras.ops.convert_to_numpy(one)) for one in found]
+
+
+def input_gradients(layer, inputs):
+    """The gradient of the same mean with respect to the inputs."""
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        inputs = tf.constant(inputs)
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            loss = keras.ops.mean(keras.ops.square(layer(inputs)))
+        found = tape.gradient(loss, inputs)
+    elif backend == "jax":
+        import jax
+
+        found = jax.grad(lambda x: keras.ops.mean(keras.ops.square(layer(x))))(inputs)
+    else:
+        import torch
+
+        inputs = torch.tensor(inputs, requires_grad=True)
+        loss = keras.ops.mean(keras.ops.square(layer(inputs)))
+        (found,) = torch.autograd.grad(loss, [inputs])
+    return np.asarray(keras.ops.convert_to_numpy(found))

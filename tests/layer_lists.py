@@ -25,6 +25,20 @@ class LayerList:
         self.macs += weights * self.size * self.size
         self.channels = filters
 
+    def grouped(self, filters, groups, strides=1):
+        """A 3x3 convolution in groups of channels."""
+        before = self.channels
+        self.channels //= groups
+        self.conv(filters, 3, strides)
+        assert before % groups == filters % groups == 0
+
+    def squeeze_excite(self, ratio, bias=True):
+        """Hu et al. 2017, figure 3: two layers on the pooled channels."""
+        channels, squeezed = self.channels, self.channels // ratio
+        weights = 2 * channels * squeezed
+        self.trainable += weights + bias * (channels + squeezed)
+        self.macs += weights
+
     def norm(self):
         self.trainable += 2 * self.channels
         self.statistics += 2 * self.channels
@@ -50,8 +64,11 @@ def vgg(*layers, norm=False):
     return net
 
 
-def residual_block(net, filters, kernels, version, strides=1, projects=False, inner_bias=False, outer_bias=False):
-    """He et al. 2015, figure 5; 2016, figure 4(e). `outer_bias` is of the last convolution and the projection."""
+def residual_block(
+    net, filters, kernels, version, strides=1, projects=False, inner_bias=False, outer_bias=False, se=None
+):
+    """He et al. 2015, figure 5; 2016, figure 4(e). `outer_bias` is of the last convolution and the projection, `se`
+    whether a squeeze-excitation of ratio 16 has biases."""
     channels, size = net.channels, net.size
     strided = {"v1": 0, "v1.5": 1, "v2": 1}[version] if len(kernels) == 3 else 0
     if version == "v2":
@@ -61,6 +78,8 @@ def residual_block(net, filters, kernels, version, strides=1, projects=False, in
         net.conv(width * filters, kernel, strides if i == strided else 1, bias=outer_bias if last else inner_bias)
         if version != "v2" or not last:
             net.norm()
+    if se is not None:
+        net.squeeze_excite(16, bias=se)
     out = net.channels, net.size
     if projects:
         net.channels, net.size = channels, size
@@ -70,7 +89,7 @@ def residual_block(net, filters, kernels, version, strides=1, projects=False, in
         assert (net.channels, net.size) == out
 
 
-def resnet(*blocks, kind="bottleneck", version="v1.5", width=1, bias=None, strides_last=False):
+def resnet(*blocks, kind="bottleneck", version="v1.5", width=1, bias=None, strides_last=False, se=None):
     """He et al. 2015, table 1. keras.applications has biases: in its v1 all convolutions, in its v2 (there with the
     strides in a group's last block) those that no normalization follows; `bias` is "all", "outer" or `None`."""
     net = LayerList()
@@ -84,9 +103,67 @@ def resnet(*blocks, kind="bottleneck", version="v1.5", width=1, bias=None, strid
             strided = j == n - 1 and i < len(blocks) - 1 if strides_last else j == 0 and i > 0
             projects = j == 0 and (i > 0 or kind == "bottleneck")
             biases = {"inner_bias": bias == "all", "outer_bias": bias is not None}
-            residual_block(net, 64 * 2**i, kernels, version, 2 if strided else 1, projects, **biases)
+            residual_block(net, 64 * 2**i, kernels, version, 2 if strided else 1, projects, se=se, **biases)
     if version == "v2":
         net.norm()
+    net.dense(1000)
+    return net
+
+
+def resnext_block(net, filters, groups, width, strides, entry=1, projection=1, se=False):
+    """Xie et al. 2017, figure 3(c): `width` channels in each group. Hu et al. 2017, section 6.1: an `entry` half as
+    wide, a `projection` of 3x3, a squeeze-excitation of ratio 16."""
+    channels, size, out = net.channels, net.size, 4 * filters
+    net.conv(int(groups * width * entry), 1)
+    net.norm()
+    net.grouped(groups * width, groups, strides)
+    net.norm()
+    net.conv(out, 1)
+    net.norm()
+    if se:
+        net.squeeze_excite(16)
+    if channels != out or strides > 1:
+        net.channels, net.size = channels, size
+        net.conv(out, projection, strides)
+        net.norm()
+
+
+def resnext(*blocks, groups=32, width=4, se=False):
+    """Xie et al. 2017, table 1."""
+    net = LayerList()
+    net.conv(64, 7, 2)
+    net.norm()
+    net.size //= 2
+    for i, n in enumerate(blocks):
+        for j in range(n):
+            resnext_block(net, 64 * 2**i, groups, width * 2**i, 2 if i and not j else 1, se=se)
+    net.dense(1000)
+    return net
+
+
+def cifar_resnext(groups, width):
+    """Xie et al. 2017, section 5.2: 29 layers, three stages of three blocks."""
+    net = LayerList(size=32)
+    net.conv(64, 3)
+    net.norm()
+    for i in range(3):
+        for j in range(3):
+            resnext_block(net, 64 * 2**i, groups, width * 2**i, 2 if i and not j else 1)
+    net.dense(10)
+    return net
+
+
+def senet154():
+    """Hu et al. 2017, section 6.1: 64 groups, as ResNeXt-152 64x4d but for the stem, the entries, the projections."""
+    net = LayerList()
+    for filters, strides in ((64, 2), (64, 1), (128, 1)):
+        net.conv(filters, 3, strides)
+        net.norm()
+    net.size //= 2
+    for i, n in enumerate(SIZES[152]):
+        for j in range(n):
+            strides = 2 if i and not j else 1
+            resnext_block(net, 64 * 2**i, 64, 4 * 2**i, strides, 0.5, 3 if strides > 1 else 1, se=True)
     net.dense(1000)
     return net
 
@@ -162,8 +239,8 @@ def squeezenet(stem, *groups, bypass=None):
     return net
 
 
-V1_0 = ((96, 7), (16, 16, 32), (32, 48, 48, 64), (64,))
 SIZES = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
+V1_0 = ((96, 7), (16, 16, 32), (32, 48, 48, 64), (64,))
 CIFAR_DEPTHS = (20, 32, 44, 56, 110)
 
 LISTS = {
@@ -185,6 +262,13 @@ LISTS = {
         f"resnet{depth}_v2": resnet(*size, version="v2", bias="outer", strides_last=True)
         for depth, size in SIZES.items()
     },
+    **{f"seresnet{depth}": resnet(*size, se=True) for depth, size in SIZES.items()},
+    **{f"resnext{depth}_32x4d": resnext(*size) for depth, size in SIZES.items()},
+    **{f"seresnext{depth}_32x4d": resnext(*size, se=True) for depth, size in SIZES.items()},
+    "resnext101_64x4d": resnext(*SIZES[101], groups=64),
+    "resnext101_32x8d": resnext(*SIZES[101], width=8),
+    "resnext29_8x64d_cifar": cifar_resnext(8, 64),
+    "senet154": senet154(),
     "wide_resnet50_2": resnet(*SIZES[50], width=2),
     "wide_resnet101_2": resnet(*SIZES[101], width=2),
     **{f"resnet{depth}_cifar": cifar_resnet(depth) for depth in CIFAR_DEPTHS},
@@ -206,3 +290,6 @@ BIAS_FREE_LISTS = {
     **{f"resnet{depth}_v1": resnet(*size, version="v1") for depth, size in SIZES.items()},
     **{f"resnet{depth}_v2": resnet(*size, version="v2", strides_last=True) for depth, size in SIZES.items()},
 }
+
+# The gates without biases.
+BIAS_FREE_GATES = {f"seresnet{depth}": resnet(*size, se=False) for depth, size in SIZES.items()}

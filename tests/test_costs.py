@@ -47,9 +47,9 @@ def sum_of_products(node):
 
 @pytest.mark.skipif(backend == "jax", reason="JAX's cost analysis counts additions and activations too")
 @pytest.mark.parametrize(
-    # TensorFlow hides groups in an XLA call, and pads dilated convolutions before it counts.
+    # TensorFlow pads dilated convolutions before it counts.
     "strategy",
-    [conv_blocks(groups=backend == "torch", dilation=backend == "torch"), *(BLOCKS[name] for name in OTHERS)],
+    [conv_blocks(dilation=backend == "torch"), *(BLOCKS[name] for name in OTHERS)],
     ids=["ConvBlock", *OTHERS],
 )
 def test_multiply_adds_equal_the_backends_counter(strategy):

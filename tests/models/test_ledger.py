@@ -2,14 +2,15 @@
 
 Each class' `sources` names them. Published are: by torchvision 0.29, in the `num_params` and `_ops` of its weights,
 what is trained, and the multiply-adds in units of 1e9, rounded to three places; by keras.applications 3.15, what
-`count_params()` gives, with BatchNormalization's statistics; by timm 1.0.31 and by pytorchcv (osmr/imgclsmob, its table
-of CIFAR-10), what is trained. Everything, published or not, is counted from the papers' layer lists in layer_lists.py;
-the multiply-adds of keras.applications' own graphs, in test_keras_parity.py.
+`count_params()` gives, with BatchNormalization's statistics; what is trained by timm 1.0.31, by Cadene's
+pretrained-models.pytorch (with squeeze-excitation) and by pytorchcv (osmr/imgclsmob, its table of CIFAR-10).
+Everything, published or not, is counted from the papers' layer lists in layer_lists.py; the multiply-adds of
+keras.applications' own graphs, in test_keras_parity.py.
 """
 
 import keras
 import pytest
-from layer_lists import BIAS_FREE_LISTS, LISTS
+from layer_lists import BIAS_FREE_GATES, BIAS_FREE_LISTS, LISTS
 
 import keras_blocks
 from keras_blocks.models.registry import ARCHITECTURES, architecture_of
@@ -37,6 +38,19 @@ LEDGER = {
     "resnet152_v2": (None, 60_380_648, None),
     "wide_resnet50_2": (68_883_240, None, 11.398),
     "wide_resnet101_2": (126_886_696, None, 22.753),
+    "seresnet50": (28_088_024, None, None),
+    "seresnet101": (49_326_872, None, None),
+    "seresnet152": (66_821_848, None, None),
+    "resnext50_32x4d": (25_028_904, None, 4.23),
+    "resnext101_32x4d": (44_177_704, None, None),
+    "resnext152_32x4d": (59_951_400, None, None),
+    "resnext101_64x4d": (83_455_272, None, 15.46),
+    "resnext101_32x8d": (88_791_336, None, 16.414),
+    "resnext29_8x64d_cifar": (None, None, None),
+    "seresnext50_32x4d": (27_559_896, None, None),
+    "seresnext101_32x4d": (48_955_416, None, None),
+    "seresnext152_32x4d": (66_580_440, None, None),
+    "senet154": (115_088_984, None, None),
     **{f"resnet{depth}_cifar": (None, None, None) for depth in (20, 32, 44, 56, 110)},
     **{f"resnet{depth}_cifar_v2": (None, None, None) for depth in (20, 32, 44, 56, 110)},
     "squeezenet_1.0": (1_248_424, 1_248_424, 0.819),
@@ -100,6 +114,23 @@ def test_without_biases_the_counts_are_the_papers(variant):
     if keras.backend.backend() == "tensorflow":
         model = keras_blocks.create_model(variant, kernel_initializer="zeros", use_bias=False)
         assert (trained(model), model.count_params()) == (listed.trainable, listed.total)
+
+
+# references.md, "bias-free SE".
+GATES = {"seresnet50": 28_071_976, "seresnet101": 49_292_328, "seresnet152": 66_770_984}
+
+
+@pytest.mark.parametrize("variant", GATES)
+def test_without_biases_of_the_gates(variant):
+    cls, listed = architecture_of(variant), BIAS_FREE_GATES[variant]
+    assert listed.trainable == GATES[variant]
+    counted = keras_blocks.cost(cls, **{**cls.variants[variant], "se_use_bias": False})
+    assert (counted.params, counted.macs) == (listed.total, listed.macs)
+
+
+def test_resnext_29_has_the_papers_34_4_million():
+    """Table 7 of the paper: ResNeXt-29, 8x64d, 34.4M parameters."""
+    assert round(LISTS["resnext29_8x64d_cifar"].trainable / 1e6, 1) == 34.4
 
 
 def test_densenet_bc_100_has_the_papers_0_8_million():

@@ -11,11 +11,12 @@ NETWORKS = [
     "resnet18",
     "resnet34",
     "resnet50",
+    "resnext50_32x4d",
     "wide_resnet50_2",
     "densenet121",
     "densenet161",
 ]
-ON_ALL_BACKENDS = {"vgg11", "vgg16_bn", "resnet18", "resnet50", "wide_resnet50_2", "densenet121"}
+ON_ALL_BACKENDS = {"vgg11", "vgg16_bn", "resnet18", "resnet50", "resnext50_32x4d", "wide_resnet50_2", "densenet121"}
 """The others differ in the number of layers; they run on all backends where KERAS_BLOCKS_ALL is set."""
 
 # DenseNet's epsilon is keras.applications' by default.

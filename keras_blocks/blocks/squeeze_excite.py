@@ -1,0 +1,61 @@
+"""Squeeze-excitation: channels weighted by what the whole feature map holds."""
+
+import keras
+
+from keras_blocks import validation
+from keras_blocks.block import Block, register
+
+GATES = ("sigmoid", "hard_sigmoid")
+
+
+@register
+class SqueezeExciteBlock(Block):
+    """Scales every channel by a gate from 0 to 1, which two 1x1 convolutions compute of all channels' means.
+
+    Args:
+        ratio: the input's channels over those of the first convolution; must divide them.
+        gate: activation after the second convolution, "sigmoid" or "hard_sigmoid".
+        **kwargs: the settings of `Block`: `activation` ("relu", of the first convolution), `use_bias` (`None` and True
+            give both convolutions biases), `kernel_initializer`, `kernel_regularizer`, `data_format`, `name`, `dtype`,
+            ... There is no normalization.
+
+    Input shape:
+        `(batch, height, width, channels)`.
+
+    Output shape:
+        The input's.
+
+    Raises:
+        TypeError, ValueError: at construction for an argument out of range, at build where `ratio` exceeds the
+            channels or does not divide them.
+
+    Reference:
+        Hu et al., "Squeeze-and-Excitation Networks", 2017, section 3 and figure 3.
+
+    Example:
+
+    >>> import keras, keras_blocks
+    >>> block = keras_blocks.SqueezeExciteBlock(16)
+    >>> block(keras.Input((56, 56, 256))).shape
+    (None, 56, 56, 256)
+    >>> block.count_params()
+    8464
+    """
+
+    def __init__(self, ratio=16, gate="sigmoid", **kwargs):
+        super().__init__(**kwargs)
+        self.ratio = validation.integer("ratio", ratio)
+        self.gate = validation.choice("gate", gate, GATES)
+
+    def chain(self, channels):
+        if self.ratio > channels:
+            raise ValueError(f"`ratio` must be at most the input's {channels} channels; received {self.ratio}.")
+        validation.divides("ratio", self.ratio, total_name="input channels", total=channels)
+        gate = [
+            self.layer("squeeze", keras.layers.GlobalAveragePooling2D, keepdims=True),
+            self.conv2d("reduce", channels // self.ratio, 1),
+            self.activate("reduce_activation"),
+            self.conv2d("restore", channels, 1),
+            self.layer("gates", keras.layers.Activation, activation=self.gate),
+        ]
+        return [self.product_of("scale", [], gate)]
