@@ -4,11 +4,15 @@ Importing the package registers every class, so that `keras.saving.load_model` f
 """
 
 from keras_blocks.block import Block
+from keras_blocks.blocks.auxiliary import AuxiliaryClassifier
 from keras_blocks.blocks.channel_padding import ChannelPadding
 from keras_blocks.blocks.conv import ConvBlock
 from keras_blocks.blocks.dense import DenseBlock, DenseLayer, TransitionBlock
 from keras_blocks.blocks.fire import FireBlock
+from keras_blocks.blocks.grid_reduction import GridReductionA, GridReductionB, PassThroughReduction
 from keras_blocks.blocks.heads import ClassifierHead
+from keras_blocks.blocks.inception import InceptionA, InceptionB, InceptionBlock, InceptionC
+from keras_blocks.blocks.local_response_normalization import LocalResponseNormalization
 from keras_blocks.blocks.pooling import CeilMaxPooling2D
 from keras_blocks.blocks.residual import ResidualBlock, ResNetStem
 from keras_blocks.blocks.squeeze_excite import SqueezeExciteBlock
@@ -28,6 +32,7 @@ __version__ = "0.1.0"
 __all__ = [
     "VGG",
     "Architecture",
+    "AuxiliaryClassifier",
     "Block",
     "CeilMaxPooling2D",
     "ChannelPadding",
@@ -38,7 +43,15 @@ __all__ = [
     "DenseLayer",
     "DenseNet",
     "FireBlock",
+    "GridReductionA",
+    "GridReductionB",
     "GroupedConv2D",
+    "InceptionA",
+    "InceptionB",
+    "InceptionBlock",
+    "InceptionC",
+    "LocalResponseNormalization",
+    "PassThroughReduction",
     "ResNet",
     "ResNetStem",
     "ResidualBlock",
