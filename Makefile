@@ -45,6 +45,8 @@ test-lowest:
 	.venv-lowest/bin/python -m pip install --quiet "keras==3.14.1" "numpy==1.26.4" "jax==0.4.38" pytest hypothesis pillow --editable .
 	KERAS_BACKEND=jax .venv-lowest/bin/python -m pytest --ignore tests/tuning
 
+# Every network on every backend: an hour.
+test-all: export KERAS_BLOCKS_ALL = 1
 test-all: test test-lowest bench
 
 bench: install

@@ -14,7 +14,8 @@ from keras_blocks.blocks.heads import ClassifierHead
 from keras_blocks.blocks.inception import InceptionA, InceptionB, InceptionBlock, InceptionC
 from keras_blocks.blocks.local_response_normalization import LocalResponseNormalization
 from keras_blocks.blocks.pooling import CeilMaxPooling2D
-from keras_blocks.blocks.residual import ResidualBlock, ResNetStem
+from keras_blocks.blocks.residual import ResidualBlock, ResNeXtBlock
+from keras_blocks.blocks.resnet_stem import ResNetStem
 from keras_blocks.blocks.squeeze_excite import SqueezeExciteBlock
 from keras_blocks.blocks.vgg import VGGGroup
 from keras_blocks.costs import Cost, cost
@@ -23,6 +24,8 @@ from keras_blocks.models.architecture import Architecture
 from keras_blocks.models.densenet import DenseNet
 from keras_blocks.models.registry import create_model, list_models
 from keras_blocks.models.resnet import ResNet
+from keras_blocks.models.resnext import ResNeXt
+from keras_blocks.models.senet import SENet
 from keras_blocks.models.squeezenet import SqueezeNet
 from keras_blocks.models.vgg import VGG
 from keras_blocks.weights import convert_weights
@@ -52,9 +55,12 @@ __all__ = [
     "InceptionC",
     "LocalResponseNormalization",
     "PassThroughReduction",
+    "ResNeXt",
+    "ResNeXtBlock",
     "ResNet",
     "ResNetStem",
     "ResidualBlock",
+    "SENet",
     "SqueezeExciteBlock",
     "SqueezeNet",
     "TransitionBlock",

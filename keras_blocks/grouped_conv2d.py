@@ -48,7 +48,7 @@ class GroupedConv2D(keras.layers.Conv2D):
     >>> layer = keras_blocks.GroupedConv2D(128, 3, groups=32, padding="same")
     >>> layer(keras.Input((56, 56, 128))).shape
     (None, 56, 56, 128)
-    >>> layer.kernel.shape
+    >>> tuple(layer.kernel.shape)
     (3, 3, 4, 128)
     """
 

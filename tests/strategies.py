@@ -78,8 +78,34 @@ def residual_blocks(draw):
         "dilation_rate": draw(st.integers(1, 2)) if atrous or strides == 1 else 1,
         "width": draw(st.integers(1, 2)),
         "drop_rate": draw(st.sampled_from([0.0, 0.5])),
+        **draw(squeeze_excitations(output)),
     }
     return keras_blocks.ResidualBlock, arguments, channels
+
+
+@st.composite
+def squeeze_excitations(draw, channels):
+    ratios = [None, *(ratio for ratio in range(1, channels + 1) if channels % ratio == 0)]
+    return {"se_ratio": draw(st.sampled_from(ratios)), "se_use_bias": draw(st.booleans())}
+
+
+@st.composite
+def resnext_blocks(draw):
+    filters, cardinality = draw(st.integers(1, 3)), draw(st.integers(1, 4))
+    atrous, strides = draw(st.booleans()), draw(st.integers(1, 2))
+    arguments = {
+        "filters": filters,
+        "cardinality": cardinality,
+        "base_width": draw(st.sampled_from([64, 128])),
+        "strides": strides,
+        "atrous": atrous,
+        "dilation_rate": draw(st.integers(1, 2)) if atrous or strides == 1 else 1,
+        "narrow_entry": draw(st.booleans()),
+        "projection_size": draw(st.sampled_from([1, 3])),
+        "version": draw(st.sampled_from(["v1.5", "v2"])),
+        **draw(squeeze_excitations(4 * filters)),
+    }
+    return keras_blocks.ResNeXtBlock, arguments, draw(st.sampled_from([3, 4 * filters]))
 
 
 @st.composite
@@ -149,7 +175,14 @@ BLOCKS = {
     ),
     "InceptionC": branched_blocks(keras_blocks.InceptionC, **PADDED),
     "PassThroughReduction": branched_blocks(keras_blocks.PassThroughReduction, **REDUCED),
-    "ResNetStem": plain(keras_blocks.ResNetStem, filters=st.integers(1, 4), pre_activated=st.booleans()),
+    "ResNeXtBlock": resnext_blocks(),
+    "ResNetStem": plain(
+        keras_blocks.ResNetStem,
+        filters=st.integers(1, 4),
+        pre_activated=st.booleans(),
+        border=st.sampled_from(["zero", "lowest", "ceil"]),
+        deep=st.booleans(),
+    ),
     "ResidualBlock": residual_blocks(),
     "SqueezeExciteBlock": squeeze_excite_blocks(),
     "TransitionBlock": plain(

@@ -93,7 +93,6 @@ GOLDEN_LAYERS = {
     "layer2/conv1_bn layer2/conv1 layer2/conv2_bn layer2/conv2",
     "DenseLayer": "conv1_bn conv1 conv2_bn conv2",
     "FireBlock": "bypass_conv squeeze squeeze_bn expand_1x1 expand_1x1_bn expand_3x3 expand_3x3_bn",
-    "GroupedConv2D": "",
     "AuxiliaryClassifier": "conv conv_bn conv2 conv2_bn scores",
     "GridReductionA": "conv_3x3 conv_3x3_bn reduce_double reduce_double_bn double_1 double_1_bn double_2 double_2_bn "
     "se/reduce se/restore",
@@ -112,8 +111,10 @@ GOLDEN_LAYERS = {
     "LocalResponseNormalization": "",
     "PassThroughReduction": "reduce_3x3 reduce_3x3_bn conv_3x3 conv_3x3_bn reduce_double reduce_double_bn "
     "double_1 double_1_bn double_2 double_2_bn se/reduce se/restore",
-    "ResidualBlock": "pre_bn projection conv1 conv1_bn conv2",
-    "ResNetStem": "conv",
+    "GroupedConv2D": "itself",
+    "ResidualBlock": "pre_bn projection conv1 conv1_bn conv2 se/reduce se/restore",
+    "ResNeXtBlock": "pre_bn projection conv1 conv1_bn conv2 conv2_bn conv3 se/reduce se/restore",
+    "ResNetStem": "conv1 conv1_bn conv2 conv2_bn conv3",
     "SqueezeExciteBlock": "reduce restore",
     "TransitionBlock": "conv_bn conv",
     "VGGGroup": "conv1 conv1_bn conv2 conv2_bn conv3 conv3_bn",
@@ -125,7 +126,7 @@ def test_sublayers_are_the_golden_ones(row):
     layer = row.cls(**row.arguments, name="it")
     layer.build((None, *row.input_shape))
     model = types.SimpleNamespace(layers=[layer])
-    found = {name.removeprefix("it/").rpartition("/")[0] for name in named_weights(model)}
+    found = {name.removeprefix("it/").rpartition("/")[0] or "itself" for name in named_weights(model)}
     assert found == set(GOLDEN_LAYERS[row.name].split())
 
 

@@ -1,17 +1,131 @@
-"""The residual blocks and the stem of ResNet, in all versions."""
+"""The residual blocks of ResNet, in all versions, of ResNeXt and of SENet."""
 
 import keras
 
 from keras_blocks import validation
 from keras_blocks.block import Block, register
 from keras_blocks.blocks.channel_padding import ChannelPadding
+from keras_blocks.blocks.squeeze_excite import SqueezeExciteBlock
 
 EXPANSION = {"basic": 1, "bottleneck": 4}
 """Output channels over `filters`."""
 
 
+class ResidualUnit(Block):
+    """What all residual blocks have in common: a shortcut and a main branch, which are added.
+
+    A subclass gives its convolutions by `_convolutions`, and the settings of the projection by `projection_size`.
+    """
+
+    projection_size = 1
+
+    def __init__(
+        self,
+        filters,
+        version,
+        strides,
+        shortcut,
+        drop_rate,
+        dilation_rate,
+        atrous,
+        se_ratio,
+        se_use_bias,
+        *,
+        batch_norm=True,
+        use_bias=False,
+        kernel_initializer="he_normal",
+        **kwargs,
+    ):
+        super().__init__(batch_norm=batch_norm, use_bias=use_bias, kernel_initializer=kernel_initializer, **kwargs)
+        self.filters = validation.integer("filters", filters)
+        self.version = validation.choice("version", version, ("v1", "v1.5", "v2"))
+        self.strides = validation.integer("strides", strides, most=64)
+        self.shortcut = validation.choice("shortcut", shortcut, ("auto", "projection", "identity", "pad"))
+        self.drop_rate = validation.number("drop_rate", drop_rate, least=0, most=1, open_end=True)
+        self.dilation_rate = validation.integer("dilation_rate", dilation_rate, most=1024)
+        self.atrous = validation.boolean("atrous", atrous)
+        self.se_ratio = None if se_ratio is None else validation.integer("se_ratio", se_ratio)
+        self.se_use_bias = validation.boolean("se_use_bias", se_use_bias)
+        if self.dilation_rate > 1 and self._step > 1:
+            raise ValueError(
+                "`strides` over 1 and `dilation_rate` over 1 cannot be combined without `atrous`; received "
+                f"strides={strides!r}, dilation_rate={dilation_rate!r}."
+            )
+
+    @property
+    def output_channels(self) -> int:
+        raise NotImplementedError
+
+    def _convolutions(self, strided, dilated):
+        """(name, filters, kernel size, options) of the main branch's convolutions.
+
+        `strided` are the options of the one that has the strides, `dilated` those of a 3x3 after it.
+        """
+        raise NotImplementedError
+
+    @property
+    def _step(self) -> int:
+        """The strides that are taken."""
+        return 1 if self.atrous else self.strides
+
+    def chain(self, channels):
+        shortcut, main = self._shortcut(channels), self._main()
+        if self.se_ratio is not None:
+            se = {"ratio": self.se_ratio, "use_bias": self.se_use_bias}
+            main = (*main, self.layer("se", SqueezeExciteBlock, **se))
+        if self.drop_rate:
+            # A draw for each image, kept through all of its pixels and channels.
+            drop = self.layer("drop", keras.layers.Dropout, rate=self.drop_rate, noise_shape=(None, 1, 1, 1))
+            main = (*main, drop)
+        if self.version != "v2":
+            return [self.sum_of("add", shortcut, main), self.activate("out_activation")]
+        before = (*self.normalized("pre"), self.activate("pre_activation"))
+        if self._projects(channels):
+            return [*before, self.sum_of("add", shortcut, main)]  # the projection sees the activated input, too
+        return [self.sum_of("add", shortcut, (*before, *main))]
+
+    def _main(self):
+        after = self.dilation_rate * (self.strides if self.atrous else 1)
+        symmetric = {"padding": "symmetric"}
+        *units, (last, filters, kernel_size, more) = self._convolutions(
+            {**symmetric, "strides": self._step, "dilation_rate": self.dilation_rate},
+            {**symmetric, "dilation_rate": after},
+        )
+        main = [spec for name, width, size, more in units for spec in self.unit(name, width, size, **more)]
+        if self.version == "v2":
+            return (*main, *self.padded_conv2d(last, filters, kernel_size, **more))
+        return (*main, *self.unit(last, filters, kernel_size, activated=False, **more))
+
+    def _shortcut(self, channels):
+        if self._projects(channels):
+            options = {"strides": self._step, "padding": "symmetric"}
+            if self.projection_size > 1:
+                options["dilation_rate"] = self.dilation_rate
+            if self.version == "v2":
+                return self.padded_conv2d("projection", self.output_channels, self.projection_size, **options)
+            return self.unit("projection", self.output_channels, self.projection_size, activated=False, **options)
+        missing = self.output_channels - channels
+        if self.shortcut == "identity" and missing:
+            raise ValueError(
+                f"`shortcut='identity'` adds the input to the output, so it must have {self.output_channels} channels; "
+                f"received {channels}. `shortcut='auto'` projects where they differ."
+            )
+        if missing < 0 or missing % 2:
+            raise ValueError(
+                f"`shortcut='pad'` adds as many zero channels on both sides; the output's {self.output_channels} "
+                f"channels must be an even number more than the input's; received {channels}."
+            )
+        every = self.layer("subsample", keras.layers.MaxPooling2D, pool_size=1, strides=self._step)
+        pad = self.layer("zero_channels", ChannelPadding, channels=missing // 2)
+        return (*((every,) if self._step > 1 else ()), *((pad,) if missing else ()))
+
+    def _projects(self, channels) -> bool:
+        same = channels == self.output_channels and self.strides == 1
+        return self.shortcut == "projection" or (self.shortcut == "auto" and not same)
+
+
 @register
-class ResidualBlock(Block):
+class ResidualBlock(ResidualUnit):
     """Two or three convolutions, to whose output the input is added.
 
     The main branch is, for "basic", 3x3 and 3x3; for "bottleneck", 1x1, 3x3 and 1x1 to four times the filters. Version
@@ -31,7 +145,10 @@ class ResidualBlock(Block):
         dilation_rate: distance between the taps of the 3x3 convolutions in pixels; not with strides over 1, unless
             `atrous`.
         atrous: whether the size is kept, and the convolutions after the one that would have the strides are dilated
-            by as much instead: with the same weights, every pixel that strides would keep comes out the same.
+            by as much instead: with the same weights, every pixel that strides would keep comes out the same (nearly
+            so with squeeze-excitation, whose means are then of more pixels).
+        se_ratio: `None`, or the ratio of a `SqueezeExciteBlock` at the end of the main branch, before the addition.
+        se_use_bias: whether that block's convolutions have biases.
         batch_norm: True by default.
         use_bias: False by default; `None` gives the biases of keras.applications' v2: those of the convolutions that
             no BatchNormalization of the block follows.
@@ -73,107 +190,44 @@ class ResidualBlock(Block):
         drop_rate=0.0,
         dilation_rate=1,
         atrous=False,
-        *,
-        batch_norm=True,
-        use_bias=False,
-        kernel_initializer="he_normal",
+        se_ratio=None,
+        se_use_bias=True,
         **kwargs,
     ):
-        super().__init__(batch_norm=batch_norm, use_bias=use_bias, kernel_initializer=kernel_initializer, **kwargs)
-        self.filters = validation.integer("filters", filters)
+        super().__init__(
+            filters, version, strides, shortcut, drop_rate, dilation_rate, atrous, se_ratio, se_use_bias, **kwargs
+        )
         self.kind = validation.choice("kind", kind, tuple(EXPANSION))
-        self.version = validation.choice("version", version, ("v1", "v1.5", "v2"))
-        self.strides = validation.integer("strides", strides, most=64)
-        self.shortcut = validation.choice("shortcut", shortcut, ("auto", "projection", "identity", "pad"))
         self.width = validation.integer("width", width, most=64)
-        self.drop_rate = validation.number("drop_rate", drop_rate, least=0, most=1, open_end=True)
-        self.dilation_rate = validation.integer("dilation_rate", dilation_rate, most=1024)
-        self.atrous = validation.boolean("atrous", atrous)
-        if self.dilation_rate > 1 and self._step > 1:
-            raise ValueError(
-                "`strides` over 1 and `dilation_rate` over 1 cannot be combined without `atrous`; received "
-                f"strides={strides!r}, dilation_rate={dilation_rate!r}."
-            )
 
     @property
     def output_channels(self) -> int:
         return self.filters * EXPANSION[self.kind]
 
-    @property
-    def _step(self) -> int:
-        """The strides that are taken."""
-        return 1 if self.atrous else self.strides
-
-    def chain(self, channels):
-        shortcut, main = self._shortcut(channels), self._main()
-        if self.drop_rate:
-            # A draw for each image, kept through all of its pixels and channels.
-            drop = self.layer("drop", keras.layers.Dropout, rate=self.drop_rate, noise_shape=(None, 1, 1, 1))
-            main = (*main, drop)
-        if self.version != "v2":
-            return [self.sum_of("add", shortcut, main), self.activate("out_activation")]
-        before = (*self.normalized("pre"), self.activate("pre_activation"))
-        if self._projects(channels):
-            return [*before, self.sum_of("add", shortcut, main)]  # the projection sees the activated input, too
-        return [self.sum_of("add", shortcut, (*before, *main))]
-
-    def _main(self):
-        after = self.dilation_rate * (self.strides if self.atrous else 1)
-        step, options = {"padding": "symmetric", "strides": self._step}, {"padding": "symmetric"}
-        strided, dilated = {**step, "dilation_rate": self.dilation_rate}, {**options, "dilation_rate": after}
-        middle = self.filters * self.width
+    def _convolutions(self, strided, dilated):
+        middle, plain = self.filters * self.width, {"padding": "symmetric"}
         if self.kind == "basic":
-            convs = [("conv1", middle, 3, strided), ("conv2", self.filters, 3, dilated)]
-        else:
-            first, second = (step, dilated) if self.version == "v1" else (options, strided)
-            convs = [
-                ("conv1", middle, 1, first),
-                ("conv2", middle, 3, second),
-                ("conv3", self.output_channels, 1, options),
-            ]
-        *units, (last, filters, kernel_size, more) = convs
-        main = [spec for name, width, size, more in units for spec in self.unit(name, width, size, **more)]
-        if self.version == "v2":
-            return (*main, *self.padded_conv2d(last, filters, kernel_size, **more))
-        return (*main, *self.unit(last, filters, kernel_size, activated=False, **more))
-
-    def _shortcut(self, channels):
-        if self._projects(channels):
-            if self.version == "v2":
-                return (self.conv2d("projection", self.output_channels, 1, strides=self._step),)
-            return self.unit("projection", self.output_channels, 1, activated=False, strides=self._step)
-        missing = self.output_channels - channels
-        if self.shortcut == "identity" and missing:
-            raise ValueError(
-                f"`shortcut='identity'` adds the input to the output, so it must have {self.output_channels} channels; "
-                f"received {channels}. `shortcut='auto'` projects where they differ."
-            )
-        if missing < 0 or missing % 2:
-            raise ValueError(
-                f"`shortcut='pad'` adds as many zero channels on both sides; the output's {self.output_channels} "
-                f"channels must be an even number more than the input's; received {channels}."
-            )
-        every = self.layer("subsample", keras.layers.MaxPooling2D, pool_size=1, strides=self._step)
-        pad = self.layer("zero_channels", ChannelPadding, channels=missing // 2)
-        return (*((every,) if self._step > 1 else ()), *((pad,) if missing else ()))
-
-    def _projects(self, channels) -> bool:
-        same = channels == self.output_channels and self.strides == 1
-        return self.shortcut == "projection" or (self.shortcut == "auto" and not same)
+            return [("conv1", middle, 3, strided), ("conv2", self.filters, 3, dilated)]
+        first, second = ({**strided, "dilation_rate": 1}, dilated) if self.version == "v1" else (plain, strided)
+        return [("conv1", middle, 1, first), ("conv2", middle, 3, second), ("conv3", self.output_channels, 1, plain)]
 
 
 @register
-class ResNetStem(Block):
-    """A 7x7 convolution of stride 2 and a 3x3 max pooling of stride 2, both padded symmetrically.
+class ResNeXtBlock(ResidualUnit):
+    """A bottleneck whose 3x3 convolution works in groups, "cardinality" many, to whose output the input is added.
 
     Args:
-        filters: number of output channels.
-        pre_activated: whether the blocks that follow normalize first (v2): then the stem does not.
-        border: of the pooling. "zero", as in keras.applications; or "lowest", which loses against any pixel, as in
-            PyTorch. Outputs differ only where there is no ReLU before it: if `pre_activated`.
-        batch_norm: True by default.
-        use_bias: False by default; `None` gives the biases of keras.applications' v2: those of the convolutions that
-            no BatchNormalization of the block follows.
+        filters: the width of the ResNet's bottleneck that the block stands for; the output has four times as many
+            channels.
+        cardinality: number of groups of the 3x3 convolution, the paper's C.
+        base_width: channels of each group where `filters` is 64, in proportion elsewhere; the paper's d.
+        strides: step in pixels of the 3x3 convolution, an integer.
+        shortcut: as in `ResidualBlock`.
+        narrow_entry: whether the first 1x1 convolution has half of the grouped convolution's channels (SENet-154).
+        projection_size: kernel size of the projection; 3 in SENet-154 where it strides.
+        drop_rate, dilation_rate, atrous, se_ratio, se_use_bias: as in `ResidualBlock`.
+        version: "v1.5", normalized after each convolution, as in the paper; or "v2", before each.
+        batch_norm: True by default; use_bias: False by default.
         **kwargs: the settings of `Block`: `activation` ("relu"), `kernel_initializer` ("he_normal"),
             `kernel_regularizer`, `data_format`, `name`, `dtype`, ...
 
@@ -181,46 +235,69 @@ class ResNetStem(Block):
         `(batch, height, width, channels)`.
 
     Output shape:
-        `(batch, ceil(ceil(height / 2) / 2), ceil(ceil(width / 2) / 2), filters)`.
+        `(batch, ceil(height / strides), ceil(width / strides), 4 * filters)`; with `atrous` the input's height and
+        width.
 
     Raises:
-        TypeError, ValueError: at construction for an argument out of range.
+        TypeError, ValueError: at construction for an argument out of range, or a group without a channel; at build
+            where the shortcut cannot be added.
 
     Reference:
-        He et al., "Deep Residual Learning for Image Recognition", 2015, table 1; padding as in torchvision and
-        keras.applications.
+        Xie et al., "Aggregated Residual Transformations for Deep Neural Networks", 2017, figure 3(c) and table 1; Hu et
+        al., "Squeeze-and-Excitation Networks", 2017, section 6.1 (SENet-154).
 
-    Example:
+    Example: the first of ResNeXt-50 (32x4d).
 
     >>> import keras, keras_blocks
-    >>> keras_blocks.ResNetStem(64)(keras.Input((224, 224, 3))).shape
-    (None, 56, 56, 64)
+    >>> block = keras_blocks.ResNeXtBlock(64, cardinality=32, base_width=4)
+    >>> block(keras.Input((56, 56, 64))).shape
+    (None, 56, 56, 256)
     """
 
     def __init__(
         self,
-        filters=64,
-        pre_activated=False,
-        border="zero",
-        *,
-        batch_norm=True,
-        use_bias=False,
-        kernel_initializer="he_normal",
+        filters,
+        cardinality=32,
+        base_width=4,
+        strides=1,
+        shortcut="auto",
+        narrow_entry=False,
+        projection_size=1,
+        drop_rate=0.0,
+        dilation_rate=1,
+        atrous=False,
+        se_ratio=None,
+        se_use_bias=True,
+        version="v1.5",
         **kwargs,
     ):
-        super().__init__(batch_norm=batch_norm, use_bias=use_bias, kernel_initializer=kernel_initializer, **kwargs)
-        self.filters = validation.integer("filters", filters)
-        self.pre_activated = validation.boolean("pre_activated", pre_activated)
-        self.border = validation.choice("border", border, ("zero", "lowest"))
+        validation.choice("version", version, ("v1.5", "v2"))  # of "v1", the stride would leave the groups
+        super().__init__(
+            filters, version, strides, shortcut, drop_rate, dilation_rate, atrous, se_ratio, se_use_bias, **kwargs
+        )
+        self.cardinality = validation.integer("cardinality", cardinality)
+        self.base_width = validation.integer("base_width", base_width)
+        self.narrow_entry = validation.boolean("narrow_entry", narrow_entry)
+        self.projection_size = validation.choice("projection_size", projection_size, (1, 3))
+        if not self._group_width:
+            raise ValueError(
+                f"`base_width` must leave each group a channel, so filters * base_width must be at least 64; received "
+                f"filters={filters!r}, base_width={base_width!r}."
+            )
 
-    def chain(self, channels):
-        make = self.padded_conv2d if self.pre_activated else self.unit
-        conv = make("conv", self.filters, 7, strides=2, padding="symmetric")
-        if self.border == "lowest":  # "same" is symmetric with a step of 1 only
-            pool = self.layer("pool", keras.layers.MaxPooling2D, pool_size=3, strides=1, padding="same")
-            return [*conv, pool, self.layer("subsample", keras.layers.MaxPooling2D, pool_size=1, strides=2)]
+    @property
+    def _group_width(self) -> int:
+        return self.filters * self.base_width // 64
+
+    @property
+    def output_channels(self) -> int:
+        return 4 * self.filters
+
+    def _convolutions(self, strided, dilated):
+        middle, plain = self._group_width * self.cardinality, {"padding": "symmetric"}
+        entry = max(1, middle // 2) if self.narrow_entry else middle
         return [
-            *conv,
-            self.layer("pool_pad", keras.layers.ZeroPadding2D, padding=1),
-            self.layer("pool", keras.layers.MaxPooling2D, pool_size=3, strides=2),
+            ("conv1", entry, 1, plain),
+            ("conv2", middle, 3, {**strided, "groups": self.cardinality}),
+            ("conv3", self.output_channels, 1, plain),
         ]

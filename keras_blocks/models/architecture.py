@@ -43,6 +43,9 @@ class Architecture(Settings, keras.Model):
     variants: dict = {}
     """Name -> metaparameters of the published networks."""
 
+    sources: dict = {}
+    """Name -> where the variant is published: whose layers, counts and details of padding and normalization it has."""
+
     published: dict = {}
     """Name -> function of keras.applications whose ImageNet weights the variant takes, by `weights="imagenet"`."""
 

@@ -5,7 +5,7 @@ from keras_blocks.block import register
 from keras_blocks.blocks.conv import ConvBlock
 from keras_blocks.blocks.dense import DenseBlock, TransitionBlock
 from keras_blocks.blocks.heads import ClassifierHead
-from keras_blocks.blocks.residual import ResNetStem
+from keras_blocks.blocks.resnet_stem import ResNetStem
 from keras_blocks.models.architecture import Architecture
 from keras_blocks.models.output_stride import StridePlan
 
@@ -70,6 +70,13 @@ class DenseNet(Architecture):
         "densenet201": _variant(6, 12, 48, 32),
         "densenet264": _variant(6, 12, 64, 48),
         "densenet100_cifar": _cifar(100, 12),
+    }
+
+    sources = {
+        **{f"densenet{n}": f"Huang et al. 2016, table 1; keras.applications' DenseNet{n}" for n in (121, 169, 201)},
+        "densenet161": "torchvision's densenet161, but for BatchNormalization's epsilon, as keras.applications has it",
+        "densenet264": "Huang et al. 2016, table 1",
+        "densenet100_cifar": "Huang et al. 2016, section 3 and table 2 (DenseNet-BC, k = 12)",
     }
 
     published = {f"densenet{depth}": f"DenseNet{depth}" for depth in (121, 169, 201)}

@@ -2,7 +2,7 @@
 
 from keras_blocks import validation
 
-STEMS = {"imagenet": 4, "timm": 4, "cifar": 1}
+STEMS = {"imagenet": 4, "timm": 4, "deep": 4, "cifar": 1}
 """Pixels of the image for one of the stem's feature map."""
 
 

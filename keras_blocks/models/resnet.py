@@ -2,26 +2,18 @@
 
 from keras_blocks import validation
 from keras_blocks.block import register
-from keras_blocks.blocks.conv import ConvBlock
-from keras_blocks.blocks.heads import ClassifierHead
-from keras_blocks.blocks.residual import EXPANSION, ResidualBlock, ResNetStem
-from keras_blocks.models.architecture import Architecture
-from keras_blocks.models.output_stride import StridePlan
+from keras_blocks.blocks.residual import EXPANSION, ResidualBlock
+from keras_blocks.models.residual_network import TORCH, ResidualNetwork, groups_of
 
-TORCH = {"batch_norm": {"epsilon": 1e-5, "momentum": 0.9}}
 KERAS = {"batch_norm": {"epsilon": 1.001e-5}}
 KERAS_V1 = {**KERAS, "version": "v1", "use_bias": True}
 KERAS_V2 = {**KERAS, "version": "v2", "use_bias": None, "downsample": "last"}
 
 
-def _groups(*blocks, filters=64):
-    return tuple({"filters": filters * 2**i, "blocks": n} for i, n in enumerate(blocks))
-
-
 def _cifar(depth, version):
     """Three groups of (depth - 2) / 6 basic blocks on 16 to 64 channels, and parameter-free shortcuts."""
     return {
-        "groups": _groups(*((depth - 2) // 6,) * 3, filters=16),
+        "groups": groups_of(*((depth - 2) // 6,) * 3, filters=16),
         "block": "basic",
         "version": version,
         "stem": "cifar",
@@ -33,11 +25,11 @@ def _cifar(depth, version):
 
 
 SIZES = {
-    18: ("basic", _groups(2, 2, 2, 2)),
-    34: ("basic", _groups(3, 4, 6, 3)),
-    50: ("bottleneck", _groups(3, 4, 6, 3)),
-    101: ("bottleneck", _groups(3, 4, 23, 3)),
-    152: ("bottleneck", _groups(3, 8, 36, 3)),
+    18: ("basic", groups_of(2, 2, 2, 2)),
+    34: ("basic", groups_of(3, 4, 6, 3)),
+    50: ("bottleneck", groups_of(3, 4, 6, 3)),
+    101: ("bottleneck", groups_of(3, 4, 23, 3)),
+    152: ("bottleneck", groups_of(3, 8, 36, 3)),
 }
 
 
@@ -52,6 +44,8 @@ def _variants():
             found[f"resnet{depth}"] = {**size, "version": "v1.5", **TORCH}
             found[f"resnet{depth}_v1"] = {**size, **KERAS_V1}
             found[f"resnet{depth}_v2"] = {**size, **KERAS_V2}
+    for depth in (50, 101, 152):
+        found[f"seresnet{depth}"] = {**found[f"resnet{depth}"], "se_ratio": 16}
     for depth in (50, 101):
         found[f"wide_resnet{depth}_2"] = {**found[f"resnet{depth}"], "width": 2}
     for depth in (20, 32, 44, 56, 110):
@@ -60,8 +54,27 @@ def _variants():
     return found
 
 
+def _sources():
+    v1, v2 = "He et al. 2015, table 1", "He et al. 2016, figure 4(e)"
+    found = {}
+    for depth in (18, 34):
+        found[f"resnet{depth}"] = f"{v1}; torchvision's resnet{depth}"
+        found[f"resnet{depth}_v2"] = f"{v2}; timm's resnetv2_{depth}, but for the border of the stem's pooling"
+    for depth in (50, 101, 152):
+        found[f"resnet{depth}"] = f"torchvision's resnet{depth}"
+        found[f"resnet{depth}_v1"] = f"{v1}; keras.applications' ResNet{depth}, with its biases"
+        found[f"resnet{depth}_v2"] = f"{v2}; keras.applications' ResNet{depth}V2, with its biases and strides"
+        found[f"seresnet{depth}"] = f"Hu et al. 2017, figure 3 and table 1; timm's seresnet{depth}"
+    for depth in (50, 101):
+        found[f"wide_resnet{depth}_2"] = f"torchvision's wide_resnet{depth}_2"
+    for depth in (20, 32, 44, 56, 110):
+        found[f"resnet{depth}_cifar"] = "He et al. 2015, section 4.2"
+        found[f"resnet{depth}_cifar_v2"] = f"He et al. 2015, section 4.2, with the blocks of {v2}"
+    return found
+
+
 @register
-class ResNet(Architecture):
+class ResNet(ResidualNetwork):
     """ResNet, as an assembly of a stem and `ResidualBlock`s.
 
     Args:
@@ -69,7 +82,8 @@ class ResNet(Architecture):
         block: "basic" or "bottleneck".
         version: "v1", "v1.5" or "v2": see `ResidualBlock`.
         stem: "imagenet", the 7x7 convolution and pooling of `ResNetStem`; "timm", the same with the pooling's border
-            of timm's `resnetv2_50`; "cifar", a 3x3 convolution of stride 1.
+            of timm's `resnetv2_50`; "deep", three 3x3 convolutions, to twice the filters of the first group, and a
+            pooling that rounds up; "cifar", a 3x3 convolution of stride 1.
         shortcut: of the blocks: "auto", "projection" or "pad" (option A, without parameters).
         width: channels of the 3x3 convolutions over `filters`, 2 for the wide ResNets.
         downsample: "first", a group's first block has the stride; "last", the last block of the group before has it,
@@ -78,6 +92,9 @@ class ResNet(Architecture):
             linearly less (stochastic depth).
         output_stride: pixels of the image for one of the last feature map, from which on strides are replaced by
             dilation, with the same weights: 8 or 16 for segmentation and detection; `None` for all strides.
+        se_ratio: `None`, or the ratio of the squeeze-excitation in every block, 16 for SE-ResNets.
+        se_use_bias: whether the squeeze-excitation has biases.
+        dropout: share of the pooled features dropped before the classifier's scores while training.
         batch_norm: True by default; use_bias: False by default; see `ResidualBlock`.
         **kwargs: `input_shape`, `input_tensor`, `classes`, `include_top`, `pooling`, `classifier_activation`,
             `preprocess`, `activation`, `kernel_initializer` ("he_normal"), `kernel_regularizer`, `data_format`,
@@ -94,7 +111,9 @@ class ResNet(Architecture):
 
     Reference:
         He et al., "Deep Residual Learning for Image Recognition", 2015, table 1 and section 4.2 (CIFAR); He et al.,
-        "Identity Mappings in Deep Residual Networks", 2016 (v2). `resnet50` and the basic ones follow torchvision,
+        "Identity Mappings in Deep Residual Networks", 2016 (v2). Hu et al., "Squeeze-and-Excitation Networks", 2017,
+        figure 3, for the variants with it, as in timm (strides in the 3x3; biases in the gates: `se_use_bias=False`
+        gives those without). `resnet50` and the basic ones follow torchvision,
         `resnet50_v1` and `resnet50_v2` keras.applications, whose convolutions have biases: `use_bias=False` gives the
         paper's. timm's `resnetv2_50` is `resnet50_v2` with `use_bias=False`, `downsample="first"`, `stem="timm"` and
         its BatchNormalization, `{"epsilon": 1e-5, "momentum": 0.9}`; its `resnetv2_18` is `resnet18_v2` with
@@ -108,6 +127,8 @@ class ResNet(Architecture):
     """
 
     variants = _variants()
+
+    sources = _sources()
 
     published = {
         f"resnet{depth}_{version}": f"ResNet{depth}{suffix}"
@@ -126,78 +147,44 @@ class ResNet(Architecture):
         downsample="first",
         drop_rate=0.0,
         output_stride=None,
-        *,
-        batch_norm=True,
-        use_bias=False,
-        kernel_initializer="he_normal",
+        se_ratio=None,
+        se_use_bias=True,
+        dropout=0.0,
         **kwargs,
     ):
         own = {
-            "groups": [
-                validation.record(f"groups[{i}]", group, {"filters": None, "blocks": None})
-                for i, group in enumerate(validation.sequence("groups", groups, of="groups"))
-            ],
             "block": validation.choice("block", block, tuple(EXPANSION)),
             "version": version,
-            "stem": validation.choice("stem", stem, ("imagenet", "timm", "cifar")),
-            "shortcut": validation.choice("shortcut", shortcut, ("auto", "projection", "pad")),
             "width": width,
             "downsample": validation.choice("downsample", downsample, ("first", "last")),
-            "drop_rate": validation.number("drop_rate", drop_rate, least=0, most=1, open_end=True),
-            "output_stride": output_stride,
         }
-        StridePlan(own)  # refuses an output stride that cannot be reached
-        super().__init__(own, batch_norm=batch_norm, use_bias=use_bias, kernel_initializer=kernel_initializer, **kwargs)
+        super().__init__(
+            own,
+            groups=groups,
+            stem=stem,
+            shortcut=shortcut,
+            drop_rate=drop_rate,
+            output_stride=output_stride,
+            se_ratio=se_ratio,
+            se_use_bias=se_use_bias,
+            dropout=dropout,
+            **kwargs,
+        )
 
-    def stem(self, x):
+    @property
+    def pre_activated(self):
+        return self.metaparameters.version == "v2"
+
+    def block(self, name, **options):
         m = self.metaparameters
-        pre_activated = m.version == "v2"
-        filters = m.groups[0]["filters"]
-        if m.stem != "cifar":
-            border = "lowest" if m.stem == "timm" else "zero"
-            stem = self.layer("stem", ResNetStem, filters=filters, pre_activated=pre_activated, border=border)
-        elif pre_activated:
-            stem = self.layer("stem", ConvBlock, filters=filters, batch_norm=False, activation=None)
-        else:
-            stem = self.layer("stem", ConvBlock, filters=filters)
-        return self.feature("stem", stem(x))
+        return self.layer(name, ResidualBlock, kind=m.block, version=m.version, width=m.width, **options)
 
-    def learner(self, x):
-        m = self.metaparameters
-        plan, number, total = StridePlan(m), 0, sum(group["blocks"] for group in m.groups)
-        for i, group in enumerate(m.groups, start=1):
-            for j in range(1, group["blocks"] + 1):
-                number += 1
-                step = self._downsampling(i, j)
-                options = {"filters": group["filters"], "drop_rate": m.drop_rate * number / total}
-                x = self.layer(
-                    f"group{i}_block{j}",
-                    ResidualBlock,
-                    kind=m.block,
-                    version=m.version,
-                    width=m.width,
-                    **step,
-                    **plan.take(step["strides"]),
-                    **options,
-                )(x)
-            if i < len(m.groups):
-                x = self.feature(f"group{i}", x)
-        if m.version == "v2":
-            for spec in (*self.normalized("last"), self.activate("last_activation")):
-                x = spec(x)
-        return self.feature(f"group{len(m.groups)}", x)
-
-    def _downsampling(self, i, j):
-        """Strides and shortcut of a group's j-th block."""
+    def downsampling(self, i, j):
         m = self.metaparameters
         if m.downsample == "first":
-            return {"strides": 2 if i > 1 and j == 1 else 1, "shortcut": m.shortcut}
+            return super().downsampling(i, j)
         last = j == m.groups[i - 1]["blocks"] and i < len(m.groups)
         return {"strides": 2 if last else 1, "shortcut": m.shortcut if j == 1 else "identity"}
-
-    def classifier(self, x):
-        x = self.layer("head", ClassifierHead, filters=self.metaparameters.classes)(x)
-        return self.output_activation()(x)
 
     def published_names(self):
         keras = {
@@ -205,21 +192,23 @@ class ResNet(Architecture):
             "stem/conv_bn": "conv1_bn",
             "last_bn": "post_bn",
             "head/scores": "predictions",
+            **self.block_names(_in_keras),
         }
-        torch = {"stem/conv": "conv1", "stem/conv_bn": "bn1", "head/scores": "fc"}
-        timm = {"stem/conv": "stem.conv", "last_bn": "norm", "head/scores": "head.fc"}  # of resnetv2_50
-        for i, group in enumerate(self.metaparameters.groups, start=1):
-            for j in range(1, group["blocks"] + 1):
-                ours, block, layer = f"group{i}_block{j}", f"conv{i + 1}_block{j}", f"layer{i}.{j - 1}"
-                keras[f"{ours}/pre_bn"] = f"{block}_preact_bn"
-                timm[f"{ours}/pre_bn"] = f"stages.{i - 1}.blocks.{j - 1}.norm1"
-                for k, name in enumerate(("projection", "conv1", "conv2", "conv3")):
-                    keras[f"{ours}/{name}"], keras[f"{ours}/{name}_bn"] = f"{block}_{k}_conv", f"{block}_{k}_bn"
-                    timm[f"{ours}/{name}"] = f"stages.{i - 1}.blocks.{j - 1}.{name if k else 'downsample.conv'}"
-                    timm[f"{ours}/{name}_bn"] = f"stages.{i - 1}.blocks.{j - 1}.norm{k + 1}"
-                    torch[f"{ours}/{name}"] = f"{layer}.conv{k}" if k else f"{layer}.downsample.0"
-                    torch[f"{ours}/{name}_bn"] = f"{layer}.bn{k}" if k else f"{layer}.downsample.1"
         if self.metaparameters.version == "v2":  # torchvision has none
-            return {"keras": keras, "timm": timm}
+            timm = {"stem/conv": "stem.conv", "last_bn": "norm", "head/scores": "head.fc"}  # of resnetv2_50
+            return {"keras": keras, "timm": {**timm, **self.block_names(_in_timm_v2)}}
+        torch = self.torch_names()
         # The CIFAR nets of PyTorch call their classifier `linear`.
         return {"keras": keras, "torchvision": torch, "torch_cifar": {**torch, "head/scores": "linear"}}
+
+
+def _in_keras(i, j, layer):
+    kinds = {"projection": "0_conv", "projection_bn": "0_bn", "pre_bn": "preact_bn"}
+    kinds |= {f"conv{k}": f"{k}_conv" for k in (1, 2, 3)} | {f"conv{k}_bn": f"{k}_bn" for k in (1, 2, 3)}
+    return f"conv{i + 1}_block{j}_{kinds.get(layer, layer)}"
+
+
+def _in_timm_v2(i, j, layer):
+    """A normalization is named after the convolution behind it."""
+    kinds = {"projection": "downsample.conv", "pre_bn": "norm1", "conv1_bn": "norm2", "conv2_bn": "norm3"}
+    return f"stages.{i - 1}.blocks.{j - 1}.{kinds.get(layer, layer)}"

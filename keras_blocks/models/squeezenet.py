@@ -77,6 +77,13 @@ class SqueezeNet(Architecture):
         "squeezenet_1.0_complex_bypass": {"groups": GROUPS_1_0, "stem": "v1.0", "bypass": "complex"},
     }
 
+    sources = {
+        "squeezenet_1.0": "Iandola et al. 2016, table 1; torchvision's squeezenet1_0",
+        "squeezenet_1.1": "the authors' SqueezeNet_v1.1; torchvision's squeezenet1_1",
+        "squeezenet_1.0_simple_bypass": "Iandola et al. 2016, figure 2, middle",
+        "squeezenet_1.0_complex_bypass": "Iandola et al. 2016, figure 2, right",
+    }
+
     def __init__(self, groups=GROUPS_1_0, stem="v1.0", expand_ratio=4, bypass=None, dropout=0.5, **kwargs):
         own = {
             "groups": [

@@ -57,6 +57,12 @@ class VGG(Architecture):
         "vgg19_bn": _variant(2, 2, 4, 4, 4, batch_norm=TORCH_BATCH_NORM),
     }
 
+    sources = {
+        **{f"vgg{n}": f"Simonyan and Zisserman 2014, table 1; torchvision's vgg{n}" for n in (11, 13)},
+        **{f"vgg{n}": f"Simonyan and Zisserman 2014, table 1; keras.applications' VGG{n}" for n in (16, 19)},
+        **{f"vgg{n}_bn": f"torchvision's vgg{n}_bn" for n in (11, 13, 16, 19)},
+    }
+
     published = {"vgg16": "VGG16", "vgg19": "VGG19"}
 
     def __init__(self, groups=variants["vgg16"]["groups"], hidden=(4096, 4096), dropout=0.5, **kwargs):

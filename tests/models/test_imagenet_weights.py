@@ -6,6 +6,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
+from thorough import run_all
 
 import keras_blocks
 from keras_blocks.models.registry import ARCHITECTURES
@@ -16,7 +17,9 @@ FILES = {
     "resnet50_v2": ("resnet50v2_weights_tf_dim_ordering_tf_kernels.h5", "3ef43a0b657b3be2300d5770ece849e0"),
     "densenet121": ("densenet121_weights_tf_dim_ordering_tf_kernels_notop.h5", "30ee3e1110167f948a6b9946edeeb738"),
 }
-not_on_jax = pytest.mark.skipif(keras.backend.backend() == "jax", reason="it compiles DenseNet's parts for 20 seconds")
+not_on_jax = pytest.mark.skipif(
+    keras.backend.backend() == "jax" and not run_all(), reason="it compiles DenseNet's parts for 20 seconds"
+)
 
 FUNCTIONS = {"resnet50_v2": "ResNet50V2", "densenet121": "DenseNet121"}
 

@@ -1,0 +1,136 @@
+"""What ResNet, ResNeXt and SENet have in common: a stem, residual blocks in groups, a head."""
+
+from keras_blocks import validation
+from keras_blocks.blocks.conv import ConvBlock
+from keras_blocks.blocks.heads import ClassifierHead
+from keras_blocks.blocks.resnet_stem import ResNetStem
+from keras_blocks.chain import LayerSpec
+from keras_blocks.models.architecture import Architecture
+from keras_blocks.models.output_stride import StridePlan
+
+TORCH = {"batch_norm": {"epsilon": 1e-5, "momentum": 0.9}}
+
+
+def groups_of(*blocks, filters=64):
+    """Groups of so many blocks, each group of twice the filters of the one before."""
+    return tuple({"filters": filters * 2**i, "blocks": n} for i, n in enumerate(blocks))
+
+
+class ResidualNetwork(Architecture):
+    """A stem, groups of residual blocks, a head. A subclass says by `block` of which blocks.
+
+    Args:
+        own: the subclass' own metaparameters.
+        groups: list of groups, each `{"filters": 64, "blocks": 3}`; all but the first halve the size.
+        stem: "imagenet", the 7x7 convolution and pooling of `ResNetStem`; "timm", the same with the pooling's border
+            of timm's `resnetv2_50`; "deep", three 3x3 convolutions, to twice the filters of the first group, and a
+            pooling that rounds up; "cifar", a 3x3 convolution of stride 1.
+        shortcut: of the blocks: "auto", "projection" or "pad" (option A, without parameters).
+        drop_rate: share of the images for which the last block is dropped while training, the blocks before it
+            linearly less (stochastic depth).
+        output_stride: pixels of the image for one of the last feature map, from which on strides are replaced by
+            dilation, with the same weights; `None` for all strides.
+        se_ratio: `None`, or the ratio of the squeeze-excitation in every block.
+        se_use_bias: whether the squeeze-excitation has biases.
+        dropout: share of the pooled features dropped before the classifier's scores while training.
+        batch_norm, use_bias, kernel_initializer, **kwargs: see `Architecture`.
+    """
+
+    pre_activated = False
+    """Whether blocks normalize first: then the stem does not, and the last group's output is normalized."""
+
+    def __init__(
+        self,
+        own,
+        *,
+        groups,
+        stem,
+        shortcut,
+        drop_rate,
+        output_stride,
+        se_ratio,
+        se_use_bias,
+        dropout,
+        batch_norm=True,
+        use_bias=False,
+        kernel_initializer="he_normal",
+        **kwargs,
+    ):
+        own = {
+            "groups": [
+                validation.record(f"groups[{i}]", group, {"filters": None, "blocks": None})
+                for i, group in enumerate(validation.sequence("groups", groups, of="groups"))
+            ],
+            "stem": validation.choice("stem", stem, ("imagenet", "timm", "deep", "cifar")),
+            "shortcut": validation.choice("shortcut", shortcut, ("auto", "projection", "pad")),
+            "drop_rate": validation.number("drop_rate", drop_rate, least=0, most=1, open_end=True),
+            "output_stride": output_stride,
+            "se_ratio": se_ratio,
+            "se_use_bias": se_use_bias,
+            "dropout": dropout,
+            **own,
+        }
+        StridePlan(own)  # refuses an output stride that cannot be reached
+        super().__init__(own, batch_norm=batch_norm, use_bias=use_bias, kernel_initializer=kernel_initializer, **kwargs)
+
+    def block(self, name: str, *, strides, **options) -> LayerSpec:
+        """The residual block of this name, as `self.layer` gives it, for the options that all kinds of it take."""
+        raise NotImplementedError
+
+    def downsampling(self, i, j) -> dict:
+        """Strides and shortcut of the j-th block of group i."""
+        return {"strides": 2 if i > 1 and j == 1 else 1, "shortcut": self.metaparameters.shortcut}
+
+    def stem(self, x):
+        m = self.metaparameters
+        filters = m.groups[0]["filters"]
+        kinds = {"imagenet": {}, "timm": {"border": "lowest"}, "deep": {"border": "ceil", "deep": True}}
+        if m.stem in kinds:
+            filters = 2 * filters if m.stem == "deep" else filters
+            options = {"filters": filters, "pre_activated": self.pre_activated, **kinds[m.stem]}
+            stem = self.layer("stem", ResNetStem, **options)
+        elif self.pre_activated:
+            stem = self.layer("stem", ConvBlock, filters=filters, batch_norm=False, activation=None)
+        else:
+            stem = self.layer("stem", ConvBlock, filters=filters)
+        return self.feature("stem", stem(x))
+
+    def learner(self, x):
+        m = self.metaparameters
+        plan, number, total = StridePlan(m), 0, sum(group["blocks"] for group in m.groups)
+        shared = {"se_ratio": m.se_ratio, "se_use_bias": m.se_use_bias}
+        for i, group in enumerate(m.groups, start=1):
+            for j in range(1, group["blocks"] + 1):
+                number += 1
+                step = self.downsampling(i, j)
+                options = {"filters": group["filters"], "drop_rate": m.drop_rate * number / total, **shared}
+                x = self.block(f"group{i}_block{j}", **step, **plan.take(step["strides"]), **options)(x)
+            if i < len(m.groups):
+                x = self.feature(f"group{i}", x)
+        if self.pre_activated:
+            for spec in (*self.normalized("last"), self.activate("last_activation")):
+                x = spec(x)
+        return self.feature(f"group{len(m.groups)}", x)
+
+    def classifier(self, x):
+        m = self.metaparameters
+        x = self.layer("head", ClassifierHead, filters=m.classes, dropout=m.dropout)(x)
+        return self.output_activation()(x)
+
+    def block_names(self, rename) -> dict:
+        """Path of a layer of the blocks -> its name elsewhere, by `rename(group, block, layer)`, all counted from 1."""
+        layers = [f"{name}{suffix}" for name in ("projection", "conv1", "conv2", "conv3") for suffix in ("", "_bn")]
+        return {
+            f"group{i}_block{j}/{layer}": rename(i, j, layer)
+            for i, group in enumerate(self.metaparameters.groups, start=1)
+            for j in range(1, group["blocks"] + 1)
+            for layer in ("pre_bn", *layers, "se/reduce", "se/restore")
+        }
+
+    def torch_names(self, se="se") -> dict:
+        """The names that torchvision and timm give; timm's older networks call the squeeze-excitation otherwise."""
+        inner = {"projection": "downsample.0", "projection_bn": "downsample.1"}
+        inner |= {"se/reduce": f"{se}.fc1", "se/restore": f"{se}.fc2"}
+        inner |= {f"conv{k}_bn": f"bn{k}" for k in (1, 2, 3)}
+        names = self.block_names(lambda i, j, layer: f"layer{i}.{j - 1}.{inner.get(layer, layer)}")
+        return {"stem/conv": "conv1", "stem/conv_bn": "bn1", "head/scores": "fc", **names}

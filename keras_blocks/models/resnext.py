@@ -1,0 +1,112 @@
+"""ResNeXt: residual blocks whose 3x3 convolutions work in groups."""
+
+from keras_blocks.block import register
+from keras_blocks.blocks.residual import ResNeXtBlock
+from keras_blocks.models.residual_network import TORCH, ResidualNetwork, groups_of
+
+SIZES = {50: groups_of(3, 4, 6, 3), 101: groups_of(3, 4, 23, 3), 152: groups_of(3, 8, 36, 3)}
+
+
+def _variant(depth, cardinality, base_width, **options):
+    return {"groups": SIZES[depth], "cardinality": cardinality, "base_width": base_width, **TORCH, **options}
+
+
+@register
+class ResNeXt(ResidualNetwork):
+    """ResNeXt, as an assembly of a stem and `ResNeXtBlock`s.
+
+    Args:
+        groups: list of groups, each `{"filters": 64, "blocks": 3}`; all but the first halve the size.
+        cardinality: number of groups of channels in each 3x3 convolution, the paper's C.
+        base_width: channels of each of these in the first group of blocks, twice as many in each next; the paper's d.
+        stem, shortcut, drop_rate, output_stride, se_ratio, se_use_bias, dropout: see `ResNet`.
+        batch_norm: True by default; use_bias: False by default.
+        **kwargs: `input_shape`, `input_tensor`, `classes`, `include_top`, `pooling`, `classifier_activation`,
+            `preprocess`, `activation`, `kernel_initializer` ("he_normal"), `kernel_regularizer`, `data_format`,
+            `dtype`, `name`: see `Architecture`.
+
+    Input shape:
+        `(batch, height, width, channels)`, by default (224, 224, 3); height and width may be `None`.
+
+    Output shape:
+        `(batch, classes)`; without the top, the feature map, or pooled, `(batch, channels)`.
+
+    Raises:
+        TypeError, ValueError: for an argument out of range, naming it, its value and what is allowed.
+
+    Reference:
+        Xie et al., "Aggregated Residual Transformations for Deep Neural Networks", 2017, table 1 and section 5.2
+        (CIFAR); torchvision. Hu et al., "Squeeze-and-Excitation Networks", 2017, for the variants with it, as in timm.
+
+    Example:
+
+    >>> import keras_blocks
+    >>> model = keras_blocks.ResNeXt(
+    ...     groups=[{"filters": 16, "blocks": 1}, {"filters": 32, "blocks": 2}],
+    ...     cardinality=8, base_width=16, stem="cifar", input_shape=(32, 32, 3), classes=10,
+    ... )
+    >>> model.features["group2"].shape
+    (None, 16, 16, 128)
+    """
+
+    variants = {
+        "resnext50_32x4d": _variant(50, 32, 4),
+        "resnext101_32x4d": _variant(101, 32, 4),
+        "resnext152_32x4d": _variant(152, 32, 4),
+        "resnext101_64x4d": _variant(101, 64, 4),
+        "resnext101_32x8d": _variant(101, 32, 8),
+        "resnext29_8x64d_cifar": {
+            **_variant(50, 8, 64, stem="cifar", input_shape=(32, 32, 3), classes=10),
+            "groups": groups_of(3, 3, 3),
+        },
+        "seresnext50_32x4d": _variant(50, 32, 4, se_ratio=16),
+        "seresnext101_32x4d": _variant(101, 32, 4, se_ratio=16),
+        "seresnext152_32x4d": _variant(152, 32, 4, se_ratio=16),
+    }
+
+    sources = {
+        "resnext50_32x4d": "Xie et al. 2017, table 1; torchvision's resnext50_32x4d",
+        "resnext101_32x4d": "Xie et al. 2017, table 3; timm's resnext101_32x4d",
+        "resnext152_32x4d": "Xie et al. 2017, with the groups of ResNet-152",
+        "resnext101_64x4d": "Xie et al. 2017, table 4; torchvision's resnext101_64x4d",
+        "resnext101_32x8d": "torchvision's resnext101_32x8d",
+        "resnext29_8x64d_cifar": "Xie et al. 2017, section 5.2 and table 7",
+        **{
+            f"seresnext{depth}_32x4d": f"Hu et al. 2017, table 1; timm's seresnext{depth}_32x4d"
+            for depth in (50, 101, 152)
+        },
+    }
+
+    def __init__(
+        self,
+        groups=SIZES[50],
+        cardinality=32,
+        base_width=4,
+        stem="imagenet",
+        shortcut="auto",
+        drop_rate=0.0,
+        output_stride=None,
+        se_ratio=None,
+        se_use_bias=True,
+        dropout=0.0,
+        **kwargs,
+    ):
+        super().__init__(
+            {"cardinality": cardinality, "base_width": base_width},
+            groups=groups,
+            stem=stem,
+            shortcut=shortcut,
+            drop_rate=drop_rate,
+            output_stride=output_stride,
+            se_ratio=se_ratio,
+            se_use_bias=se_use_bias,
+            dropout=dropout,
+            **kwargs,
+        )
+
+    def block(self, name, **options):
+        m = self.metaparameters
+        return self.layer(name, ResNeXtBlock, cardinality=m.cardinality, base_width=m.base_width, **options)
+
+    def published_names(self):
+        return {"torchvision": self.torch_names()}

@@ -1,0 +1,86 @@
+"""SENet: the squeeze-excitation network that won ImageNet 2017, and others of its form."""
+
+from keras_blocks.block import register
+from keras_blocks.models.residual_network import TORCH, groups_of
+from keras_blocks.models.resnext import ResNeXt
+
+
+@register
+class SENet(ResNeXt):
+    """SENet, as an assembly of a deep stem and `ResNeXtBlock`s with squeeze-excitation.
+
+    Other than a ResNeXt, the first convolution of each block is half as wide, and projections that stride are 3x3.
+    SE-ResNets and SE-ResNeXts are variants of `ResNet` and `ResNeXt`.
+
+    Args:
+        groups, cardinality (64), base_width, stem ("deep"), shortcut, drop_rate, output_stride, se_ratio (16),
+            se_use_bias: see `ResNeXt`.
+        dropout: 0.2 by default; share of the pooled features dropped before the classifier's scores while training.
+        batch_norm: True by default; use_bias: False by default.
+        **kwargs: `input_shape`, `input_tensor`, `classes`, `include_top`, `pooling`, `classifier_activation`,
+            `preprocess`, `activation`, `kernel_initializer` ("he_normal"), `kernel_regularizer`, `data_format`,
+            `dtype`, `name`: see `Architecture`.
+
+    Input shape:
+        `(batch, height, width, channels)`, by default (224, 224, 3); height and width may be `None`.
+
+    Output shape:
+        `(batch, classes)`; without the top, the feature map, or pooled, `(batch, channels)`.
+
+    Raises:
+        TypeError, ValueError: for an argument out of range, naming it, its value and what is allowed.
+
+    Reference:
+        Hu et al., "Squeeze-and-Excitation Networks", 2017, section 6.1; Cadene's pretrained-models.pytorch and timm's
+        `legacy_senet154`.
+
+    Example:
+
+    >>> import keras_blocks
+    >>> model = keras_blocks.SENet(
+    ...     groups=[{"filters": 8, "blocks": 1}, {"filters": 16, "blocks": 1}],
+    ...     cardinality=4, base_width=32, se_ratio=8, input_shape=(64, 64, 3), classes=10,
+    ... )
+    >>> model.features["stem"].shape, model.features["group2"].shape
+    ((None, 16, 16, 16), (None, 8, 8, 64))
+    """
+
+    variants = {"senet154": {"groups": groups_of(3, 8, 36, 3), **TORCH}}
+
+    sources = {"senet154": "Hu et al. 2017, section 6.1; Cadene's senet154, timm's legacy_senet154"}
+
+    def __init__(
+        self,
+        groups=variants["senet154"]["groups"],
+        cardinality=64,
+        base_width=4,
+        stem="deep",
+        shortcut="auto",
+        drop_rate=0.0,
+        output_stride=None,
+        se_ratio=16,
+        se_use_bias=True,
+        dropout=0.2,
+        **kwargs,
+    ):
+        super().__init__(
+            groups,
+            cardinality,
+            base_width,
+            stem,
+            shortcut,
+            drop_rate,
+            output_stride,
+            se_ratio,
+            se_use_bias,
+            dropout,
+            **kwargs,
+        )
+
+    def block(self, name, *, strides, **options):
+        size = 3 if strides > 1 else 1
+        return super().block(name, strides=strides, narrow_entry=True, projection_size=size, **options)
+
+    def published_names(self):
+        stem = {f"stem/conv{k}{bn}": f"layer0.{'bn' if bn else 'conv'}{k}" for k in (1, 2, 3) for bn in ("", "_bn")}
+        return {"timm": {**self.torch_names(se="se_module"), **stem, "head/scores": "last_linear"}}

@@ -1,0 +1,73 @@
+"""Grouped convolutions leave Keras in every format with equal outputs; Keras' own cannot become ONNX."""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_blocks
+
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="the backend from which Keras exports to all of these formats"
+)
+
+
+@pytest.fixture(scope="module")
+def model():
+    """A strided grouped convolution, and ResNeXt's block with squeeze-excitation."""
+    inputs = keras.Input((16, 16, 8))
+    x = keras_blocks.GroupedConv2D(16, 3, groups=4, strides=2, padding="same", activation="relu")(inputs)
+    x = keras_blocks.ResNeXtBlock(4, cardinality=4, base_width=32, se_ratio=4)(x)
+    built = keras.Model(inputs, x)
+    built(np.zeros((1, 16, 16, 8), "float32"))  # Keras makes ONNX of a model that was called alone
+    return built
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(0).normal(size=(2, 16, 16, 8)).astype("float32")
+
+
+def check(outputs, model, images):
+    expected = np.asarray(model(images))
+    assert np.abs(expected).max() > 0.1
+    np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:In the future `np.object`:FutureWarning")  # from inside of tf2onnx
+def test_onnx(model, images, tmp_path):
+    import onnxruntime
+
+    model.export(tmp_path / "model.onnx", format="onnx", verbose=False)
+    session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"))
+    (outputs,) = session.run(None, {session.get_inputs()[0].name: images})
+    check(outputs, model, images)
+
+
+def test_saved_model(model, images, tmp_path):
+    import tensorflow as tf
+
+    model.export(tmp_path / "saved", verbose=False)
+    loaded = tf.saved_model.load(str(tmp_path / "saved"))
+    check(np.asarray(loaded.serve(images)), model, images)
+
+
+def test_litert(model, images, tmp_path):
+    from ai_edge_litert.interpreter import Interpreter
+
+    model.export(tmp_path / "model.tflite", format="litert", verbose=False)
+    interpreter = Interpreter(str(tmp_path / "model.tflite"))
+    index = interpreter.get_input_details()[0]["index"]
+    interpreter.resize_tensor_input(index, images.shape)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(index, images)
+    interpreter.invoke()
+    check(interpreter.get_tensor(interpreter.get_output_details()[0]["index"]), model, images)
+
+
+def test_openvino(model, images, tmp_path):
+    import openvino
+
+    model.export(str(tmp_path / "model.xml"), format="openvino", verbose=False)
+    exact = {"INFERENCE_PRECISION_HINT": "f32"}  # its own choice is bfloat16 where the processor has it
+    compiled = openvino.Core().compile_model(str(tmp_path / "model.xml"), "CPU", exact)
+    check(compiled(images)[0], model, images)
