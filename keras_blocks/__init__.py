@@ -22,6 +22,7 @@ from keras_blocks.costs import Cost, cost
 from keras_blocks.grouped_conv2d import GroupedConv2D
 from keras_blocks.models.architecture import Architecture
 from keras_blocks.models.densenet import DenseNet
+from keras_blocks.models.inception import Inception
 from keras_blocks.models.registry import create_model, list_models
 from keras_blocks.models.resnet import ResNet
 from keras_blocks.models.resnext import ResNeXt
@@ -49,6 +50,7 @@ __all__ = [
     "GridReductionA",
     "GridReductionB",
     "GroupedConv2D",
+    "Inception",
     "InceptionA",
     "InceptionB",
     "InceptionBlock",
