@@ -1,7 +1,7 @@
 """A training step and inference of ResNeXt-50 (32x4d) at 224x224, batch 8, against the same model with Keras' groups.
 
 The other model is ours with each GroupedConv2D made a keras.layers.Conv2D(groups=...), with the same weights. Target: a
-step at least 25 times faster. Keras' step takes minutes, so it is measured twice after one that compiles.
+step at least 25 times faster. Keras' step takes minutes, so it is measured once, after one that compiles.
 
     KERAS_BACKEND=tensorflow python benchmarks/resnext_training.py
 """
@@ -48,7 +48,7 @@ def main():
     print(
         f"backend {backend}, Keras {keras.__version__}, batch {BATCH}, largest difference of outputs {difference:.1e}"
     )
-    for title, functions, rounds in (("inference", predict, 5), ("training step", train, 2)):
+    for title, functions, rounds in (("inference", predict, 5), ("training step", train, 1)):
         seconds = interleaved(functions, rounds)
         print(
             f"{title}: ours {seconds['ours']:.2f} s, Keras' groups {seconds['Keras']:.2f} s, "

@@ -19,6 +19,8 @@ import keras_blocks
 from keras_blocks.weights import named_weights
 
 HERE = pathlib.Path(__file__).parent
+FAST_XLA = {"XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"}
+"""As in the Makefile: most of JAX's time is XLA compiling."""
 PACKAGES = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}
 
 
@@ -55,7 +57,7 @@ def test_loads_in_a_fresh_process(saved, backend):
     same = backend == keras.backend.backend()
     done = subprocess.run(
         [sys.executable, HERE / "reload.py", saved, "0" if same else "1e-5"],
-        env={**os.environ, "KERAS_BACKEND": backend},
+        env={**FAST_XLA, **os.environ, "KERAS_BACKEND": backend},
         capture_output=True,
         text=True,
     )

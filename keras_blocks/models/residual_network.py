@@ -67,7 +67,7 @@ class ResidualNetwork(Architecture):
             "output_stride": output_stride,
             "se_ratio": se_ratio,
             "se_use_bias": se_use_bias,
-            "dropout": dropout,
+            "dropout": validation.number("dropout", dropout, least=0, most=1, open_end=True),
             **own,
         }
         StridePlan(own)  # refuses an output stride that cannot be reached
