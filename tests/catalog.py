@@ -388,6 +388,35 @@ ARCHITECTURES = [
         "torchvision densenet121 (trainable), keras.applications DenseNet121 (all)",
     ),
     Row(
+        keras_blocks.Inception,
+        {
+            "groups": [
+                {"block": "v2", "filters": [(2, 3, 4, 3, 4, 2)], "pooling": "avg", "kernel_size": 5, "auxiliary": [1]},
+                {
+                    "block": "b",
+                    "filters": [(2, 3, 4, 3, 4, 2)],
+                    "n": 3,
+                    "reduction": {"kind": "a", "filters": (4, 3, 4)},
+                },
+            ],
+            "stem": [{"layer": "conv", "filters": 4}, {"layer": "lrn", "size": 3}, {"layer": "ceil_pool"}],
+            "auxiliary": True,
+            "auxiliary_classifier": {"pooling": "adaptive", "width": 3, "hidden": 6, "dropout": 0.25},
+            "auxiliary_weight": 0.5,
+            "count_include_pad": True,
+            "se_ratio": 2,
+            "dropout": 0.25,
+            **TOP,
+            **SHARED,
+        },
+        (224, 224, 3),
+        {},
+        (1000,),
+        6_998_552,
+        0,
+        "BVLC bvlc_googlenet without its auxiliary classifiers",
+    ),
+    Row(
         keras_blocks.ResNet,
         {
             "groups": [{"filters": 4, "blocks": 2}, {"filters": 8, "blocks": 1}],

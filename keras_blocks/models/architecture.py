@@ -224,7 +224,7 @@ class Architecture(Settings, SideOutputs, keras.Model):
             return self
         model = type(self).outline(**{**self._arguments(), "auxiliary": False})
         model._features = dict(self._features)
-        model._connect(self.inputs, self.output[MAIN], name=self.name, trainable=self.trainable)
+        model._connect(self.input, self.output[MAIN], name=self.name, trainable=self.trainable)
         if self.compiled:
             model.compile_from_config(main_only(self.get_compile_config()))
         return model

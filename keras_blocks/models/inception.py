@@ -86,7 +86,7 @@ class Inception(Architecture):
     >>> import keras_blocks
     >>> model = keras_blocks.create_model("googlenet_cifar", auxiliary=True)
     >>> model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-    >>> {name: shape for name, shape in model.output_shape.items()}
+    >>> {name: output.shape for name, output in model.output.items()}
     {'predictions': (None, 10), 'aux_1': (None, 10), 'aux_2': (None, 10)}
     >>> keras_blocks.cost(keras_blocks.Inception, **keras_blocks.Inception.variants["googlenet"]).params
     6998552

@@ -11,8 +11,8 @@ MAIN = "predictions"
 class SideOutputs:
     """Mixed into `Architecture`: outputs beside the main one, which learn the same labels and have weights.
 
-    With none, everything is as in any Keras model. With some, the model's output is a dict, and `compile` and `fit` take
-    what they would take for the main output alone: one loss, one list of metrics, one array of labels.
+    With none, everything is as in any Keras model. With some, the model's output is a dict, and `compile` and `fit`
+    take what they would take for the main output alone: one loss, one list of metrics, one array of labels.
     """
 
     @property
