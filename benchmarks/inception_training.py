@@ -120,7 +120,7 @@ def report(results):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cifar-epochs", type=int, default=12)
+    parser.add_argument("--cifar-epochs", type=int, default=8)
     parser.add_argument("--signs-epochs", type=int, default=12)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--draw", action="store_true", help="draw what the file has, and train nothing")

@@ -298,7 +298,9 @@ def test_export_needs_no_thought(data, tmp_path):
     model = Inception(auxiliary=True, **TINY)
     model.without_auxiliary().export(tmp_path / "main", verbose=False)
     served = tf.saved_model.load(str(tmp_path / "main"))
-    np.testing.assert_allclose(served.serve(data[0]).numpy(), model.predict(data[0], verbose=0)["predictions"], atol=1e-6)
+    np.testing.assert_allclose(
+        served.serve(data[0]).numpy(), model.predict(data[0], verbose=0)["predictions"], atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("variant", ["googlenet_cifar", "inception_v3_cifar"])
