@@ -110,7 +110,7 @@ def measure(pixels, channels, width, with_keras, with_torch):
         if with_torch and BACKEND != "torch":
             functions["torch"] = torch_peer(images, width)(backward)
         slow = with_keras and BACKEND != "torch" and backward
-        seconds = interleaved(functions, rounds=2 if slow else 9)
+        seconds = interleaved(functions, rounds=1 if slow else 9)
         if slow:  # the others again, without seconds of Keras' between two of their runs
             seconds.update(interleaved({name: run for name, run in functions.items() if name != "Keras"}, rounds=9))
         found[backward] = {name: value * 1e3 for name, value in seconds.items()}
