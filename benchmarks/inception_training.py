@@ -13,6 +13,7 @@ Writes the accuracies to docs/inception_training.json as it goes, and draws docs
 
 import argparse
 import io
+import itertools
 import json
 import pathlib
 import statistics
@@ -127,16 +128,16 @@ if __name__ == "__main__":
     given = parser.parse_args()
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
     done = {(run["dataset"], run["kind"], run["seed"]) for run in results}
-    for seed in range(1, given.seeds + 1):
-        for dataset, epochs in (("signs", given.signs_epochs), ("cifar", given.cifar_epochs)):
-            for kind in KINDS:
-                if given.draw or (dataset, kind, seed) in done:
-                    continue
-                start = time.perf_counter()
-                accuracies = train(dataset, kind, seed, epochs)
-                seconds = time.perf_counter() - start
-                print(f"{dataset} {kind} seed {seed}: {accuracies[-1]}, {seconds:.0f} s", flush=True)
-                results.append({"dataset": dataset, "kind": kind, "seed": seed, "accuracies": accuracies})
-                RESULTS.write_text("[\n" + ",\n".join(map(json.dumps, results)) + "\n]\n")
+    epochs = {"signs": given.signs_epochs, "cifar": given.cifar_epochs}
+    runs = itertools.product(KINDS, range(1, given.seeds + 1), epochs)
+    for kind, seed, dataset in () if given.draw else runs:
+        if (dataset, kind, seed) in done:
+            continue
+        start = time.perf_counter()
+        accuracies = train(dataset, kind, seed, epochs[dataset])
+        seconds = time.perf_counter() - start
+        print(f"{dataset} {kind} seed {seed}: {accuracies[-1]}, {seconds:.0f} s", flush=True)
+        results.append({"dataset": dataset, "kind": kind, "seed": seed, "accuracies": accuracies})
+        RESULTS.write_text("[\n" + ",\n".join(map(json.dumps, results)) + "\n]\n")
     report(results)
     draw(results)
