@@ -4,11 +4,15 @@ Importing the package registers every class, so that `keras.saving.load_model` f
 """
 
 from keras_blocks.block import Block
+from keras_blocks.blocks.auxiliary import AuxiliaryClassifier
 from keras_blocks.blocks.channel_padding import ChannelPadding
 from keras_blocks.blocks.conv import ConvBlock
 from keras_blocks.blocks.dense import DenseBlock, DenseLayer, TransitionBlock
 from keras_blocks.blocks.fire import FireBlock
+from keras_blocks.blocks.grid_reduction import GridReductionA, GridReductionB, PassThroughReduction
 from keras_blocks.blocks.heads import ClassifierHead
+from keras_blocks.blocks.inception import InceptionA, InceptionB, InceptionBlock, InceptionC
+from keras_blocks.blocks.local_response_normalization import LocalResponseNormalization
 from keras_blocks.blocks.pooling import CeilMaxPooling2D
 from keras_blocks.blocks.residual import ResidualBlock, ResNeXtBlock
 from keras_blocks.blocks.resnet_stem import ResNetStem
@@ -18,6 +22,7 @@ from keras_blocks.costs import Cost, cost
 from keras_blocks.grouped_conv2d import GroupedConv2D
 from keras_blocks.models.architecture import Architecture
 from keras_blocks.models.densenet import DenseNet
+from keras_blocks.models.inception import Inception
 from keras_blocks.models.registry import create_model, list_models
 from keras_blocks.models.resnet import ResNet
 from keras_blocks.models.resnext import ResNeXt
@@ -31,6 +36,7 @@ __version__ = "0.1.0"
 __all__ = [
     "VGG",
     "Architecture",
+    "AuxiliaryClassifier",
     "Block",
     "CeilMaxPooling2D",
     "ChannelPadding",
@@ -41,7 +47,16 @@ __all__ = [
     "DenseLayer",
     "DenseNet",
     "FireBlock",
+    "GridReductionA",
+    "GridReductionB",
     "GroupedConv2D",
+    "Inception",
+    "InceptionA",
+    "InceptionB",
+    "InceptionBlock",
+    "InceptionC",
+    "LocalResponseNormalization",
+    "PassThroughReduction",
     "ResNeXt",
     "ResNeXtBlock",
     "ResNet",

@@ -1,6 +1,7 @@
 """Moves weights into an architecture: from files, from mappings of arrays, from another model. Never from a pickle."""
 
 import os
+import re
 from collections.abc import Mapping
 
 import keras
@@ -77,7 +78,11 @@ def _arrays(source, model) -> dict:
     if isinstance(source, (str, os.PathLike)):
         source = read_arrays(source, most_bytes=16 * model.count_params() + 2**20)
     elif isinstance(source, keras.Model):
-        return {name: value.numpy() for name, value in named_weights(source).items()}
+        names = _counted_from_zero(source)
+        return {
+            f"{names.get(layer, layer)}/{rest}": value.numpy()
+            for (layer, _, rest), value in ((name.partition("/"), v) for name, v in named_weights(source).items())
+        }
     elif not isinstance(source, Mapping):
         raise TypeError(f"`source` must be a mapping, the path of a file or a model; received {source!r}.")
     if not any(name.endswith(".weight") for name in source):
@@ -89,6 +94,23 @@ def _arrays(source, model) -> dict:
         if variable != "num_batches_tracked":
             arrays[f"{layer}/{_TORCH_VARIABLES[normalizes].get(variable, variable)}"] = np.asarray(value)
     return arrays
+
+
+def _counted_from_zero(model) -> dict:
+    """Names of layers that Keras counted -> as if it had begun to count in this model: `conv2d`, `conv2d_1`, ...
+
+    It goes on counting through a whole process, and so a network's layers without names have others the second time.
+    """
+    found = {}
+    for layer in model.layers:
+        kind = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(layer).__name__).lower()
+        if counted := re.fullmatch(rf"{kind}(?:_(\d+))?", layer.name):
+            found.setdefault(kind, []).append((int(counted[1] or 0), layer.name))
+    return {
+        name: kind if rank == 0 else f"{kind}_{rank}"
+        for kind, counted in found.items()
+        for rank, (_, name) in enumerate(sorted(counted))
+    }
 
 
 _TORCH_VARIABLES = {

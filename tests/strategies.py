@@ -115,12 +115,30 @@ def squeeze_excite_blocks(draw):
     return keras_blocks.SqueezeExciteBlock, arguments, ratio * draw(st.integers(1, 3))
 
 
+def branched_blocks(cls, **arguments):
+    """A block of Inception."""
+    filters = st.tuples(*(st.integers(1, 3) for _ in cls.columns))
+    return plain(cls, filters=filters, se_ratio=st.sampled_from([None, 1]), **arguments)
+
+
 def plain(cls, least_channels=1, **arguments):
     """A block whose arguments are independent of each other and of the input's channels."""
     return st.tuples(st.just(cls), st.fixed_dictionaries(arguments), st.integers(least_channels, 6))
 
 
+PADDED = {"count_include_pad": st.booleans()}
+REDUCED = {"padding": st.sampled_from(["valid", "same", "symmetric"])}
+
 BLOCKS = {
+    "AuxiliaryClassifier": plain(
+        keras_blocks.AuxiliaryClassifier,
+        filters=st.integers(1, 4),
+        version=st.sampled_from(["v1", "v3"]),
+        pooling=st.just("adaptive"),
+        width=st.integers(1, 3),
+        hidden=st.integers(1, 4),
+        dropout=st.sampled_from([None, 0.0, 0.5]),
+    ),
     "ClassifierHead": plain(
         keras_blocks.ClassifierHead,
         filters=st.integers(1, 4),
@@ -144,6 +162,19 @@ BLOCKS = {
         dilation_rate=st.integers(1, 2),
     ),
     "FireBlock": fire_blocks(),
+    "GridReductionA": branched_blocks(keras_blocks.GridReductionA, **REDUCED),
+    "GridReductionB": branched_blocks(keras_blocks.GridReductionB, n=st.integers(1, 5), **REDUCED),
+    "InceptionA": branched_blocks(keras_blocks.InceptionA, **PADDED),
+    "InceptionB": branched_blocks(keras_blocks.InceptionB, n=st.integers(1, 5), **PADDED),
+    "InceptionBlock": branched_blocks(
+        keras_blocks.InceptionBlock,
+        version=st.sampled_from(["v1", "v2"]),
+        kernel_size=st.sampled_from([None, 3, 5]),
+        pooling=st.sampled_from(["max", "avg"]),
+        **PADDED,
+    ),
+    "InceptionC": branched_blocks(keras_blocks.InceptionC, **PADDED),
+    "PassThroughReduction": branched_blocks(keras_blocks.PassThroughReduction, **REDUCED),
     "ResNeXtBlock": resnext_blocks(),
     "ResNetStem": plain(
         keras_blocks.ResNetStem,

@@ -204,4 +204,4 @@ def test_parts_can_be_used_alone(row):
     outputs = outline.classifier(features)
     assert outputs.shape == (None, row.arguments["classes"])
     whole = row.cls(**{**row.arguments, "include_top": True})
-    assert keras.Model(x, outputs).count_params() == whole.count_params()
+    assert keras.Model(x, outline.with_side_outputs(outputs)).count_params() == whole.count_params()

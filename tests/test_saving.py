@@ -95,6 +95,24 @@ GOLDEN_LAYERS = {
     "layer2/conv1_bn layer2/conv1 layer2/conv2_bn layer2/conv2",
     "DenseLayer": "conv1_bn conv1 conv2_bn conv2",
     "FireBlock": "bypass_conv squeeze squeeze_bn expand_1x1 expand_1x1_bn expand_3x3 expand_3x3_bn",
+    "AuxiliaryClassifier": "conv conv_bn conv2 conv2_bn scores",
+    "GridReductionA": "conv_3x3 conv_3x3_bn reduce_double reduce_double_bn double_1 double_1_bn double_2 double_2_bn "
+    "se/reduce se/restore",
+    "GridReductionB": "reduce_3x3 reduce_3x3_bn conv_3x3 conv_3x3_bn reduce_nxn reduce_nxn_bn conv_1xn conv_1xn_bn "
+    "conv_nx1 conv_nx1_bn last_3x3 last_3x3_bn se/reduce se/restore",
+    "InceptionA": "conv_1x1 conv_1x1_bn reduce_5x5 reduce_5x5_bn conv_5x5 conv_5x5_bn reduce_double reduce_double_bn "
+    "double_1 double_1_bn double_2 double_2_bn pool_proj pool_proj_bn se/reduce se/restore",
+    "InceptionB": "conv_1x1 conv_1x1_bn reduce_nxn reduce_nxn_bn conv_1xn conv_1xn_bn conv_nx1 conv_nx1_bn "
+    "reduce_double reduce_double_bn double_1 double_1_bn double_2 double_2_bn double_3 double_3_bn double_4 "
+    "double_4_bn pool_proj pool_proj_bn se/reduce se/restore",
+    "InceptionBlock": "conv_1x1 conv_1x1_bn reduce_3x3 reduce_3x3_bn conv_3x3 conv_3x3_bn reduce_double "
+    "reduce_double_bn double_1 double_1_bn double_2 double_2_bn pool_proj pool_proj_bn se/reduce se/restore",
+    "InceptionC": "conv_1x1 conv_1x1_bn reduce_3x3 reduce_3x3_bn expand_1x3 expand_1x3_bn expand_3x1 expand_3x1_bn "
+    "reduce_double reduce_double_bn double_3x3 double_3x3_bn double_1x3 double_1x3_bn double_3x1 double_3x1_bn "
+    "pool_proj pool_proj_bn se/reduce se/restore",
+    "LocalResponseNormalization": "",
+    "PassThroughReduction": "reduce_3x3 reduce_3x3_bn conv_3x3 conv_3x3_bn reduce_double reduce_double_bn "
+    "double_1 double_1_bn double_2 double_2_bn se/reduce se/restore",
     "GroupedConv2D": "itself",
     "ResidualBlock": "pre_bn projection conv1 conv1_bn conv2 se/reduce se/restore",
     "ResNeXtBlock": "pre_bn projection conv1 conv1_bn conv2 conv2_bn conv3 se/reduce se/restore",

@@ -8,13 +8,14 @@ from keras_blocks import validation
 from keras_blocks.block import Block, freeze_part, frozen_parts
 from keras_blocks.chain import LayerSpec, ShapeTensor
 from keras_blocks.frozen import Frozen
+from keras_blocks.models.side_outputs import MAIN, SideOutputs, main_only
 from keras_blocks.settings import SHARED, Settings, serialized
 from keras_blocks.signature import arguments
 
 _OUTLINING = contextvars.ContextVar("outlining", default=False)
 
 
-class Architecture(Settings, keras.Model):
+class Architecture(Settings, SideOutputs, keras.Model):
     """A functional model in four parts: `preprocess`, `stem`, `learner`, `classifier`.
 
     Each part is a method that takes and returns a Keras tensor, so a subclass overrides one and keeps the others, and
@@ -98,12 +99,16 @@ class Architecture(Settings, keras.Model):
                 "preprocess": preprocess,
             }
         )
-        self._features = {}
+        self._features, self._side_outputs = {}, {}
         if _OUTLINING.get():
             return
         inputs = keras.Input(self.metaparameters.input_shape, name="image") if input_tensor is None else input_tensor
-        outputs = self.assemble(inputs)
-        super().__init__(inputs=inputs, outputs=outputs, name=name, trainable=trainable)
+        self._connect(inputs, self.assemble(inputs), name=name, trainable=trainable)
+
+    def _connect(self, inputs, outputs, **options):
+        """Makes the outline a functional model."""
+        policy = self.dtype_policy
+        super().__init__(inputs=inputs, outputs=outputs, **options)
         self.dtype_policy = policy
 
     # -- the four parts ---------------------------------------------------------------------------------------------
@@ -127,10 +132,10 @@ class Architecture(Settings, keras.Model):
         raise NotImplementedError
 
     def assemble(self, x):
-        """All parts in turn: the model's output for the input `x`."""
+        """All parts in turn: the model's output for the input `x`, a dict where there are auxiliary ones."""
         x = self.learner(self.stem(self.preprocess(x)))
         if self.metaparameters.include_top:
-            return self.classifier(x)
+            return self.with_side_outputs(self.classifier(x))
         if self.metaparameters.pooling is None:
             return x
         return self.global_pool("pool", self.metaparameters.pooling)(x)
@@ -203,6 +208,27 @@ class Architecture(Settings, keras.Model):
         for layer in keras.Model(self.inputs, self._features[up_to]).layers:
             layer.trainable = False
 
+    def without_auxiliary(self):
+        """The model without its auxiliary classifiers, sharing all other layers with this one.
+
+        Its output is this model's main one, not a dict of one. If this model is compiled, it is compiled for the same
+        loss and metrics, with an optimizer of its own. A model that has none is returned as it is.
+
+        Example:
+
+        >>> model = keras_blocks.create_model("googlenet_cifar", auxiliary=True)
+        >>> sorted(model.output), model.without_auxiliary().output.shape
+        (['aux_1', 'aux_2', 'predictions'], (None, 10))
+        """
+        if not self._side_outputs:
+            return self
+        model = type(self).outline(**{**self._arguments(), "auxiliary": False})
+        model._features = dict(self._features)
+        model._connect(self.input, self.output[MAIN], name=self.name, trainable=self.trainable)
+        if self.compiled:
+            model.compile_from_config(main_only(self.get_compile_config()))
+        return model
+
     def published_names(self) -> dict:
         """Convention -> {path of a layer in this model: its name in published weights}, for `convert_weights`."""
         return {}
@@ -226,14 +252,18 @@ class Architecture(Settings, keras.Model):
         validation.choice("variant", variant, tuple(cls.variants))
         return cls(**{"name": variant, **cls.variants[variant], **overrides})
 
-    def get_config(self):
-        config = {"name": self.name, "trainable": self.trainable}
-        config["dtype"] = keras.dtype_policies.serialize(self.dtype_policy)
-        config.update(serialized({name: getattr(self, name) for name in SHARED}))
-        config.update(serialized(self.metaparameters))
+    def _arguments(self) -> dict:
+        """The constructor's arguments."""
+        found = {"name": self.name, "trainable": self.trainable, "dtype": self.dtype_policy}
+        found.update({name: getattr(self, name) for name in SHARED})
+        found.update(self.metaparameters)
         # What a subclass takes beyond that, it keeps as an attribute of the same name.
-        more = set(arguments(type(self))) - set(config) - {"own", "input_tensor"}
-        config.update({name: serialized(getattr(self, name)) for name in sorted(more)})
+        more = set(arguments(type(self))) - set(found) - {"own", "input_tensor"}
+        return {**found, **{name: getattr(self, name) for name in sorted(more)}}
+
+    def get_config(self):
+        config = {**self._arguments(), "dtype": None}
+        config = {**serialized(config), "dtype": keras.dtype_policies.serialize(self.dtype_policy)}
         if frozen := frozen_parts(self):
             config["frozen"] = frozen
         return config

@@ -51,4 +51,4 @@ def load_imagenet(model, variant):
         raise OSError(
             f"`weights='imagenet'`: keras.applications.{published[variant]} could not load its published file: {error}"
         ) from error
-    convert_weights(theirs, model)
+    convert_weights(theirs, model.without_auxiliary())

@@ -5,6 +5,7 @@ import fnmatch
 from keras_blocks import validation
 from keras_blocks.models.architecture import Architecture
 from keras_blocks.models.densenet import DenseNet
+from keras_blocks.models.inception import Inception
 from keras_blocks.models.pretrained import load_imagenet, load_weights
 from keras_blocks.models.resnet import ResNet
 from keras_blocks.models.resnext import ResNeXt
@@ -12,7 +13,7 @@ from keras_blocks.models.senet import SENet
 from keras_blocks.models.squeezenet import SqueezeNet
 from keras_blocks.models.vgg import VGG
 
-ARCHITECTURES = (DenseNet, ResNeXt, ResNet, SENet, SqueezeNet, VGG)
+ARCHITECTURES = (DenseNet, Inception, ResNeXt, ResNet, SENet, SqueezeNet, VGG)
 
 
 def list_models(pattern: str = "*") -> list[str]:

@@ -88,7 +88,7 @@ def test_without_the_top_for_any_image_shape(server):
 
 def test_every_published_name_is_a_function_of_keras_applications():
     published = [(name, cls) for cls in ARCHITECTURES for name in cls.published]
-    assert len(published) == 11
+    assert len(published) == 12
     for name, cls in published:
         assert name in cls.variants
         assert callable(getattr(keras.applications, cls.published[name]))

@@ -22,8 +22,9 @@ PAIRS = {
     "densenet121": "DenseNet121",
     "densenet169": "DenseNet169",
     "densenet201": "DenseNet201",
+    "inception_v3": "InceptionV3",
 }
-ON_ALL_BACKENDS = {"vgg16", "resnet50_v1", "resnet50_v2", "densenet121"}
+ON_ALL_BACKENDS = {"vgg16", "resnet50_v1", "resnet50_v2", "densenet121", "inception_v3"}
 """The others differ in the number of layers; they run on all backends where KERAS_BLOCKS_ALL is set."""
 
 EVERY = keras.backend.backend() == "tensorflow" or run_all()

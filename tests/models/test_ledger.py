@@ -10,10 +10,14 @@ keras.applications' own graphs, in test_keras_parity.py.
 
 import keras
 import pytest
-from layer_lists import BIAS_FREE_GATES, BIAS_FREE_LISTS, LISTS
+from inception_lists import AUXILIARY_LISTS, INCEPTION_LISTS, bn_inception
+from layer_lists import BIAS_FREE_GATES, BIAS_FREE_LISTS
+from layer_lists import LISTS as OTHER_LISTS
 
 import keras_blocks
 from keras_blocks.models.registry import ARCHITECTURES, architecture_of
+
+LISTS = {**OTHER_LISTS, **INCEPTION_LISTS}
 
 # name: what was published of (trainable, with statistics, multiply-adds / 1e9)
 LEDGER = {
@@ -23,6 +27,14 @@ LEDGER = {
     "densenet169": (14_149_480, 14_307_880, 3.36),
     "densenet201": (20_013_928, 20_242_984, 4.291),
     "densenet264": (None, None, None),
+    "googlenet": (None, None, None),
+    "googlenet_cifar": (None, None, None),
+    "googlenet_torchvision": (6_624_904, None, 1.498),
+    "inception_v2": (None, None, None),
+    "inception_v3": (None, 23_851_784, None),
+    "inception_v3_cifar": (None, None, None),
+    "inception_v3_torchvision": (None, None, 5.713),
+    "se_bn_inception": (None, None, None),
     "resnet18": (11_689_512, None, 1.814),
     "resnet34": (21_797_672, None, 3.664),
     "resnet18_v2": (11_687_720, None, None),
@@ -92,6 +104,36 @@ def test_counts_are_the_sources(variant):
         model = keras_blocks.create_model(variant, kernel_initializer="zeros")
         assert (trained(model), model.count_params()) == (listed.trainable, listed.total)
         assert model.name == variant
+
+
+# With auxiliary classifiers: torchvision's published counts are of those (Inception_V3_Weights: num_params), the others
+# of references.md.
+AUXILIARY = {
+    "googlenet": 13_378_280,
+    "googlenet_torchvision": 13_004_888,
+    "inception_v3_torchvision": 27_161_264,
+}
+
+
+@pytest.mark.parametrize("variant", AUXILIARY)
+def test_counts_with_auxiliary_classifiers(variant):
+    cls, listed = architecture_of(variant), AUXILIARY_LISTS[variant]
+    assert listed.trainable == AUXILIARY[variant]
+    counted = keras_blocks.cost(cls, **cls.variants[variant], auxiliary=True)
+    assert (counted.params, counted.macs) == (listed.total, listed.macs)
+    if keras.backend.backend() == "tensorflow":
+        model = keras_blocks.create_model(variant, kernel_initializer="zeros", auxiliary=True)
+        assert (trained(model), model.count_params()) == (listed.trainable, listed.total)
+
+
+def test_inceptions_counts_are_those_of_the_references():
+    """references.md; BN-Inception also with the biases of Cadene's convolutions, which BatchNormalization undoes."""
+    expected = {"googlenet": 6_998_552, "inception_v2": 11_285_224, "se_bn_inception": 11_931_622}
+    assert {name: INCEPTION_LISTS[name].trainable for name in expected} == expected
+    assert INCEPTION_LISTS["inception_v3_torchvision"].trainable == 23_834_568
+    cls, listed = keras_blocks.Inception, bn_inception(bias=True)
+    assert listed.trainable == 11_295_240
+    assert keras_blocks.cost(cls, **cls.variants["inception_v2"], use_bias=True).params == listed.total
 
 
 # The paper's v1 and v2, by the argument that gives them: references.md, "bias-free".

@@ -1,0 +1,306 @@
+"""The Inception modules that keep the size: v1 and v2, and v3's A, B and C."""
+
+import keras
+
+from keras_blocks import validation
+from keras_blocks.block import Block, register
+from keras_blocks.blocks.squeeze_excite import SqueezeExciteBlock
+
+
+class BranchedBlock(Block):
+    """What all Inception modules are: branches of convolutions, concatenated, and weighted if so wished.
+
+    A subclass names its `columns`, what each number of `filters` stands for, and gives its `branches()`.
+    """
+
+    columns: tuple = ()
+
+    def __init__(self, filters, se_ratio=None, *, batch_norm=True, **kwargs):
+        super().__init__(batch_norm=batch_norm, **kwargs)
+        self.filters = self._filters(filters)
+        self.se_ratio = None if se_ratio is None else validation.integer("se_ratio", se_ratio)
+
+    @property
+    def width(self) -> dict:
+        """Column -> number of filters."""
+        return dict(zip(self.columns, self.filters))
+
+    def branches(self) -> list:
+        """The chains whose outputs are concatenated, in this order."""
+        raise NotImplementedError
+
+    def chain(self, channels):
+        merged = self.concatenate("concat", *self.branches())
+        if self.se_ratio is None:
+            return [merged]
+        return [merged, self.layer("se", SqueezeExciteBlock, ratio=self.se_ratio)]
+
+    def convs(self, *units, **options) -> tuple:
+        """Convolutions in a row, each `(name, filters, kernel_size)`; `options` are those of the last."""
+        *before, last = units
+        first = [spec for unit in before for spec in self.unit(*unit)]
+        return (*first, *self.unit(*last, **options))
+
+    def double(self, reduce, filters, kernel_size=3, **options) -> tuple:
+        """A 1x1 convolution and two of `kernel_size`, which together see as much as one of nearly twice that."""
+        units = [(name, filters, kernel_size) for name in ("double_1", "double_2")]
+        return self.convs(("reduce_double", reduce, 1), *units, **options)
+
+    def _filters(self, filters):
+        filters = validation.sequence("filters", filters, of=f"numbers of filters, {', '.join(self.columns)}")
+        if len(filters) != len(self.columns):
+            raise ValueError(
+                f"`filters` must be {len(self.columns)} numbers: {', '.join(self.columns)}; received {filters!r}."
+            )
+        return tuple(validation.integer(f"filters[{i}]", number) for i, number in enumerate(filters))
+
+
+class PoolingBranch(BranchedBlock):
+    """A module of stride 1 that also has a pooling branch: a pooling, then a 1x1 convolution."""
+
+    def __init__(self, filters, count_include_pad=False, se_ratio=None, **kwargs):
+        super().__init__(filters, se_ratio, **kwargs)
+        self.count_include_pad = validation.boolean("count_include_pad", count_include_pad)
+
+    def pooling_branch(self, kind="avg"):
+        if kind == "max":
+            pool = [self.layer("pool", keras.layers.MaxPooling2D, pool_size=3, strides=1, padding="same")]
+        elif self.count_include_pad:
+            pool = [
+                self.layer("pool_pad", keras.layers.ZeroPadding2D, padding=1),
+                self.layer("pool", keras.layers.AveragePooling2D, pool_size=3, strides=1),
+            ]
+        else:
+            pool = [self.layer("pool", keras.layers.AveragePooling2D, pool_size=3, strides=1, padding="same")]
+        return [*pool, *self.unit("pool_proj", self.width["pool proj"], 1)]
+
+
+@register
+class InceptionBlock(PoolingBranch):
+    """The Inception module of GoogLeNet (v1) and BN-Inception (v2): branches 1x1, 3x3, 5x5, pooling, concatenated.
+
+    Args:
+        filters: six numbers in the order of the papers' tables: 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, pool proj; in
+            v2, double 3x3 reduce and double 3x3 are the fourth and fifth.
+        version: "v1", the third branch has one convolution, `conv_5x5`; "v2", it has two, `double_1`, `double_2`.
+        kernel_size: of the third branch's convolutions; `None` is 5 in v1 and 3 in v2. torchvision's v1 has 3.
+        pooling: of the fourth branch, "max" or "avg".
+        count_include_pad: whether an average pooling counts the zeros of its border, as Caffe and PyTorch do and
+            TensorFlow does not.
+        se_ratio: channels over those that a `SqueezeExciteBlock` at the end squeezes them to; `None` for none.
+        batch_norm: False by default, as in GoogLeNet's paper.
+        **kwargs: the settings of `Block`: `activation` ("relu"), `use_bias`, `kernel_initializer`,
+            `kernel_regularizer`, `data_format`, `name`, `dtype`, ...
+
+    Input shape:
+        `(batch, height, width, channels)`.
+
+    Output shape:
+        `(batch, height, width, filters[0] + filters[2] + filters[4] + filters[5])`.
+
+    Raises:
+        TypeError, ValueError: at construction for an argument out of range; at build where `se_ratio` does not divide
+            the output's channels.
+
+    Reference:
+        Szegedy et al., "Going Deeper with Convolutions", 2014, figure 2(b) and table 1; Ioffe and Szegedy, "Batch
+        Normalization", 2015, section 4.2.1 and figure 5 (v2).
+
+    Example:
+
+    >>> import keras, keras_blocks
+    >>> block = keras_blocks.InceptionBlock((64, 96, 128, 16, 32, 32))
+    >>> block(keras.Input((28, 28, 192))).shape
+    (None, 28, 28, 256)
+    >>> block.count_params()
+    163696
+    """
+
+    columns = ("1x1", "3x3 reduce", "3x3", "5x5 reduce", "5x5", "pool proj")
+
+    def __init__(
+        self,
+        filters,
+        version="v1",
+        kernel_size=None,
+        pooling="max",
+        count_include_pad=False,
+        se_ratio=None,
+        *,
+        batch_norm=False,
+        **kwargs,
+    ):
+        super().__init__(filters, count_include_pad, se_ratio, batch_norm=batch_norm, **kwargs)
+        self.version = validation.choice("version", version, ("v1", "v2"))
+        self.kernel_size = None if kernel_size is None else validation.pair("kernel_size", kernel_size)
+        self.pooling = validation.choice("pooling", pooling, ("max", "avg"))
+
+    def branches(self):
+        width = self.width
+        reduce, wide, kernel = width["5x5 reduce"], width["5x5"], self.kernel_size
+        if self.version == "v1":
+            third = self.convs(("reduce_5x5", reduce, 1), ("conv_5x5", wide, kernel or 5))
+        else:
+            third = self.double(reduce, wide, kernel or 3)
+        return [
+            self.convs(("conv_1x1", width["1x1"], 1)),
+            self.convs(("reduce_3x3", width["3x3 reduce"], 1), ("conv_3x3", width["3x3"], 3)),
+            third,
+            self.pooling_branch(self.pooling),
+        ]
+
+
+@register
+class InceptionA(PoolingBranch):
+    """Inception v3's module for 35x35: branches 1x1, 5x5, double 3x3, average pooling, concatenated.
+
+    Args:
+        filters: six numbers: 1x1, 5x5 reduce, 5x5, double 3x3 reduce, double 3x3, pool proj.
+        count_include_pad: whether the average pooling counts the zeros of its border, as PyTorch does and Keras not.
+        se_ratio: channels over those that a `SqueezeExciteBlock` at the end squeezes them to; `None` for none.
+        batch_norm: True by default.
+        **kwargs: the settings of `Block`: `activation` ("relu"), `use_bias`, `kernel_initializer`,
+            `kernel_regularizer`, `data_format`, `name`, `dtype`, ...
+
+    Input shape:
+        `(batch, height, width, channels)`.
+
+    Output shape:
+        `(batch, height, width, filters[0] + filters[2] + filters[4] + filters[5])`.
+
+    Raises:
+        TypeError, ValueError: at construction for an argument out of range; at build where `se_ratio` does not divide
+            the output's channels.
+
+    Reference:
+        Szegedy et al., "Rethinking the Inception Architecture for Computer Vision", 2015, figure 5 and table 1, with
+        the 5x5 branch of its published code, as in keras.applications and torchvision.
+
+    Example:
+
+    >>> import keras, keras_blocks
+    >>> keras_blocks.InceptionA((64, 48, 64, 64, 96, 32))(keras.Input((35, 35, 192))).shape
+    (None, 35, 35, 256)
+    """
+
+    columns = ("1x1", "5x5 reduce", "5x5", "double 3x3 reduce", "double 3x3", "pool proj")
+
+    def branches(self):
+        width = self.width
+        return [
+            self.convs(("conv_1x1", width["1x1"], 1)),
+            self.convs(("reduce_5x5", width["5x5 reduce"], 1), ("conv_5x5", width["5x5"], 5)),
+            self.double(width["double 3x3 reduce"], width["double 3x3"]),
+            self.pooling_branch(),
+        ]
+
+
+@register
+class InceptionB(PoolingBranch):
+    """Inception v3's module for 17x17: nxn convolutions factorized into 1xn and nx1.
+
+    Args:
+        filters: six numbers: 1x1, nxn reduce, nxn, double nxn reduce, double nxn, pool proj. All convolutions of a
+            branch but its last have as many filters as its reduction.
+        n: size of the factorized kernels.
+        count_include_pad: whether the average pooling counts the zeros of its border, as PyTorch does and Keras not.
+        se_ratio: channels over those that a `SqueezeExciteBlock` at the end squeezes them to; `None` for none.
+        batch_norm: True by default.
+        **kwargs: the settings of `Block`: `activation` ("relu"), `use_bias`, `kernel_initializer`,
+            `kernel_regularizer`, `data_format`, `name`, `dtype`, ...
+
+    Input shape:
+        `(batch, height, width, channels)`.
+
+    Output shape:
+        `(batch, height, width, filters[0] + filters[2] + filters[4] + filters[5])`.
+
+    Raises:
+        TypeError, ValueError: at construction for an argument out of range; at build where `se_ratio` does not divide
+            the output's channels.
+
+    Reference:
+        Szegedy et al., "Rethinking the Inception Architecture for Computer Vision", 2015, figure 6 (n = 7).
+
+    Example:
+
+    >>> import keras, keras_blocks
+    >>> keras_blocks.InceptionB((192, 128, 192, 128, 192, 192))(keras.Input((17, 17, 768))).shape
+    (None, 17, 17, 768)
+    """
+
+    columns = ("1x1", "nxn reduce", "nxn", "double nxn reduce", "double nxn", "pool proj")
+
+    def __init__(self, filters, n=7, count_include_pad=False, se_ratio=None, **kwargs):
+        super().__init__(filters, count_include_pad, se_ratio, **kwargs)
+        self.n = validation.integer("n", n, most=1024)
+
+    def branches(self):
+        width = self.width
+        reduce, double = width["nxn reduce"], width["double nxn reduce"]
+        row, column = (1, self.n), (self.n, 1)
+        return [
+            self.convs(("conv_1x1", width["1x1"], 1)),
+            self.convs(("reduce_nxn", reduce, 1), ("conv_1xn", reduce, row), ("conv_nx1", width["nxn"], column)),
+            self.convs(
+                ("reduce_double", double, 1),
+                ("double_1", double, column),
+                ("double_2", double, row),
+                ("double_3", double, column),
+                ("double_4", width["double nxn"], row),
+            ),
+            self.pooling_branch(),
+        ]
+
+
+@register
+class InceptionC(PoolingBranch):
+    """Inception v3's module for 8x8: the 3x3 branches end in parallel 1x3 and 3x1 convolutions.
+
+    Args:
+        filters: six numbers: 1x1, 3x3 reduce, 3x3, double 3x3 reduce, double 3x3, pool proj. The 1x3 and the 3x1 of a
+            branch have as many filters each.
+        count_include_pad: whether the average pooling counts the zeros of its border, as PyTorch does and Keras not.
+        se_ratio: channels over those that a `SqueezeExciteBlock` at the end squeezes them to; `None` for none.
+        batch_norm: True by default.
+        **kwargs: the settings of `Block`: `activation` ("relu"), `use_bias`, `kernel_initializer`,
+            `kernel_regularizer`, `data_format`, `name`, `dtype`, ...
+
+    Input shape:
+        `(batch, height, width, channels)`.
+
+    Output shape:
+        `(batch, height, width, filters[0] + 2 * filters[2] + 2 * filters[4] + filters[5])`.
+
+    Raises:
+        TypeError, ValueError: at construction for an argument out of range; at build where `se_ratio` does not divide
+            the output's channels.
+
+    Reference:
+        Szegedy et al., "Rethinking the Inception Architecture for Computer Vision", 2015, figure 7.
+
+    Example:
+
+    >>> import keras, keras_blocks
+    >>> keras_blocks.InceptionC((320, 384, 384, 448, 384, 192))(keras.Input((8, 8, 1280))).shape
+    (None, 8, 8, 2048)
+    """
+
+    columns = ("1x1", "3x3 reduce", "3x3", "double 3x3 reduce", "double 3x3", "pool proj")
+
+    def branches(self):
+        width = self.width
+        double = width["double 3x3"]
+        return [
+            self.convs(("conv_1x1", width["1x1"], 1)),
+            [*self.convs(("reduce_3x3", width["3x3 reduce"], 1)), self._expanded("expand", width["3x3"])],
+            [
+                *self.convs(("reduce_double", width["double 3x3 reduce"], 1), ("double_3x3", double, 3)),
+                self._expanded("double", double),
+            ],
+            self.pooling_branch(),
+        ]
+
+    def _expanded(self, name, filters):
+        row, column = self.unit(f"{name}_1x3", filters, (1, 3)), self.unit(f"{name}_3x1", filters, (3, 1))
+        return self.concatenate(f"{name}_concat", row, column)
