@@ -286,7 +286,7 @@ class ResNeXtBlock(ResidualUnit):
             )
         if narrow_entry and self._group_width % 2:
             raise ValueError(
-                f"`narrow_entry` halves the channels of each group, so filters * base_width // 64 must be even; received "
+                "`narrow_entry` halves each group's filters * base_width // 64 channels, which must be even; received "
                 f"filters={filters!r}, base_width={base_width!r}."
             )
 
