@@ -45,13 +45,14 @@ test-lowest:
 	.venv-lowest/bin/python -m pip install --quiet "keras==3.14.1" "numpy==1.26.4" "jax==0.4.38" pytest hypothesis pillow --editable .
 	KERAS_BACKEND=jax .venv-lowest/bin/python -m pytest --ignore tests/tuning
 
-# Every network on every backend: an hour.
+# Every network on every backend.
 test-all: export KERAS_BLOCKS_ALL = 1
 test-all: test test-lowest bench
 
 bench: install
 	$(BIN)/python benchmarks/cost.py
 	$(BIN)/python benchmarks/import_time.py
+	$(BIN)/python benchmarks/remat_memory.py
 
 clean:
 	rm -rf $(VENV) .venv-lowest build dist *.egg-info

@@ -15,6 +15,7 @@ import keras
 from keras.src.backend.common import global_state
 
 from keras_blocks.grouped_conv2d import GroupedConv2D
+from keras_blocks.normalization import BatchNormalization
 
 
 class LayerCost(NamedTuple):
@@ -188,6 +189,7 @@ RULES = {
     keras.layers.Activation: _same_shape,
     keras.layers.Add: _first_shape,
     keras.layers.AveragePooling2D: _pooling,
+    BatchNormalization: _normalization,
     keras.layers.BatchNormalization: _normalization,
     keras.layers.Concatenate: _concatenation,
     keras.layers.Conv2D: _convolution,

@@ -9,6 +9,7 @@ from keras_blocks import validation
 from keras_blocks.chain import LayerSpec, Split
 from keras_blocks.frozen import Frozen, freeze, thaw
 from keras_blocks.grouped_conv2d import GroupedConv2D
+from keras_blocks.normalization import BatchNormalization
 from keras_blocks.signature import takes
 
 SHARED = ("activation", "batch_norm", "use_bias", "kernel_initializer", "kernel_regularizer", "data_format", "remat")
@@ -68,7 +69,7 @@ class Settings:
     def normalize(self, name: str) -> LayerSpec:
         """A BatchNormalization over the channels, with the settings' momentum, epsilon, scale and center."""
         options = self.batch_norm if isinstance(self.batch_norm, Mapping) else {}
-        return self.layer(name, keras.layers.BatchNormalization, axis=self.channel_axis, **options)
+        return self.layer(name, BatchNormalization, axis=self.channel_axis, **options)
 
     def activate(self, name: str) -> LayerSpec:
         return self.layer(name, keras.layers.Activation, activation=self.activation)

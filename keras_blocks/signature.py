@@ -8,16 +8,16 @@ import inspect
 def arguments(cls: type) -> dict:
     """Name -> default of every named argument of the constructor, its bases' included where it passes **kwargs on.
 
-    A base that is Keras' own ends the search: name, dtype and trainable are its business. An argument without a default
-    has `inspect.Parameter.empty`.
+    A base that is Keras' own ends the search: name, dtype and trainable are its business; unless the constructor is
+    Keras' own, too. An argument without a default has `inspect.Parameter.empty`.
     """
-    found = {}
+    found, seen = {}, False
     for base in cls.__mro__:
-        if base is not cls and base.__module__.startswith("keras."):
+        if seen and base.__module__.startswith("keras."):
             break
         if "__init__" not in vars(base):
             continue
-        passes_on = False
+        seen, passes_on = True, False
         for parameter in list(inspect.signature(base.__init__).parameters.values())[1:]:
             if parameter.kind is parameter.VAR_KEYWORD:
                 passes_on = True

@@ -12,6 +12,7 @@ from strategies import BLOCKS, configurations, conv_blocks
 
 import keras_blocks
 from keras_blocks import costs, layer_costs
+from keras_blocks.normalization import BatchNormalization
 from keras_blocks.signature import arguments
 
 backend = keras.backend.backend()
@@ -219,10 +220,18 @@ def test_sequential_nested_and_subclassed_models():
 
 KERAS_LAYERS = st.one_of(
     st.builds(
-        lambda filters, kernel, strides, padding, bias: (
-            keras.layers.Conv2D,
-            {"filters": filters, "kernel_size": kernel, "strides": strides, "padding": padding, "use_bias": bias},
+        lambda cls, filters, kernel, strides, padding, bias: (
+            cls,
+            {
+                "filters": filters,
+                "kernel_size": kernel,
+                "strides": strides,
+                "padding": padding,
+                "use_bias": bias,
+                **({"groups": 1} if cls is keras_blocks.GroupedConv2D else {}),  # that of 1 divides any channels
+            },
         ),
+        st.sampled_from([keras.layers.Conv2D, keras_blocks.GroupedConv2D]),
         st.integers(1, 5),
         st.integers(1, 4),
         st.integers(1, 3),
@@ -242,7 +251,8 @@ KERAS_LAYERS = st.one_of(
         st.booleans(),
     ),
     st.builds(
-        lambda scale, center: (keras.layers.BatchNormalization, {"scale": scale, "center": center}),
+        lambda cls, scale, center: (cls, {"scale": scale, "center": center}),
+        st.sampled_from([keras.layers.BatchNormalization, BatchNormalization]),
         st.booleans(),
         st.booleans(),
     ),
@@ -279,11 +289,13 @@ def test_every_rule_is_tested():
     merges = {keras.layers.Add, keras.layers.Multiply, keras.layers.Concatenate}
     tested = {
         keras.layers.Conv2D,
+        keras_blocks.GroupedConv2D,
         keras.layers.MaxPooling2D,
         keras.layers.AveragePooling2D,
         keras.layers.GlobalAveragePooling2D,
         keras.layers.GlobalMaxPooling2D,
         keras.layers.BatchNormalization,
+        BatchNormalization,
         keras.layers.Dense,
         keras.layers.Activation,
         keras.layers.Dropout,

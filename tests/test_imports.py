@@ -9,7 +9,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
 FILES = sorted(ROOT.glob("keras_blocks/**/*.py")) + sorted(ROOT.glob("tuning/**/*.py"))
-DISPATCHES = [ROOT / "keras_blocks" / "ops" / "grouped_conv.py"]
+DISPATCHES = [ROOT / "keras_blocks" / "ops" / name for name in ("batch_norm.py", "grouped_conv.py")]
 """Files that may look at the backend; all others are written with keras.ops alone."""
 HEAVY = ("keras_tuner", "matplotlib", "sklearn", "scipy", "typer", "rich", "PIL", "optuna", "plotly")
 

@@ -71,28 +71,18 @@ class DenseLayer(Block):
     def new_features(self, features, training):
         """What the layer adds to the feature maps so far, given as a list, while training with `remat`.
 
-        The backward pass keeps the convolutions' outputs; what is cheap between them, the concatenation above all, is
-        computed again. Keeping the layer's input instead would keep every feature map once for each layer after it.
+        The backward pass keeps these and computes the rest again, but for the last convolution, whose output it does
+        not need. Keeping the layer's input instead would keep every feature map once for each layer after it.
         """
+        layers = [getattr(self, spec.name) for spec in self.steps(None)[0].branches[1]]
 
-        def run(part):
-            def apply(*tensors):
-                x = keras.ops.concatenate(tensors, self.channel_axis) if len(tensors) > 1 else tensors[0]
-                for layer in part:
-                    x = layer(x, training=training)
-                return x
+        def run(*tensors):
+            x = keras.ops.concatenate(tensors, self.channel_axis) if len(tensors) > 1 else tensors[0]
+            for layer in layers:
+                x = layer(x, training=training)
+            return x
 
-            return apply
-
-        split = self.steps(None)[0]
-        part = []
-        for spec in split.branches[1]:
-            part.append(getattr(self, spec.name))
-            if issubclass(spec.cls, keras.layers.Conv2D):
-                features, part = [rematerialized(part, run(part), *features)], []
-        for layer in part:  # the dropout
-            features = [layer(features[0], training=training)]
-        return features[0]
+        return rematerialized(layers, run, *features)
 
 
 @register
@@ -103,8 +93,8 @@ class DenseBlock(Block):
         filters: channels that each layer adds, the paper's growth rate k.
         layers: number of dense layers.
         bottleneck, dropout, dilation_rate: see `DenseLayer`.
-        remat: False by default; with it, training keeps the convolutions' outputs, and computes again what is cheap
-            between them, above all the concatenations, which otherwise take most of a DenseNet's memory.
+        remat: False by default; with it, training keeps what each layer adds, and computes the rest again: above all
+            the concatenations, which otherwise take most of a DenseNet's memory, and the 1x1 convolutions.
         batch_norm, use_bias: True and False by default.
         **kwargs: the settings of `Block`: `activation` ("relu"), `kernel_initializer` ("he_normal"),
             `kernel_regularizer`, `data_format`, `name`, `dtype`, ...

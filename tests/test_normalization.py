@@ -1,0 +1,102 @@
+"""Our BatchNormalization against Keras', which it stands in for."""
+
+import keras
+import numpy as np
+import pytest
+from gradients import gradients
+
+import keras_blocks
+from keras_blocks.normalization import BatchNormalization
+
+OPTIONS = {
+    "default": {},
+    "torch": {"epsilon": 1e-5, "momentum": 0.9},
+    "unscaled": {"scale": False},
+    "uncentered": {"center": False},
+    "renorm": {"renorm": True},
+}
+
+
+def pair(shape, **options):
+    """Keras' and ours with the same weights, none at its initial value."""
+    rng, layers = np.random.default_rng(1), []
+    for cls in (keras.layers.BatchNormalization, BatchNormalization):
+        layer = cls(**options)
+        layer.build((None, *shape))
+        layers.append(layer)
+    for theirs, ours in zip(*(layer.weights for layer in layers)):
+        values = rng.uniform(0.5, 1.5, theirs.shape)
+        theirs.assign(values)
+        ours.assign(values)
+    return layers
+
+
+def assert_same(theirs, ours, atol=1e-5):
+    for expected, found in zip(theirs, ours, strict=True):
+        np.testing.assert_allclose(
+            *(np.asarray(keras.ops.convert_to_numpy(value), "float32") for value in (found, expected)),
+            rtol=1e-4,
+            atol=atol,
+        )
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize("shape", [(5, 6, 3), (3,)], ids=["images", "vectors"])
+def test_trains_as_keras_does(name, shape, rng):
+    x = (2 + 3 * rng.normal(size=(4, *shape))).astype("float32")
+    theirs, ours = pair(shape, **OPTIONS[name])
+    assert_same(*([layer(x, training=True)] for layer in (theirs, ours)))
+    assert_same(theirs.weights, ours.weights)
+    assert_same(gradients(theirs, x), gradients(ours, x))
+    assert_same(*([layer(x, training=False)] for layer in (theirs, ours)))
+    ours.trainable = theirs.trainable = False
+    assert_same(*([layer(x, training=True)] for layer in (theirs, ours)))
+
+
+def test_one_pixel_has_no_variance(rng):
+    x = rng.normal(size=(1, 1, 1, 3)).astype("float32")
+    theirs, ours = pair((1, 1, 3))
+    assert_same(*([layer(x, training=True)] for layer in (theirs, ours)))
+    assert_same(theirs.weights, ours.weights)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_sixteen_bits_are_normalized_in_float32(policy, rng):
+    x = (100 + 3 * rng.normal(size=(4, 5, 6, 3))).astype("float32")
+    theirs, ours = pair((5, 6, 3), dtype=policy)
+    outputs = [layer(x, training=True) for layer in (theirs, ours)]
+    assert outputs[0].dtype == outputs[1].dtype
+    assert_same(*([output] for output in outputs), atol=1e-2)
+    assert_same(theirs.weights, ours.weights)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True] if keras.backend.backend() == "tensorflow" else [False])
+def test_fits_as_keras_does(jit_compile, rng):
+    x, y = rng.normal(size=(16, 6, 6, 3)).astype("float32"), rng.normal(size=(16, 6, 6, 3)).astype("float32")
+    layers = pair((6, 6, 3))
+    for layer in layers:
+        model = keras.Sequential([keras.Input((6, 6, 3)), layer])
+        model.compile(keras.optimizers.SGD(0.1), "mse", jit_compile=jit_compile)
+        model.fit(x, y, batch_size=8, epochs=2, shuffle=False, verbose=0)
+    assert_same(*(layer.weights for layer in layers))
+
+
+def test_files_of_either_load_into_the_other(tmp_path):
+    """Files of weights find a layer by its class' name and place."""
+    models = []
+    for layer in pair((6, 6, 3)):
+        models.append(keras.Sequential([keras.Input((6, 6, 3)), layer]))
+    models[1].layers[0].gamma.assign([1, 2, 3])
+    models[1].save_weights(tmp_path / "ours.weights.h5")
+    models[0].load_weights(tmp_path / "ours.weights.h5")
+    np.testing.assert_array_equal(models[0].layers[0].gamma.numpy(), [1, 2, 3])
+
+
+def test_blocks_use_it_and_it_comes_back_from_a_file(tmp_path):
+    block = keras_blocks.ConvBlock(4)
+    flat_input = keras.Input((6, 6, 3))
+    flat = keras.Model(flat_input, block.expand(flat_input))
+    assert type(block.conv_bn) is BatchNormalization
+    flat.save(tmp_path / "flat.keras")
+    again = keras.saving.load_model(tmp_path / "flat.keras")
+    assert [type(layer) for layer in again.layers] == [type(layer) for layer in flat.layers]
