@@ -147,13 +147,13 @@ def _first_shape(options, shapes):
 
 
 def _broadcast(options, shapes):
-    """As Keras' Multiply: an axis of size 1 is repeated."""
-    after = [shapes[0][0], *(max(sizes) for sizes in zip(*(shape[1:] for shape in shapes)))]
-    if len({len(shape) for shape in shapes}) > 1 or any(
-        size not in (1, most) for shape in shapes for size, most in zip(shape[1:], after[1:])
-    ):
+    """As Keras' Multiply: missing axes are put behind the batch, and an axis of size 1 is repeated."""
+    most = max(len(shape) for shape in shapes)
+    sizes = [(*(1,) * (most - len(shape)), *shape[1:]) for shape in shapes]
+    after = [max(axis) for axis in zip(*sizes)]
+    if any(size not in (1, largest) for one in sizes for size, largest in zip(one, after)):
         raise ValueError("shapes must be equal, but for sizes of 1")
-    return tuple(after), 0, 0
+    return (shapes[0][0], *after), 0, 0
 
 
 def _flattened(options, shape):

@@ -91,16 +91,16 @@ def squeeze_excitations(draw, channels):
 
 @st.composite
 def resnext_blocks(draw):
-    filters, cardinality = draw(st.integers(1, 3)), draw(st.integers(1, 4))
+    filters, cardinality, narrow = draw(st.integers(1, 3)), draw(st.integers(1, 4)), draw(st.booleans())
     atrous, strides = draw(st.booleans()), draw(st.integers(1, 2))
     arguments = {
         "filters": filters,
         "cardinality": cardinality,
-        "base_width": draw(st.sampled_from([64, 128])),
+        "base_width": 128 if narrow else draw(st.sampled_from([64, 128])),
         "strides": strides,
         "atrous": atrous,
         "dilation_rate": draw(st.integers(1, 2)) if atrous or strides == 1 else 1,
-        "narrow_entry": draw(st.booleans()),
+        "narrow_entry": narrow,
         "projection_size": draw(st.sampled_from([1, 3])),
         "version": draw(st.sampled_from(["v1.5", "v2"])),
         **draw(squeeze_excitations(4 * filters)),

@@ -115,6 +115,7 @@ AT_CONSTRUCTION = [
     (lambda: ResNeXtBlock(64, cardinality=0), "cardinality", "0"),
     (lambda: ResNeXtBlock(64, base_width="4"), "base_width", "'4'"),
     (lambda: ResNeXtBlock(8), "base_width", "filters=8"),
+    (lambda: ResNeXtBlock(64, base_width=3, narrow_entry=True), "narrow_entry", "base_width=3"),
     (lambda: ResNeXtBlock(64, version="v1"), "version", "'v1'"),
     (lambda: ResNeXtBlock(64, projection_size=5), "projection_size", "5"),
     (lambda: ResNeXtBlock(64, narrow_entry=1), "narrow_entry", "1"),
@@ -237,6 +238,7 @@ AT_BUILD = [
     (lambda: ResidualBlock(4, "basic", se_ratio=3).build((None, 8, 8, 4)), "ratio", "ratio=3"),
     (lambda: GroupedConv2D(8, 3, 4).build((None, 8, 8, 6)), "groups", "groups=4"),
     (lambda: GroupedConv2D(8, 3, 4).build((None, 8, 8, None)), "channels", "None"),
+    (lambda: GroupedConv2D(8, 3, 4, data_format="channels_first").build((8,)), "4 axes", "(8,)"),
     (lambda: SqueezeExciteBlock(16).build((None, 8, 8, 8)), "ratio", "16"),
     (lambda: SqueezeExciteBlock(3).build((None, 8, 8, 16)), "ratio", "ratio=3"),
 ]
@@ -244,6 +246,9 @@ AT_BUILD = [
 AT_CALL = [
     (lambda: ConvBlock(8, 5, padding="valid")(np.zeros((1, 4, 9, 3), "float32")), "conv", "(1, 4, 9, 3)"),
     (lambda: dynamic(ConvBlock(8, 5, padding="valid")), "conv", "4, 4, 3"),
+    (lambda: GroupedConv2D(8, 5, 4)(np.zeros((1, 4, 9, 8), "float32")), "output", "(1, 4, 9, 8)"),
+    (lambda: dynamic(GroupedConv2D(3, 5, 3)), "output", "(1, 4, 4, 3)"),
+    (lambda: built(GroupedConv2D(3, 3, 3))(np.zeros((1, 2, 8, 8, 3), "float32")), "ndim", "(1, 2, 8, 8, 3)"),
     (lambda: dynamic(CeilMaxPooling2D(5, 1)), "pool_size", "4, 4, 3"),
     (lambda: built(FireBlock(8))(np.zeros((1, 8, 8, 5), "float32")), "incompatible", "(1, 8, 8, 5)"),
     (lambda: built(FireBlock(8))(np.zeros((8, 8, 3), "float32")), "incompatible", "(8, 8, 3)"),

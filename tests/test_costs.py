@@ -317,3 +317,22 @@ def test_every_rule_is_tested():
 def test_bad_input_is_named(target, shape, message):
     with pytest.raises((ValueError, TypeError), match=message):
         keras_blocks.cost(target, shape)
+
+
+def test_rules_read_the_defaults_of_their_layers():
+    """A spec may name nothing but what a layer must be told."""
+
+    class Plain(keras_blocks.Block):
+        def chain(self, channels):
+            options = {"filters": 8, "kernel_size": 3}
+            grouped = self.layer("grouped", keras_blocks.GroupedConv2D, groups=4, **options)
+            dense = self.layer("conv", keras.layers.Conv2D, **options)
+            gate = [self.layer("mean", keras.layers.GlobalAveragePooling2D)]
+            return [grouped, dense, self.product_of("scaled", [], gate)]
+
+    block = Plain()
+    counted = keras_blocks.cost(block, (8, 8, 8))
+    block.build((None, 8, 8, 8))
+    assert counted.params == block.count_params()
+    assert block(np.zeros((1, 8, 8, 8), "float32")).shape == (1, 4, 4, 8)
+    assert keras_blocks.cost(block, (8, 8, 8)) == counted

@@ -179,12 +179,15 @@ def test_files_of_weights_interchange_with_keras(tmp_path, ours_first):
 
 def test_a_saved_model_with_keras_convolutions_becomes_one_with_ours(tmp_path):
     """The way that the documentation gives."""
-    theirs = keras.Sequential([keras.Input((8, 8, 8)), keras.layers.Conv2D(8, 3, groups=4), keras.layers.Flatten()])
+    inner = keras.Sequential([keras.Input((8, 8, 8)), keras.layers.Conv2D(8, 3, groups=4)], name="inner")
+    theirs = keras.Sequential([keras.Input((8, 8, 8)), inner, keras.layers.Flatten()])
     theirs.save(tmp_path / "theirs.keras")
     loaded = keras.saving.load_model(tmp_path / "theirs.keras")
-    ours = keras.models.clone_model(loaded, clone_function=keras_blocks.GroupedConv2D.in_place_of)
+    replace = keras_blocks.GroupedConv2D.in_place_of
+    ours = keras.models.clone_model(loaded, clone_function=replace, recursive=True)
     ours.set_weights(loaded.get_weights())
-    assert [type(layer).__name__ for layer in ours.layers] == ["GroupedConv2D", "Flatten"]
+    assert [type(layer).__name__ for layer in ours.layers] == ["Sequential", "Flatten"]
+    assert isinstance(ours.get_layer("inner").layers[0], keras_blocks.GroupedConv2D)
     images = np.random.default_rng(0).normal(size=(2, 8, 8, 8)).astype("float32")
     np.testing.assert_allclose(as_array(ours(images)), as_array(theirs(images)), atol=1e-5)
 
@@ -238,6 +241,30 @@ def test_tensorflow_falls_back_where_its_kernels_have_no_gradient():
     """float64's is refused with or without oneDNN; without it, float32's too: then the outputs are the same."""
     assert grouped_conv._formulation("float64") is grouped_conv.block_diagonal
     assert grouped_conv._tensorflow_trains("float32")
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="the choice that only TensorFlow leaves")
+def test_tensorflow_learns_nothing_from_a_graph_that_does_not_run():
+    import tensorflow as tf
+
+    grouped_conv._gradient_runs.cache_clear()
+    with tf.Graph().as_default():
+        assert grouped_conv._formulation("float64") is grouped_conv.block_diagonal
+    assert grouped_conv._formulation("float32") is grouped_conv._tensorflow_native
+
+
+@pytest.mark.parametrize("size", [(4, 1), (1, 1), (2, 5)])
+def test_strides_over_small_images_in_bfloat16(size):
+    """Taps that see the border alone have a gradient of 0, where oneDNN leaves memory as it was."""
+    options = {"filters": 8, "kernel_size": 3, "groups": 4, "strides": 2, "padding": "same"}
+    ours, other, images = pair(options, (*size, 8), Slices)
+    low = keras_blocks.GroupedConv2D(**options, dtype="mixed_bfloat16")
+    low.build((None, *size, 8))
+    low.set_weights(ours.get_weights())
+    for _ in range(3):
+        for found, expected in zip(gradients(low, images), gradients(other, images), strict=True):
+            close(found, expected, "bfloat16")
+    close(as_array(low(images)), as_array(ours(images)), "bfloat16")
 
 
 @pytest.mark.parametrize("size", [(8, 8), (None, None)])

@@ -188,3 +188,13 @@ def test_a_bias_after_its_normalization_is_not_folded():
     target = keras.Model(inputs, keras_blocks.ConvBlock(**options, use_bias=False)(inputs))
     with pytest.raises(ValueError, match="block/conv/bias"):
         keras_blocks.convert_weights(source, target)
+
+
+def test_squeeze_excitations_are_not_dropped():
+    """Neither is a network without them filled with part of one that has them, nor the other way round."""
+    options = {"groups": [{"filters": 16, "blocks": 1}], "stem": "cifar", "input_shape": (8, 8, 3), "classes": 3}
+    plain, gated = keras_blocks.ResNet(**options), keras_blocks.ResNet(se_ratio=4, **options)
+    with pytest.raises(ValueError, match=r"group1_block1/se/reduce/kernel.*fits no weight"):
+        keras_blocks.convert_weights(gated, plain)
+    with pytest.raises(ValueError, match=r"group1_block1/se/reduce/kernel.*has no counterpart"):
+        keras_blocks.convert_weights(plain, gated)

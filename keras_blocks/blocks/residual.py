@@ -284,6 +284,11 @@ class ResNeXtBlock(ResidualUnit):
                 f"`base_width` must leave each group a channel, so filters * base_width must be at least 64; received "
                 f"filters={filters!r}, base_width={base_width!r}."
             )
+        if narrow_entry and self._group_width % 2:
+            raise ValueError(
+                f"`narrow_entry` halves the channels of each group, so filters * base_width // 64 must be even; received "
+                f"filters={filters!r}, base_width={base_width!r}."
+            )
 
     @property
     def _group_width(self) -> int:
@@ -295,7 +300,7 @@ class ResNeXtBlock(ResidualUnit):
 
     def _convolutions(self, strided, dilated):
         middle, plain = self._group_width * self.cardinality, {"padding": "symmetric"}
-        entry = max(1, middle // 2) if self.narrow_entry else middle
+        entry = middle // 2 if self.narrow_entry else middle
         return [
             ("conv1", entry, 1, plain),
             ("conv2", middle, 3, {**strided, "groups": self.cardinality}),

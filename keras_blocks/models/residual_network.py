@@ -120,11 +120,14 @@ class ResidualNetwork(Architecture):
     def block_names(self, rename) -> dict:
         """Path of a layer of the blocks -> its name elsewhere, by `rename(group, block, layer)`, all counted from 1."""
         layers = [f"{name}{suffix}" for name in ("projection", "conv1", "conv2", "conv3") for suffix in ("", "_bn")]
+        # What the network never has must not be named: weights of a squeeze-excitation would count as a left-out top's.
+        layers += ["pre_bn"] * self.pre_activated
+        layers += ["se/reduce", "se/restore"] * (self.metaparameters.se_ratio is not None)
         return {
             f"group{i}_block{j}/{layer}": rename(i, j, layer)
             for i, group in enumerate(self.metaparameters.groups, start=1)
             for j in range(1, group["blocks"] + 1)
-            for layer in ("pre_bn", *layers, "se/reduce", "se/restore")
+            for layer in layers
         }
 
     def torch_names(self, se="se") -> dict:

@@ -11,6 +11,9 @@ magnitude slower than that of a dense convolution. The rule, measured by benchma
 | TensorFlow | CPU, `jit_compile=True`, or another dtype, or oneDNN turned off | block-diagonal |
 | JAX | accelerators | its own |
 | JAX | CPU | block-diagonal |
+
+The choice is made when a function is traced: one that was traced outside of XLA, and is then called within a function
+for it, keeps TensorFlow's own form, which XLA compiles to the slow gradient.
 """
 
 import functools
@@ -89,7 +92,19 @@ def _tensorflow_native(inputs, kernel, groups, strides, padding, dilation_rate):
     """TensorFlow's own kernel, which Keras reaches by XLA alone. It reads the groups off the shapes."""
     import tensorflow as tf
 
+    if inputs.dtype == tf.bfloat16 and padding == "same" and max(strides) > 1:
+        # There its gradient of a tap that sees nothing but the border is uninitialized memory.
+        inputs, padding = tf.pad(inputs, _border_of_same(tf.shape(inputs), kernel.shape, strides)), "valid"
     return tf.nn.convolution(inputs, kernel, strides, padding.upper(), dilations=dilation_rate)
+
+
+def _border_of_same(shape, kernel_shape, strides):
+    """Pixels that the padding "same" adds before and after each axis of images; strides exclude dilation."""
+    border = [(0, 0)]
+    for size, kernel, step in zip((shape[1], shape[2]), kernel_shape, strides):
+        missing = keras.ops.maximum(((size + step - 1) // step - 1) * step + kernel - size, 0)
+        border.append((missing // 2, missing - missing // 2))
+    return [*border, (0, 0)]
 
 
 @functools.cache
@@ -118,13 +133,21 @@ def _in_xla():
     return False
 
 
-@functools.cache
 def _tensorflow_trains(dtype):
-    """Whether the CPU's kernels have the gradient of a grouped convolution: tried once for each dtype."""
+    """Whether the CPU's kernels have the gradient of a grouped convolution."""
+    import tensorflow as tf
+
+    with tf.init_scope():  # outside of a function that is being traced
+        return tf.executing_eagerly() and _gradient_runs(dtype)
+
+
+@functools.cache
+def _gradient_runs(dtype):
+    """Tried, once for each dtype: it is there in oneDNN's kernels, and not in others."""
     import tensorflow as tf
 
     options = {"strides": [1, 1, 1, 1], "padding": "VALID"}
-    with tf.init_scope(), tf.device("CPU:0"):  # outside of a function that is being traced
+    with tf.device("CPU:0"):
         images, kernel = tf.zeros((1, 1, 1, 2), dtype), tf.zeros((1, 1, 1, 2), dtype)
         try:
             tf.raw_ops.Conv2DBackpropInput(input_sizes=(1, 1, 1, 2), filter=kernel, out_backprop=images, **options)
