@@ -121,7 +121,7 @@ def report(results):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cifar-epochs", type=int, default=8)
+    parser.add_argument("--cifar-epochs", type=int, default=6)
     parser.add_argument("--signs-epochs", type=int, default=12)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--draw", action="store_true", help="draw what the file has, and train nothing")
@@ -129,8 +129,8 @@ if __name__ == "__main__":
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
     done = {(run["dataset"], run["kind"], run["seed"]) for run in results}
     epochs = {"signs": given.signs_epochs, "cifar": given.cifar_epochs}
-    runs = itertools.product(KINDS, range(1, given.seeds + 1), epochs)
-    for kind, seed, dataset in () if given.draw else runs:
+    # Seed by seed, so that what is done when it is interrupted can be compared.
+    for seed, kind, dataset in () if given.draw else itertools.product(range(1, given.seeds + 1), KINDS, epochs):
         if (dataset, kind, seed) in done:
             continue
         start = time.perf_counter()

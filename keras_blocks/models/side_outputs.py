@@ -43,7 +43,7 @@ class SideOutputs:
             metrics, weighted_metrics: one metric or a list of them are the main output's; a dict names the outputs.
             **kwargs: as in Keras.
         """
-        if self._side_outputs:
+        if self._side_outputs and loss is not None:
             weights = {MAIN: 1.0, **{name: weight for name, (_, weight) in self._side_outputs.items()}}
             if isinstance(loss_weights, (int, float)):
                 weights = {name: 1.0 if name == MAIN else float(loss_weights) for name in weights}
@@ -56,6 +56,7 @@ class SideOutputs:
                 loss = dict.fromkeys(weights, loss)
             if loss_weights is None:
                 loss_weights = {name: weights[name] for name in loss if name in weights}
+        if self._side_outputs:
             metrics, weighted_metrics = _of_main(metrics), _of_main(weighted_metrics)
         super().compile(optimizer, loss, loss_weights, metrics, weighted_metrics, **kwargs)
 
