@@ -9,6 +9,7 @@ from keras_blocks.blocks.conv import ConvBlock
 from keras_blocks.blocks.dense import DenseBlock, DenseLayer, TransitionBlock
 from keras_blocks.blocks.fire import FireBlock
 from keras_blocks.blocks.heads import ClassifierHead
+from keras_blocks.blocks.image_normalization import ImageNormalization
 from keras_blocks.blocks.pooling import CeilMaxPooling2D
 from keras_blocks.blocks.residual import ResidualBlock, ResNeXtBlock
 from keras_blocks.blocks.resnet_stem import ResNetStem
@@ -42,6 +43,7 @@ __all__ = [
     "DenseNet",
     "FireBlock",
     "GroupedConv2D",
+    "ImageNormalization",
     "ResNeXt",
     "ResNeXtBlock",
     "ResNet",

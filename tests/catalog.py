@@ -140,6 +140,16 @@ LAYERS = [
         "torchvision resnext50_32x4d: layer1.0.conv2",
     ),
     Row(
+        keras_blocks.ImageNormalization,
+        {"mode": "caffe"},
+        (8, 6, 3),
+        {"mode": "torch"},
+        (8, 6, 3),
+        0,
+        0,
+        "keras.applications.imagenet_utils.preprocess_input has no parameters",
+    ),
+    Row(
         keras_blocks.ResidualBlock,
         {
             "filters": 4,

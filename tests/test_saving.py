@@ -94,6 +94,7 @@ GOLDEN_LAYERS = {
     "DenseLayer": "conv1_bn conv1 conv2_bn conv2",
     "FireBlock": "bypass_conv squeeze squeeze_bn expand_1x1 expand_1x1_bn expand_3x3 expand_3x3_bn",
     "GroupedConv2D": "itself",
+    "ImageNormalization": "",
     "ResidualBlock": "pre_bn projection conv1 conv1_bn conv2 se/reduce se/restore",
     "ResNeXtBlock": "pre_bn projection conv1 conv1_bn conv2 conv2_bn conv3 se/reduce se/restore",
     "ResNetStem": "conv1 conv1_bn conv2 conv2_bn conv3",

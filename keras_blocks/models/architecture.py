@@ -8,13 +8,14 @@ from keras_blocks import validation
 from keras_blocks.block import Block, freeze_part, frozen_parts
 from keras_blocks.chain import LayerSpec, ShapeTensor
 from keras_blocks.frozen import Frozen
+from keras_blocks.models.preprocessing import DetachablePreprocessing, preprocessing_layers
 from keras_blocks.settings import SHARED, Settings, serialized
 from keras_blocks.signature import arguments
 
 _OUTLINING = contextvars.ContextVar("outlining", default=False)
 
 
-class Architecture(Settings, keras.Model):
+class Architecture(Settings, DetachablePreprocessing, keras.Model):
     """A functional model in four parts: `preprocess`, `stem`, `learner`, `classifier`.
 
     Each part is a method that takes and returns a Keras tensor, so a subclass overrides one and keeps the others, and
@@ -33,7 +34,9 @@ class Architecture(Settings, keras.Model):
         include_top: whether the classifier is part of the model.
         pooling: with `include_top=False`: `None` for the feature map, "avg" or "max" for its global pooling.
         classifier_activation: activation of the output; `None` for logits. Computed in float32 under a mixed policy.
-        preprocess: Keras layer or list of layers put in front, part of the model and of the saved file.
+        preprocess: Keras layer or list of layers put in front, part of the model and of the saved file; what augments
+            does so in training alone. `input_shape` is then that of the images as they come, such as (None, None, 3)
+            in front of a `Resizing`. See `detach_preprocessing`.
         activation, batch_norm, use_bias, kernel_initializer, kernel_regularizer, data_format, remat: the settings that
             all blocks share, see `keras_blocks.Block`.
         dtype: dtype policy of all layers; `None` is Keras' global policy.
@@ -86,7 +89,6 @@ class Architecture(Settings, keras.Model):
         )
         if input_tensor is not None:
             input_shape = _shape_of_input(input_tensor, input_shape)
-        preprocess = _layers("preprocess", preprocess)
         self.metaparameters = Frozen(
             {
                 **own,
@@ -95,15 +97,19 @@ class Architecture(Settings, keras.Model):
                 "include_top": validation.boolean("include_top", include_top),
                 "pooling": validation.choice("pooling", pooling, (None, "avg", "max")),
                 "classifier_activation": validation.activation("classifier_activation", classifier_activation),
-                "preprocess": preprocess,
+                "preprocess": preprocessing_layers("preprocess", preprocess),
             }
         )
         self._features = {}
         if _OUTLINING.get():
             return
         inputs = keras.Input(self.metaparameters.input_shape, name="image") if input_tensor is None else input_tensor
-        outputs = self.assemble(inputs)
-        super().__init__(inputs=inputs, outputs=outputs, name=name, trainable=trainable)
+        self._connect(inputs, self.assemble(inputs), name=name, trainable=trainable)
+
+    def _connect(self, inputs, outputs, **options):
+        """Makes the outline a functional model."""
+        policy = self.dtype_policy
+        super().__init__(inputs=inputs, outputs=outputs, **options)
         self.dtype_policy = policy
 
     # -- the four parts ---------------------------------------------------------------------------------------------
@@ -128,7 +134,8 @@ class Architecture(Settings, keras.Model):
 
     def assemble(self, x):
         """All parts in turn: the model's output for the input `x`."""
-        x = self.learner(self.stem(self.preprocess(x)))
+        self._preprocessed = self.preprocess(x)
+        x = self.learner(self.stem(self._preprocessed))
         if self.metaparameters.include_top:
             return self.classifier(x)
         if self.metaparameters.pooling is None:
@@ -226,14 +233,18 @@ class Architecture(Settings, keras.Model):
         validation.choice("variant", variant, tuple(cls.variants))
         return cls(**{"name": variant, **cls.variants[variant], **overrides})
 
-    def get_config(self):
-        config = {"name": self.name, "trainable": self.trainable}
-        config["dtype"] = keras.dtype_policies.serialize(self.dtype_policy)
-        config.update(serialized({name: getattr(self, name) for name in SHARED}))
-        config.update(serialized(self.metaparameters))
+    def _arguments(self) -> dict:
+        """The constructor's arguments."""
+        found = {"name": self.name, "trainable": self.trainable, "dtype": self.dtype_policy}
+        found.update({name: getattr(self, name) for name in SHARED})
+        found.update(self.metaparameters)
         # What a subclass takes beyond that, it keeps as an attribute of the same name.
-        more = set(arguments(type(self))) - set(config) - {"own", "input_tensor"}
-        config.update({name: serialized(getattr(self, name)) for name in sorted(more)})
+        more = set(arguments(type(self))) - set(found) - {"own", "input_tensor"}
+        return {**found, **{name: getattr(self, name) for name in sorted(more)}}
+
+    def get_config(self):
+        config = {**self._arguments(), "dtype": None}
+        config = {**serialized(config), "dtype": keras.dtype_policies.serialize(self.dtype_policy)}
         if frozen := frozen_parts(self):
             config["frozen"] = frozen
         return config
@@ -280,15 +291,6 @@ def opened(model, x):
             x = open_operation(layer)(x)
         return x
     return model._run_through_graph([x], operation_fn=open_operation)
-
-
-def _layers(name, value) -> tuple:
-    """A layer, a list of layers or None, as a tuple of layers."""
-    layers = value if isinstance(value, (list, tuple)) else () if value is None else (value,)
-    for layer in layers:
-        if not isinstance(layer, keras.layers.Layer):
-            raise TypeError(f"`{name}` must be a Keras layer or a list of them; received {layer!r}.")
-    return tuple(layers)
 
 
 def _shape_of_input(tensor, input_shape):
