@@ -16,6 +16,7 @@ from keras_blocks.blocks.resnet_stem import ResNetStem
 from keras_blocks.blocks.squeeze_excite import SqueezeExciteBlock
 from keras_blocks.blocks.vgg import VGGGroup
 from keras_blocks.costs import Cost, cost
+from keras_blocks.decoding import decode_predictions
 from keras_blocks.grouped_conv2d import GroupedConv2D
 from keras_blocks.models.architecture import Architecture
 from keras_blocks.models.densenet import DenseNet
@@ -57,5 +58,6 @@ __all__ = [
     "convert_weights",
     "cost",
     "create_model",
+    "decode_predictions",
     "list_models",
 ]

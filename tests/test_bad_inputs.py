@@ -27,6 +27,7 @@ from keras_blocks import (
     SqueezeNet,
     TransitionBlock,
     VGGGroup,
+    decode_predictions,
 )
 
 SMALL = {"groups": [{"filters": [4]}], "stem": "tiny", "input_shape": (8, 8, 1), "classes": 3}
@@ -146,6 +147,15 @@ AT_CONSTRUCTION = [
     (lambda: SqueezeNet(dropout=1.0), "dropout", "1.0"),
     (lambda: SqueezeNet(dropout=float("nan")), "dropout", "nan"),
     (lambda: SqueezeNet(classes=0), "classes", "0"),
+    (lambda: SqueezeNet(classes=3, labels=["a", "b"]), "labels", "['a', 'b']"),
+    (lambda: SqueezeNet(classes=1, labels="a"), "labels", "'a'"),
+    (lambda: SqueezeNet(classes=2, labels=["a", 2]), "labels[1]", "2"),
+    (lambda: SqueezeNet(**SMALL).decode_predictions(np.zeros((1, 3))), "labels", "no `labels`"),
+    (lambda: decode_predictions(np.zeros((1, 3)), ["a", "b"]), "predictions", "(1, 3)"),
+    (lambda: decode_predictions(np.zeros((1, 1)), ["a"], top=0), "top", "0"),
+    (lambda: decode_predictions(np.zeros((1, 1)), ["a"], threshold="half"), "threshold", "half"),
+    (lambda: decode_predictions(np.full((1, 1), np.nan), ["a"]), "predictions", "NaN"),
+    (lambda: decode_predictions({"x": np.zeros((1, 1))}, {"y": ["a"]}), "labels", "y"),
     (lambda: SqueezeNet(include_top="yes"), "include_top", "yes"),
     (lambda: SqueezeNet(pooling="mean"), "pooling", "mean"),
     (lambda: SqueezeNet(classifier_activation="softmx"), "classifier_activation", "softmx"),

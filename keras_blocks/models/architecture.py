@@ -7,6 +7,7 @@ import keras
 from keras_blocks import validation
 from keras_blocks.block import Block, freeze_part, frozen_parts
 from keras_blocks.chain import LayerSpec, ShapeTensor
+from keras_blocks.decoding import decode_predictions
 from keras_blocks.frozen import Frozen
 from keras_blocks.models.preprocessing import DetachablePreprocessing, preprocessing_layers
 from keras_blocks.settings import SHARED, Settings, serialized
@@ -37,6 +38,7 @@ class Architecture(Settings, DetachablePreprocessing, keras.Model):
         preprocess: Keras layer or list of layers put in front, part of the model and of the saved file; what augments
             does so in training alone. `input_shape` is then that of the images as they come, such as (None, None, 3)
             in front of a `Resizing`. See `detach_preprocessing`.
+        labels: the classes' names, kept in the saved file, for `decode_predictions`; `None` for none.
         activation, batch_norm, use_bias, kernel_initializer, kernel_regularizer, data_format, remat: the settings that
             all blocks share, see `keras_blocks.Block`.
         dtype: dtype policy of all layers; `None` is Keras' global policy.
@@ -65,6 +67,7 @@ class Architecture(Settings, DetachablePreprocessing, keras.Model):
         pooling=None,
         classifier_activation="softmax",
         preprocess=None,
+        labels=None,
         activation="relu",
         batch_norm=False,
         use_bias=None,
@@ -89,11 +92,13 @@ class Architecture(Settings, DetachablePreprocessing, keras.Model):
         )
         if input_tensor is not None:
             input_shape = _shape_of_input(input_tensor, input_shape)
+        classes = validation.integer("classes", classes)
         self.metaparameters = Frozen(
             {
                 **own,
                 "input_shape": self._image_shape(input_shape),
-                "classes": validation.integer("classes", classes),
+                "classes": classes,
+                "labels": None if labels is None else validation.names("labels", labels, count=classes),
                 "include_top": validation.boolean("include_top", include_top),
                 "pooling": validation.choice("pooling", pooling, (None, "avg", "max")),
                 "classifier_activation": validation.activation("classifier_activation", classifier_activation),
@@ -187,6 +192,32 @@ class Architecture(Settings, DetachablePreprocessing, keras.Model):
     def features(self) -> dict:
         """Name -> Keras tensor of the stem's and each group's output, to build further models on."""
         return dict(self._features)
+
+    def decode_predictions(self, predictions, top=5, threshold=None):
+        """The best classes of each image, by the names given as `labels`.
+
+        Args:
+            predictions: the model's outputs, or what `predict` gives.
+            top, threshold: see `keras_blocks.decode_predictions`.
+
+        Returns:
+            For each image a list of `(index, name, score)`, the best first.
+
+        Raises:
+            ValueError: for a model without `labels`, or outputs of another number of classes.
+
+        Example:
+
+        >>> net = keras_blocks.create_model("resnet20_cifar", classes=2, labels=["cat", "dog"])
+        >>> net.decode_predictions([[0.25, 0.75]], top=1)
+        [[(1, 'dog', 0.75)]]
+        """
+        if self.metaparameters.labels is None:
+            raise ValueError(
+                f"the model '{self.name}' has no `labels`: give them at construction, or use "
+                "`keras_blocks.decode_predictions(predictions, labels)`."
+            )
+        return decode_predictions(predictions, self.metaparameters.labels, top, threshold)
 
     def freeze(self, up_to=None) -> None:
         """Freezes the layers up to and including a feature map; frozen BatchNormalization works as in inference.
