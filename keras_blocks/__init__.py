@@ -8,7 +8,7 @@ from keras_blocks.blocks.channel_padding import ChannelPadding
 from keras_blocks.blocks.conv import ConvBlock
 from keras_blocks.blocks.dense import DenseBlock, DenseLayer, TransitionBlock
 from keras_blocks.blocks.fire import FireBlock
-from keras_blocks.blocks.heads import ClassifierHead
+from keras_blocks.blocks.heads import ClassifierHead, MultiLabelHead
 from keras_blocks.blocks.image_normalization import ImageNormalization
 from keras_blocks.blocks.pooling import CeilMaxPooling2D
 from keras_blocks.blocks.residual import ResidualBlock, ResNeXtBlock
@@ -45,6 +45,7 @@ __all__ = [
     "FireBlock",
     "GroupedConv2D",
     "ImageNormalization",
+    "MultiLabelHead",
     "ResNeXt",
     "ResNeXtBlock",
     "ResNet",

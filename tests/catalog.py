@@ -22,7 +22,7 @@ class Row:
     """A class with arguments that all differ from their defaults, and one published or hand-countable use of it.
 
     `counted` are the arguments for which, on images of `input_shape`, `output_shape` and the numbers of trainable and
-    other weights are known from `source`.
+    other weights are known from `source`. The shape of several outputs is that of all of them, concatenated.
     """
 
     cls: type
@@ -35,6 +35,8 @@ class Row:
     source: str
     any_size: dict = dataclasses.field(default_factory=dict)
     """Arguments that differ where the image's size is not known."""
+    dtype: str = "bfloat16"
+    """Of the outputs under mixed_bfloat16."""
 
     @property
     def name(self):
@@ -148,6 +150,27 @@ LAYERS = [
         0,
         0,
         "keras.applications.imagenet_utils.preprocess_input has no parameters",
+    ),
+    Row(
+        keras_blocks.MultiLabelHead,
+        {
+            "classes": [3, 4],
+            "names": ["animal", "age"],
+            "labels": [["ant", "bee", "cat"], ["egg", "young", "grown", "old"]],
+            "pooling": "flatten",
+            "hidden": (6,),
+            "dropout": 0.25,
+            **SHARED,
+            "batch_norm": True,
+        },
+        (4, 4, 8),
+        {"classes": [5, 3, 10]},
+        (18,),
+        8 * 18 + 18,
+        0,
+        "counted by hand: a dense layer with bias for each label",
+        any_size={"pooling": "avg"},
+        dtype="float32",
     ),
     Row(
         keras_blocks.ResidualBlock,

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from catalog import LAYERS, ROWS, image_shape, small_model
 from checks import randomize
-from reload import Subclassed, compare
+from reload import Subclassed, as_array, compare
 
 import keras_blocks
 from keras_blocks.weights import named_weights
@@ -24,7 +24,7 @@ PACKAGES = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}
 
 def save(model, folder, name, images):
     model.save(folder / f"{name}.keras")
-    np.savez(folder / f"{name}.npz", images=images, outputs=np.asarray(keras.ops.convert_to_numpy(model(images))))
+    np.savez(folder / f"{name}.npz", images=images, outputs=as_array(model(images)))
 
 
 def as_models(row):
@@ -94,6 +94,7 @@ GOLDEN_LAYERS = {
     "DenseLayer": "conv1_bn conv1 conv2_bn conv2",
     "FireBlock": "bypass_conv squeeze squeeze_bn expand_1x1 expand_1x1_bn expand_3x3 expand_3x3_bn",
     "GroupedConv2D": "itself",
+    "MultiLabelHead": "dense1 animal_scores age_scores",
     "ImageNormalization": "",
     "ResidualBlock": "pre_bn projection conv1 conv1_bn conv2 se/reduce se/restore",
     "ResNeXtBlock": "pre_bn projection conv1 conv1_bn conv2 conv2_bn conv3 se/reduce se/restore",

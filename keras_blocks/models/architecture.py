@@ -181,10 +181,8 @@ class Architecture(Settings, DetachablePreprocessing, keras.Model):
         return self.layer(name, pooling[kind])
 
     def output_activation(self, name="predictions") -> LayerSpec:
-        """The classifier's activation, in float32 also where the policy computes in 16 bits."""
-        low = self.dtype_policy.compute_dtype in ("float16", "bfloat16")
-        options = Frozen({"activation": self.metaparameters.classifier_activation})
-        return LayerSpec(keras.layers.Activation, name, options, "float32" if low else self.dtype_policy)
+        """The classifier's activation."""
+        return self.probabilities(name, self.metaparameters.classifier_activation)
 
     # -- what users ask of the model --------------------------------------------------------------------------------
 
