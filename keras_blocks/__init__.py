@@ -10,7 +10,8 @@ from keras_blocks.blocks.conv import ConvBlock
 from keras_blocks.blocks.dense import DenseBlock, DenseLayer, TransitionBlock
 from keras_blocks.blocks.fire import FireBlock
 from keras_blocks.blocks.grid_reduction import GridReductionA, GridReductionB, PassThroughReduction
-from keras_blocks.blocks.heads import ClassifierHead
+from keras_blocks.blocks.heads import ClassifierHead, MultiLabelHead
+from keras_blocks.blocks.image_normalization import ImageNormalization
 from keras_blocks.blocks.inception import InceptionA, InceptionB, InceptionBlock, InceptionC
 from keras_blocks.blocks.local_response_normalization import LocalResponseNormalization
 from keras_blocks.blocks.pooling import CeilMaxPooling2D
@@ -19,6 +20,7 @@ from keras_blocks.blocks.resnet_stem import ResNetStem
 from keras_blocks.blocks.squeeze_excite import SqueezeExciteBlock
 from keras_blocks.blocks.vgg import VGGGroup
 from keras_blocks.costs import Cost, cost
+from keras_blocks.decoding import decode_predictions
 from keras_blocks.grouped_conv2d import GroupedConv2D
 from keras_blocks.models.architecture import Architecture
 from keras_blocks.models.densenet import DenseNet
@@ -50,12 +52,14 @@ __all__ = [
     "GridReductionA",
     "GridReductionB",
     "GroupedConv2D",
+    "ImageNormalization",
     "Inception",
     "InceptionA",
     "InceptionB",
     "InceptionBlock",
     "InceptionC",
     "LocalResponseNormalization",
+    "MultiLabelHead",
     "PassThroughReduction",
     "ResNeXt",
     "ResNeXtBlock",
@@ -70,5 +74,6 @@ __all__ = [
     "convert_weights",
     "cost",
     "create_model",
+    "decode_predictions",
     "list_models",
 ]

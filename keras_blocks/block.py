@@ -182,7 +182,8 @@ class Block(Settings, keras.layers.Layer):
             layer = getattr(self, spec.name) if self._steps else spec.make()
             return self._next_shape(layer, spec, shape)
 
-        return tuple(walk(self.steps(input_shape), tuple(input_shape), shape_after))
+        after = walk(self.steps(input_shape), tuple(input_shape), shape_after)
+        return {name: tuple(shape) for name, shape in after.items()} if isinstance(after, dict) else tuple(after)
 
     def get_config(self):
         config = super().get_config()

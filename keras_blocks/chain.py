@@ -1,7 +1,8 @@
 """Chains of layers as data: the one idea that all blocks share.
 
 A chain is a sequence of steps. A step is a layer that is yet to be made (`LayerSpec`) or a `Split`, which feeds the
-same tensor to several chains and merges what they give. Since branches are chains too, splits nest. Whatever is done
+same tensor to several chains and merges what they give. Since branches are chains too, splits nest. The last step may
+be a `Fork`, whose branches stay apart: the block then has several outputs, a dict. Whatever is done
 with a block (building, calling, expanding, counting, converting) is one `walk` with a different visitor.
 """
 
@@ -45,6 +46,13 @@ class Split:
     merge: LayerSpec
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Fork:
+    """The same input to each of `branches`, name -> chain; what they give is a dict. The last step of a chain."""
+
+    branches: Frozen
+
+
 class ShapeTensor:
     """Stands for an image batch of which only the shape is known; it tells a visitor of each layer that it meets.
 
@@ -66,6 +74,8 @@ def walk(chain: Sequence, x, visit: Callable):
     for step in chain:
         if isinstance(step, Split):
             x = visit(step.merge, [walk(branch, x, visit) for branch in step.branches])
+        elif isinstance(step, Fork):
+            return {name: walk(branch, x, visit) for name, branch in step.branches.items()}
         else:
             x = visit(step, x)
     return x
@@ -78,5 +88,8 @@ def specs(chain: Sequence) -> Iterator[LayerSpec]:
             for branch in step.branches:
                 yield from specs(branch)
             yield step.merge
+        elif isinstance(step, Fork):
+            for branch in step.branches.values():
+                yield from specs(branch)
         else:
             yield step

@@ -196,7 +196,7 @@ def _as_graph(model, shape):
 def _architecture_cost(cls, metaparameters):
     """Sends a shape through an architecture's parts, with no layer made where the parts use `self.layer`."""
     outline = cls.outline(**metaparameters)
-    shape = _known("input_shape", (None, *outline.metaparameters.input_shape))
+    shape = (None, *outline.metaparameters.input_shape)  # behind a `Resizing`, that of the image may be unknown
     ledger = _Ledger()
     try:
         outline.assemble(ShapeTensor(shape, ledger.visit))

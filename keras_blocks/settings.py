@@ -117,6 +117,13 @@ class Settings:
             kernel_regularizer=self.kernel_regularizer,
         )
 
+    def probabilities(self, name: str, activation) -> LayerSpec:
+        """The activation of an output, in float32 also where the policy computes in 16 bits."""
+        low = self.dtype_policy.compute_dtype in ("float16", "bfloat16")
+        return LayerSpec(
+            keras.layers.Activation, name, Frozen({"activation": activation}), "float32" if low else self.dtype_policy
+        )
+
     def normalized(self, name: str) -> tuple[LayerSpec, ...]:
         """The normalization that belongs to the layer `name`, or nothing where the settings have none."""
         return (self.normalize(f"{name}_bn"),) if self.batch_norm is not False else ()

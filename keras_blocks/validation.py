@@ -76,6 +76,16 @@ def sequence(name, value, *, of="items"):
     return value
 
 
+def names(name, value, *, count=None, of="classes"):
+    """A list of strings, `count` of them where that is known. Two may be equal: ImageNet has two cranes."""
+    for i, item in enumerate(sequence(name, value, of="names")):
+        if not isinstance(item, str):
+            raise TypeError(f"`{name}[{i}]` must be a name; received {item!r} of type {type(item).__name__}.")
+    if count is not None and len(value) != count:
+        raise ValueError(f"`{name}` must be {count} names, as many as {of}; received {len(value)}: {list(value)}.")
+    return tuple(value)
+
+
 def divides(name, value, *, total_name, total):
     if total % value:
         raise ValueError(f"`{name}` must divide `{total_name}`; received {name}={value} with {total_name}={total}.")

@@ -22,7 +22,7 @@ class Row:
     """A class with arguments that all differ from their defaults, and one published or hand-countable use of it.
 
     `counted` are the arguments for which, on images of `input_shape`, `output_shape` and the numbers of trainable and
-    other weights are known from `source`.
+    other weights are known from `source`. The shape of several outputs is that of all of them, concatenated.
     """
 
     cls: type
@@ -35,6 +35,8 @@ class Row:
     source: str
     any_size: dict = dataclasses.field(default_factory=dict)
     """Arguments that differ where the image's size is not known."""
+    dtype: str = "bfloat16"
+    """Of the outputs under mixed_bfloat16."""
 
     @property
     def name(self):
@@ -246,6 +248,37 @@ LAYERS = [
         "counted by hand from Cadene bninception: inception_3c without its biases, on 8 channels",
     ),
     Row(
+        keras_blocks.ImageNormalization,
+        {"mode": "caffe"},
+        (8, 6, 3),
+        {"mode": "torch"},
+        (8, 6, 3),
+        0,
+        0,
+        "keras.applications.imagenet_utils.preprocess_input has no parameters",
+    ),
+    Row(
+        keras_blocks.MultiLabelHead,
+        {
+            "classes": [3, 4],
+            "names": ["animal", "age"],
+            "labels": [["ant", "bee", "cat"], ["egg", "young", "grown", "old"]],
+            "pooling": "flatten",
+            "hidden": (6,),
+            "dropout": 0.25,
+            **SHARED,
+            "batch_norm": True,
+        },
+        (4, 4, 8),
+        {"classes": [5, 3, 10]},
+        (18,),
+        8 * 18 + 18,
+        0,
+        "counted by hand: a dense layer with bias for each label",
+        any_size={"pooling": "avg"},
+        dtype="float32",
+    ),
+    Row(
         keras_blocks.ResidualBlock,
         {
             "filters": 4,
@@ -349,6 +382,7 @@ TOP = {
     "preprocess": [keras.layers.Rescaling(1 / 255)],
     "input_shape": (18, 18, 3),
     "classes": 5,
+    "labels": ["ant", "bee", "cat", "dog", "eel"],
 }
 
 RESNEXT = {
@@ -505,6 +539,7 @@ NOT_LAYERS = {
     "Cost": "result of cost; tests/test_costs.py",
     "convert_weights": "function; tests/test_weights.py",
     "cost": "function; tests/test_costs.py",
+    "decode_predictions": "function; tests/test_decoding.py",
     "create_model": "function; tests/models/test_registry.py",
     "list_models": "function; tests/models/test_registry.py",
 }

@@ -6,18 +6,27 @@ from unittest import mock
 import keras
 import numpy as np
 from gradients import gradients
+from reload import as_array
 
 from keras_blocks.signature import arguments
 
 POLICY = "mixed_bfloat16"
 
 
-def check_layer(make, image_shape):
+def joined_shape(outputs):
+    """The shape of `as_array(outputs)`, of tensors or of their shapes."""
+    shapes = list(outputs.values()) if isinstance(outputs, dict) else [outputs]
+    shapes = [tuple(getattr(shape, "shape", shape)) for shape in shapes]
+    return (*shapes[0][:-1], sum(shape[-1] for shape in shapes)) if len(shapes) > 1 else shapes[0]
+
+
+def check_layer(make, image_shape, dtype="bfloat16"):
     """Asserts the contract of a layer that takes images.
 
     Args:
         make: makes a new layer; takes keyword arguments that go to its constructor, such as `dtype`.
         image_shape: (height, width, channels).
+        dtype: of the outputs under the policy mixed_bfloat16.
     """
     _check_config(make())
     layer = _check_build(make, image_shape)
@@ -26,7 +35,7 @@ def check_layer(make, image_shape):
     _check_shapes(layer, images)
     _check_training(layer, images)
     _check_gradients(layer, images)
-    _check_policy(make, images)
+    _check_policy(make, images, dtype)
 
 
 def _check_config(layer):
@@ -63,10 +72,9 @@ def _check_build(make, image_shape):
 def _check_shapes(layer, images):
     for batch in (1, 3):
         outputs = layer(images[:batch])
-        assert tuple(outputs.shape) == tuple(layer.compute_output_shape((batch, *images.shape[1:])))
-    assert layer.compute_output_shape((None, *images.shape[1:]))[0] is None
-    together = np.asarray(keras.ops.convert_to_numpy(layer(images)))
-    alone = np.asarray(keras.ops.convert_to_numpy(layer(images[1:2])))
+        assert joined_shape(outputs) == joined_shape(layer.compute_output_shape((batch, *images.shape[1:])))
+    assert joined_shape(layer.compute_output_shape((None, *images.shape[1:])))[0] is None
+    together, alone = as_array(layer(images)), as_array(layer(images[1:2]))
     np.testing.assert_allclose(together[1:2], alone, rtol=1e-4, atol=1e-5)
 
 
@@ -76,10 +84,10 @@ def _check_training(layer, images):
     if not statistics:
         return
     before = [weight.numpy() for weight in statistics]
-    inference = keras.ops.convert_to_numpy(layer(images, training=False))
+    inference = as_array(layer(images, training=False))
     for weight, value in zip(statistics, before):
         np.testing.assert_array_equal(weight.numpy(), value)
-    training = keras.ops.convert_to_numpy(layer(images, training=True))
+    training = as_array(layer(images, training=True))
     assert np.abs(inference - training).max() > 1e-6, "training makes no difference, though there are statistics"
     for weight, value in zip(statistics, before):
         assert np.any(weight.numpy() != value), f"{weight.path} does not move in training"
@@ -92,11 +100,13 @@ def _check_gradients(layer, images):
         assert gradient is not None and np.abs(gradient).max() > 0, f"the output does not depend on {weight.path}"
 
 
-def _check_policy(make, images):
+def _check_policy(make, images, dtype):
     layer = make(dtype=POLICY)
-    outputs = layer(images)
-    assert keras.backend.standardize_dtype(outputs.dtype) == "bfloat16"
+    for output in keras.tree.flatten([layer(images), layer(keras.Input(images.shape[1:]))]):
+        assert keras.backend.standardize_dtype(output.dtype) == dtype
     for sublayer in layer._flatten_layers():
+        if dtype == "float32" and isinstance(sublayer, keras.layers.Activation) and sublayer.compute_dtype == dtype:
+            continue  # an output's
         assert sublayer.compute_dtype == "bfloat16", f"{sublayer.name} computes in {sublayer.compute_dtype}"
         assert sublayer.variable_dtype == "float32", f"{sublayer.name} keeps its weights in {sublayer.variable_dtype}"
 

@@ -6,6 +6,10 @@ import keras
 import numpy as np
 
 
+def mean_of_squares(outputs):
+    return sum(keras.ops.mean(keras.ops.square(output)) for output in keras.tree.flatten(outputs))
+
+
 def gradients(layer, inputs, training=True, compiled=False):
     """A list of arrays, one for each trainable weight; `None` for a weight that the output does not depend on.
 
@@ -18,7 +22,7 @@ def gradients(layer, inputs, training=True, compiled=False):
         import tensorflow as tf
 
         with tf.GradientTape() as tape:
-            loss = keras.ops.mean(keras.ops.square(layer(inputs, training=training)))
+            loss = mean_of_squares(layer(inputs, training=training))
         found = tape.gradient(loss, [weight.value for weight in layer.trainable_weights])
     elif backend == "jax":
         import jax
@@ -29,14 +33,14 @@ def gradients(layer, inputs, training=True, compiled=False):
         def loss_of(trainable):
             state = [variable.value for variable in layer.non_trainable_variables]
             outputs, _ = layer.stateless_call(trainable, state, inputs, **told)
-            return keras.ops.mean(keras.ops.square(outputs))
+            return mean_of_squares(outputs)
 
         gradient = jax.jit(jax.grad(loss_of)) if compiled else jax.grad(loss_of)
         found = gradient([weight.value for weight in layer.trainable_weights])
     else:
         import torch
 
-        loss = keras.ops.mean(keras.ops.square(layer(inputs, training=training)))
+        loss = mean_of_squares(layer(inputs, training=training))
         found = torch.autograd.grad(loss, [weight.value for weight in layer.trainable_weights], allow_unused=True)
     return [None if one is None else np.asarray(keras.ops.convert_to_numpy(one)) for one in found]
 
@@ -50,16 +54,16 @@ def input_gradients(layer, inputs):
         inputs = tf.constant(inputs)
         with tf.GradientTape() as tape:
             tape.watch(inputs)
-            loss = keras.ops.mean(keras.ops.square(layer(inputs)))
+            loss = mean_of_squares(layer(inputs))
         found = tape.gradient(loss, inputs)
     elif backend == "jax":
         import jax
 
-        found = jax.grad(lambda x: keras.ops.mean(keras.ops.square(layer(x))))(inputs)
+        found = jax.grad(lambda x: mean_of_squares(layer(x)))(inputs)
     else:
         import torch
 
         inputs = torch.tensor(inputs, requires_grad=True)
-        loss = keras.ops.mean(keras.ops.square(layer(inputs)))
+        loss = mean_of_squares(layer(inputs))
         (found,) = torch.autograd.grad(loss, [inputs])
     return np.asarray(keras.ops.convert_to_numpy(found))

@@ -15,6 +15,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 from catalog import ROWS, image_shape, small_model
 from checks import randomize
+from reload import as_array
 
 folder = pathlib.Path(__file__).parent / "fixtures" / keras_blocks.__version__
 folder.mkdir(parents=True, exist_ok=True)
@@ -27,5 +28,5 @@ for row in ROWS:
     randomize(model)
     images = np.random.default_rng(0).uniform(0, 1, (2, *image_shape(row))).astype("float32")
     model.save(file)
-    np.savez(file.with_suffix(".npz"), images=images, outputs=keras.ops.convert_to_numpy(model(images)))
+    np.savez(file.with_suffix(".npz"), images=images, outputs=as_array(model(images)))
     print("wrote", file)

@@ -31,12 +31,18 @@ class Subclassed(keras.Model):
         return cls(keras.saving.deserialize_keras_object(config["layer"]), name=config["name"])
 
 
+def as_array(outputs):
+    """The outputs as one array: several, of a dict, are concatenated along the last axis."""
+    found = [np.asarray(keras.ops.convert_to_numpy(output)) for output in keras.tree.flatten(outputs)]
+    return found[0] if len(found) == 1 else np.concatenate(found, axis=-1)
+
+
 def compare(folder, tolerance):
     files = sorted(pathlib.Path(folder).glob("*.keras"))
     for file in files:
         model = keras.saving.load_model(file)
         with np.load(file.with_suffix(".npz"), allow_pickle=False) as saved:
-            outputs = np.asarray(keras.ops.convert_to_numpy(model(saved["images"])))
+            outputs = as_array(model(saved["images"]))
             worst = float(np.abs(outputs - saved["outputs"]).max() / max(1, np.abs(saved["outputs"]).max()))
         assert worst <= tolerance, f"{file.name}: outputs differ by {worst} on {keras.backend.backend()}"
     print(f"{len(files)} files loaded on {keras.backend.backend()}")

@@ -147,6 +147,13 @@ BLOCKS = {
         dropout=st.sampled_from([0.0, 0.5]),
     ),
     "ConvBlock": conv_blocks(),
+    "MultiLabelHead": plain(
+        keras_blocks.MultiLabelHead,
+        classes=st.sampled_from([1, 3, [2], [5, 3, 10]]),
+        pooling=st.sampled_from(["avg", "max", "flatten"]),
+        hidden=st.sampled_from([(), (3,)]),
+        dropout=st.sampled_from([0.0, 0.5]),
+    ),
     "DenseBlock": plain(
         keras_blocks.DenseBlock,
         filters=st.integers(1, 3),

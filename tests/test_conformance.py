@@ -7,7 +7,8 @@ import keras
 import numpy as np
 import pytest
 from catalog import ARCHITECTURES, LAYERS, NOT_LAYERS, ROWS, image_shape, small_model
-from checks import check_layer, randomize
+from checks import check_layer, joined_shape, randomize
+from reload import as_array
 
 import keras_blocks
 from keras_blocks.signature import arguments
@@ -15,10 +16,6 @@ from keras_blocks.signature import arguments
 every_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 every_layer = pytest.mark.parametrize("row", LAYERS, ids=lambda row: row.name)
 every_architecture = pytest.mark.parametrize("row", ARCHITECTURES, ids=lambda row: row.name)
-
-
-def as_array(tensor):
-    return np.asarray(keras.ops.convert_to_numpy(tensor))
 
 
 def images_for(row, batch=2):
@@ -60,14 +57,14 @@ def test_counts_and_shapes_are_the_references(row):
     else:
         model = row.cls(**row.counted)
         model.build((None, *row.input_shape))
-        shape = model.compute_output_shape((None, *row.input_shape))[1:]
+        shape = joined_shape(model.compute_output_shape((None, *row.input_shape)))[1:]
     trainable = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
     assert (tuple(shape), trainable, model.count_params() - trainable) == (row.output_shape, row.trainable, row.other)
 
 
 @every_layer
 def test_layer_contract(row):
-    check_layer(lambda **kwargs: row.cls(**{**row.arguments, **kwargs}), row.input_shape)
+    check_layer(lambda **kwargs: row.cls(**{**row.arguments, **kwargs}), row.input_shape, row.dtype)
 
 
 @every_layer
@@ -79,8 +76,8 @@ def test_builds_and_keeps_its_config_in_channels_first(row):
     last.build((None, height, width, channels))
     assert [weight.shape for weight in layer.weights] == [weight.shape for weight in last.weights]
     assert type(layer).from_config(layer.get_config()).data_format == "channels_first"
-    first_shape = layer.compute_output_shape((None, channels, height, width))
-    last_shape = last.compute_output_shape((None, height, width, channels))
+    first_shape = joined_shape(layer.compute_output_shape((None, channels, height, width)))
+    last_shape = joined_shape(last.compute_output_shape((None, height, width, channels)))
     assert (*first_shape[2:], first_shape[1]) == last_shape[1:]
 
 
@@ -103,9 +100,9 @@ def test_channels_first_gives_the_same_outputs(row):
 def test_takes_unknown_batch_and_sizes(row):
     inputs = keras.Input((None, None, row.input_shape[-1]))
     model = keras.Model(inputs, row.cls(**{**row.arguments, **row.any_size})(inputs))
-    assert set(model.output_shape[:-1]) == {None}
+    assert set(joined_shape(model.output)[:-1]) == {None}
     images = images_for(row)
-    assert tuple(model(images).shape) == tuple(model.layers[1].compute_output_shape(images.shape))
+    assert joined_shape(model(images)) == joined_shape(model.layers[1].compute_output_shape(images.shape))
 
 
 @every_layer
@@ -170,9 +167,11 @@ def test_one_training_step_moves_every_weight(row):
         row = type(row)(**{**vars(row), "arguments": {**row.arguments, "groups": 1}})
     model = small_model(row)
     before = model.get_weights()
-    model.compile(optimizer=keras.optimizers.SGD(0.1), loss="mse", jit_compile=False)
+    losses = keras.tree.map_structure(lambda output: "mse", model.output)
+    model.compile(optimizer=keras.optimizers.SGD(0.1), loss=losses, jit_compile=False)
     images = images_for(row, 4)
-    model.fit(images, np.ones((4, *model.output_shape[1:]), "float32"), batch_size=4, verbose=0)
+    ones = keras.tree.map_structure(lambda output: np.ones((4, *output.shape[1:]), "float32"), model.output)
+    model.fit(images, ones, batch_size=4, verbose=0)
     after = model.get_weights()
     for weight, old, new in zip(model.weights, before, after):
         assert np.isfinite(new).all()

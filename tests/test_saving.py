@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from catalog import LAYERS, ROWS, image_shape, small_model
 from checks import randomize
-from reload import Subclassed, compare
+from reload import Subclassed, as_array, compare
 
 import keras_blocks
 from keras_blocks.weights import named_weights
@@ -26,7 +26,7 @@ PACKAGES = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}
 
 def save(model, folder, name, images):
     model.save(folder / f"{name}.keras")
-    np.savez(folder / f"{name}.npz", images=images, outputs=np.asarray(keras.ops.convert_to_numpy(model(images))))
+    np.savez(folder / f"{name}.npz", images=images, outputs=as_array(model(images)))
 
 
 def as_models(row):
@@ -114,6 +114,8 @@ GOLDEN_LAYERS = {
     "PassThroughReduction": "reduce_3x3 reduce_3x3_bn conv_3x3 conv_3x3_bn reduce_double reduce_double_bn "
     "double_1 double_1_bn double_2 double_2_bn se/reduce se/restore",
     "GroupedConv2D": "itself",
+    "MultiLabelHead": "dense1 animal_scores age_scores",
+    "ImageNormalization": "",
     "ResidualBlock": "pre_bn projection conv1 conv1_bn conv2 se/reduce se/restore",
     "ResNeXtBlock": "pre_bn projection conv1 conv1_bn conv2 conv2_bn conv3 se/reduce se/restore",
     "ResNetStem": "conv1 conv1_bn conv2 conv2_bn conv3",

@@ -1,13 +1,16 @@
 """Architecture: preprocess, stem, learner, classifier, assembled from metaparameters into a functional model."""
 
 import contextvars
+from collections.abc import Mapping
 
 import keras
 
 from keras_blocks import validation
 from keras_blocks.block import Block, freeze_part, frozen_parts
 from keras_blocks.chain import LayerSpec, ShapeTensor
+from keras_blocks.decoding import decode_predictions
 from keras_blocks.frozen import Frozen
+from keras_blocks.models.preprocessing import DetachablePreprocessing, preprocessing_layers
 from keras_blocks.models.side_outputs import MAIN, SideOutputs, main_only
 from keras_blocks.settings import SHARED, Settings, serialized
 from keras_blocks.signature import arguments
@@ -15,7 +18,7 @@ from keras_blocks.signature import arguments
 _OUTLINING = contextvars.ContextVar("outlining", default=False)
 
 
-class Architecture(Settings, SideOutputs, keras.Model):
+class Architecture(Settings, DetachablePreprocessing, SideOutputs, keras.Model):
     """A functional model in four parts: `preprocess`, `stem`, `learner`, `classifier`.
 
     Each part is a method that takes and returns a Keras tensor, so a subclass overrides one and keeps the others, and
@@ -34,7 +37,10 @@ class Architecture(Settings, SideOutputs, keras.Model):
         include_top: whether the classifier is part of the model.
         pooling: with `include_top=False`: `None` for the feature map, "avg" or "max" for its global pooling.
         classifier_activation: activation of the output; `None` for logits. Computed in float32 under a mixed policy.
-        preprocess: Keras layer or list of layers put in front, part of the model and of the saved file.
+        preprocess: Keras layer or list of layers put in front, part of the model and of the saved file; what augments
+            does so in training alone. `input_shape` is then that of the images as they come, such as (None, None, 3)
+            in front of a `Resizing`. See `detach_preprocessing`.
+        labels: the classes' names, kept in the saved file, for `decode_predictions`; `None` for none.
         activation, batch_norm, use_bias, kernel_initializer, kernel_regularizer, data_format, remat: the settings that
             all blocks share, see `keras_blocks.Block`.
         dtype: dtype policy of all layers; `None` is Keras' global policy.
@@ -63,6 +69,7 @@ class Architecture(Settings, SideOutputs, keras.Model):
         pooling=None,
         classifier_activation="softmax",
         preprocess=None,
+        labels=None,
         activation="relu",
         batch_norm=False,
         use_bias=None,
@@ -87,16 +94,17 @@ class Architecture(Settings, SideOutputs, keras.Model):
         )
         if input_tensor is not None:
             input_shape = _shape_of_input(input_tensor, input_shape)
-        preprocess = _layers("preprocess", preprocess)
+        classes = validation.integer("classes", classes)
         self.metaparameters = Frozen(
             {
                 **own,
                 "input_shape": self._image_shape(input_shape),
-                "classes": validation.integer("classes", classes),
+                "classes": classes,
+                "labels": None if labels is None else validation.names("labels", labels, count=classes),
                 "include_top": validation.boolean("include_top", include_top),
                 "pooling": validation.choice("pooling", pooling, (None, "avg", "max")),
                 "classifier_activation": validation.activation("classifier_activation", classifier_activation),
-                "preprocess": preprocess,
+                "preprocess": preprocessing_layers("preprocess", preprocess),
             }
         )
         self._features, self._side_outputs = {}, {}
@@ -133,7 +141,8 @@ class Architecture(Settings, SideOutputs, keras.Model):
 
     def assemble(self, x):
         """All parts in turn: the model's output for the input `x`, a dict where there are auxiliary ones."""
-        x = self.learner(self.stem(self.preprocess(x)))
+        self._preprocessed = self.preprocess(x)
+        x = self.learner(self.stem(self._preprocessed))
         if self.metaparameters.include_top:
             return self.with_side_outputs(self.classifier(x))
         if self.metaparameters.pooling is None:
@@ -174,10 +183,8 @@ class Architecture(Settings, SideOutputs, keras.Model):
         return self.layer(name, pooling[kind])
 
     def output_activation(self, name="predictions") -> LayerSpec:
-        """The classifier's activation, in float32 also where the policy computes in 16 bits."""
-        low = self.dtype_policy.compute_dtype in ("float16", "bfloat16")
-        options = Frozen({"activation": self.metaparameters.classifier_activation})
-        return LayerSpec(keras.layers.Activation, name, options, "float32" if low else self.dtype_policy)
+        """The classifier's activation."""
+        return self.probabilities(name, self.metaparameters.classifier_activation)
 
     # -- what users ask of the model --------------------------------------------------------------------------------
 
@@ -185,6 +192,34 @@ class Architecture(Settings, SideOutputs, keras.Model):
     def features(self) -> dict:
         """Name -> Keras tensor of the stem's and each group's output, to build further models on."""
         return dict(self._features)
+
+    def decode_predictions(self, predictions, top=5, threshold=None):
+        """The best classes of each image, by the names given as `labels`.
+
+        Args:
+            predictions: the model's outputs, or what `predict` gives; of auxiliary ones, the main one counts.
+            top, threshold: see `keras_blocks.decode_predictions`.
+
+        Returns:
+            For each image a list of `(index, name, score)`, the best first.
+
+        Raises:
+            ValueError: for a model without `labels`, or outputs of another number of classes.
+
+        Example:
+
+        >>> net = keras_blocks.create_model("resnet20_cifar", classes=2, labels=["cat", "dog"])
+        >>> net.decode_predictions([[0.25, 0.75]], top=1)
+        [[(1, 'dog', 0.75)]]
+        """
+        if self.metaparameters.labels is None:
+            raise ValueError(
+                f"the model '{self.name}' has no `labels`: give them at construction, or use "
+                "`keras_blocks.decode_predictions(predictions, labels)`."
+            )
+        if self._side_outputs and isinstance(predictions, Mapping):
+            predictions = predictions[MAIN]
+        return decode_predictions(predictions, self.metaparameters.labels, top, threshold)
 
     def freeze(self, up_to=None) -> None:
         """Freezes the layers up to and including a feature map; frozen BatchNormalization works as in inference.
@@ -223,7 +258,7 @@ class Architecture(Settings, SideOutputs, keras.Model):
         if not self._side_outputs:
             return self
         model = type(self).outline(**{**self._arguments(), "auxiliary": False})
-        model._features = dict(self._features)
+        model._features, model._preprocessed = dict(self._features), self._preprocessed
         model._connect(self.input, self.output[MAIN], name=self.name, trainable=self.trainable)
         if self.compiled:
             model.compile_from_config(main_only(self.get_compile_config()))
@@ -310,15 +345,6 @@ def opened(model, x):
             x = open_operation(layer)(x)
         return x
     return model._run_through_graph([x], operation_fn=open_operation)
-
-
-def _layers(name, value) -> tuple:
-    """A layer, a list of layers or None, as a tuple of layers."""
-    layers = value if isinstance(value, (list, tuple)) else () if value is None else (value,)
-    for layer in layers:
-        if not isinstance(layer, keras.layers.Layer):
-            raise TypeError(f"`{name}` must be a Keras layer or a list of them; received {layer!r}.")
-    return tuple(layers)
 
 
 def _shape_of_input(tensor, input_shape):

@@ -41,8 +41,8 @@ class DenseNet(Architecture):
             the second pooling that is replaced still averages neighbours; `None` for all pooling.
         batch_norm, use_bias: as in keras.applications by default.
         **kwargs: `input_shape`, `input_tensor`, `classes`, `include_top`, `pooling`, `classifier_activation`,
-            `preprocess`, `activation`, `kernel_initializer`, `kernel_regularizer`, `data_format`, `dtype`, `name`: see
-            `Architecture`.
+            `preprocess`, `labels`, `activation`, `kernel_initializer`, `kernel_regularizer`, `data_format`, `dtype`,
+            `name`: see `Architecture`.
 
     Input shape:
         `(batch, height, width, channels)`, by default (224, 224, 3); height and width may be `None`.

@@ -97,8 +97,8 @@ class ResNet(ResidualNetwork):
         dropout: share of the pooled features dropped before the classifier's scores while training.
         batch_norm: True by default; use_bias: False by default; see `ResidualBlock`.
         **kwargs: `input_shape`, `input_tensor`, `classes`, `include_top`, `pooling`, `classifier_activation`,
-            `preprocess`, `activation`, `kernel_initializer` ("he_normal"), `kernel_regularizer`, `data_format`,
-            `dtype`, `name`: see `Architecture`.
+            `preprocess`, `labels`, `activation`, `kernel_initializer` ("he_normal"), `kernel_regularizer`,
+            `data_format`, `dtype`, `name`: see `Architecture`.
 
     Input shape:
         `(batch, height, width, channels)`, by default (224, 224, 3); height and width may be `None`.

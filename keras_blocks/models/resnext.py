@@ -22,8 +22,8 @@ class ResNeXt(ResidualNetwork):
         stem, shortcut, drop_rate, output_stride, se_ratio, se_use_bias, dropout: see `ResNet`.
         batch_norm: True by default; use_bias: False by default.
         **kwargs: `input_shape`, `input_tensor`, `classes`, `include_top`, `pooling`, `classifier_activation`,
-            `preprocess`, `activation`, `kernel_initializer` ("he_normal"), `kernel_regularizer`, `data_format`,
-            `dtype`, `name`: see `Architecture`.
+            `preprocess`, `labels`, `activation`, `kernel_initializer` ("he_normal"), `kernel_regularizer`,
+            `data_format`, `dtype`, `name`: see `Architecture`.
 
     Input shape:
         `(batch, height, width, channels)`, by default (224, 224, 3); height and width may be `None`.

@@ -41,8 +41,8 @@ class SqueezeNet(Architecture):
             (fire 3, 5, 7, 9); "complex", those and, through a 1x1 convolution, all others.
         dropout: share of the features dropped before the classifier's convolution while training.
         **kwargs: `input_shape`, `input_tensor`, `classes`, `include_top`, `pooling`, `classifier_activation`,
-            `preprocess`, `activation`, `batch_norm` (False, as in the paper), `use_bias`, `kernel_initializer`,
-            `kernel_regularizer`, `data_format`, `dtype`, `name`: see `Architecture`.
+            `preprocess`, `labels`, `activation`, `batch_norm` (False, as in the paper), `use_bias`,
+            `kernel_initializer`, `kernel_regularizer`, `data_format`, `dtype`, `name`: see `Architecture`.
 
     Input shape:
         `(batch, height, width, channels)`, by default (224, 224, 3); height and width may be `None`.

@@ -23,8 +23,8 @@ class VGG(Architecture):
         hidden: units of the head's dense layers before the last.
         dropout: share dropped after each of them while training.
         **kwargs: `input_shape`, `input_tensor`, `classes`, `include_top`, `pooling`, `classifier_activation`,
-            `preprocess`, `activation`, `batch_norm` (False, as in the paper), `use_bias`, `kernel_initializer`,
-            `kernel_regularizer`, `data_format`, `dtype`, `name`: see `Architecture`.
+            `preprocess`, `labels`, `activation`, `batch_norm` (False, as in the paper), `use_bias`,
+            `kernel_initializer`, `kernel_regularizer`, `data_format`, `dtype`, `name`: see `Architecture`.
 
     Input shape:
         `(batch, height, width, channels)`, by default (224, 224, 3); the head needs height and width to be known.

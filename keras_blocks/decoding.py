@@ -1,0 +1,60 @@
+"""From a model's outputs to class names."""
+
+from collections.abc import Mapping
+
+import keras
+import numpy as np
+
+from keras_blocks import validation
+
+
+def decode_predictions(predictions, labels, top=5, threshold=None):
+    """The best classes of each image, by name, as keras.applications' function of this name for classes of yours.
+
+    Args:
+        predictions: scores of shape `(images, classes)`, of a softmax, of sigmoids, or logits: array or tensor. Of a
+            model with several outputs, a dict of them.
+        labels: the classes' names; for a dict of outputs, a dict of lists of names with the same keys.
+        top: how many of the best, at most; `None` for all.
+        threshold: least score of a class that is given; `None` for any. With `top=None`, the labels that sigmoids
+            decide for: `threshold=0.5`.
+
+    Returns:
+        For each image a list of `(index, name, score)`, the best first; for a dict of outputs, a dict of such lists.
+
+    Raises:
+        TypeError: for names that are no strings.
+        ValueError: for scores of another shape than `(images, number of names)`, or that are not numbers; for other
+            keys; for `top` or `threshold` out of range.
+
+    Example:
+
+    >>> import keras_blocks
+    >>> scores = [[0.1, 0.7, 0.2]]
+    >>> keras_blocks.decode_predictions(scores, ["cat", "dog", "fox"], top=2)
+    [[(1, 'dog', 0.7), (2, 'fox', 0.2)]]
+    >>> keras_blocks.decode_predictions({"animal": scores}, {"animal": ["cat", "dog", "fox"]}, threshold=0.5)
+    [{'animal': [(1, 'dog', 0.7)]}]
+    """
+    if isinstance(predictions, Mapping):
+        keys = tuple(predictions)
+        validation.mapping("labels", labels, keys=keys, required=keys)
+        decoded = {key: decode_predictions(predictions[key], labels[key], top, threshold) for key in keys}
+        return [dict(zip(keys, found)) for found in zip(*decoded.values())]
+    labels = validation.names("labels", labels)
+    if top is not None:
+        top = validation.integer("top", top)
+    if threshold is not None:
+        threshold = validation.number("threshold", threshold, least=-np.inf, most=np.inf)
+    scores = np.asarray(keras.ops.convert_to_numpy(predictions), "float64")
+    if scores.ndim != 2 or scores.shape[1] != len(labels):
+        raise ValueError(
+            f"`predictions` must have the shape (images, {len(labels)}), as there are {len(labels)} names in `labels`; "
+            f"received the shape {scores.shape}."
+        )
+    if np.isnan(scores).any():
+        raise ValueError("`predictions` must be numbers; received NaN.")
+    return [
+        [(int(i), labels[i], float(row[i])) for i in order[:top] if threshold is None or row[i] >= threshold]
+        for row, order in zip(scores, np.argsort(-scores, axis=1, kind="stable"))
+    ]
