@@ -133,6 +133,7 @@ LAYERS = [
             "strides": (2, 1),
             "padding": "same",
             "dilation_rate": 1,
+            "use_bias": False,
         },
         (8, 8, 128),
         {"filters": 128, "kernel_size": 3, "groups": 32, "use_bias": False, "padding": "same"},
