@@ -11,8 +11,8 @@ from strategies import BLOCKS, configurations
 import keras_blocks
 from keras_blocks.blocks.fire import FireBlock
 
-# JAX compiles every operation for every new shape.
-FEW = settings(max_examples=5 if keras.backend.backend() == "jax" else 12)
+# Of each of twenty blocks. JAX compiles every operation for every new shape.
+FEW = settings(max_examples=2 if keras.backend.backend() == "jax" else 6)
 each_block = pytest.mark.parametrize("name", BLOCKS)
 
 
