@@ -129,8 +129,11 @@ if __name__ == "__main__":
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
     done = {(run["dataset"], run["kind"], run["seed"]) for run in results}
     epochs = {"signs": given.signs_epochs, "cifar": given.cifar_epochs}
-    # Seed by seed, so that what is done when it is interrupted can be compared.
-    for seed, kind, dataset in () if given.draw else itertools.product(range(1, given.seeds + 1), KINDS, epochs):
+    # Seed by seed, so that what is done when it is interrupted can be compared; the last kind is an extra.
+    *kinds, extra = KINDS
+    seeds = range(1, given.seeds + 1)
+    runs = [*itertools.product(seeds, kinds, epochs), *itertools.product(seeds, [extra], epochs)]
+    for seed, kind, dataset in () if given.draw else runs:
         if (dataset, kind, seed) in done:
             continue
         start = time.perf_counter()
