@@ -4,7 +4,7 @@ Forward alone, and forward and backward, compiled as `fit` compiles them (tf.fun
 8, 3x3, interleaved. Targets, forward and backward: on TensorFlow 150 times faster than Keras' at 56x56 and 28x28 with
 32 groups, on JAX 50 times, on neither slower at any shape; on TensorFlow at most 1.3 times torch's time.
 
-    KERAS_BACKEND=tensorflow python benchmarks/grouped_conv.py [--stages] [--without-keras]
+    KERAS_BACKEND=tensorflow python benchmarks/grouped_conv.py [--stages] [--without-keras] [--pixels 28]
 """
 
 import argparse
@@ -121,6 +121,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--stages", action="store_true", help="ResNeXt-50's four stages only, not all widths")
     parser.add_argument("--without-keras", action="store_true", help="leaves out Keras', which takes seconds a step")
+    parser.add_argument("--pixels", type=int, nargs="+", choices=STAGES, default=[*STAGES], help="sizes to measure")
     arguments = parser.parse_args()
     try:
         import torch  # noqa: F401
@@ -129,7 +130,8 @@ def main():
     except ImportError:
         with_torch = False
     print(f"backend {BACKEND}, Keras {keras.__version__}, batch {BATCH}, medians; forward / forward and backward, ms")
-    for pixels, channels in STAGES.items():
+    for pixels in arguments.pixels:
+        channels = STAGES[pixels]
         for width in (channels // 32,) if arguments.stages else WIDTHS:
             found = measure(pixels, channels, width, not arguments.without_keras, with_torch)
             ours = [found[backward]["ours"] for backward in (False, True)]
