@@ -100,3 +100,13 @@ def test_blocks_use_it_and_it_comes_back_from_a_file(tmp_path):
     flat.save(tmp_path / "flat.keras")
     again = keras.saving.load_model(tmp_path / "flat.keras")
     assert [type(layer) for layer in again.layers] == [type(layer) for layer in flat.layers]
+
+
+def test_a_value_that_is_no_number_stays_one_behind_relu():
+    """TensorFlow's graph optimizer would merge both operations into one that makes 0 of it."""
+    inputs = keras.Input((4, 4, 3))
+    model = keras.Model(inputs, keras.layers.ReLU()(BatchNormalization()(inputs)))
+    model.compile("sgd", "mse", jit_compile=False)
+    images = np.ones((2, 4, 4, 3), "float32")
+    images[1] = np.nan
+    assert np.isnan(model.train_on_batch(images, np.ones((2, 4, 4, 3), "float32")))

@@ -37,4 +37,7 @@ def fused_batch_norm(inputs, gamma, beta, epsilon):
     # It gives the unbiased variance; Keras keeps the mean of the squares.
     count = tf.cast(tf.reduce_prod(tf.shape(inputs)[:3]), "float32")
     variance = outputs.batch_variance * (tf.maximum(count - 1, 1) / tf.maximum(count, 1))
-    return outputs.y, tf.stop_gradient(outputs.batch_mean), tf.stop_gradient(variance)
+    # An operation that does nothing and stays: TensorFlow would else merge this one with the ReLU behind it, and the
+    # merged one makes 0 of NaN, so that a training that diverges would not show.
+    y = tf.ensure_shape(outputs.y, outputs.y.shape)
+    return y, tf.stop_gradient(outputs.batch_mean), tf.stop_gradient(variance)
