@@ -13,7 +13,7 @@ class GroupedConv2D(keras.layers.Conv2D):
     """Convolution whose output channels of a group see the input channels of the same group alone.
 
     It computes what `keras.layers.Conv2D(groups=...)` does, from the same weights, but trains on CPUs, where that one
-    takes up to 500 times longer: `keras_blocks/ops/grouped_conv.py` tells by which formulation. Either's config makes
+    takes hundreds of times longer: `keras_blocks/ops/grouped_conv.py` tells by which formulation. Either's config makes
     the other, `GroupedConv2D.from_config(conv.get_config())`, and `set_weights` moves the weights; `in_place_of` helps
     to do so for a whole model. Where a formulation puts groups together (on JAX, under XLA, and in 16 or 64 bits
     without a kernel for them) a value that is not finite spreads to neighbouring groups.
