@@ -1,0 +1,182 @@
+"""The process in which trials are trained. It is told what to do, and says what happens, over a socket.
+
+A crash, a hang, or a process that is killed for its memory ends nothing but this process.
+"""
+
+import gc
+import json
+import os
+import sys
+import threading
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+READY, NOTE, EPOCH, TRAINED, KEPT, OVER, FAILED, FULL = (
+    "ready",
+    "note",
+    "epoch",
+    "trained",
+    "kept",
+    "over",
+    "failed",
+    "full",
+)
+"""What this process says: that it has the data; that a damaged file was set aside; that an epoch ended; what came of
+a trial; that its model was kept; that its latency is over the budget; why it failed; that the disk is full."""
+
+
+class Line:
+    """One end of the socket, for plain data."""
+
+    def __init__(self, connection: Connection):
+        self.connection = connection
+
+    def say(self, kind: str, **data) -> None:
+        self.connection.send_bytes(json.dumps({"kind": kind, **data}).encode())
+
+    def hear(self) -> dict:
+        return json.loads(self.connection.recv_bytes())
+
+
+def main(handle: int) -> None:
+    """Trains one trial after another, until the other end is closed."""
+    _die_with_parent()
+    line = Line(Connection(handle))
+    setup = line.hear()
+    import keras  # noqa: F401  the backend takes seconds
+
+    from keras_blocks.tuning.data import load_dataset
+
+    dataset = load_dataset(setup["data"], seed=setup["seed"], image_size=setup["image_size"])
+    gc.collect()
+    gc.freeze()  # each trial's garbage is looked for among its own objects
+    line.say(READY)
+    while True:
+        try:
+            request = line.hear()
+        except EOFError:
+            return
+        _answer(line, request, dataset)
+
+
+def _answer(line, request, dataset) -> None:
+    from keras_blocks.tuning.study import is_full
+
+    try:
+        if request["what"] == "final":
+            _final(line, request, dataset)
+        else:
+            _trial(line, request, dataset)
+    except BrokenPipeError:
+        os._exit(1)
+    except Exception as error:
+        if is_full(error):
+            line.say(FULL)
+        else:
+            line.say(FAILED, reason=described(error))
+
+
+def _trial(line, request, dataset) -> None:
+    """Trains one candidate, and keeps its model where it is told to."""
+    import keras
+
+    from keras_blocks.tuning import latency, resumable, training
+    from keras_blocks.tuning.atomic import replacing
+    from keras_blocks.tuning.candidate import Candidate
+
+    began = time.perf_counter()
+    candidate = Candidate(**request["candidate"])
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(request["seed"])
+    model = training.compiled_candidate(candidate, scale=dataset.scale, flips=dataset.flips)
+    result = {}
+    if request["latency"]:
+        result["latency"] = latency.measure(model, dataset.image_shape)
+        if request["max_latency"] is not None and result["latency"] > request["max_latency"]:
+            line.say(OVER, result=result)
+            return
+    shared = request["initial"] and Path(request["initial"])
+    if shared and shared.exists():
+        training.take_weights(model, shared)
+
+    def watch(done, logs):
+        line.say(EPOCH, epoch=done, logs=logs)
+        return request["asks"] and line.hear()["stop"]
+
+    found = resumable.fit(
+        model,
+        candidate.hyperparameters,
+        dataset,
+        epochs=request["epochs"],
+        monitor=request["monitor"],
+        path=request["checkpoint"],
+        signature=candidate.signature(),
+        watch=watch,
+    )
+    for note in found.notes:
+        line.say(NOTE, text=note)
+    result |= {
+        "epochs": len(found.history["loss"]),
+        "best_epoch": found.best + 1,
+        "resumed": found.resumed,
+        "curves": {name: [round(value, 6) for value in values] for name, values in found.history.items()},
+        **{name: found.history[name][found.best] for name in ("val_accuracy", "val_loss")},
+        "seconds": round(time.perf_counter() - began, 3),
+    }
+    line.say(TRAINED, pruned=found.pruned, result=result)
+    if not line.hear()["keep"]:
+        return
+    if shared:
+        training.leave_weights(model, shared)
+    path = Path(request["keep"])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as part:
+        model.save(part)
+    line.say(KEPT)
+
+
+def _final(line, request, dataset) -> None:
+    """The training of the model that a search keeps."""
+    from keras_blocks.tuning import final
+    from keras_blocks.tuning.candidate import Candidate
+    from keras_blocks.tuning.run_folder import RunFolder
+
+    def watch(done, logs):
+        line.say(EPOCH, epoch=done, logs=logs)
+
+    folder = RunFolder(request["folder"])
+    result = final.train_and_keep(
+        folder,
+        dataset,
+        Candidate(**request["candidate"]),
+        epochs=request["epochs"],
+        seed=request["seed"],
+        watch=watch,
+        notes=request["notes"],
+    )
+    line.say(TRAINED, pruned=False, result=result)
+
+
+def described(error) -> str:
+    """An error in one line."""
+    from keras_blocks.tuning.training import TrainingDiverged
+
+    text = " ".join(str(error).split())[:500]
+    return text if isinstance(error, TrainingDiverged) else f"{type(error).__name__}: {text}"
+
+
+def _die_with_parent() -> None:
+    """Ends this process when the one that started it has gone, also by kill -9, and also while it computes."""
+    parent = os.getppid()
+
+    def look():
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=look, daemon=True).start()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -1,0 +1,54 @@
+"""How long a model takes for one image, measured, and foretold from what it costs."""
+
+import statistics
+import time
+
+import keras
+import numpy as np
+
+WARM, MEASURED = 2, 7
+"""Runs before the measured ones, and the measured ones."""
+
+LEAST = 4
+"""Measured models before others' latency is foretold."""
+
+DOUBT = 1.5
+"""A candidate is refused unbuilt only where the latency foretold is so many times the budget: measuring decides."""
+
+
+def measure(model, image_shape) -> float:
+    """Seconds in which the compiled graph predicts one image: the median of several runs.
+
+    Args:
+        model: of one input.
+        image_shape: (height, width, channels).
+    """
+    image = np.zeros((1, *image_shape), "float32")
+    times = []
+    for _ in range(WARM + MEASURED):
+        began = time.perf_counter()
+        keras.ops.convert_to_numpy(model.predict_on_batch(image))
+        times.append(time.perf_counter() - began)
+    return round(statistics.median(times[WARM:]), 6)
+
+
+def foretold(cost, trials) -> float | None:
+    """Seconds for one image of a model that is not built, from those of other models of the same search.
+
+    A line through multiply-adds and activation bytes, none of which can make a model faster.
+
+    Args:
+        cost: a `Cost`.
+        trials: list of `Trial`.
+
+    Returns:
+        `None` where too few were measured.
+    """
+    from scipy.optimize import nnls
+
+    known = [trial for trial in trials if trial.latency is not None and trial.macs is not None]
+    if len(known) < LEAST:
+        return None
+    rows = np.array([[1.0, trial.macs / 1e9, trial.activation_bytes / 1e9] for trial in known])
+    weights, _ = nnls(rows, np.array([trial.latency for trial in known]))
+    return float(weights @ [1.0, cost.macs / 1e9, cost.activation_bytes / 1e9])
