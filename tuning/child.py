@@ -51,6 +51,9 @@ def main(handle: int) -> None:
     dataset = load_dataset(setup["data"], seed=setup["seed"], image_size=setup["image_size"])
     gc.collect()
     gc.freeze()  # each trial's garbage is looked for among its own objects
+    if dataset.fingerprint() != setup["data_sha256"]:
+        line.say(FAILED, reason="the data of this name are others here than where the search was begun")
+        return
     line.say(READY)
     while True:
         try:
@@ -81,7 +84,7 @@ def _trial(line, request, dataset) -> None:
     """Trains one candidate, and keeps its model where it is told to."""
     import keras
 
-    from keras_blocks.tuning import latency, resumable, training
+    from keras_blocks.tuning import latency, resumable, shared_weights
     from keras_blocks.tuning.atomic import replacing
     from keras_blocks.tuning.candidate import Candidate
 
@@ -89,16 +92,15 @@ def _trial(line, request, dataset) -> None:
     candidate = Candidate(**request["candidate"])
     keras.utils.clear_session()
     keras.utils.set_random_seed(request["seed"])
-    model = training.compiled_candidate(candidate, scale=dataset.scale, flips=dataset.flips)
+    model = candidate.compiled(scale=dataset.scale, flips=dataset.flips)
     result = {}
     if request["latency"]:
         result["latency"] = latency.measure(model, dataset.image_shape)
         if request["max_latency"] is not None and result["latency"] > request["max_latency"]:
             line.say(OVER, result=result)
             return
-    shared = request["initial"] and Path(request["initial"])
-    if shared and shared.exists():
-        training.take_weights(model, shared)
+    if request["initial"]:
+        shared_weights.take(model, request["initial"])
 
     def watch(done, logs):
         line.say(EPOCH, epoch=done, logs=logs)
@@ -127,8 +129,8 @@ def _trial(line, request, dataset) -> None:
     line.say(TRAINED, pruned=found.pruned, result=result)
     if not line.hear()["keep"]:
         return
-    if shared:
-        training.leave_weights(model, shared)
+    if request["initial"]:
+        shared_weights.leave(model, request["initial"])
     path = Path(request["keep"])
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as part:

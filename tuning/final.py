@@ -4,26 +4,24 @@ import time
 
 import keras
 
-from keras_blocks.tuning import plots, training
+from keras_blocks.tuning import plots, resumable, training
 from keras_blocks.tuning.atomic import write_json
 from keras_blocks.tuning.seeds import FINAL, derived_seed
 
 
-def train_and_keep(
-    folder, dataset, architecture, metaparameters, hyperparameters, *, epochs, seed, progress, notes=None
-) -> dict:
+def train_and_keep(folder, dataset, candidate, *, epochs, seed, watch=None, notes=None) -> dict:
     """Trains a model from the beginning, keeps its best epoch, and evaluates that on the test images.
 
-    The best epoch is the one with the lowest validation loss, which tells apart what equal accuracies do not.
+    The best epoch is the one with the lowest validation loss, which tells apart what equal accuracies do not. A
+    training that was interrupted goes on after its last epoch.
 
     Args:
         folder: a `RunFolder`, which gets best.keras, test.npz, curves.png and result.json.
         dataset: a `Dataset`.
-        architecture: class of the model.
-        metaparameters, hyperparameters: as `training.compiled` takes them.
+        candidate: a `Candidate`.
         epochs: of the training.
         seed: from which the training's is derived.
-        progress: told of each epoch.
+        watch: function of (epochs done, the epoch's metrics).
         notes: further plain data for result.json.
 
     Returns:
@@ -35,20 +33,17 @@ def train_and_keep(
     began = time.perf_counter()
     keras.utils.clear_session()
     keras.utils.set_random_seed(derived_seed(seed, FINAL))
-    model = training.compiled(architecture, metaparameters, hyperparameters, scale=dataset.scale, flips=dataset.flips)
-    keep = keras.callbacks.EarlyStopping(monitor="val_loss", mode="min", patience=epochs, restore_best_weights=True)
-    watch = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: progress.epoch())
-    history = training.fit(
+    model = candidate.compiled(scale=dataset.scale, flips=dataset.flips)
+    trained = resumable.fit(
         model,
-        hyperparameters,
-        dataset.x_train,
-        dataset.y_train,
-        validation_data=(dataset.x_val, dataset.y_val),
+        candidate.hyperparameters,
+        dataset,
         epochs=epochs,
-        callbacks=[keep, watch],
-        verbose=0,
-    ).history
-    best = min(range(len(history["val_loss"])), key=lambda epoch: history["val_loss"][epoch])
+        path=folder.final,
+        signature=f"{candidate.signature()} {epochs} {seed}",
+        watch=watch,
+    )
+    history, best = trained.history, trained.best
     folder.save_model(model)
     folder.save_test(dataset)
     correct = training.correct_of(model, dataset.x_test, dataset.y_test)
@@ -64,10 +59,13 @@ def train_and_keep(
         "epochs": epochs,
         "params": model.count_params(),
         "seconds": round(time.perf_counter() - began, 3),
-        "metaparameters": metaparameters,
-        "hyperparameters": hyperparameters,
+        "architecture": candidate.architecture,
+        "metaparameters": candidate.metaparameters,
+        "hyperparameters": candidate.hyperparameters,
         "history": history,
         **(notes or {}),
     }
     plots.plot_curves(history, best, folder.curves_png, title=f"Training of the model that is kept, on {dataset.name}")
-    return write_json(folder.result, result)
+    result = write_json(folder.result, result)
+    folder.final.unlink(missing_ok=True)
+    return result

@@ -14,15 +14,30 @@ MARK = "keras_blocks run, version 1"
 
 FILES = (
     "run.json",
-    "trials.json",
+    "study.db",
     "trials.csv",
     "trials.png",
     "best.keras",
     "test.npz",
     "result.json",
     "curves.png",
+    "final.npz",
+    "report.html",
 )
-PROJECT = "keras_tuner"
+BESIDE = re.compile(r"(study\.db|final\.npz)(\.lock|(\.damaged-\d+)?(-wal|-shm|-journal)?)")
+"""What SQLite writes beside its file, and files that were damaged and set aside."""
+
+FOLDERS = {
+    "checkpoints": r"\d+\.npz(\.damaged-\d+)?",
+    "models": r"\d+\.keras",
+    "weights": r"[0-9a-f]{64}\.npz",
+    "logs": r"[A-Za-z0-9._-]+\.log",
+}
+"""Folders of a search, and the names of what is in them."""
+
+MOST_WEIGHTS = 100
+"""Architectures whose weights are kept for later trials: those used last."""
+
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -49,14 +64,15 @@ class RunFolder:
                 f"digits, '.', '_' and '-' only, without '..' on the way; received {str(path)!r}."
             )
         self.description = self.path / "run.json"
-        self.trials_json = self.path / "trials.json"
+        self.study = self.path / "study.db"
         self.trials_csv = self.path / "trials.csv"
         self.trials_png = self.path / "trials.png"
         self.best = self.path / "best.keras"
         self.test = self.path / "test.npz"
         self.result = self.path / "result.json"
         self.curves_png = self.path / "curves.png"
-        self.project = self.path / PROJECT
+        self.final = self.path / "final.npz"
+        self.report = self.path / "report.html"
 
     @classmethod
     def holds_run(cls, path) -> bool:
@@ -99,14 +115,15 @@ class RunFolder:
         """
         if self.path.exists() or self.path.is_symlink():
             if self.is_run() and not replace:
-                raise ValueError(
-                    f"`run`: {self.path} holds a run already. Give another name, or go on with it (--resume), or "
-                    "replace it (--fresh)."
-                )
+                raise ValueError(f"`run`: {self.path} holds a run already. Give another name, or replace it (--fresh).")
             self._clear()
         self.path.mkdir(parents=True, exist_ok=True)
         started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         write_json(self.description, {"mark": MARK, "started": started, **description})
+
+    def change(self, **described) -> None:
+        """Replaces parts of run.json."""
+        write_json(self.description, {**self.describe(), **described})
 
     def _clear(self) -> None:
         """Removes what a run has written. Refuses, with nothing removed, where anything else is there."""
@@ -128,9 +145,15 @@ class RunFolder:
                 entry.unlink()
 
     def _may_remove(self, entry) -> bool:
-        if entry.name == PROJECT:
-            return entry.is_dir() and not entry.is_symlink()
-        return entry.name.removeprefix(PART) in FILES and entry.is_file() and not entry.is_symlink()
+        if entry.is_symlink():
+            return False
+        if entry.name in FOLDERS:
+            return entry.is_dir() and all(
+                re.fullmatch(f"({re.escape(PART)})?{FOLDERS[entry.name]}", item.name) and _is_own_file(item)
+                for item in entry.iterdir()
+            )
+        name = entry.name.removeprefix(PART)
+        return (name in FILES or BESIDE.fullmatch(name) is not None) and _is_own_file(entry)
 
     def _read(self, name):
         return json.loads((self.path / name).read_text(encoding="utf-8"))
@@ -149,13 +172,43 @@ class RunFolder:
                 part, x_test=dataset.x_test, y_test=dataset.y_test, class_names=np.array(dataset.class_names)
             )
 
-    def wipe_project(self) -> None:
-        """Removes KerasTuner's own files, which are written anew from trials.json."""
-        if self.project.is_dir() and not self.project.is_symlink():
-            shutil.rmtree(self.project)
+    # -- of trials ---------------------------------------------------------------------------------------------------
+
+    def checkpoint(self, number: int) -> Path:
+        """Of a trial that runs."""
+        return self.path / "checkpoints" / f"{number}.npz"
+
+    def model(self, number: int) -> Path:
+        """Of a trial that is among the best."""
+        return self.path / "models" / f"{number}.keras"
+
+    def log(self, worker: str) -> Path:
+        """What a worker's process prints."""
+        return self.path / "logs" / f"{re.sub(r'[^A-Za-z0-9._-]', '-', worker)}.log"
+
+    def shared_weights(self, candidate: dict) -> str:
+        """The file of the weights that trials of one architecture share."""
+        return str(self.path / "weights" / f"{candidate['architecture_signature']}.npz")
+
+    def remove_checkpoint(self, number: int) -> None:
+        """After the trial has ended."""
+        self.checkpoint(number).unlink(missing_ok=True)
+
+    def keep_models(self, numbers) -> None:
+        """Removes the models of all other trials."""
+        for path in (self.path / "models").glob("*.keras"):
+            if path.stem.isdigit() and int(path.stem) not in numbers:
+                path.unlink(missing_ok=True)
+        weights = sorted((self.path / "weights").glob("*.npz"), key=lambda path: -path.stat().st_mtime)
+        for path in weights[MOST_WEIGHTS:]:
+            path.unlink(missing_ok=True)
 
     def __fspath__(self):
         return os.fspath(self.path)
 
     def __str__(self):
         return str(self.path)
+
+
+def _is_own_file(entry) -> bool:
+    return entry.is_file() and not entry.is_symlink()

@@ -1,26 +1,23 @@
 """Search: candidates from a space, trials, the best one trained on and kept, all under one run folder."""
 
 import dataclasses
-import gc
 import importlib.metadata
-import json
 import platform
-import warnings
 
 import keras
 
-from keras_blocks.tuning import final, plots
+from keras_blocks.tuning import plots
 from keras_blocks.tuning.data import load_dataset
-from keras_blocks.tuning.oracles import make_oracle
+from keras_blocks.tuning.engine import Engine
 from keras_blocks.tuning.quiet import Quiet
 from keras_blocks.tuning.run_folder import RunFolder
-from keras_blocks.tuning.seeds import CANDIDATES, derived_seed
 from keras_blocks.tuning.settings import SearchSettings
 from keras_blocks.tuning.spaces import space_of
-from keras_blocks.tuning.trials import TrialRecord, architectures
-from keras_blocks.tuning.tuner import RecordedTuner
+from keras_blocks.tuning.storage import StudyStorage, sqlite_url
+from keras_blocks.tuning.study import DiskFull, quiet_optuna
+from keras_blocks.tuning.trials import architectures, best_of, write_csv
 
-PACKAGES = ("keras-blocks", "keras", "keras-tuner", "numpy")
+PACKAGES = ("keras-blocks", "keras", "keras-tuner", "optuna", "numpy")
 
 
 class SearchFailed(RuntimeError):
@@ -28,19 +25,22 @@ class SearchFailed(RuntimeError):
 
 
 class Search:
-    """A search of an architecture's metaparameters and hyperparameters, kept in a run folder.
+    """A search of architectures and their training, kept in a run folder and a study.
 
-    Creating it checks everything that a user can get wrong and makes, or finds, the folder; `run` does the work.
+    Creating it checks everything that a user can get wrong and makes, or finds, the folder and the study; `run` does
+    the work. Where a search was interrupted, the same call goes on with it.
 
     Args:
         settings: `SearchSettings`.
         run: path of the run folder.
-        resume: go on with the run that is there, which must have been started with the same settings, data, backend
-            and search space.
-        replace: remove the run that is there. Never removes anything else.
+        space: a `HyperArchitecture`; by default the one that `settings.model` names, for the data.
+        storage: URL of the study's storage, "postgresql://..." where many machines search; by default an SQLite file
+            in the run folder.
+        replace: remove the run and the study that are there. Never removes anything else.
 
     Raises:
-        TypeError, ValueError: for data or a folder that cannot be used; nothing was changed then.
+        TypeError, ValueError: for data or a folder that cannot be used, and where the run was begun with other
+            settings, data, backend or search space. Nothing was changed then.
 
     Example:
 
@@ -50,154 +50,150 @@ class Search:
     359
     """
 
-    def __init__(self, settings: SearchSettings, run, *, resume=False, replace=False):
-        if resume and replace:
-            raise ValueError("`resume` and `replace` exclude each other; received both.")
-        self.settings = settings
-        self.folder = RunFolder(run)
-        found = self.folder.describe() if resume else None
+    def __init__(self, settings: SearchSettings, run, *, space=None, storage=None, replace=False):
+        self.settings, self.folder = settings, RunFolder(run)
         self.dataset = load_dataset(settings.data, seed=settings.seed, image_size=settings.image_size)
-        self.space = space_of(settings.model).from_dataset(self.dataset)
-        self.oracle = make_oracle(
-            settings.tuner,
-            self._accepts,
-            trials=settings.trials,
-            epochs=settings.epochs,
-            seed=derived_seed(settings.seed, CANDIDATES),
-        )
-        self._smallest_refused = None
-        description = self._description()
-        if resume:
-            self._check_same(description, found)
+        self.space = space or space_of(settings.model).from_dataset(self.dataset)
+        data_sha256 = self.dataset.fingerprint()
+        going_on = self.folder.is_run() and not replace
+        if going_on:
+            described = self.folder.describe()
+            if described.get("kind") != "search":
+                raise ValueError(f"`run`: {self.folder} holds no search, but a {described.get('kind')!r} run.")
+            storage = storage or described.get("storage")
         else:
-            self.folder.create(description, replace=replace)
-        self.record = TrialRecord(self.folder.trials_json, self.folder.trials_csv)
+            self.folder.create(
+                {
+                    "kind": "search",
+                    "settings": dataclasses.asdict(settings),
+                    "storage": storage,  # a password in it is the user's to keep out: PGPASSFILE, PGPASSWORD
+                    "backend": keras.backend.backend(),
+                    "versions": {
+                        "python": platform.python_version(),
+                        **{name: importlib.metadata.version(name) for name in PACKAGES},
+                    },
+                },
+                replace=replace,
+            )
+        name, url = self.folder.path.name, storage or sqlite_url(self.folder.study)
+        if replace and storage is not None:
+            delete_study(name, url)
+        with quiet_optuna():
+            self.engine = Engine(
+                settings,
+                self.space,
+                self.folder,
+                name=name,
+                url=url,
+                backend=keras.backend.backend(),
+                data_sha256=data_sha256,
+            )
+            self.engine.publish()
+        if going_on and described["settings"] != json_like(dataclasses.asdict(settings)):
+            self.folder.change(settings=dataclasses.asdict(settings))
 
-    def run(self, progress=None) -> dict:
+    @property
+    def study(self):
+        """The `Study`."""
+        return self.engine.study
+
+    @property
+    def trials(self) -> list:
+        """All trials so far."""
+        return self.study.trials()
+
+    def run(self, progress=None, *, devices=()) -> dict:
         """Runs the trials that are left, trains the best candidate on, and evaluates it on the test images.
 
         Args:
-            progress: told of each trial and epoch, see `report.Progress`.
+            progress: shows what happens, see `report.Progress`.
+            devices: CUDA devices, a worker for each; by default `settings.workers` workers.
 
         Returns:
             What result.json holds.
 
         Raises:
-            SearchFailed: where no candidate could be drawn, or none could be trained.
+            SearchFailed: where no candidate could be drawn, or none could be trained, or the disk is full.
         """
         progress = progress or Quiet()
-        settings, data = self.settings, self.dataset
-        progress.begin(self.oracle.max_trials, self.oracle.planned_epochs(settings.epochs), settings.final_epochs)
-        self._search(progress)
-        best = self.record.best()
+        with quiet_optuna():
+            try:
+                why = self.engine.run(progress, devices=devices)
+                return self._finished(why, progress)
+            except DiskFull as error:
+                best = best_of(self.trials)
+                has = f"the best of its trials so far is {best.number}" if best else "no trial is done"
+                raise SearchFailed(
+                    f"{error}. The search has ended with what it has: {has}. Free some, and start the same command "
+                    "again to go on."
+                ) from error
+
+    def _finished(self, why, progress) -> dict:
+        trials = self.trials
+        best = best_of(trials)
         if best is None:
-            raise SearchFailed(self._why_none())
-        plots.plot_trials(self.record.trials, best, self.folder.trials_png, title=self._title())
-        if result := self.folder.results():
-            return result
-        progress.training()
-        try:
-            return final.train_and_keep(
-                self.folder,
-                data,
-                self.space.architecture,
-                best.metaparameters,
-                best.hyperparameters,
-                epochs=settings.final_epochs,
-                seed=settings.seed,
-                progress=progress,
-                notes={
-                    "trial": best.number,
-                    "trials": len(self.record.trials),
-                    "architectures": architectures(self.record.trials),
-                },
+            failed = [trial for trial in trials if trial.error and trial.counted]
+            raise SearchFailed(
+                f"{why}{f'; {len(failed)} trials failed, the last: {failed[-1].error}' if failed else ''}"
             )
-        except final.training.TrainingDiverged as error:
-            raise SearchFailed(f"the best candidate, trial {best.number}, could not be trained on: {error}") from error
-
-    def _search(self, progress):
-        data = self.dataset
-        self.folder.wipe_project()
-        tuner = RecordedTuner(
-            self.oracle,
-            self.space,
-            record=self.record,
-            seed=self.settings.seed,
-            epochs=self.settings.epochs,
-            progress=progress,
-            directory=self.folder.path,
-            project_name=self.folder.project.name,
+        write_csv(trials, self.folder.trials_csv)
+        plots.plot_trials(
+            trials, best, self.folder.trials_png, title=f"Trials of {self.space.name} on {self.dataset.name}"
         )
-        gc.freeze()  # clearing the session collects garbage before each trial, and would look at all modules each time
+        notes = self._notes(why, trials, best)
+        result = self.folder.results()
+        if result is not None and all(result[name] == notes[name] for name in ("trial", "trials")):
+            return result
+        progress.training(self.settings.final_epochs)
+        supervisor = self.engine.supervisor("final")
         try:
-            with warnings.catch_warnings():
-                # A Gaussian process that is fitted to few trials says so at each of them.
-                warnings.filterwarnings("ignore", module="sklearn")
-                tuner.search(data.x_train, data.y_train, validation_data=(data.x_val, data.y_val), verbose=0)
-        except RuntimeError as error:
-            if "consecutive failures" not in str(error):
-                raise
-            failed = [trial for trial in self.record.trials if not trial.completed]
-            raise SearchFailed(f"{len(failed)} trials failed, the last ones in a row: {failed[-1].error}") from error
+            outcome = supervisor.run(
+                {
+                    "what": "final",
+                    "folder": str(self.folder),
+                    "candidate": {
+                        "architecture": best.architecture,
+                        "metaparameters": best.metaparameters,
+                        "hyperparameters": best.hyperparameters,
+                    },
+                    "epochs": self.settings.final_epochs,
+                    "seed": self.settings.seed,
+                    "notes": notes,
+                },
+                epoch=progress.epoch,
+            )
         finally:
-            gc.unfreeze()
+            supervisor.stop()
+        if outcome.status == "failed":
+            raise SearchFailed(f"the training of the best candidate failed: {outcome.reason}")
+        return outcome.result
 
-    def _accepts(self, values) -> bool:
-        """Whether a candidate has few enough parameters, counted without building it."""
-        if self.settings.max_params is None:
-            return True
-        hp = self.oracle.get_space()
-        hp.values = dict(values)
-        params = self.space.cost(hp).params
-        if params <= self.settings.max_params:
-            return True
-        self._smallest_refused = min(params, self._smallest_refused or params)
-        return False
-
-    def _why_none(self) -> str:
-        if self.record.trials:
-            return f"all {len(self.record.trials)} trials failed, the last with: {self.record.trials[-1].error}"
-        return (
-            f"no candidate has {self.settings.max_params} parameters or fewer; the smallest one drawn has "
-            f"{self._smallest_refused}."
-        )
-
-    def _title(self) -> str:
-        return f"Trials of {self.settings.model} on {self.dataset.name}"
-
-    def _description(self) -> dict:
-        """What run.json says of the search."""
+    def _notes(self, why, trials, best) -> dict:
+        """What result.json says of the search, besides the training's result."""
         return {
-            "kind": "search",
-            "settings": dataclasses.asdict(self.settings),
-            "backend": keras.backend.backend(),
-            "data_sha256": self.dataset.fingerprint(),
-            "space": self._space_config(),
-            "versions": {
-                "python": platform.python_version(),
-                **{name: importlib.metadata.version(name) for name in PACKAGES},
-            },
+            "trial": best.number,
+            "trials": sum(trial.counted for trial in trials),
+            "trials_completed": sum(trial.completed for trial in trials),
+            "architectures": architectures([trial for trial in trials if trial.completed]),
+            "ended": why,
+            "pareto": [trial.number for trial in self.study.pareto()] if len(self.settings.objectives) > 1 else [],
         }
 
-    def _space_config(self) -> dict:
-        """The search space as plain data."""
-        hp = self.oracle.get_space()
-        self.space.declare_hyperparameters(hp)
-        return hp.get_config()["space"]
 
-    def _check_same(self, description, found):
-        """Refuses to go on with a run of other settings, data, backend or space."""
-        if found.get("kind") != "search":
-            raise ValueError(f"`resume`: {self.folder} holds no search, but a {found.get('kind')!r} run.")
-        different = self.settings.differences(SearchSettings(**found["settings"]))
-        if found["backend"] != description["backend"]:
-            different.append(f"backend={found['backend']!r} there and {description['backend']!r} here")
-        if not different and found["data_sha256"] != description["data_sha256"]:
-            different.append("the images or labels of the data")
-        if not different and found["space"] != json.loads(json.dumps(description["space"])):
-            different.append("the search space, which another version of keras_blocks declared")
-        if different:
-            raise ValueError(
-                f"`resume`: {self.folder} was started otherwise, and its trials would not compare: "
-                f"{'; '.join(different)}. Give the same, or another run folder."
-            )
+def delete_study(name, url) -> None:
+    """Removes a study from a database, if it is there."""
+    import optuna
+
+    storage = StudyStorage(url)
+    try:
+        if name in optuna.study.get_all_study_names(storage.rdb):
+            optuna.delete_study(study_name=name, storage=storage.rdb)
+    finally:
+        storage.close()
+
+
+def json_like(value):
+    """Plain data as JSON gives them back."""
+    import json
+
+    return json.loads(json.dumps(value))

@@ -6,6 +6,7 @@ from keras_blocks.models.registry import architecture_of
 from keras_blocks.signature import arguments
 from keras_blocks.tuning import final
 from keras_blocks.tuning.augmentation import STRENGTHS
+from keras_blocks.tuning.candidate import Candidate
 from keras_blocks.tuning.data import load_dataset
 from keras_blocks.tuning.quiet import Quiet
 from keras_blocks.tuning.run_folder import RunFolder
@@ -76,6 +77,7 @@ class SingleTraining:
             cost(self.architecture, **self.metaparameters)  # finds out with nothing built
         except ValueError as error:
             raise ValueError(f"`data`: images of {self.dataset.image_shape} do not fit {name!r}: {error}") from error
+        self.candidate = Candidate(self.architecture.__name__, self.metaparameters, self.hyperparameters)
         self.folder.create(
             {"kind": "train", "model": name, "data": data, "seed": seed, "epochs": epochs, **self.hyperparameters},
             replace=replace,
@@ -94,14 +96,7 @@ class SingleTraining:
             TrainingDiverged: where the loss became NaN or infinite.
         """
         progress = progress or Quiet()
-        progress.begin(0, 0, self.epochs)
+        progress.training(self.epochs)
         return final.train_and_keep(
-            self.folder,
-            self.dataset,
-            self.architecture,
-            self.metaparameters,
-            self.hyperparameters,
-            epochs=self.epochs,
-            seed=self.seed,
-            progress=progress,
+            self.folder, self.dataset, self.candidate, epochs=self.epochs, seed=self.seed, watch=progress.epoch
         )

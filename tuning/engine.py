@@ -1,0 +1,230 @@
+"""What all processes of one search share: its study, its space, and workers that run its trials."""
+
+import dataclasses
+import os
+import socket
+import threading
+import time
+import uuid
+
+from keras_tuner import HyperParameters
+
+from keras_blocks.tuning.inspection import inspected
+from keras_blocks.tuning.quiet import Quiet
+from keras_blocks.tuning.samplers import make_pruner, make_sampler
+from keras_blocks.tuning.seeds import CANDIDATES, derived_seed
+from keras_blocks.tuning.settings import SearchSettings
+from keras_blocks.tuning.spaces import space_from_config
+from keras_blocks.tuning.storage import StudyStorage
+from keras_blocks.tuning.study import Study
+from keras_blocks.tuning.supervisor import MEMORY_SHARE, Supervisor, memory_of_machine
+from keras_blocks.tuning.worker import Worker
+
+LOOK_SECONDS = 1.0
+"""Between two looks at the study, for the progress and the time that is left."""
+
+SPEND_SECONDS = 5.0
+"""Between two notes of the time spent: what a kill can lose of it."""
+
+
+class Engine:
+    """One process' part in a search.
+
+    Args:
+        settings: `SearchSettings`.
+        space: a `HyperArchitecture`.
+        folder: a `RunFolder`, for checkpoints and models.
+        name: of the study.
+        url: of its storage.
+        backend: of Keras, by name.
+        data_sha256: the data's fingerprint.
+    """
+
+    def __init__(self, settings: SearchSettings, space, folder, *, name, url, backend, data_sha256):
+        self.settings, self.space, self.folder, self.name = settings, space, folder, name
+        self._url, self._backend, self._data_sha256 = url, backend, data_sha256
+        self._declared = HyperParameters()
+        space.declare_hyperparameters(self._declared)
+        self.study = self.open_study()
+        self.note = lambda text: None
+
+    @classmethod
+    def joined(cls, name, url, folder) -> "Engine":
+        """The engine of a search that was begun elsewhere, from what its study says.
+
+        Raises:
+            ValueError: where there is no such study.
+        """
+        about = stored_search(name, url)
+        return cls(
+            SearchSettings(**about["settings"]),
+            space_from_config(about["space"]),
+            folder,
+            name=name,
+            url=url,
+            backend=about["backend"],
+            data_sha256=about["data_sha256"],
+        )
+
+    def open_study(self) -> Study:
+        """A connection to the study; each thread needs one of its own."""
+        settings = self.settings
+        storage = StudyStorage(self._url, heartbeat=max(1, settings.grace // 6), grace=settings.grace)
+        try:
+            study = Study(
+                storage,
+                self.name,
+                space=self._declared.space,
+                sampler=make_sampler(
+                    settings.sampler, settings.seed, self._declared.space, objectives=len(settings.objectives)
+                ),
+                pruner=make_pruner(settings.pruner, settings.epochs),
+                directions=[direction for _, direction in settings.directions],
+                identity={
+                    "settings": settings.identity(),
+                    "backend": self._backend,
+                    "data_sha256": self._data_sha256,
+                    "space": self._declared.get_config()["space"],
+                },
+                inspect=lambda values: self._inspected(study, values),
+                max_trials=settings.trials,
+                seed=derived_seed(settings.seed, CANDIDATES),
+            )
+        except BaseException:
+            storage.close()
+            raise
+        return study
+
+    def publish(self) -> None:
+        """Tells workers elsewhere what they need to join."""
+        about = {
+            "settings": dataclasses.asdict(self.settings),
+            "space": self.space.get_config(),
+            "backend": self._backend,
+            "data_sha256": self._data_sha256,
+        }
+        self.study.optuna.set_user_attr("search", about)
+
+    def run(self, progress=None, *, devices=()) -> str:
+        """Runs trials with as many workers as the settings say, until none is left.
+
+        Args:
+            progress: shows what happens, see `report.Progress`.
+            devices: CUDA devices, one for each worker; their number is the workers' then.
+
+        Returns:
+            Why it ended.
+
+        Raises:
+            DiskFull: where nothing can be written; what was running was given back.
+        """
+        progress, stop = progress or Quiet(), threading.Event()
+        self.note = progress.note
+        environments = [{"CUDA_VISIBLE_DEVICES": str(device)} for device in devices] or [{}] * self.settings.workers
+        threads = [
+            _Running(self._worker(i, environment, len(environments), stop))
+            for i, environment in enumerate(environments)
+        ]
+        session, began, spent, noted = uuid.uuid4().hex[:8], time.monotonic(), 0.0, -SPEND_SECONDS
+        why = None
+        for thread in threads:
+            thread.start()
+        try:
+            while any(thread.is_alive() for thread in threads):
+                seconds = time.monotonic() - began
+                if seconds - noted > SPEND_SECONDS:
+                    spent, noted = self.study.spend(session, seconds), seconds
+                progress.update(self.study.trials(), max_trials=self.settings.trials, max_seconds=self._left(spent))
+                if self.settings.max_seconds is not None and spent >= self.settings.max_seconds:
+                    why = f"its {self.settings.max_seconds:g} seconds are spent"
+                    stop.set()
+                if any(thread.error is not None for thread in threads):
+                    stop.set()
+                next((thread for thread in threads if thread.is_alive()), threads[0]).join(LOOK_SECONDS)
+            self.study.spend(session, time.monotonic() - began)
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+        for thread in threads:
+            if thread.error is not None:
+                raise thread.error
+        progress.update(self.study.trials(), max_trials=self.settings.trials, max_seconds=None)
+        return why or threads[0].why
+
+    def supervisor(self, name, *, workers=1, environment=None) -> Supervisor:
+        """One that trains with this search's data and backend."""
+        settings = self.settings
+        return Supervisor(
+            {
+                "data": settings.data,
+                "seed": settings.seed,
+                "image_size": settings.image_size,
+                "data_sha256": self._data_sha256,
+            },
+            self.folder.log(name),
+            max_seconds=settings.max_trial_seconds,
+            max_memory=settings.max_memory or int(memory_of_machine() * MEMORY_SHARE / workers),
+            environment={"KERAS_BACKEND": self._backend, **(environment or {})},
+            note=lambda text: self.note(text),
+        )
+
+    def _worker(self, number, environment, workers, stop) -> Worker:
+        name = f"{socket.gethostname()}-{os.getpid()}-{number}"
+        supervisor = self.supervisor(f"worker{number}", workers=workers, environment=environment)
+        return Worker(
+            name,
+            self.open_study(),
+            supervisor,
+            self.folder,
+            self.settings,
+            stop=stop,
+            note=lambda text: self.note(text),
+        )
+
+    def _left(self, spent):
+        return None if self.settings.max_seconds is None else max(0.0, self.settings.max_seconds - spent)
+
+    def _inspected(self, study, values) -> dict:
+        """What drawn values come to."""
+        hp = self._declared.copy()
+        hp.values = dict(values)
+        trials = study.trials() if self.settings.max_latency is not None else ()
+        return inspected(self.space.candidate(hp), self.settings.budget, trials)
+
+
+class _Running(threading.Thread):
+    """A worker at work."""
+
+    def __init__(self, worker: Worker):
+        super().__init__(name=worker.name, daemon=True)
+        self._worker = worker
+        self.error = None
+        self.why = "it was stopped"
+
+    def run(self):
+        try:
+            self.why = self._worker.run()
+        except BaseException as error:  # raised again in the main thread
+            self.error = error
+        finally:
+            self._worker.study.close()
+
+
+def stored_search(name, url) -> dict:
+    """What `Engine.publish` wrote.
+
+    Raises:
+        ValueError: where the storage has no such study.
+    """
+    import optuna
+
+    storage = StudyStorage(url)
+    try:
+        names = optuna.study.get_all_study_names(storage.rdb)
+        found = optuna.load_study(study_name=name, storage=storage.rdb).user_attrs if name in names else {}
+    finally:
+        storage.close()
+    if "search" not in found:
+        raise ValueError(f"`study`: {storage} has no search {name!r}; there are {sorted(names) or 'none'}.")
+    return found["search"]

@@ -1,0 +1,35 @@
+"""Weights that a trial leaves to later ones of the same architecture, so that training goes on across trials."""
+
+from pathlib import Path
+
+import numpy as np
+
+from keras_blocks.tuning.atomic import replacing
+
+
+def take(model, path) -> bool:
+    """Gives a model the weights of a file, if there is one of the same shapes that can be read.
+
+    Args:
+        model: of any architecture.
+        path: of an `.npz` file.
+
+    Returns:
+        Whether it did.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            weights = [file[f"weight{i}"] for i in range(len(file.files))]
+    except Exception:  # none yet, or torn, which can fail anywhere: the model starts from random weights then
+        return False
+    if [value.shape for value in weights] != [tuple(weight.shape) for weight in model.weights]:
+        return False
+    model.set_weights(weights)
+    return True
+
+
+def leave(model, path) -> None:
+    """Writes the weights; the old file stays until the new one is whole."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as part, part.open("wb") as file:
+        np.savez(file, **{f"weight{i}": value for i, value in enumerate(model.get_weights())})
