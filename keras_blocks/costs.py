@@ -78,6 +78,12 @@ def cost(target, input_shape=None, **metaparameters) -> Cost:
     raise TypeError(f"`target` must be a layer, a model or an architecture's class; received {target!r}.")
 
 
+def shape_after(step, shape):
+    """The output's shape of a spec, or of a layer that exists, for an input of this shape. Remembered as costs are."""
+    count = _spec_cost if isinstance(step, LayerSpec) else _layer_object_cost
+    return count(step, shape)[0]
+
+
 class _Ledger:
     """Visits layers, adding up what they cost."""
 

@@ -6,15 +6,19 @@ Names are imported at first use, so that the command line starts without KerasTu
 import importlib
 
 _HOMES = {
+    "Candidate": "candidate",
     "Dataset": "dataset",
     "HyperArchitecture": "hyper_model",
     "HyperSqueezeNet": "squeezenet_space",
     "Search": "search",
     "SearchSettings": "settings",
+    "hp_choice": "ranges",
+    "hp_range": "ranges",
     "load_dataset": "data",
+    "space_from_config": "spaces",
 }
 
-__all__ = ["Dataset", "HyperArchitecture", "HyperSqueezeNet", "Search", "SearchSettings", "load_dataset"]
+__all__ = list(_HOMES)
 
 
 def __getattr__(name):

@@ -4,6 +4,7 @@ import math
 
 from keras_blocks.models.squeezenet import SqueezeNet
 from keras_blocks.tuning.hyper_model import HyperArchitecture
+from keras_blocks.tuning.ranges import hp_range
 
 STEMS = ((28, "tiny", 1), (65, "small", 2))
 """(sides below this, stem, by how much it divides the side); larger images have the stem of version 1.1."""
@@ -42,24 +43,26 @@ class HyperSqueezeNet(HyperArchitecture):
 
     architecture = SqueezeNet
 
-    def own(self, hp):
+    per_group = ("blocks",)
+
+    def table(self):
         stem, side = self._stem()
         most = min(MOST_GROUPS, max(1, int(math.log2(side))))
-        groups = hp.Int("groups", min(2, most), most)
-        width = hp.Choice("filters", list(WIDTHS[stem]))
-        growth = hp.Choice("growth", [1.0, 1.5, 2.0])
-        blocks = []
-        for i in range(1, most + 1):
-            with hp.conditional_scope("groups", list(range(i, most + 1))):
-                blocks.append(hp.Int(f"group{i}_blocks", 1, MOST_BLOCKS[stem]))
-        bypass = hp.Choice("bypass", ["none", "simple", "complex"])
         return {
             "stem": stem,
-            "groups": [{"filters": [round(width * growth**i)] * blocks[i]} for i in range(groups)],
-            "expand_ratio": hp.Int("expand_ratio", 2, 4),
-            "bypass": None if bypass == "none" else bypass,
-            "dropout": round(hp.Float("dropout", 0.0, 0.5, step=0.1), 1),
+            "groups": hp_range(min(2, most), most),
+            "filters": list(WIDTHS[stem]),
+            "growth": [1.0, 1.5, 2.0],
+            "blocks": hp_range(1, MOST_BLOCKS[stem]),
+            "bypass": [None, "simple", "complex"],
+            "expand_ratio": hp_range(2, 4),
+            "dropout": hp_range(0.0, 0.5, step=0.1),
         }
+
+    def own(self, part):
+        widths = [round(part["filters"] * part["growth"] ** i) for i in range(part["groups"])]
+        groups = [{"filters": [width] * blocks} for width, blocks in zip(widths, part["blocks"])]
+        return {**super().own(part), "groups": groups}
 
     def adapted(self, metaparameters):
         """The published stems halve the image twice; smaller images get the stem of their size."""

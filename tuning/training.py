@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from keras_blocks import validation
-from keras_blocks.tuning.augmentation import augmentation_layers
+from keras_blocks.tuning.augmentation import STRENGTHS, augmentation_layers
 
 OPTIMIZERS = {
     "adamw": lambda rate, decay: keras.optimizers.AdamW(rate, weight_decay=decay),
@@ -14,8 +14,31 @@ OPTIMIZERS = {
 }
 
 
+DEFAULTS = {"warmup": 0.0, "lottery": 1}
+"""Hyperparameters that may be left out: no warm-up, and the first initialization that is drawn."""
+
+
 class TrainingDiverged(ValueError):
     """The loss became NaN or infinite."""
+
+
+def checked(hyperparameters: dict) -> dict:
+    """The hyperparameters, with those that were left out.
+
+    Raises:
+        TypeError, ValueError: for one out of range, or missing, naming it, its value and what is allowed.
+    """
+    found = {**DEFAULTS, **hyperparameters}
+    required = ("optimizer", "learning_rate", "weight_decay", "batch_size", "augmentation")
+    validation.mapping("hyperparameters", found, keys=(*required, *DEFAULTS), required=required)
+    validation.choice("optimizer", found["optimizer"], tuple(OPTIMIZERS))
+    validation.number("learning_rate", found["learning_rate"], least=1e-12, most=1e6)
+    validation.number("weight_decay", found["weight_decay"], least=0, most=1e6)
+    validation.integer("batch_size", found["batch_size"])
+    validation.choice("augmentation", found["augmentation"], tuple(STRENGTHS))
+    validation.number("warmup", found["warmup"], least=0, most=1, open_end=True)
+    validation.integer("lottery", found["lottery"], most=10_000)
+    return found
 
 
 def compiled(architecture: type, metaparameters: dict, hyperparameters: dict, *, scale=1.0, flips=False):
@@ -32,7 +55,8 @@ def compiled(architecture: type, metaparameters: dict, hyperparameters: dict, *,
     Returns:
         A compiled model for integer labels.
     """
-    optimizer = OPTIMIZERS[validation.choice("optimizer", hyperparameters["optimizer"], tuple(OPTIMIZERS))]
+    hyperparameters = checked(hyperparameters)
+    optimizer = OPTIMIZERS[hyperparameters["optimizer"]]
     model = architecture(
         **metaparameters,
         preprocess=[

@@ -74,7 +74,10 @@ def test_metaparameters_and_hyperparameters_are_apart():
     meta, how = keras_tuner.HyperParameters(), keras_tuner.HyperParameters()
     metaparameters, hyperparameters = hyper.metaparameters(meta), hyper.hyperparameters(how)
     assert not set(meta.values) & set(how.values)
-    assert set(hyperparameters) == {"optimizer", "learning_rate", "weight_decay", "batch_size", "augmentation"}
+    assert set(hyperparameters) == {
+        *("optimizer", "learning_rate", "weight_decay", "batch_size", "augmentation"),
+        *("warmup", "lottery"),
+    }
     assert keras_blocks.SqueezeNet(**metaparameters).output_shape == (None, 10)
 
 
@@ -108,9 +111,10 @@ def test_a_fixed_hyperparameter_stays():
 def test_a_new_space_is_a_small_declaration():
     class HyperOneGroup(HyperArchitecture):
         architecture = keras_blocks.SqueezeNet
+        parts = {"filters": [2, 3], "stem": "tiny"}
 
-        def own(self, hp):
-            return {"groups": [{"filters": [hp.Choice("filters", [2, 3])]}], "stem": "tiny"}
+        def own(self, part):
+            return {**super().own(part), "groups": [{"filters": [part["filters"]]}]}
 
     hyper = HyperOneGroup((8, 8, 1), classes=3)
     assert hyper.name == "squeezenet"
