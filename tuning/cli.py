@@ -1,4 +1,4 @@
-"""The command line: `keras-blocks search | train | evaluate | models | cost`.
+"""The command line: `keras-blocks search | worker | report | train | evaluate | models | cost`.
 
 What is heavy is imported by the commands that need it.
 """
@@ -37,62 +37,163 @@ def search(
     model: Annotated[str | None, typer.Option(help="Search space.", show_default="squeezenet")] = None,
     data: Annotated[str | None, typer.Option(help=DATA_HELP, show_default="digits")] = None,
     image_size: ImageSize = None,
-    trials: Annotated[
-        int | None, typer.Option(help="Candidates to train; for hyperband at most.", show_default="8; hyperband: all")
+    narrow: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="A part of the space: groups=3, version=v1,v2, filters=16..64, learning_rate=1e-4..1e-2."
+        ),
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Of each trial.", show_default="5")] = None,
+    trials: Annotated[int | None, typer.Option(help="Candidates to train.", show_default="8")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Of each trial; with a pruner the most.", show_default="5")] = None,
     final_epochs: Annotated[int | None, typer.Option(help="Of the best one's training.", show_default="20")] = None,
-    tuner: Annotated[
-        str | None, typer.Option(help="random, bayesian, hyperband or grid.", show_default="random")
+    sampler: Annotated[
+        str | None, typer.Option(help="tpe, random, gp, cmaes, nsgaii, qmc or grid.", show_default="tpe")
+    ] = None,
+    pruner: Annotated[str | None, typer.Option(help="none, median or hyperband.", show_default="none")] = None,
+    objective: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="val_accuracy, val_loss, params, macs, activation_bytes, latency or seconds; several give a Pareto "
+            "front.",
+            show_default="val_accuracy",
+        ),
     ] = None,
     max_params: Annotated[int | None, typer.Option(help="Most parameters of a candidate.")] = None,
+    max_macs: Annotated[int | None, typer.Option(help="Most multiply-adds for one image.")] = None,
+    max_activation_bytes: Annotated[int | None, typer.Option(help="Most bytes of activations for one image.")] = None,
+    max_latency: Annotated[float | None, typer.Option(help="Most seconds for one image, measured here.")] = None,
+    max_seconds: Annotated[float | None, typer.Option(help="Of the whole search, all its sessions together.")] = None,
+    max_trial_seconds: Annotated[
+        float | None, typer.Option(help="Of a trial, which else hangs and has failed.", show_default="3600")
+    ] = None,
+    max_memory: Annotated[
+        int | None, typer.Option(help="Bytes that a trial may take.", show_default="its share of the machine")
+    ] = None,
+    keep: Annotated[int | None, typer.Option(help="Best trials whose models are kept.", show_default="1")] = None,
+    keep_weights: Annotated[
+        bool | None,
+        typer.Option("--keep-weights", help="Go on from an earlier trial's weights of the same architecture."),
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Trials at a time on this machine.", show_default="1")] = None,
+    devices: Annotated[str | None, typer.Option(help="CUDA devices, a worker for each: 0,1,2.")] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(help="URL of the study: postgresql://... for many machines.", show_default="a file in the run"),
+    ] = None,
+    ray: Annotated[str | None, typer.Option(help="Address of a Ray cluster that runs the workers: auto.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything that is drawn.", show_default="0")] = None,
     run: Annotated[Path | None, typer.Option(help="Folder of the run.", show_default="runs/MODEL-DATA")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run; options may be left out.")] = False,
     fresh: Fresh = False,
     at_least: Annotated[float | None, typer.Option(help="Fail where the test accuracy, in %, is lower.")] = None,
 ):
-    """Search metaparameters, train the best model on, keep it, and evaluate it in a fresh process."""
+    """Search architectures, train the best model on, keep it, and evaluate it in a fresh process.
+
+    The same command again goes on with a search that was interrupted.
+    """
     from keras_blocks.tuning.fresh import FreshProcessFailed, evaluate_in_fresh_process
     from keras_blocks.tuning.report import Progress, trials_table
     from keras_blocks.tuning.search import Search, SearchFailed
     from keras_blocks.tuning.settings import SearchSettings
+    from keras_blocks.tuning.trials import best_of
 
     console = Console()
     given = {
         "model": model,
         "data": data,
         "image_size": _sizes("image-size", image_size, (1, 2)) if image_size else None,
+        "parts": _parts(narrow) if narrow else None,
         "trials": trials,
         "epochs": epochs,
         "final_epochs": final_epochs,
-        "tuner": tuner,
+        "sampler": sampler,
+        "pruner": pruner,
+        "objectives": tuple(objective) if objective else None,
         "max_params": max_params,
+        "max_macs": max_macs,
+        "max_activation_bytes": max_activation_bytes,
+        "max_latency": max_latency,
+        "max_seconds": max_seconds,
+        "max_trial_seconds": max_trial_seconds,
+        "max_memory": max_memory,
+        "keep": keep,
+        "keep_weights": keep_weights,
+        "workers": workers,
         "seed": seed,
     }
     given = {name: value for name, value in given.items() if value is not None}
     with _usage_errors():
         run = run or _default_run(given.get("model", "squeezenet"), given.get("data", "digits"))
         settings = SearchSettings(**{**(_stored_settings(run) if resume else {}), **given})
-        started = Search(settings, run, resume=resume, replace=fresh)
+        started = Search(settings, run, storage=storage, replace=fresh)
     _say(console, f"{settings.model} on {started.dataset.name}: {_counts(started.dataset)}")
     _say(console, f"run folder: {started.folder}")
     try:
         with Progress(console) as progress:
-            result = started.run(progress)
-        console.print(trials_table(started.record.trials, started.record.best()))
+            if ray is not None:
+                from keras_blocks.tuning.ray_launcher import run_workers
+
+                run_workers(started, ray, progress)
+            result = started.run(progress, devices=devices.split(",") if devices else ())
+        console.print(trials_table(started.trials, best_of(started.trials)))
         _say_result(console, result, started.folder)
+        _report(console, started.folder)
         found = evaluate_in_fresh_process(started.folder.best, started.folder.test)
     except (SearchFailed, FreshProcessFailed) as error:
         _stop(error, FAILED)
     except KeyboardInterrupt:
-        _stop(f"interrupted. Go on with: keras-blocks search --run {started.folder} --resume", INTERRUPTED)
+        _stop("interrupted. The same command again goes on with it.", INTERRUPTED)
     _say(console, f"test accuracy in a fresh process: {_accuracy(found)}")
     same = [found[name] == result[name] for name in ("test_accuracy", "test_correct", "test_images")]
     if not all(same):
         _stop(f"the fresh process got {_accuracy(found)}, this one {_accuracy(result)}.", FAILED)
     if at_least is not None and 100 * result["test_accuracy"] < at_least:
         _stop(f"the test accuracy, {_accuracy(result)}, is below {at_least} %.", FAILED)
+
+
+@app.command()
+def worker(
+    study: Annotated[str, typer.Option(help="Name of the study: the search's run folder, without its path.")],
+    storage: Annotated[str, typer.Option(help="URL of its storage: postgresql://user@host/name.")],
+    run: Annotated[
+        Path | None,
+        typer.Option(help="Folder for checkpoints and models; shared by all machines, a trial goes on anywhere."),
+    ] = None,
+    workers: Annotated[int, typer.Option(help="Trials at a time on this machine.")] = 1,
+    devices: Annotated[str | None, typer.Option(help="CUDA devices, a worker for each: 0,1,2.")] = None,
+    data: Annotated[str | None, typer.Option(help="Where the search's data are on this machine.")] = None,
+):
+    """Run trials of a search that was begun on another machine, until none is left."""
+    from keras_blocks.tuning.engine import Engine
+    from keras_blocks.tuning.report import Progress
+    from keras_blocks.tuning.run_folder import RunFolder
+    from keras_blocks.tuning.study import DiskFull, quiet_optuna
+
+    console = Console()
+    with _usage_errors(), quiet_optuna():
+        folder = RunFolder(run or Path("runs") / study)
+        if not folder.is_run():
+            folder.create({"kind": "worker", "study": study})
+        engine = Engine.joined(study, storage, folder, workers=workers, **({"data": data} if data else {}))
+    try:
+        with Progress(console) as progress, _usage_errors(), quiet_optuna():
+            why = engine.run(progress, devices=devices.split(",") if devices else ())
+    except DiskFull as error:
+        _stop(error, FAILED)
+    except KeyboardInterrupt:
+        _stop("interrupted; what was running was given back.", INTERRUPTED)
+    _say(console, f"done: {why}")
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(help="Folder of a search.")],
+):
+    """Write one HTML page on a search: report.html in its folder."""
+    from keras_blocks.tuning.run_folder import RunFolder
+
+    with _usage_errors():
+        _report(Console(), RunFolder(run))
 
 
 @app.command()
@@ -247,6 +348,25 @@ def _counts(dataset) -> str:
 
 def _default_run(model, data) -> Path:
     return Path("runs") / re.sub(r"[^A-Za-z0-9._-]+", "-", f"{model}-{Path(data).stem}")
+
+
+def _report(console, folder) -> None:
+    from keras_blocks.tuning.search_report import write_search_report
+
+    _say(console, f"report: {write_search_report(folder)}")
+
+
+def _parts(texts) -> dict:
+    """Parts of a space from `name=value`, `name=value,value` and `name=low..high`."""
+    from keras_blocks.tuning.part_text import parsed
+
+    found = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip() or not value.strip():
+            _stop(f"--set must be such as groups=3, version=v1,v2 or filters=16..64; received {text!r}.", USAGE)
+        found[name.strip()] = parsed(value.strip())
+    return found
 
 
 def _stored_settings(run) -> dict:

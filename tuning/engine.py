@@ -42,22 +42,28 @@ class Engine:
 
     def __init__(self, settings: SearchSettings, space, folder, *, name, url, backend, data_sha256):
         self.settings, self.space, self.folder, self.name = settings, space, folder, name
-        self._url, self._backend, self._data_sha256 = url, backend, data_sha256
+        self.url, self._backend, self._data_sha256 = url, backend, data_sha256
         self._declared = HyperParameters()
         space.declare_hyperparameters(self._declared)
         self.study = self.open_study()
         self.note = lambda text: None
 
     @classmethod
-    def joined(cls, name, url, folder) -> "Engine":
+    def joined(cls, name, url, folder, **changes) -> "Engine":
         """The engine of a search that was begun elsewhere, from what its study says.
+
+        Args:
+            name: of the study.
+            url: of its storage.
+            folder: a `RunFolder`.
+            **changes: settings that are others here, such as `workers` and `data`.
 
         Raises:
             ValueError: where there is no such study.
         """
         about = stored_search(name, url)
         return cls(
-            SearchSettings(**about["settings"]),
+            SearchSettings(**{**about["settings"], **changes}),
             space_from_config(about["space"]),
             folder,
             name=name,
@@ -69,7 +75,7 @@ class Engine:
     def open_study(self) -> Study:
         """A connection to the study; each thread needs one of its own."""
         settings = self.settings
-        storage = StudyStorage(self._url, heartbeat=max(1, settings.grace // 6), grace=settings.grace)
+        storage = StudyStorage(self.url, heartbeat=max(1, settings.grace // 6), grace=settings.grace)
         try:
             study = Study(
                 storage,

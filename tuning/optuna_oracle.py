@@ -238,7 +238,9 @@ class OptunaOracle(keras_tuner.Oracle):
         """Takes the space that the study was begun with, and checks the hypermodel's against it."""
         stored = self.study.optuna.user_attrs.get("space")
         if stored is not None:
-            self.hyperparameters.merge(keras_tuner.HyperParameters.from_config({"space": copy.deepcopy(stored), "values": {}}))
+            self.hyperparameters.merge(
+                keras_tuner.HyperParameters.from_config({"space": copy.deepcopy(stored), "values": {}})
+            )
         if self._hypermodel is not None:
             hp = keras_tuner.HyperParameters()
             self._hypermodel.declare_hyperparameters(hp)

@@ -1,5 +1,6 @@
 """Search: candidates from a space, trials, the best one trained on and kept, all under one run folder."""
 
+import copy
 import dataclasses
 import importlib.metadata
 import platform
@@ -10,6 +11,7 @@ from keras_blocks.tuning import plots
 from keras_blocks.tuning.data import load_dataset
 from keras_blocks.tuning.engine import Engine
 from keras_blocks.tuning.quiet import Quiet
+from keras_blocks.tuning.ranges import part_from_config
 from keras_blocks.tuning.run_folder import RunFolder
 from keras_blocks.tuning.settings import SearchSettings
 from keras_blocks.tuning.spaces import space_of
@@ -53,7 +55,8 @@ class Search:
     def __init__(self, settings: SearchSettings, run, *, space=None, storage=None, replace=False):
         self.settings, self.folder = settings, RunFolder(run)
         self.dataset = load_dataset(settings.data, seed=settings.seed, image_size=settings.image_size)
-        self.space = space or space_of(settings.model).from_dataset(self.dataset)
+        parts = {name: part_from_config(copy.deepcopy(config)) for name, config in settings.parts.items()}
+        self.space = space or space_of(settings.model).from_dataset(self.dataset, **parts)
         data_sha256 = self.dataset.fingerprint()
         going_on = self.folder.is_run() and not replace
         if going_on:

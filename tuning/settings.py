@@ -4,6 +4,7 @@ import dataclasses
 
 from keras_blocks import validation
 from keras_blocks.tuning.budget import Budget
+from keras_blocks.tuning.ranges import Part
 
 OBJECTIVES = {
     "val_accuracy": "maximize",
@@ -37,6 +38,7 @@ class SearchSettings:
 
     Args:
         model: name of a search space.
+        parts: parts of it that are fixed, narrowed or widened: name -> a `ranges.Part`, or its `get_config()`.
         data: name or path of a dataset, see `load_dataset`.
         image_size: (height, width) or one number, for a folder of images.
         trials: how many candidates are trained; those refused for the budget and duplicates do not count.
@@ -67,6 +69,7 @@ class SearchSettings:
     """
 
     model: str = "squeezenet"
+    parts: dict = dataclasses.field(default_factory=dict)
     data: str = "digits"
     image_size: tuple | None = None
     trials: int = 8
@@ -93,6 +96,8 @@ class SearchSettings:
         from keras_blocks.tuning.spaces import space_of
 
         space_of(self.model)
+        parts = {name: part.get_config() if isinstance(part, Part) else part for name, part in self.parts.items()}
+        object.__setattr__(self, "parts", parts)
         validation.choice("sampler", self.sampler, tuple(SAMPLERS))
         validation.choice("pruner", self.pruner, PRUNERS)
         if self.image_size is not None:
