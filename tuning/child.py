@@ -46,8 +46,11 @@ def main(handle: int) -> None:
     setup = line.hear()
     import keras  # noqa: F401  the backend takes seconds
 
+    from keras_blocks.tuning import user_code
     from keras_blocks.tuning.data import load_dataset
 
+    for about in setup["imports"]:
+        user_code.bring_in(about)
     dataset = load_dataset(setup["data"], seed=setup["seed"], image_size=setup["image_size"])
     gc.collect()
     gc.freeze()  # each trial's garbage is looked for among its own objects
@@ -92,8 +95,9 @@ def _trial(line, request, dataset) -> None:
     candidate = Candidate(**request["candidate"])
     keras.utils.clear_session()
     keras.utils.set_random_seed(request["seed"])
+    building = time.perf_counter()
     model = candidate.compiled(scale=dataset.scale, flips=dataset.flips)
-    result = {}
+    result = {"building": round(time.perf_counter() - building, 3)}
     if request["latency"]:
         result["latency"] = latency.measure(model, dataset.image_shape)
         if request["max_latency"] is not None and result["latency"] > request["max_latency"]:
@@ -106,6 +110,7 @@ def _trial(line, request, dataset) -> None:
         line.say(EPOCH, epoch=done, logs=logs)
         return request["asks"] and line.hear()["stop"]
 
+    training = time.perf_counter()
     found = resumable.fit(
         model,
         candidate.hyperparameters,
@@ -121,6 +126,7 @@ def _trial(line, request, dataset) -> None:
     result |= {
         "epochs": len(found.history["loss"]),
         "best_epoch": found.best + 1,
+        "training": round(time.perf_counter() - training - found.aside, 3),
         "resumed": found.resumed,
         "curves": {name: [round(value, 6) for value in values] for name, values in found.history.items()},
         **{name: found.history[name][found.best] for name in ("val_accuracy", "val_loss")},

@@ -4,6 +4,7 @@ What is heavy is imported by the commands that need it.
 """
 
 import contextlib
+import importlib
 import re
 from pathlib import Path
 from typing import Annotated
@@ -162,6 +163,9 @@ def worker(
     workers: Annotated[int, typer.Option(help="Trials at a time on this machine.")] = 1,
     devices: Annotated[str | None, typer.Option(help="CUDA devices, a worker for each: 0,1,2.")] = None,
     data: Annotated[str | None, typer.Option(help="Where the search's data are on this machine.")] = None,
+    modules: Annotated[
+        list[str] | None, typer.Option("--import", help="Module with the search's own spaces and architectures.")
+    ] = None,
 ):
     """Run trials of a search that was begun on another machine, until none is left."""
     from keras_blocks.tuning.engine import Engine
@@ -171,6 +175,8 @@ def worker(
 
     console = Console()
     with _usage_errors(), quiet_optuna():
+        for name in modules or ():
+            importlib.import_module(name)
         folder = RunFolder(run or Path("runs") / study)
         if not folder.is_run():
             folder.create({"kind": "worker", "study": study})

@@ -1,6 +1,7 @@
 """What all processes of one search share: its study, its space, and workers that run its trials."""
 
 import dataclasses
+import functools
 import os
 import socket
 import threading
@@ -9,6 +10,7 @@ import uuid
 
 from keras_tuner import HyperParameters
 
+from keras_blocks.tuning import user_code
 from keras_blocks.tuning.inspection import inspected
 from keras_blocks.tuning.quiet import Quiet
 from keras_blocks.tuning.samplers import make_pruner, make_sampler
@@ -45,6 +47,8 @@ class Engine:
         self.url, self._backend, self._data_sha256 = url, backend, data_sha256
         self._declared = HyperParameters()
         space.declare_hyperparameters(self._declared)
+        found = (user_code.origin(cls) for cls in (type(space), space.architecture))
+        self._imports = [about for about in found if about is not None]
         self.study = self.open_study()
         self.note = lambda text: None
 
@@ -76,29 +80,25 @@ class Engine:
         """A connection to the study; each thread needs one of its own."""
         settings = self.settings
         storage = StudyStorage(self.url, heartbeat=max(1, settings.grace // 6), grace=settings.grace)
-        try:
-            study = Study(
-                storage,
-                self.name,
-                space=self._declared.space,
-                sampler=make_sampler(
-                    settings.sampler, settings.seed, self._declared.space, objectives=len(settings.objectives)
-                ),
-                pruner=make_pruner(settings.pruner, settings.epochs),
-                directions=[direction for _, direction in settings.directions],
-                identity={
-                    "settings": settings.identity(),
-                    "backend": self._backend,
-                    "data_sha256": self._data_sha256,
-                    "space": self._declared.get_config()["space"],
-                },
-                inspect=lambda values: self._inspected(study, values),
-                max_trials=settings.trials,
-                seed=derived_seed(settings.seed, CANDIDATES),
-            )
-        except BaseException:
-            storage.close()
-            raise
+        study = Study(
+            storage,
+            self.name,
+            space=self._declared.space,
+            sampler=make_sampler(
+                settings.sampler, settings.seed, self._declared.space, objectives=len(settings.objectives)
+            ),
+            pruner=make_pruner(settings.pruner, settings.epochs),
+            directions=[direction for _, direction in settings.directions],
+            identity={
+                "settings": settings.identity(),
+                "backend": self._backend,
+                "data_sha256": self._data_sha256,
+                "space": self._declared.get_config()["space"],
+            },
+            inspect=lambda values: self._inspected(study, values),
+            max_trials=settings.trials,
+            seed=derived_seed(settings.seed, CANDIDATES),
+        )
         return study
 
     def publish(self) -> None:
@@ -128,7 +128,7 @@ class Engine:
         self.note = progress.note
         environments = [{"CUDA_VISIBLE_DEVICES": str(device)} for device in devices] or [{}] * self.settings.workers
         threads = [
-            _Running(self._worker(i, environment, len(environments), stop))
+            _Running(functools.partial(self._worker, i, environment, len(environments), stop))
             for i, environment in enumerate(environments)
         ]
         session, began, spent, noted = uuid.uuid4().hex[:8], time.monotonic(), 0.0, -SPEND_SECONDS
@@ -167,6 +167,7 @@ class Engine:
                 "seed": settings.seed,
                 "image_size": settings.image_size,
                 "data_sha256": self._data_sha256,
+                "imports": self._imports,
             },
             self.folder.log(name),
             max_seconds=settings.max_trial_seconds,
@@ -200,21 +201,23 @@ class Engine:
 
 
 class _Running(threading.Thread):
-    """A worker at work."""
+    """A worker at work. Its connections are made and closed in its own thread."""
 
-    def __init__(self, worker: Worker):
-        super().__init__(name=worker.name, daemon=True)
-        self._worker = worker
+    def __init__(self, make):
+        super().__init__(daemon=True)
+        self._make = make
         self.error = None
         self.why = "it was stopped"
 
     def run(self):
         try:
-            self.why = self._worker.run()
+            worker = self._make()
+            try:
+                self.why = worker.run()
+            finally:
+                worker.study.close()
         except BaseException as error:  # raised again in the main thread
             self.error = error
-        finally:
-            self._worker.study.close()
 
 
 def stored_search(name, url) -> dict:

@@ -12,11 +12,16 @@ def inspected(candidate: Candidate, budget: Budget, trials=()) -> dict:
         budget: a `Budget`.
         trials: of the search so far, from which latency is foretold.
     """
-    cost = candidate.cost()
     found = {
         "architecture": candidate.architecture,
         "metaparameters": candidate.metaparameters,
         "hyperparameters": candidate.hyperparameters,
+    }
+    try:
+        cost = candidate.cost()
+    except (ValueError, TypeError) as error:  # a combination that makes no model
+        return {**found, "refused": f"invalid: {' '.join(str(error).split())[:500]}"}
+    found |= {
         "params": cost.params,
         "macs": cost.macs,
         "activation_bytes": cost.activation_bytes,

@@ -1,6 +1,7 @@
 """A training that another process can go on with, after any epoch."""
 
 import dataclasses
+import time
 from pathlib import Path
 
 import keras
@@ -20,6 +21,7 @@ class Trained:
         resumed: epoch after which this process went on, 0 where it began.
         pruned: whether it was ended early.
         notes: what happened to damaged files.
+        aside: seconds that went into checkpoints and reports, not into training.
     """
 
     history: dict
@@ -27,6 +29,7 @@ class Trained:
     resumed: int
     pruned: bool
     notes: list
+    aside: float
 
 
 def fit(model, hyperparameters, dataset, *, epochs, monitor="val_loss", path=None, signature="", watch=None) -> Trained:
@@ -63,7 +66,7 @@ def fit(model, hyperparameters, dataset, *, epochs, monitor="val_loss", path=Non
             verbose=0,
         )
     model.set_weights(keeping.weights)
-    return Trained(keeping.history, keeping.best, resumed, keeping.pruned, keeping.notes)
+    return Trained(keeping.history, keeping.best, resumed, keeping.pruned, keeping.notes, keeping.aside)
 
 
 class _Keeping(keras.callbacks.Callback):
@@ -73,6 +76,7 @@ class _Keeping(keras.callbacks.Callback):
         super().__init__()
         self._monitor, self._path, self._signature, self._watch = monitor, path, signature, watch
         self.history, self.best, self.weights, self.pruned, self.notes = {}, None, None, False, []
+        self.aside = 0.0
 
     @property
     def done(self) -> int:
@@ -89,6 +93,11 @@ class _Keeping(keras.callbacks.Callback):
         self.history, self.best, self.weights = state["history"], state["best"], weights
 
     def on_epoch_end(self, epoch, logs=None):
+        began = time.perf_counter()
+        self._ended(logs)
+        self.aside += time.perf_counter() - began
+
+    def _ended(self, logs):
         for name, value in logs.items():
             self.history.setdefault(name, []).append(float(value))
         if not all(map(_finite, logs.values())):

@@ -137,6 +137,7 @@ class Study:
                 self.optuna.set_user_attr("identity", identity)
         identity = json.loads(json.dumps(identity))
         if found is not None and found != identity:
+            storage.close()
             raise ValueError(
                 f"`study`: {name!r} in {storage} was begun otherwise, and its trials would not compare: "
                 f"{'; '.join(_differences(found, identity))}. Give the same, or another name."

@@ -63,6 +63,9 @@ class Supervisor:
         note: function of a text, told what happens.
     """
 
+    command = (sys.executable, "-P", "-m", "keras_blocks.tuning.child")
+    """-P: a file named keras.py in the working directory is not imported."""
+
     def __init__(self, setup, log, *, max_seconds, max_memory=None, environment=None, note=lambda text: None):
         self._setup, self._log, self._note = setup, Path(log), note
         self._max_seconds = max_seconds
@@ -192,9 +195,8 @@ class Supervisor:
         ours, theirs = socket.socketpair()
         self._log.parent.mkdir(parents=True, exist_ok=True)
         with self._log.open("ab") as log:
-            # -P: a file named keras.py in the working directory is not imported.
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "keras_blocks.tuning.child", str(theirs.fileno())],
+                [*self.command, str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=log,

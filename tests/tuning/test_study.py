@@ -1,0 +1,362 @@
+"""Study: each candidate is drawn once, run once, and survives its worker. On SQLite and on a real PostgreSQL."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import keras_tuner
+import optuna
+import postgres
+import pytest
+
+from keras_blocks.tuning import samplers
+from keras_blocks.tuning.samplers import make_pruner, make_sampler
+from keras_blocks.tuning.storage import StudyStorage, sqlite_url
+from keras_blocks.tuning.study import MOST_ISSUES, WAIT, Study, StudyEnded, quiet_optuna
+
+SAMPLED = [name for name in samplers.SAMPLERS if name != "gp"]  # which is slow, and random for its first ten trials
+
+
+def space(most=9):
+    hp = keras_tuner.HyperParameters()
+    hp.Choice("kind", ["a", "b"])
+    hp.Int("depth", 1, most)
+    with hp.conditional_scope("kind", ["a"]):
+        hp.Float("rate", 1e-3, 1.0, sampling="log")
+    return hp.space
+
+
+@pytest.fixture(scope="session")
+def databases():
+    """A function of a name that makes a database on a real server."""
+    if postgres.binaries() is None:
+        pytest.skip("needs a PostgreSQL server (Debian's package postgresql), which is not installed here")
+    with postgres.server() as database:
+        yield database
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request, tmp_path):
+    if request.param == "sqlite":
+        return sqlite_url(tmp_path / "study.db")
+    number = request.config.stash.setdefault(COUNTER, iter(range(1000)))
+    return request.getfixturevalue("databases")(f"test{next(number)}")
+
+
+COUNTER = pytest.StashKey()
+
+
+@pytest.fixture
+def made(url):
+    """Makes studies in one storage, and closes them."""
+    with contextlib.ExitStack() as stack, quiet_optuna():
+
+        def make(name="one", *, seed=0, sampler="random", most=9, directions=("maximize",), grace=60, **options):
+            options.setdefault("identity", {"seed": seed})
+            study = Study(
+                StudyStorage(url, heartbeat=1, grace=grace),
+                name,
+                space=space(most),
+                sampler=make_sampler(sampler, seed, space(most), objectives=len(directions)),
+                pruner=make_pruner(options.pop("pruner", "none"), 9),
+                directions=directions,
+                seed=seed,
+                patience=1,
+                **options,
+            )
+            stack.callback(study.close)
+            return study
+
+        yield make
+
+
+def signed(values):
+    """What stands for a candidate: odd depths come to the same as the even ones below them."""
+    return {"signature": f"{values['kind']} {values['depth'] // 2}"}
+
+
+def run(study, trials, worker="w"):
+    """Runs trials that take no time."""
+    done = []
+    for _ in range(trials):
+        lease = study.next(worker)
+        study.complete(lease, [lease.values["depth"] + 0.1] * len(study.directions), {"epochs": 1})
+        done.append(lease.values)
+    return done
+
+
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("sampler", SAMPLED)
+def test_same_seed_same_draws_also_when_it_starts_again(made, sampler):
+    whole = run(made("whole", sampler=sampler), 12)
+    parts = [values for trials in (1, 10, 1) for values in run(made("parts", sampler=sampler), trials)]
+    assert parts == whole
+    if sampler != "grid":
+        assert run(made("other", sampler=sampler, seed=1), 3) + whole[3:] != whole or sampler == "qmc"
+    assert all(set(values) == {"kind", "depth"} | ({"rate"} if values["kind"] == "a" else set()) for values in whole)
+
+
+def test_what_is_told_is_what_was(made):
+    study = made(max_trials=3, inspect=lambda values: {"params": 10 * values["depth"], "architecture": "Net"})
+    first = study.next("alpha")
+    assert study.complete(first, [0.5], {"epochs": 3, "val_accuracy": 0.5, "curves": {"loss": [2.0, 1.0]}})
+    assert study.fail(study.next("beta"), "no memory")
+    assert study.prune(study.next("beta"), {"epochs": 1})
+    one, two, three = study.trials()
+    assert (one.number, one.status, one.objectives, one.worker, one.issued) == (0, "completed", (0.5,), "alpha", 1)
+    assert (one.values, one.params, one.epochs) == (first.values, 10 * first.values["depth"], 3)
+    assert one.curves == {"loss": [2.0, 1.0]}
+    assert one.architecture == "Net"
+    assert one.began <= one.ended
+    assert (two.status, two.error, two.worker) == ("failed", "no memory", "beta")
+    assert (three.status, three.epochs) == ("pruned", 1)
+    with pytest.raises(StudyEnded, match="all 3 trials are done"):
+        study.next("alpha")
+
+
+def test_nan_and_infinite_objectives_never_complete(made):
+    study = made()
+    lease = study.next("w")
+    for value in (float("nan"), float("inf"), -float("inf")):
+        with pytest.raises(ValueError, match="finite"):
+            study.complete(lease, [value], {})
+    study.fail(lease, "diverged")
+    assert [trial.status for trial in study.trials()] == ["failed"]
+
+
+def test_workers_at_the_same_time_run_each_trial_once(made, url):
+    trials, ran, ended = 24, [], []
+
+    def work(name):
+        study = made(max_trials=trials, inspect=None)
+        while True:
+            try:
+                lease = study.next(name)
+            except StudyEnded as error:
+                ended.append(str(error))
+                study.close()  # this thread's connections
+                return
+            if lease == WAIT:
+                time.sleep(0.01)
+                continue
+            ran.append(lease.number)
+            assert study.complete(lease, [1.0], {})
+
+    made()  # the tables
+    threads = [threading.Thread(target=work, args=(f"w{i}",)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert sorted(ran) == list(range(trials))
+    assert ended == [f"all {trials} trials are done"] * 4
+    assert [trial.status for trial in made(max_trials=trials).trials()] == ["completed"] * trials
+
+
+DYING = """
+import os, signal, sys
+from keras_blocks.tuning.study import *
+sys.path[:0] = sys.argv[2].split(os.pathsep)
+import test_study
+from keras_blocks.tuning.samplers import make_sampler, make_pruner
+from keras_blocks.tuning.storage import StudyStorage
+study = Study(StudyStorage(sys.argv[1], heartbeat=1, grace=60), "one", space=test_study.space(),
+              sampler=make_sampler("random", 0), pruner=make_pruner("none", 1), directions=["maximize"],
+              identity={"seed": 0})
+if sys.argv[3] == "drawing":
+    study.optuna.ask().suggest_categorical("kind", ["a", "b"])
+else:
+    lease = study.next("lost")
+    study.report(lease, 1, 0.25)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize(
+    ("url", "when"), [("sqlite", "drawing"), ("sqlite", "running"), ("postgresql", "running")], indirect=["url"]
+)
+def test_a_trial_whose_process_was_killed_goes_to_the_next_worker(made, url, when):
+    """At once, as its process was on this machine; with its number, its values and the epochs that it told."""
+    study = made(max_trials=2)
+    path = os.pathsep.join([os.path.dirname(__file__), os.path.dirname(os.path.dirname(__file__))])
+    killed = subprocess.run([sys.executable, "-c", DYING, url, path, when], capture_output=True, text=True)
+    assert killed.returncode == -9, killed.stderr
+    (left,) = study.trials()
+    assert (left.number, left.status) == (0, "running")
+    lease = study.next("heir")
+    assert lease.number == 0
+    assert lease.issued == (2 if when == "running" else 1)
+    if when == "running":
+        assert lease.values == left.values
+        assert study.report(lease, 1, 0.3) is False  # which the first worker had told
+        frozen = study.optuna.get_trials()[0]
+        assert frozen.intermediate_values == {1: 0.25}
+    assert study.complete(lease, [0.5], {})
+    run(study, 1)
+    assert [(trial.number, trial.status) for trial in study.trials()] == [(0, "completed"), (1, "completed")]
+
+
+def test_a_worker_that_was_silent_has_lost_its_trial(made, monkeypatch):
+    silent, other = made(grace=2), made(grace=2)
+    lease = silent.next("silent")
+    assert other.next("other").number == 1
+    time.sleep(3.2)
+    taken = other.next("other")
+    assert (taken.number, taken.values, taken.issued) == (lease.number, lease.values, 2)
+    assert not silent.is_mine(lease)
+    assert not silent.complete(lease, [0.9], {})
+    assert not silent.fail(lease, "late")
+    silent.release(lease)  # nothing
+    assert other.complete(taken, [0.1], {})
+    assert silent.trials()[0].objectives == (0.1,)
+    assert not silent.complete(lease, [0.9], {})
+    assert silent.trials()[0].objectives == (0.1,)
+
+
+def test_signs_of_life_keep_a_trial(made):
+    study, other = made(grace=3), made(grace=3)
+    lease = study.next("w")
+    for _ in range(5):
+        time.sleep(1)
+        study.beat(lease)
+    assert other.next("other").number == 1
+    assert study.complete(lease, [0.1], {})
+
+
+def test_a_trial_that_is_given_back_is_the_next_one(made):
+    study = made(max_trials=1)
+    lease = study.next("w")
+    study.release(lease)
+    assert study.trials()[0].status == "waiting"
+    again = study.next("v")
+    assert (again.number, again.values, again.issued) == (0, lease.values, 2)
+    assert not study.is_mine(lease)
+    assert made(max_trials=1).next("v") == WAIT  # the one that runs may come back
+
+
+def test_a_trial_that_kills_its_workers_fails_in_the_end(made, monkeypatch):
+    study = made(max_trials=1)
+    monkeypatch.setattr("keras_blocks.tuning.study._is_gone", lambda owner: bool(owner))
+    for issue in range(1, MOST_ISSUES + 1):
+        assert study.next("w").issued == issue
+    with pytest.raises(StudyEnded):
+        study.next("w")
+    (trial,) = study.trials()
+    assert (trial.status, trial.error) == ("failed", f"its worker was lost {MOST_ISSUES} times")
+
+
+def test_refused_candidates_are_drawn_again_and_do_not_count(made):
+    def inspect(values):
+        return {"refused": f"depth {values['depth']} is more than 3"} if values["depth"] > 3 else signed(values)
+
+    study = made(max_trials=3, inspect=inspect)
+    assert all(values["depth"] <= 3 for values in run(study, 3))
+    trials = study.trials()
+    refused = [trial for trial in trials if trial.status == "refused"]
+    assert sum(trial.counted for trial in trials) == 3
+    assert refused
+    assert all(trial.error == f"depth {trial.values['depth']} is more than 3" for trial in refused)
+    with pytest.raises(StudyEnded, match="all 3 trials"):
+        study.next("w")
+
+
+def test_a_budget_that_nothing_meets_ends_the_study(made, monkeypatch):
+    monkeypatch.setattr("keras_blocks.tuning.study.RANDOM_DRAWS", 20)
+    study = made(inspect=lambda values: {"refused": "too large"})
+    with pytest.raises(StudyEnded, match="no candidate within the budget was found in 20 draws: too large"):
+        study.next("w")
+
+
+def test_the_same_candidate_is_one_trial(made):
+    study = made(max_trials=10, most=7, inspect=signed, sampler="tpe")
+    run(study, 8)  # all there are: a and b, with 0 to 3
+    with pytest.raises(StudyEnded, match="all candidates of the space were tried"):
+        study.next("w")
+    trials = study.trials()
+    completed = [trial for trial in trials if trial.completed]
+    assert len({trial.signature for trial in completed}) == len(completed) == 8
+    by_number = {trial.number: trial for trial in trials}
+    duplicates = [trial for trial in trials if trial.status == "duplicate"]
+    assert duplicates
+    frozen = study.optuna.get_trials()
+    for trial in duplicates:
+        assert by_number[trial.duplicate_of].signature == trial.signature
+        assert frozen[trial.number].values == frozen[trial.duplicate_of].values  # the sampler learns it, too
+
+
+def test_a_duplicate_of_a_running_or_failed_one_is_no_trial(made):
+    study = made(most=2, inspect=lambda values: {"signature": str(values["depth"] // 9)})
+    lease = study.next("w")
+    with pytest.raises(StudyEnded, match="all candidates"):
+        study.next("v")
+    study.fail(lease, "no")
+    with pytest.raises(StudyEnded, match="all candidates"):
+        study.next("v")
+
+
+def test_failures_in_a_row_end_the_study(made):
+    study = made(max_trials=100)
+    run(study, 2)
+    for i in range(5):
+        study.fail(study.next("w"), f"reason {i}")
+    with pytest.raises(StudyEnded, match="the last 5 trials failed, the last one: reason 4"):
+        study.next("w")
+
+
+def test_a_study_of_another_identity_is_refused(made):
+    made(identity={"seed": 0, "settings": {"epochs": 3}, "space": [1, 2]})
+    made(identity={"seed": 0, "settings": {"epochs": 3}, "space": [1, 2]})
+    with pytest.raises(ValueError, match=r"begun otherwise.*settings\.epochs=3 there and 4 here.*Give the same, or"):
+        made(identity={"seed": 0, "settings": {"epochs": 4}, "space": [1, 2]})
+    with pytest.raises(ValueError, match="space was otherwise there"):
+        made(identity={"seed": 0, "settings": {"epochs": 3}, "space": [1, 3]})
+
+
+def test_the_time_of_all_sessions_is_counted(made):
+    assert made().spend("first", 10.0) == 10.0
+    assert made().spend("first", 12.5) == 12.5
+    assert made().spend("second", 5.0) == 17.5
+
+
+def test_a_pruner_ends_what_is_behind(made):
+    study = made(pruner="median", identity={})
+    for _ in range(6):
+        lease = study.next("w")
+        assert not any(study.report(lease, epoch, 0.8) for epoch in range(1, 9))
+        study.complete(lease, [0.8], {})
+    lease = study.next("w")
+    assert any(study.report(lease, epoch, 0.1) for epoch in range(1, 9))
+    assert study.prune(lease, {"epochs": 3})
+    assert study.report(lease, 9, float("nan")) is False
+
+
+def test_several_objectives_have_a_pareto_front(made):
+    study = made(sampler="nsgaii", directions=("maximize", "minimize"))
+    for values in ([0.9, 100], [0.8, 10], [0.7, 50]):
+        study.complete(study.next("w"), values, {})
+    assert [trial.number for trial in study.pareto()] == [0, 1]
+    assert study.report(study.next("w"), 1, 0.5) is False  # Optuna prunes by one objective only
+
+
+def test_a_storage_that_fails_for_a_moment_is_asked_again(made, monkeypatch):
+    study = made()
+    fails = iter([True, True, False])
+    real = study.optuna.get_trials
+
+    def sometimes(*args, **kwargs):
+        if next(fails, False):
+            raise optuna.exceptions.StorageInternalError("the server is starting")
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(study.optuna, "get_trials", sometimes)
+    assert study.trials() == []
+    monkeypatch.setattr(
+        study.optuna,
+        "get_trials",
+        lambda **kwargs: (_ for _ in ()).throw(optuna.exceptions.StorageInternalError("the server is gone")),
+    )
+    with pytest.raises(optuna.exceptions.StorageInternalError, match="gone"):
+        study.trials()

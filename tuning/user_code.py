@@ -1,0 +1,49 @@
+"""The users' own architectures and spaces, imported in the process that trains, too."""
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+
+
+def origin(cls: type) -> dict | None:
+    """Where another process finds a class: its module, and its file where that is the script which was started.
+
+    Args:
+        cls: a class.
+
+    Returns:
+        `None` for a class of this package.
+
+    Raises:
+        ValueError: for a class that was defined at a prompt, which no other process can import.
+    """
+    if cls.__module__.partition(".")[0] == "keras_blocks":
+        return None
+    if cls.__module__ != "__main__":
+        folder = _import_folder(cls.__module__)
+        return {"module": cls.__module__, "folder": folder}
+    path = getattr(sys.modules["__main__"], "__file__", None)
+    if path is None:
+        raise ValueError(f"`space`: {cls.__qualname__} must be defined in a file, since trials run in other processes.")
+    return {"module": "__main__", "path": str(Path(path).absolute())}
+
+
+def bring_in(about: dict) -> None:
+    """Imports what `origin` described."""
+    if about["module"] == "__main__":
+        # As multiprocessing does: under another name, so that what is guarded by `if __name__ == "__main__"` rests.
+        spec = importlib.util.spec_from_file_location("__keras_blocks_main__", about["path"])
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module
+        spec.loader.exec_module(module)
+        return
+    if about["folder"] is not None and about["folder"] not in sys.path:
+        sys.path.append(about["folder"])
+    importlib.import_module(about["module"])
+
+
+def _import_folder(name) -> str | None:
+    """The folder on the path from which a module comes."""
+    path = getattr(sys.modules.get(name), "__file__", None)
+    return str(Path(path).absolute().parents[name.count(".")]) if path else None
