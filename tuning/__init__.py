@@ -6,10 +6,12 @@ Names are imported at first use, so that the command line starts without KerasTu
 import importlib
 
 _HOMES = {
+    "Budget": "budget",
     "Candidate": "candidate",
     "Dataset": "dataset",
     "HyperArchitecture": "hyper_model",
     "HyperSqueezeNet": "squeezenet_space",
+    "OptunaOracle": "optuna_oracle",
     "Search": "search",
     "SearchSettings": "settings",
     "hp_choice": "ranges",

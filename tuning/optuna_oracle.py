@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 import time
 from pathlib import Path
 
@@ -186,9 +187,11 @@ class OptunaOracle(keras_tuner.Oracle):
         mine.status, mine.message, mine.hyperparameters = trial.status, trial.message, trial.hyperparameters
         self.update_space(trial.hyperparameters)
         lease = self._leases[trial.trial_id]
+        if mine.hyperparameters.values != lease.values:  # building asked for more
+            candidate = {**lease.candidate, "values": dict(mine.hyperparameters.values)}
+            lease.trial.set_user_attr("candidate", candidate)
         if mine.status == kt_trial.TrialStatus.COMPLETED:
-            self.score_trial(mine)
-            values = [float(mine.metrics.get_best_value(item.name)) for item in self._objectives]
+            values = [_best(mine, item) for item in self._objectives]
             curves = {
                 name: [float(item.mean()) for item in history.get_history()]
                 for name, history in mine.metrics.metrics.items()
@@ -196,6 +199,7 @@ class OptunaOracle(keras_tuner.Oracle):
             result = {"curves": curves, **{name: values[-1] for name, values in curves.items() if values}}
             try:
                 self.study.complete(lease, values, result)
+                self.score_trial(mine)
             except ValueError as error:
                 mine.status, mine.message, mine.score = kt_trial.TrialStatus.FAILED, str(error), None
         if mine.status != kt_trial.TrialStatus.COMPLETED:
@@ -300,7 +304,7 @@ class OptunaOracle(keras_tuner.Oracle):
     def score_trial(self, trial):
         """The objective, or KerasTuner's sum of several."""
         if len(self._objectives) > 1:
-            best = {item.name: trial.metrics.get_best_value(item.name) for item in self._objectives}
+            best = {item.name: _best(trial, item) for item in self._objectives}
             trial.score = self.objective.get_value(best)
         else:
             super().score_trial(trial)
@@ -309,6 +313,14 @@ class OptunaOracle(keras_tuner.Oracle):
 def _id(number) -> str:
     """KerasTuner's tuners make folders of ids, which sort as they should."""
     return f"{number:06d}"
+
+
+def _best(trial, objective) -> float:
+    """The best of what was reported; NaN where any of it is NaN or infinite."""
+    values = [float(item.mean()) for item in trial.metrics.get_history(objective.name)]
+    if not all(map(math.isfinite, values)):
+        return math.nan
+    return max(values) if objective.direction == "max" else min(values)
 
 
 def _direction(objectives, name):

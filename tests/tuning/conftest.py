@@ -1,11 +1,10 @@
 """Real data, small, and a finished run, shared by the tests of tuning."""
 
 import pathlib
+import sys
 import types
 import zipfile
-import zlib
 
-import keras
 import numpy as np
 import pytest
 
@@ -59,30 +58,23 @@ def finished(few_digits, tmp_path_factory):
     """A search of two trials and one epoch, really trained: with `search`, `folder` and `result`."""
     from keras_blocks.tuning import Search, SearchSettings
 
-    # Of 60 seeds, the one whose two candidates are the quickest to trace.
-    settings = SearchSettings(data=str(few_digits), trials=2, epochs=1, final_epochs=2, max_params=12_000, seed=47)
+    # What is narrowed is the quickest to trace.
+    parts = {"groups": 1, "augmentation": "none", "optimizer": "sgd", "bypass": None}
+    fixed = {name: {"fixed": value} for name, value in parts.items()}
+    settings = SearchSettings(
+        parts=fixed, data=str(few_digits), trials=2, epochs=1, final_epochs=2, max_params=12_000, seed=1
+    )
     search = Search(settings, tmp_path_factory.mktemp("runs") / "finished")
     return types.SimpleNamespace(search=search, result=search.run(), folder=search.folder, settings=settings)
 
 
 @pytest.fixture
 def untrained(monkeypatch):
-    """Trials take no time: a trial's accuracy follows from its values alone. Gives the list of trials that were run.
+    """Trials take no time: what trains is `fake_child`, where a trial's accuracy follows from its candidate alone."""
+    from keras_blocks.tuning import engine, plots
+    from keras_blocks.tuning.supervisor import Supervisor
 
-    For what a search does around its trainings.
-    """
-    from keras_blocks.tuning import HyperArchitecture, final
-
-    ran = []
-
-    def fit(self, hp, model, *args, epochs, **kwargs):
-        ran.append(dict(hp.values))
-        values = {name: value for name, value in hp.values.items() if not name.startswith("tuner/")}
-        accuracy = zlib.crc32(repr(sorted(values.items())).encode()) / 2**32
-        return types.SimpleNamespace(history={"val_accuracy": [accuracy] * epochs, "val_loss": [1 - accuracy] * epochs})
-
-    monkeypatch.setattr(HyperArchitecture, "fit", fit)
-    monkeypatch.setattr(HyperArchitecture, "build", lambda self, hp: self.declare_hyperparameters(hp))
-    monkeypatch.setattr(keras.utils, "clear_session", lambda free_memory=True: None)
-    monkeypatch.setattr(final, "train_and_keep", lambda *args, **kwargs: kwargs["notes"])
-    return ran
+    fake = pathlib.Path(__file__).with_name("fake_child.py")
+    monkeypatch.setattr(Supervisor, "command", (sys.executable, str(fake)))
+    monkeypatch.setattr(engine, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(plots, "plot_trials", lambda *args, **kwargs: None)

@@ -3,56 +3,76 @@
 import csv
 import dataclasses
 import json
-import math
+import pathlib
+import signal
+import subprocess
+import sys
+import time
 
 import keras
 import numpy as np
 import pytest
 
 import keras_blocks
-from keras_blocks.tuning import HyperArchitecture, Search, SearchSettings, final, fresh, oracles
+from keras_blocks.tuning import Search, SearchSettings, fresh, hp_range
+from keras_blocks.tuning.quiet import Quiet
 from keras_blocks.tuning.search import SearchFailed
-from keras_blocks.tuning.settings import TUNERS
-from keras_blocks.tuning.trials import Trial, TrialRecord, architectures, best_of
+from keras_blocks.tuning.trials import Trial, architectures, best_of
 
 
-class Killed(BaseException):
-    """Stands for kill -9: nothing catches it."""
+class Notes(Quiet):
+    """Progress that remembers."""
+
+    def __init__(self):
+        self.notes, self.most = [], 0
+
+    def note(self, text):
+        self.notes.append(text)
+
+    def update(self, trials, **limits):
+        self.most = max(self.most, sum(trial.status == "running" for trial in trials))
 
 
-def searched(run, data, *, resume=False, **settings):
-    """The trials of a whole search, and what it did last."""
-    search = Search(SearchSettings(data=str(data), **settings), run, resume=resume)
-    return search.run(), search.record.trials
+def searched(run, data, *, space=None, progress=None, **settings):
+    """The result of a whole search, and its trials."""
+    search = Search(SearchSettings(data=str(data), **{"sampler": "random", **settings}), run, space=space)
+    try:
+        return search.run(progress), search.trials
+    finally:
+        search.study.close()
 
 
 def told(trials):
-    """What has to be equal in equal searches: all but the time."""
-    return [dataclasses.replace(trial, seconds=0.0) for trial in trials]
+    """What has to be equal in equal searches: all but times and workers."""
+    return [
+        dataclasses.replace(trial, seconds=0.0, began=0, ended=0, worker="", issued=1, latency=None) for trial in trials
+    ]
 
 
 # -- a search that is really trained --------------------------------------------------------------------------------
 
 
 def test_all_of_a_search_is_in_its_folder(finished, digits):
-    names = {path.name for path in finished.folder.path.iterdir()}
-    assert names == {
+    best = finished.search.study.trials()[finished.result["trial"]]
+    found = {str(path.relative_to(finished.folder.path)) for path in finished.folder.path.rglob("*") if path.is_file()}
+    assert {name for name in found if not name.startswith("study.db")} == {
         "run.json",
-        "trials.json",
         "trials.csv",
         "trials.png",
         "best.keras",
         "test.npz",
         "result.json",
         "curves.png",
-        "keras_tuner",
+        "logs/worker0.log",
+        "logs/final.log",
+        f"models/{best.number}.keras",
     }
-    assert not list(finished.folder.path.rglob("*.h5"))  # no weights of trials
     description = json.loads(finished.folder.description.read_text())
-    assert description["settings"]["seed"] == 47
+    assert description["settings"]["seed"] == 1
     assert description["versions"]["keras"] == keras.__version__
     assert json.loads(finished.folder.result.read_text()) == finished.result
     assert finished.result["trials"] == 2
+    assert finished.result["ended"] == "all 2 trials are done"
     for picture in (finished.folder.trials_png, finished.folder.curves_png):
         assert picture.read_bytes().startswith(b"\x89PNG")
     with np.load(finished.folder.test, allow_pickle=False) as file:
@@ -62,7 +82,7 @@ def test_all_of_a_search_is_in_its_folder(finished, digits):
 
 
 def test_the_kept_model_is_the_best_candidate(finished):
-    best = finished.search.record.best()
+    best = best_of(finished.search.trials)
     model = keras.saving.load_model(finished.folder.best)
     assert isinstance(model, keras_blocks.SqueezeNet)
     assert model.count_params() == best.params == finished.result["params"] <= 12_000
@@ -70,6 +90,14 @@ def test_the_kept_model_is_the_best_candidate(finished):
     with np.load(finished.folder.test) as file:
         predicted = model.predict(file["x_test"], verbose=0).argmax(-1)
         assert (predicted == file["y_test"]).mean() == finished.result["test_accuracy"]
+
+
+def test_the_best_trials_own_model_is_kept(finished, few_digits):
+    best = best_of(finished.search.trials)
+    model = keras.saving.load_model(finished.folder.model(best.number))
+    data = finished.search.dataset
+    accuracy = (model.predict(data.x_val, verbose=0).argmax(-1) == data.y_val).mean()
+    assert accuracy == pytest.approx(best.val_accuracy, abs=1e-6)
 
 
 def test_a_fresh_process_agrees(finished):
@@ -91,201 +119,254 @@ def test_a_fresh_process_imports_the_library_alone():
     assert imported == ["import json, sys", "import keras", "import numpy", "import keras_blocks"]
 
 
-def test_the_same_seed_trains_the_same(finished, tmp_path, monkeypatch):
-    monkeypatch.setattr(final, "train_and_keep", lambda *args, **kwargs: kwargs["notes"])
-    again = Search(finished.settings, tmp_path / "again")
-    again.run()
-    assert [trial.values for trial in again.record.trials] == [trial.values for trial in finished.search.record.trials]
-    for ours, theirs in zip(again.record.trials, finished.search.record.trials):
-        assert ours.val_accuracy == theirs.val_accuracy
-        assert ours.val_loss == pytest.approx(theirs.val_loss, rel=1e-5)
-
-
 def test_the_table_has_each_trial(finished):
     with finished.folder.trials_csv.open() as file:
         rows = list(csv.DictReader(file))
-    assert [int(row["params"]) for row in rows] == [trial.params for trial in finished.search.record.trials]
-    assert {row["drawn: optimizer"] for row in rows} <= {"adamw", "sgd"}
+    assert [int(row["params"]) for row in rows] == [trial.params for trial in finished.search.trials]
+    assert all(row["status"] in ("completed", "refused", "duplicate") for row in rows)
 
 
-def test_a_finished_search_is_resumed_by_telling_its_result(finished, monkeypatch):
-    def never(*args, **kwargs):
-        raise AssertionError("trained again")
-
-    monkeypatch.setattr(HyperArchitecture, "fit", never)
-    again = Search(finished.settings, finished.folder.path, resume=True)
+def test_a_finished_search_tells_its_result_again(finished, untrained):
+    again = Search(finished.settings, finished.folder.path)
     assert again.run() == finished.result
-    assert again.record.trials == finished.search.record.trials
+    assert again.trials == finished.search.trials
+    again.study.close()
 
 
 # -- what a search does around its trainings, which take no time here -----------------------------------------------
 
 
-@pytest.mark.parametrize("tuner", TUNERS)
-def test_same_seed_same_trials_and_another_seed_others(tuner, untrained, few_digits, tmp_path):
-    # 0 is a seed, not "no seed". KerasTuner's Gaussian process can take half a minute over a trial, and does with 0.
-    trials, seed = (4, 1) if tuner == "bayesian" else (7, 0)
-    options = {"tuner": tuner, "trials": trials, "epochs": 9}
-    one = searched(tmp_path / "one", few_digits, seed=seed, **options)[1]
-    same = searched(tmp_path / "same", few_digits, seed=seed, **options)[1]
-    assert len(one) == trials
+def test_same_seed_same_trials_and_another_seed_others(untrained, few_digits, tmp_path):
+    one = searched(tmp_path / "one", few_digits, trials=5, seed=0)[1]
+    same = searched(tmp_path / "same", few_digits, trials=5, seed=0)[1]
+    other = searched(tmp_path / "other", few_digits, trials=5, seed=2)[1]
     assert told(one) == told(same)
-    if tuner != "grid":  # which draws nothing
-        other = searched(tmp_path / "other", few_digits, seed=2, **options)[1]
-        assert [trial.values for trial in other] != [trial.values for trial in one]
-        assert architectures(one) >= 3
+    assert [trial.values for trial in other] != [trial.values for trial in one]
+    assert architectures(one) >= 3
 
 
-@pytest.mark.parametrize("tuner", TUNERS)
-@pytest.mark.parametrize("killed_in", [0, 3, 6])
-def test_a_killed_search_goes_on_as_if_it_had_not_been(tuner, killed_in, untrained, few_digits, tmp_path, monkeypatch):
-    if tuner == "bayesian":  # whose Gaussian process takes a second for a trial, after the first three
-        options, killed_in = {"tuner": tuner, "trials": 4, "seed": 2}, killed_in // 2
-    else:
-        options = {"tuner": tuner, "trials": 7, "epochs": 9, "seed": 5}
-    whole = searched(tmp_path / "whole", few_digits, **options)
-    fit = HyperArchitecture.fit
-    untrained.clear()
-
-    def dying(self, *args, **kwargs):
-        if len(untrained) == killed_in:
-            raise Killed
-        return fit(self, *args, **kwargs)
-
-    monkeypatch.setattr(HyperArchitecture, "fit", dying)
-    with pytest.raises(Killed):
-        searched(tmp_path / "killed", few_digits, **options)
-    # What a kill leaves: a trial that runs for ever, a torn state of KerasTuner, and a half-written file.
-    statuses = [json.loads(path.read_text())["status"] for path in (tmp_path / "killed").rglob("trial.json")]
-    assert statuses.count("RUNNING") == 1
-    oracle = tmp_path / "killed" / "keras_tuner" / "oracle.json"
-    oracle.write_text(oracle.read_text()[:100])
-    (tmp_path / "killed" / ".part-trials.json").write_text("[")
-    monkeypatch.setattr(HyperArchitecture, "fit", fit)
-    resumed = searched(tmp_path / "killed", few_digits, resume=True, **options)
-    assert resumed[0] == whole[0]
-    assert told(resumed[1]) == told(whole[1])
-    assert len(untrained) == options["trials"]  # each trial was trained once
+def test_two_workers_find_what_one_finds(untrained, few_digits, tmp_path):
+    progress = Notes()
+    alone, ours = searched(tmp_path / "alone", few_digits, trials=6, seed=3)
+    shared, theirs = searched(tmp_path / "shared", few_digits, trials=6, seed=3, workers=2, progress=progress)
+    assert told(ours) == told(theirs)
+    assert alone == shared
+    assert len({trial.worker for trial in theirs}) == 2
 
 
-def test_hyperband_gives_the_better_ones_more_epochs(untrained, few_digits, tmp_path):
-    _, trials = searched(tmp_path / "run", few_digits, tuner="hyperband", epochs=9, seed=2)
-    promoted = [trial for trial in trials if "tuner/trial_id" in trial.values]
-    assert {trial.epochs for trial in trials} == {1, 3, 9}
-    assert promoted
-    for trial in promoted:
-        parent = trials[int(trial.values["tuner/trial_id"])]
-        assert trial.epochs > parent.epochs
-        assert trial.metaparameters == parent.metaparameters
+def test_a_search_that_is_given_more_trials_goes_on(untrained, few_digits, tmp_path):
+    whole = searched(tmp_path / "whole", few_digits, trials=7)[1]
+    first = searched(tmp_path / "parts", few_digits, trials=3)
+    more = searched(tmp_path / "parts", few_digits, trials=7)
+    assert first[0]["trials"] == 3
+    assert told(more[1]) == told(whole)
+    assert json.loads((tmp_path / "parts" / "run.json").read_text())["settings"]["trials"] == 7
 
 
-@pytest.mark.parametrize("tuner", TUNERS)
-def test_candidates_above_the_limit_are_drawn_again(tuner, untrained, few_digits, tmp_path):
-    # A grid begins with the smallest models, and comes to larger ones after 24 trials.
-    trials = {"grid": 30, "bayesian": 4}.get(tuner, 8)
-    options = {"tuner": tuner, "trials": trials, "epochs": 9, "seed": 1}
-    _, free = searched(tmp_path / "free", few_digits, **options)
-    limit = sorted(trial.params for trial in free)[1]
-    _, bound = searched(tmp_path / "bound", few_digits, max_params=limit, **options)
-    assert len(bound) == trials
-    assert max(trial.params for trial in bound) <= limit < max(trial.params for trial in free)
-    for trial in bound:
+SEARCHING = """
+import sys, pathlib
+from keras_blocks.tuning import Search, SearchSettings
+from keras_blocks.tuning.supervisor import Supervisor
+Supervisor.command = (sys.executable, sys.argv[3])
+search = Search(SearchSettings(data=sys.argv[2], trials=6, sampler="random", seed=5, workers=2), sys.argv[1])
+pathlib.Path(sys.argv[1], "logs").mkdir(exist_ok=True)
+pathlib.Path(sys.argv[1], "logs", "started.log").touch()
+search.run()
+"""
+
+
+def test_a_search_that_is_killed_goes_on_as_if_it_had_not_been(untrained, few_digits, tmp_path):
+    """kill -9, while two trials run."""
+    slow = tmp_path / "slow_child.py"
+    fake = pathlib.Path(__file__).with_name("fake_child.py")
+    slow.write_text(fake.read_text().replace("time.sleep(request", "time.sleep(0.3 + 0 * request"))
+    slow.write_text(slow.read_text().replace('.get("sleep", 0))', '.get("sleep", 0))'))
+    killed = subprocess.Popen([sys.executable, "-c", SEARCHING, str(tmp_path / "killed"), str(few_digits), str(slow)])
+    for _ in range(1200):
+        if len(list((tmp_path / "killed" / "checkpoints").glob("*.npz"))) == 2:
+            break
+        time.sleep(0.05)
+    killed.send_signal(signal.SIGKILL)
+    assert killed.wait() == -signal.SIGKILL
+    result, trials = searched(tmp_path / "killed", few_digits, trials=6, seed=5, workers=2)
+    whole, ours = searched(tmp_path / "whole", few_digits, trials=6, seed=5)
+    assert [trial.status for trial in trials] == ["completed"] * 6
+    assert [trial.issued for trial in trials].count(2) == 2
+    assert told(trials) == told(ours)
+    assert result == whole
+    assert not list((tmp_path / "killed" / "checkpoints").glob("*"))
+
+
+def test_only_the_best_models_are_kept(untrained, few_digits, tmp_path):
+    _, trials = searched(tmp_path / "run", few_digits, trials=8, keep=3)
+    best = sorted(trials, key=lambda trial: -trial.val_accuracy)[:3]
+    kept = {int(path.stem) for path in (tmp_path / "run" / "models").iterdir()}
+    assert kept == {trial.number for trial in best}
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_candidates_above_the_budget_are_never_built(sampler, untrained, few_digits, tmp_path):
+    _, free = searched(tmp_path / "free", few_digits, trials=6, sampler=sampler)
+    limits = {"max_params": sorted(trial.params for trial in free)[2], "max_macs": sorted(t.macs for t in free)[3]}
+    _, bound = searched(tmp_path / "bound", few_digits, trials=6, sampler=sampler, **limits)
+    counted = [trial for trial in bound if trial.counted]
+    assert len(counted) == 6
+    assert all(trial.params <= limits["max_params"] and trial.macs <= limits["max_macs"] for trial in counted)
+    refused = [trial for trial in bound if trial.status == "refused"]
+    assert refused
+    assert all("are more than" in trial.error and trial.worker is None for trial in refused)
+    for trial in counted:
         assert keras_blocks.cost(keras_blocks.SqueezeNet, **trial.metaparameters).params == trial.params
 
 
-@pytest.mark.parametrize("tuner", ["random", "grid"])
-def test_a_limit_that_nothing_meets_is_named(tuner, untrained, few_digits, tmp_path, monkeypatch):
-    monkeypatch.setattr(oracles, "MOST_DRAWS", 100)
-    with pytest.raises(SearchFailed, match=r"no candidate has 100 parameters or fewer; the smallest one drawn has \d+"):
-        searched(tmp_path / "run", few_digits, tuner=tuner, max_params=100)
-    assert not untrained
+def test_a_budget_that_nothing_meets_is_named(untrained, few_digits, tmp_path, monkeypatch):
+    monkeypatch.setattr("keras_blocks.tuning.study.RANDOM_DRAWS", 20)
+    with pytest.raises(SearchFailed, match=r"no candidate within the budget .* parameters are more than 100"):
+        searched(tmp_path / "run", few_digits, max_params=100)
 
 
-@pytest.mark.parametrize("error", [MemoryError("no memory"), ValueError("bad")])
-def test_a_trial_that_raises_fails_and_the_search_goes_on(error, untrained, few_digits, tmp_path, monkeypatch, capsys):
-    fit = HyperArchitecture.fit
-    calls = []
+def acting(*acts):
+    """A space whose trials do these things, in whatever order."""
+    from keras_blocks.tuning import Candidate, HyperArchitecture
 
-    def sometimes(self, *args, **kwargs):
-        calls.append(1)
-        if len(calls) in (2, 3):
-            raise error
-        return fit(self, *args, **kwargs)
+    class HyperActing(HyperArchitecture):
+        architecture = keras_blocks.SqueezeNet
+        parts = {"act": list(acts), "score": [0.2, 0.7]}
 
-    monkeypatch.setattr(HyperArchitecture, "fit", sometimes)
-    _, trials = searched(tmp_path / "run", few_digits, trials=5)
-    assert [trial.status for trial in trials] == ["completed", "failed", "failed", "completed", "completed"]
-    assert trials[1].error == f"{type(error).__name__}: {error}"
-    assert trials[1].val_accuracy is None
-    assert "Traceback" not in capsys.readouterr().out
-    json.loads((tmp_path / "run" / "trials.json").read_text(), parse_constant=pytest.fail)
+        def candidate(self, hp):
+            drawn = self.metaparameters(hp)
+            if drawn["act"] == "invalid":
+                return Candidate("SqueezeNet", {"groups": []}, self.hyperparameters(hp))
+            candidate = Candidate("SqueezeNet", {}, self.hyperparameters(hp))
+            object.__setattr__(candidate, "metaparameters", drawn)
+            return candidate
+
+        def own(self, part):
+            return dict(part)
+
+    return HyperActing
 
 
-@pytest.mark.parametrize("bad", [math.nan, math.inf])
-def test_a_diverged_trial_is_never_the_best(bad, few_digits, tmp_path, monkeypatch):
-    """Its accuracy is as good as any, only its loss tells."""
-    from keras_blocks.tuning import training
+def test_what_goes_wrong_in_a_trial_ends_that_trial_alone(untrained, few_digits, tmp_path, monkeypatch):
+    from keras_blocks.tuning import inspection
 
-    histories = []
+    real = inspection.inspected
 
-    class Model:
-        def fit(self, *args, **kwargs):
-            loss = bad if len(histories) % 2 else 0.5
-            history = keras.callbacks.History()
-            history.history = {"loss": [loss], "val_loss": [loss], "val_accuracy": [0.9 if loss == bad else 0.1]}
-            histories.append(history)
-            return history
+    def known(candidate, *args):
+        if "act" not in candidate.metaparameters:
+            return real(candidate, *args)
+        drawn, candidate = candidate.metaparameters, dataclasses.replace(candidate, metaparameters={})
+        found = real(candidate, *args)
+        return {**found, "metaparameters": drawn, "signature": json.dumps(drawn, sort_keys=True)}
 
-    monkeypatch.setattr(training, "compiled", lambda *args, **kwargs: Model())
-    monkeypatch.setattr(final, "train_and_keep", lambda *args, **kwargs: kwargs["notes"])
-    result, trials = searched(tmp_path / "run", few_digits, trials=4, epochs=1)
-    assert [trial.status for trial in trials] == ["completed", "failed"] * 2
-    assert "diverged" in trials[1].error
-    assert result["trial"] in (0, 2)
+    monkeypatch.setattr("keras_blocks.tuning.engine.inspected", known)
+    monkeypatch.setattr("keras_blocks.tuning.study.MOST_FAILURES", 100)
+    space = acting("train", "die once", "fail", "segfault", "nan", "die", "exit", "invalid")
+    fixed = {"weight_decay": 0.0, "batch_size": 32, "augmentation": "none", "optimizer": "sgd", "learning_rate": 0.1}
+    space = space((8, 8, 1), 10, activation="relu", **fixed)
+    _, trials = searched(tmp_path / "run", few_digits, space=space, trials=99, sampler="grid")
+    ended = {}
+    for trial in trials:
+        ended.setdefault(trial.values["act"], set()).add((trial.status, trial.error))
+    assert ended["train"] == ended["die once"] == {("completed", None)}
+    assert ended["fail"] == {("failed", "ValueError: bad")}
+    assert {status for status, _ in ended["segfault"]} == {"failed"}
+    assert ended["nan"] == {("failed", "`values` must be finite; received [nan].")}
+    assert ended["die"] == {
+        ("failed", "the process that trains it was ended by SIGKILL, as the system does when memory runs out")
+    }
+    assert {status for status, _ in ended["exit"]} == {"failed"}
+    assert all(status == "refused" and error.startswith("invalid: `groups`") for status, error in ended["invalid"])
+    assert sum(trial.counted for trial in trials) == 14  # twice each
 
 
 def test_a_search_in_which_all_fails_ends_early(untrained, few_digits, tmp_path, monkeypatch):
-    def failing(self, *args, **kwargs):
-        untrained.append(1)
-        raise ValueError("the data are odd")
-
-    monkeypatch.setattr(HyperArchitecture, "fit", failing)
-    with pytest.raises(SearchFailed, match="5 trials failed, the last ones in a row: ValueError: the data are odd"):
+    child = tmp_path / "failing.py"
+    fake = pathlib.Path(__file__).with_name("fake_child.py").read_text()
+    child.write_text(fake.replace('.get("act", "train")', '.get("act", "fail")'))
+    monkeypatch.setattr("keras_blocks.tuning.supervisor.Supervisor.command", (sys.executable, str(child)))
+    with pytest.raises(SearchFailed, match="the last 5 trials failed, the last one: ValueError: bad"):
         searched(tmp_path / "run", few_digits, trials=20)
-    assert len(untrained) == 5
 
 
-def test_resume_refuses_what_would_not_compare(untrained, few_digits, tmp_path, monkeypatch):
+def test_a_full_disk_ends_the_search_with_what_it_has(untrained, few_digits, tmp_path, monkeypatch):
+    child = tmp_path / "full.py"
+    fake = pathlib.Path(__file__).with_name("fake_child.py").read_text()
+    child.write_text(
+        fake.replace(
+            "        if act ==",
+            "        if Path(sys.argv[0] + '.full').exists():\n            act = 'full'\n        if act ==",
+            1,
+        )
+    )
+    monkeypatch.setattr("keras_blocks.tuning.supervisor.Supervisor.command", (sys.executable, str(child)))
+    searched(tmp_path / "run", few_digits, trials=2)
+    full = pathlib.Path(f"{child}.full")
+    full.touch()
+    with pytest.raises(SearchFailed, match=r"the disk is full\. .*the best of its trials so far is \d.*start the same"):
+        searched(tmp_path / "run", few_digits, trials=4)
+    full.unlink()
+    _, trials = searched(tmp_path / "run", few_digits, trials=4)
+    assert [trial.status for trial in trials] == ["completed"] * 4
+
+
+def test_the_seconds_of_a_search_end_it(untrained, few_digits, tmp_path, monkeypatch):
+    monkeypatch.setattr("keras_blocks.tuning.engine.SPEND_SECONDS", 0.05)
+    result, trials = searched(tmp_path / "run", few_digits, trials=100_000, max_seconds=2.0)
+    assert result["ended"] == "its 2 seconds are spent"
+    assert 1 <= result["trials_completed"] <= len(trials) < 1000
+
+
+def test_several_objectives(untrained, few_digits, tmp_path):
+    result, trials = searched(
+        tmp_path / "run", few_digits, trials=8, objectives=("val_accuracy", "macs"), sampler="nsgaii"
+    )
+    front = [trials[number] for number in result["pareto"]]
+    for trial in trials:
+        assert trial.objectives == (trial.val_accuracy, trial.macs)
+        dominated = any(
+            other.val_accuracy >= trial.val_accuracy
+            and other.macs <= trial.macs
+            and other.objectives != trial.objectives
+            for other in trials
+        )
+        assert (trial in front) != dominated
+
+
+def test_parts_of_the_space_are_narrowed_by_the_settings(untrained, few_digits, tmp_path):
+    parts = {"filters": hp_range(8, 12), "bypass": {"fixed": "simple"}}
+    _, trials = searched(tmp_path / "run", few_digits, trials=4, parts=parts)
+    assert {trial.metaparameters["bypass"] for trial in trials} == {"simple"}
+    assert all(8 <= trial.metaparameters["groups"][0]["filters"][0] <= 12 for trial in trials)
+
+
+def test_going_on_refuses_what_would_not_compare(untrained, few_digits, tmp_path):
     run = tmp_path / "run"
-    options = {"trials": 3, "epochs": 2, "seed": 4}
+    options = {"trials": 2, "epochs": 2, "seed": 4}
     searched(run, few_digits, **options)
     for change, message in (
-        ({"epochs": 3}, "epochs=2 there and 3 here"),
-        ({"seed": 0}, "seed=4 there and 0 here"),
-        ({"max_params": 10**9}, "max_params=None there and 1000000000 here"),
+        ({"epochs": 3}, r"settings\.epochs=2 there and 3 here"),
+        ({"seed": 0}, r"settings\.seed=4 there and 0 here"),
+        ({"max_params": 10**9}, r"settings\.max_params=None there and 1000000000 here"),
+        ({"parts": {"filters": {"fixed": 8}}}, "space was otherwise there"),
     ):
         with pytest.raises(ValueError, match=message):
-            searched(run, few_digits, resume=True, **{**options, **change})
-    monkeypatch.setattr(HyperArchitecture, "activations", ("relu",))
-    with pytest.raises(ValueError, match="the search space"):
-        searched(run, few_digits, resume=True, **options)
-    monkeypatch.undo()
+            searched(run, few_digits, **{**options, **change})
     with np.load(few_digits) as file:
         arrays = dict(file)
     changed = tmp_path / few_digits.name
     np.savez(changed, **{**arrays, "x_train": arrays["x_train"][::-1], "y_train": arrays["y_train"][::-1]})
-    description = json.loads((run / "run.json").read_text())
-    description["settings"]["data"] = str(changed)
-    (run / "run.json").write_text(json.dumps(description))
-    with pytest.raises(ValueError, match="the images or labels"):
-        searched(run, changed, resume=True, **options)
+    with pytest.raises(ValueError, match="data_sha256"):
+        searched(run, changed, **options)
 
 
-def test_resume_refuses_a_torn_record(untrained, few_digits, tmp_path):
-    searched(tmp_path / "run", few_digits, trials=2)
-    (tmp_path / "run" / "trials.json").write_text("[{")
-    with pytest.raises(ValueError, match=r"trials\.json cannot be read"):
-        searched(tmp_path / "run", few_digits, trials=2, resume=True)
+def test_a_torn_study_is_set_aside(untrained, few_digits, tmp_path):
+    _, trials = searched(tmp_path / "run", few_digits, trials=2)
+    study = tmp_path / "run" / "study.db"
+    study.write_bytes(study.read_bytes()[:3000])
+    with pytest.raises(ValueError, match=r"study\.db is damaged .*kept as .*study\.db\.damaged-1"):
+        searched(tmp_path / "run", few_digits, trials=2)
+    assert told(searched(tmp_path / "run", few_digits, trials=2)[1]) == told(trials)  # begun anew
 
 
 def test_nothing_is_left_where_the_settings_are_wrong(tmp_path):
@@ -298,12 +379,25 @@ def test_nothing_is_left_where_the_settings_are_wrong(tmp_path):
     ("settings", "message"),
     [
         ({"model": "squezenet"}, r"`model` .*'squezenet'.*Did you mean 'squeezenet'"),
-        ({"tuner": "randm"}, r"`tuner` .*Did you mean 'random'"),
+        ({"sampler": "randm"}, r"`sampler` .*Did you mean 'random'"),
+        ({"pruner": "hyperbnd"}, r"`pruner` .*Did you mean 'hyperband'"),
+        ({"pruner": "median", "objectives": ("val_accuracy", "macs")}, "`pruner` must be 'none' with 2 objectives"),
+        ({"pruner": "median", "objectives": ("params",)}, "`pruner` must be 'none'"),
+        ({"sampler": "cmaes", "objectives": ("val_accuracy", "macs")}, "`sampler` must take 2 objectives"),
+        ({"objectives": ("acuracy",)}, "`objectives`"),
+        ({"objectives": ()}, "`objectives`"),
+        ({"objectives": ("macs", "macs")}, "`objectives`"),
         ({"trials": 0}, "`trials`"),
         ({"trials": 2.0}, "`trials`"),
         ({"epochs": None}, "`epochs`"),
         ({"final_epochs": 0}, "`final_epochs`"),
         ({"max_params": -1}, "`max_params`"),
+        ({"max_latency": 0}, "`max_latency`"),
+        ({"max_seconds": float("nan")}, "`max_seconds`"),
+        ({"max_memory": 5}, "`max_memory`"),
+        ({"keep": 0}, "`keep`"),
+        ({"keep_weights": 1}, "`keep_weights`"),
+        ({"workers": 0}, "`workers`"),
         ({"seed": -1}, "`seed`"),
         ({"seed": True}, "`seed`"),
         ({"image_size": (1, 2, 3)}, "`image_size`"),
@@ -316,24 +410,10 @@ def test_settings_that_are_refused(settings, message):
 
 def trial(number, accuracy, loss=0.5, params=10):
     status = "failed" if accuracy is None else "completed"
-    return Trial(number, status, {}, {"params": params}, {}, params, 1, 1, 0.1, accuracy, accuracy and loss)
+    return Trial(number, status, {}, params=params, val_accuracy=accuracy, val_loss=loss)
 
 
-def test_the_best_trial():
-    assert best_of([]) is None
+def test_the_best_trial_has_the_highest_accuracy_then_the_lowest_loss():
+    assert best_of([trial(0, 0.5), trial(1, 0.9, 0.4), trial(2, 0.9, 0.3), trial(3, None)]).number == 2
     assert best_of([trial(0, None)]) is None
-    assert best_of([trial(0, 0.5), trial(1, 0.9), trial(2, None), trial(3, 0.7)]).number == 1
-    assert best_of([trial(0, 0.9, loss=0.4), trial(1, 0.9, loss=0.3), trial(2, 0.9, loss=0.3)]).number == 1
-    assert architectures([trial(0, 0.1, params=1), trial(1, 0.2, params=1), trial(2, 0.2, params=2)]) == 2
-
-
-def test_a_record_takes_numpy_values_and_finds_its_trials(tmp_path):
-    record = TrialRecord(tmp_path / "trials.json", tmp_path / "trials.csv")
-    values = {"filters": np.int64(8), "rate": np.float64(0.1), "bypass": "none"}
-    record.add(dataclasses.replace(trial(1, 0.5), values=values))
-    record.add(trial(0, 0.4))
-    again = TrialRecord(tmp_path / "trials.json", tmp_path / "trials.csv")
-    assert [item.number for item in again.trials] == [0, 1]
-    assert again.find(1, values).val_accuracy == 0.5
-    assert again.find(0, values) is None
-    assert again.find(1, {**values, "filters": 16}) is None
+    assert best_of([]) is None
