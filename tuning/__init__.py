@@ -8,13 +8,21 @@ import importlib
 _HOMES = {
     "Candidate": "candidate",
     "Dataset": "dataset",
+    "HyperAny": "any_space",
     "HyperArchitecture": "hyper_model",
+    "HyperDenseNet": "densenet_space",
+    "HyperInception": "inception_space",
+    "HyperResNeXt": "resnext_space",
+    "HyperResNet": "resnet_space",
+    "HyperSENet": "senet_space",
     "HyperSqueezeNet": "squeezenet_space",
+    "HyperVGG": "vgg_space",
     "Search": "search",
     "SearchSettings": "settings",
     "hp_choice": "ranges",
     "hp_range": "ranges",
     "load_dataset": "data",
+    "regnet_stages": "widths",
     "space_from_config": "spaces",
 }
 
