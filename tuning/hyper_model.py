@@ -159,18 +159,19 @@ class HyperArchitecture(HyperSpace):
 
     def _try_what_was_given(self):
         """Tries each value that was given, alone and with each of every other part, with nothing built."""
+        tried = set()
         if self.table():
-            self._try({})
+            self._try({}, tried)
         given = [(name, value) for name, part in self.narrowed.items() for value in part.extremes()]
         parts = {**self.architecture_parts, **self.narrowed}
         others = [(name, value) for name, part in parts.items() for value in part.extremes()]
         for one in given:
-            self._try(dict([one]))
+            self._try(dict([one]), tried)
         for (name, value), (other, its) in itertools.product(given, others):
             if name != other and name not in self.training_parts and other not in self.training_parts:
-                self._try({name: value, other: its})
+                self._try({name: value, other: its}, tried)
 
-    def _try(self, values):
+    def _try(self, values, tried):
         each = {}
         for name, value in values.items():
             keys = [key for key in self.architecture_parts if name in self.per_group and key.endswith(f"_{name}")]
@@ -178,8 +179,10 @@ class HyperArchitecture(HyperSpace):
         try:
             self._check_training(each)
             if not each or any(name in self.architecture_parts for name in each):
-                drawn = tables.draw(tables.fixed(self.architecture_parts, each), None)
-                Candidate(self.architecture.__name__, self.assembled(drawn), {}).cost()
+                made = self.assembled(tables.draw(tables.fixed(self.architecture_parts, each), None))
+                if repr(made) not in tried:
+                    Candidate(self.architecture.__name__, made, {}).cost()
+                tried.add(repr(made))
         except (TypeError, ValueError, ArithmeticError) as error:
             values = values or {"input_shape": self.input_shape}
             told = ", ".join(f"{name}={value!r}" for name, value in values.items())

@@ -74,7 +74,7 @@ class HyperResidual(HyperArchitecture):
             widths, depths = merged_stages(*stages, most=self.most())
             filters = [width // ratio for width in widths]
         else:
-            step = math.lcm(divisor, math.gcd(8, part["filters"]))
+            step = math.lcm(divisor, math.gcd(4, part["filters"]))
             filters, depths = geometric(part["filters"], part["growth"], part["groups"], step), part["blocks"]
         groups = [{"filters": width, "blocks": blocks} for width, blocks in zip(filters, depths)]
         return {**super().own(part), "groups": groups}

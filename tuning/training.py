@@ -122,7 +122,12 @@ class RateSchedule(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch, logs=None):
         # A step has the rate of its end: at the rate of its begin, the first would change nothing.
         if self._epoch < self._rising:
-            self._set(self._epoch + (batch + 1) / (self.params["steps"] or 1))
+            steps = self.params["steps"]
+            self._set(self._epoch + ((batch + 1) / steps if steps else 1))
+
+    def on_epoch_end(self, epoch, logs=None):
+        if logs is not None:
+            logs["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
 
     def _set(self, epoch):
         self.model.optimizer.learning_rate = rate_at(epoch, self._hyperparameters, self._epochs)
@@ -195,8 +200,8 @@ def lottery(model, images, labels, *, draws: int, hyperparameters: dict, steps: 
     size = hyperparameters["batch_size"]
     few = slice(0, size * steps)
     passes = max(1, steps // -(-len(images[few]) // size))
-    states = [variable for variable in (*model.non_trainable_variables, *model.optimizer.variables)]
-    begin = [keras.ops.convert_to_numpy(variable) for variable in states if variable.dtype != "seed"]
+    states = [*model.non_trainable_variables, *model.optimizer.variables]  # of normalizations and random layers, too
+    begin = [keras.ops.convert_to_numpy(variable) for variable in states]
     rate = hyperparameters["learning_rate"] * (0.1 if {**DEFAULTS, **hyperparameters}["warmup"] else 1)
     config, best, losses = model.get_config(), model.get_weights(), []
     for i in range(draws):
