@@ -104,7 +104,7 @@ class HyperArchitecture(HyperSpace):
 
     def given(self) -> dict:
         """The metaparameters that the data decide."""
-        return {"input_shape": self.input_shape, "classes": self.classes, "data_format": "channels_last"}
+        return {"input_shape": list(self.input_shape), "classes": self.classes, "data_format": "channels_last"}
 
     def possible(self, name, default) -> list:
         """The values that a part may have, by what the user gave: for a table of which one part limits another."""
@@ -160,13 +160,13 @@ class HyperArchitecture(HyperSpace):
     def _try_what_was_given(self):
         """Tries each value that was given, alone and with each of every other part, with nothing built."""
         tried = set()
-        if self.table():
-            self._try({}, tried)
         given = [(name, value) for name, part in self.narrowed.items() for value in part.extremes()]
         parts = {**self.architecture_parts, **self.narrowed}
         others = [(name, value) for name, part in parts.items() for value in part.extremes()]
         for one in given:
             self._try(dict([one]), tried)
+        if self.table():
+            self._try({}, tried)
         for (name, value), (other, its) in itertools.product(given, others):
             if name != other and name not in self.training_parts and other not in self.training_parts:
                 self._try({name: value, other: its}, tried)

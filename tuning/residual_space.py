@@ -2,6 +2,7 @@
 
 import math
 
+from keras_blocks import validation
 from keras_blocks.models.output_stride import STEMS
 from keras_blocks.tuning.hyper_model import HyperArchitecture
 from keras_blocks.tuning.ranges import hp_range
@@ -66,6 +67,7 @@ class HyperResidual(HyperArchitecture):
         return math.lcm(2, ratio // math.gcd(ratio, self.expansion(part)))
 
     def own(self, part):
+        validation.choice("widths", part["widths"], ("geometric", "regnet"))
         divisor, ratio = self.divisor(part), self.expansion(part)
         if part["widths"] == "regnet":
             stages = regnet_stages(

@@ -40,7 +40,7 @@ class HyperVGG(HyperArchitecture):
 
     def table(self):
         height, width = self.input_shape[:2]
-        most = min(MOST_GROUPS, int(math.log2(min(height, width))))
+        most = max(1, min(MOST_GROUPS, int(math.log2(min(height, width)))))
         least = math.ceil(math.log2(max(height, width) / MOST_FLATTENED))
         return {
             "groups": hp_range(min(max(1, least), most), most),
