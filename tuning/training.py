@@ -152,7 +152,7 @@ def fit(model, hyperparameters: dict, *args, callbacks=(), epochs=1, initial_epo
     """
     draws = {**DEFAULTS, **hyperparameters}["lottery"]
     if draws > 1 and initial_epoch == 0:
-        images, labels = args if len(args) == 2 else (kwargs["x"], kwargs["y"])
+        images, labels = (*args, kwargs.get("x"), kwargs.get("y"))[:2]
         lottery(model, images, labels, draws=draws, hyperparameters=hyperparameters)
     history = model.fit(
         *args,
@@ -175,13 +175,13 @@ LOTTERY_STEPS = 16
 def lottery(model, images, labels, *, draws: int, hyperparameters: dict, steps: int = LOTTERY_STEPS) -> list[float]:
     """Draws initial weights several times, and leaves the model with those that learn fastest, untrained.
 
-    Each draw is trained for a few steps on the first images, at the rate with which the training proper begins or, with
+    Each draw is trained for a few steps on a few images, the same for all, at the rate with which the training proper begins or, with
     a warm-up, at a tenth of the full one, and judged by its loss on them. The first draw is the model's own weights.
     The same seed, `keras.utils.set_random_seed`, gives the same draws.
 
     Args:
         model: a compiled model, not yet trained.
-        images, labels: of the training, arrays.
+        images, labels: of the training, NumPy arrays.
         draws: how many, 2 or more.
         hyperparameters: `learning_rate`, `batch_size` and, if given, `warmup`.
         steps: that each draw is trained.
@@ -190,7 +190,8 @@ def lottery(model, images, labels, *, draws: int, hyperparameters: dict, steps: 
         The loss of each draw; infinity for one that diverged.
 
     Raises:
-        TrainingDiverged: where all did.
+        TypeError: for images or labels that are no arrays.
+        TrainingDiverged: where all draws did.
 
     Reference:
         Frankle and Carbin, "The Lottery Ticket Hypothesis", 2018: how well a network trains is a matter of the draw of
@@ -198,8 +199,12 @@ def lottery(model, images, labels, *, draws: int, hyperparameters: dict, steps: 
     """
     validation.integer("draws", draws, least=2, most=10_000)
     size = hyperparameters["batch_size"]
-    few = slice(0, size * steps)
-    passes = max(1, steps // -(-len(images[few]) // size))
+    for name, array in (("images", images), ("labels", labels)):
+        if not isinstance(array, np.ndarray):
+            raise TypeError(f"`{name}` must be a NumPy array, for a `lottery`; received {type(array).__name__}.")
+    few = np.random.default_rng(0).permutation(len(images))[: size * steps]  # of all classes, if they are sorted, too
+    passes = max(1, steps // -(-len(few) // size))
+    images, labels = images[few], labels[few]
     states = [*model.non_trainable_variables, *model.optimizer.variables]  # of normalizations and random layers, too
     begin = [keras.ops.convert_to_numpy(variable) for variable in states]
     rate = hyperparameters["learning_rate"] * (0.1 if {**DEFAULTS, **hyperparameters}["warmup"] else 1)
@@ -210,8 +215,8 @@ def lottery(model, images, labels, *, draws: int, hyperparameters: dict, steps: 
             variable.assign(value)
         model.set_weights(drawn)
         model.optimizer.learning_rate = rate
-        model.fit(images[few], labels[few], batch_size=size, epochs=passes, shuffle=False, verbose=0)
-        found = model.evaluate(images[few], labels[few], batch_size=256, verbose=0, return_dict=True)["loss"]
+        model.fit(images, labels, batch_size=size, epochs=passes, shuffle=False, verbose=0)
+        found = model.evaluate(images, labels, batch_size=256, verbose=0, return_dict=True)["loss"]
         losses.append(found if math.isfinite(found) else math.inf)
         if losses[-1] == min(losses):
             best = drawn
