@@ -106,35 +106,47 @@ def _spec_cost(spec, shape):
     if spec.cls in RULES:
         found = LayerCost(*RULES[spec.cls]({**arguments(spec.cls), **spec.options}, shape))
         return found.shape, Cost(found.params, found.macs, _values(spec.cls, found.shape) * width)
-    options = Frozen({key: value for key, value in spec.options.items() if not isinstance(value, WEIGHTLESS)})
-    after, params, macs, values = _counted(spec.cls, options, freeze(shape), repr(options))
+    after, params, macs, values = _counted(*block_key(spec, shape))
     return after, Cost(params, macs, values * width)
+
+
+def block_key(spec, shape) -> tuple:
+    """What tells apart, for functions that remember: class, options that change a count, shape, and the options' repr.
+
+    The text tells 1 from 1.0 and from True, as equality does not.
+    """
+    options = Frozen({key: value for key, value in spec.options.items() if not isinstance(value, WEIGHTLESS)})
+    return spec.cls, options, freeze(shape), repr(options)
+
+
+@functools.lru_cache(maxsize=2**14)
+def block_steps(cls: type, options: Frozen, shape, text: str):
+    """A block's chain for an input of this shape, and the bytes of each of its values; remembered."""
+    block = cls(**options)
+    return block.steps(shape), _bytes_per_value(block)
 
 
 @functools.lru_cache(maxsize=2**16)
 def _counted(cls: type, options: Frozen, shape, text: str):
-    """Output shape, parameters, multiply-adds and values of a block, or of a layer that has no rule; remembered.
-
-    `text` is the options' repr, which tells 1 from 1.0 and from True, as equality does not.
-    """
+    """Output shape, parameters, multiply-adds and values of a block, or of a layer that has no rule; remembered."""
     if issubclass(cls, Block):
-        block = cls(**options)
-        after, spent = _chain_cost(block, shape)
-        return after, spent.params, spent.macs, spent.activation_bytes // _bytes_per_value(block)
+        steps, width = block_steps(cls, options, shape, text)
+        after, spent = _chain_cost(steps, shape)
+        return after, spent.params, spent.macs, spent.activation_bytes // width
     found = measured(lambda: cls(**options), shape)
     return *found, _values(cls, found.shape)
 
 
-def _chain_cost(block: Block, shape):
+def _chain_cost(steps, shape):
     ledger = _Ledger()
-    after = walk(block.steps(shape), shape, ledger.visit)
+    after = walk(steps, shape, ledger.visit)
     return after, ledger.total
 
 
 def _layer_object_cost(layer, shape, after=None):
     """(output shape, Cost) of a layer that exists, built or not; its output's shape is given where it is known."""
     if isinstance(layer, Block):
-        return _chain_cost(layer, shape)
+        return _chain_cost(layer.steps(shape), shape)
     if isinstance(layer, keras.Model):
         return tuple(layer.compute_output_shape(shape)), _model_cost(layer, shape[1:])
     if not layer.built:

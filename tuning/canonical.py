@@ -8,8 +8,7 @@ import keras
 
 from keras_blocks.block import Block
 from keras_blocks.chain import Fork, LayerSpec, ShapeTensor, Split, walk
-from keras_blocks.costs import WEIGHTLESS, shape_after
-from keras_blocks.frozen import Frozen, freeze
+from keras_blocks.costs import WEIGHTLESS, block_key, block_steps, shape_after
 from keras_blocks.settings import SHARED, serialized
 
 NOT_IN_WEIGHTS = ("name", "trainable", "labels", "remat")
@@ -26,7 +25,7 @@ def architecture_digest(cls: type, metaparameters: dict) -> str:
         metaparameters: its constructor's arguments.
 
     Raises:
-        TypeError, ValueError: for metaparameters that make no model.
+        TypeError, ValueError: for arguments that the constructor refuses.
 
     Example: the version of a ResNet's basic block without a stride in its 1x1 convolution is one.
 
@@ -45,7 +44,7 @@ def architecture_digest(cls: type, metaparameters: dict) -> str:
 
     try:
         outline.assemble(ShapeTensor(shape, visit))
-    except (AttributeError, TypeError):  # a part that uses Keras' own layers takes no shape alone
+    except (AttributeError, TypeError, ValueError):  # a part that uses Keras' own layers takes no shape alone
         settings = {name: getattr(outline, name) for name in SHARED}
         config = serialized({**settings, **outline.metaparameters})
         return digest({key: value for key, value in config.items() if key not in NOT_IN_WEIGHTS})
@@ -61,28 +60,23 @@ def digest(value) -> str:
 
 def _layer(spec, shape):
     """A layer's class, name, dtype and options; in place of a block's options, its layers."""
-    options, weightless = {}, {}
-    for key, value in spec.options.items():
-        (weightless if isinstance(value, WEIGHTLESS) else options)[key] = value
-    if issubclass(spec.cls, Block):
-        options = Frozen(options)
-        inner = _block(spec.cls, options, freeze(shape), repr(options))
-    else:
-        inner = {key: serialized(value) for key, value in options.items()}
+    name = f"{spec.cls.__module__}.{spec.cls.__qualname__}"
     dtype = keras.dtype_policies.get(spec.dtype).name
-    return [f"{spec.cls.__module__}.{spec.cls.__qualname__}", spec.name, dtype, inner, serialized(weightless)]
+    if not issubclass(spec.cls, Block):
+        return [name, spec.name, dtype, serialized(spec.options)]
+    weightless = {key: serialized(value) for key, value in spec.options.items() if isinstance(value, WEIGHTLESS)}
+    return [name, spec.name, dtype, _block(*block_key(spec, shape)), weightless]
 
 
 @functools.lru_cache(maxsize=2**16)
-def _block(cls, options, shape, text):
-    """The digest of a block's layers, remembered. `text` tells 1 from 1.0 and from True, as equality does not."""
-    block, found = cls(**options), []
+def _block(*key):
+    """The digest of a block's layers, remembered."""
+    (steps, _), shape, found = block_steps(*key), key[2], []
 
     def visit(spec, shape):
         found.append([_layer(spec, shape), shape])
         return shape_after(spec, shape)
 
-    steps = block.steps(shape)
     walk(steps, shape, visit)
     return digest([_structure(steps), found])
 

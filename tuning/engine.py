@@ -47,8 +47,7 @@ class Engine:
         self.url, self._backend, self._data_sha256 = url, backend, data_sha256
         self._declared = HyperParameters()
         space.declare_hyperparameters(self._declared)
-        found = (user_code.origin(cls) for cls in (type(space), space.architecture))
-        self._imports = [about for about in found if about is not None]
+        self._imports = user_code.origins(space)
         self.study = self.open_study()
         self.note = lambda text: None
 

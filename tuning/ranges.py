@@ -122,7 +122,7 @@ class Range(Part):
         return {"range": {**config, "default": self.start}}
 
 
-def hp_range(low, high, *, step=None, sampling="linear", default=None) -> Range:
+def hp_range(low, high, step=None, sampling="linear", default=None) -> Range:
     """A part of a search space that is a number in a range.
 
     Args:
@@ -206,7 +206,7 @@ def part_from_config(config: dict) -> Part:
     """What `get_config` of a part gives, back."""
     ((kind, value),) = config.items()
     if kind == "range":
-        return hp_range(value.pop("low"), value.pop("high"), **value)
+        return hp_range(**value)
     return hp_choice(*value) if kind == "choices" else Fixed(value)
 
 

@@ -5,6 +5,7 @@ import math
 from keras_blocks.models.squeezenet import SqueezeNet
 from keras_blocks.tuning.hyper_model import HyperArchitecture
 from keras_blocks.tuning.ranges import hp_range
+from keras_blocks.tuning.widths import geometric, most_groups
 
 STEMS = ((28, "tiny", 1), (65, "small", 2))
 """(sides below this, stem, by how much it divides the side); larger images have the stem of version 1.1."""
@@ -47,7 +48,7 @@ class HyperSqueezeNet(HyperArchitecture):
 
     def table(self):
         stem, side = self._stem()
-        most = min(MOST_GROUPS, max(1, int(math.log2(side))))
+        most = most_groups(side, MOST_GROUPS)
         return {
             "stem": stem,
             "groups": hp_range(min(2, most), most),
@@ -60,7 +61,7 @@ class HyperSqueezeNet(HyperArchitecture):
         }
 
     def own(self, part):
-        widths = [round(part["filters"] * part["growth"] ** i) for i in range(part["groups"])]
+        widths = geometric(part["filters"], part["growth"], part["groups"])
         groups = [{"filters": [width] * blocks} for width, blocks in zip(widths, part["blocks"])]
         return {**super().own(part), "groups": groups}
 

@@ -6,6 +6,21 @@ import sys
 from pathlib import Path
 
 
+def origins(space) -> list[dict]:
+    """Where another process finds a space and its architectures, as far as they are the user's own.
+
+    Args:
+        space: a search space.
+
+    Returns:
+        What `bring_in` takes.
+    """
+    spaces = [space, *getattr(space, "spaces", {}).values()]
+    classes = [*map(type, spaces), *(each.architecture for each in spaces if hasattr(each, "architecture"))]
+    found = [about for about in map(origin, dict.fromkeys(classes)) if about is not None]
+    return [about for i, about in enumerate(found) if about not in found[:i]]
+
+
 def origin(cls: type) -> dict | None:
     """Where another process finds a class: its module, and its file where that is the script which was started.
 

@@ -6,25 +6,13 @@ import random
 import keras_tuner
 import numpy as np
 import pytest
+from drawing import draw
 
 import keras_blocks
 from keras_blocks.tuning import HyperArchitecture, HyperSqueezeNet
 from keras_blocks.tuning.spaces import space_of, space_of_architecture
 
 SHAPES = [(8, 8, 1), (27, 30, 1), (28, 28, 1), (64, 64, 3), (65, 65, 3), (224, 224, 3), (2, 2, 1), (10, 40, 2)]
-
-
-def draw(hyper, seed):
-    """Values of the whole space, drawn as KerasTuner's random search does."""
-    from keras_blocks.tuning.oracles import make_oracle
-
-    oracle = make_oracle("random", lambda values: True, trials=100, epochs=1, seed=seed)
-    hp = oracle.get_space()
-    hyper.declare_hyperparameters(hp)
-    oracle.update_space(hp)
-    drawn = oracle.get_space()
-    drawn.values = oracle._random_values()
-    return drawn
 
 
 @pytest.mark.parametrize("shape", SHAPES)
