@@ -104,41 +104,48 @@ def trade_off(trials, objectives, name, against) -> go.Figure:
     return figure
 
 
-def parallel(trials, objectives) -> go.Figure | None:
+def parallel(trials, objectives, order=()) -> go.Figure | None:
     """What was drawn in each completed trial, a line through an axis for each value, coloured by the first objective.
+
+    Args:
+        trials: `Trial`s.
+        objectives: (name, direction) of each of the study's.
+        order: names of drawn values whose axes come first.
 
     Returns:
         `None` with fewer than two trials, or where nothing differs.
     """
     name, direction = objectives[0]
     shown = [trial for trial in trials if measured(trial, name, objectives) is not None]
-    drawn = list(dict.fromkeys(key for trial in shown for key in trial.values))
+    there = dict.fromkeys(key for trial in shown for key in trial.values)
+    drawn = [*(key for key in order if key in there), *(key for key in there if key not in order)]
     axes = [axis for key in drawn if (axis := _axis(key, [trial.values.get(key) for trial in shown])) is not None]
     if len(shown) < 2 or not axes:
         return None
     values = [measured(trial, name, objectives) for trial in shown]
+    scaled = _scaled(name, values)
     # The best are drawn last, above the others.
-    order = sorted(range(len(shown)), key=lambda i: values[i] if direction == "maximize" else -values[i])
+    rising = sorted(range(len(shown)), key=lambda i: values[i] if direction == "maximize" else -values[i])
     dimensions = [
-        *({**axis, "values": [axis["values"][i] for i in order]} for axis in axes[:MOST_AXES]),
-        {"label": _plain(_titled(name)), "values": [_scaled(name, values)[i] for i in order]},
+        {**axis, "values": [axis["values"][i] for i in rising]}
+        for axis in (_axis(_titled(name), scaled) or _dimension(_titled(name), scaled, [], []), *axes[:MOST_AXES])
     ]
-    colours = _scaled(name, [values[i] for i in order])
+    dimensions[0]["label"] = f"<b>{dimensions[0]['label']}</b>"
     figure = go.Figure(
         go.Parcoords(
             dimensions=dimensions,
             line={
-                "color": colours,
+                "color": [scaled[i] for i in rising],
                 "colorscale": LOW_TO_HIGH,
                 "reversescale": direction == "minimize",
                 "showscale": False,
             },
-            labelangle=-18,
+            labelangle=-25,
             labelside="top",
             unselected={"line": {"color": GREY, "opacity": 0.12}},
         )
     )
-    figure.update_layout(template="none", margin={"l": 60, "r": 60, "t": 95, "b": 25}, meta={"axes": len(axes)})
+    figure.update_layout(template="none", margin={"l": 85, "r": 50, "t": 110, "b": 25}, meta={"axes": len(axes)})
     return figure
 
 
@@ -181,11 +188,12 @@ def curves(trials, objectives, metric) -> go.Figure | None:
     ]
     for name, status, colour, dash in groups:
         those = [trial for trial in trials if trial.status == status and trial is not best]
-        _add_lines(figure, those, metric, name, {"color": colour, "width": 1.3, "dash": dash}, 0.55)
+        _add_lines(figure, those, metric, name, {"color": colour, "width": 1.3, "dash": dash}, 0.7)
     if best is not None:
         _add_lines(figure, [best], metric, f"best, trial {best.number}", {"color": ORANGE, "width": 3.5}, 1)
     figure.update_layout(hovermode="closest")
-    figure.update_xaxes(rangemode="tozero")
+    longest = max((len(trial.curves.get(metric) or []) for trial in trials), default=0)
+    figure.update_xaxes(range=[0.5, longest + 0.5])
     return figure if figure.data else None
 
 
@@ -193,8 +201,8 @@ def _figure(*, name_x, name_y) -> go.Figure:
     figure = go.Figure()
     figure.update_layout(
         template="none",
-        margin={"l": 64, "r": 16, "t": 12, "b": 48},
-        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "xanchor": "left", "x": 0},
+        margin={"l": 64, "r": 16, "t": 30, "b": 48},
+        legend={"orientation": "h", "yref": "container", "yanchor": "bottom", "y": 0, "xanchor": "left", "x": 0},
         hovermode="closest",
         showlegend=True,
         hoverlabel={"align": "left"},
@@ -300,7 +308,7 @@ def _last(trial, name):
 
 
 def _axis(name, values) -> dict | None:
-    """A dimension of parallel coordinates; what a trial did not draw lies below the rest, as "–"."""
+    """A dimension of parallel coordinates; what a trial did not draw lies below the rest, as "-"."""
     there = [value for value in values if value is not None]
     if len({repr(value) for value in values}) < 2:
         return None
@@ -312,24 +320,30 @@ def _axis(name, values) -> dict | None:
         places = {repr(kind): place for place, kind in enumerate(kinds)}
         return _dimension(title, [places.get(repr(value)) for value in values], list(places.values()), ticks)
     low, high = min(there), max(there)
-    if low > 0 and high >= 20 * low:
+    if low > 0 and high >= 8 * low:
         powers = [math.log10(value) if value is not None else None for value in values]
         marks = [
             digit * 10.0**power
             for power in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
             for digit in ((1, 2, 5) if high < 1000 * low else (1,))
             if low <= digit * 10.0**power <= high
-        ]
+        ] or [low, high]
         return _dimension(title, powers, [math.log10(mark) for mark in marks], [f"{mark:g}" for mark in marks])
-    marks = [low + (high - low) * part / 4 for part in range(5)]
-    if all(isinstance(value, int) for value in there):
-        marks = sorted({round(mark) for mark in marks})
-    return _dimension(title, values, marks, [f"{mark:.3g}" for mark in marks])
+    marks = _round_numbers(low, high)
+    return _dimension(title, values, marks, [f"{mark:g}" for mark in marks])
+
+
+def _round_numbers(low, high) -> list:
+    """A few numbers from `low` to `high`, of few digits each."""
+    rough = (high - low) / 4
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = power * next(digit for digit in (1, 2, 5, 10) if digit * power >= rough)
+    return [round(place * step, 12) for place in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
 def _dimension(title, values, places, ticks) -> dict:
     there = [value for value in values if value is not None]
-    low, high = min(*there, *places, there[0]), max(*there, *places, there[0])
+    low, high = min([*there, *places]), max([*there, *places])
     missing = len(there) < len(values)
     below = low - 0.15 * ((high - low) or 1)
     return {
@@ -337,7 +351,7 @@ def _dimension(title, values, places, ticks) -> dict:
         "values": [below if value is None else value for value in values],
         "range": [below if missing else low, high if high > low else low + 1],
         "tickvals": [*([below] if missing else []), *places],
-        "ticktext": [*(["–"] if missing else []), *ticks],
+        "ticktext": [*(["-"] if missing else []), *ticks],
     }
 
 

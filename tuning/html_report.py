@@ -17,7 +17,7 @@ from keras_blocks.tuning import figures
 from keras_blocks.tuning.atomic import replacing
 from keras_blocks.tuning.descriptions import described, differing
 from keras_blocks.tuning.importances import TooFewTrials, importances
-from keras_blocks.tuning.objectives import LABELS, best_trial, front, label, measured, text
+from keras_blocks.tuning.objectives import best_trial, front, label, measured, text
 from keras_blocks.tuning.plots import short
 from keras_blocks.tuning.trials import COMPLETED, DUPLICATE, FAILED, PRUNED, REFUSED, RUNNING, WAITING, architectures
 
@@ -66,12 +66,13 @@ def write_report(trials, objectives, path, *, title: str, notes: Mapping | None 
         raise ValueError("`objectives` must have one (name, direction) at least; received none.")
     page = _Page()
     best = best_trial(trials, objectives)
+    shares, why_none = _shares(study, objectives)
     sections = [
         ("history", "Objective", _history(page, trials, objectives)),
         ("trade-off", "Accuracy against cost", _trade_offs(page, trials, objectives)),
         ("best", "The best architecture", _best(best, objectives)),
-        ("importance", "What mattered", _importances(page, study, objectives)),
-        ("drawn", "What was drawn", _drawn(page, trials, objectives)),
+        ("importance", "What mattered", _importances(page, shares, why_none)),
+        ("drawn", "What was drawn", _drawn(page, trials, objectives, shares)),
         ("curves", "Learning curves", _curves(page, trials, objectives)),
         ("outcomes", "What became of the trials", _outcomes(trials)),
         ("trials", "Trials", _trials(trials, objectives, best)),
@@ -89,14 +90,13 @@ class _Page:
     def __init__(self):
         self._figures = {}
 
-    def plot(self, name, figure, words, *, caption="", tall=False, least=0) -> str:
+    def plot(self, name, figure, words, *, tall=False, least=0) -> str:
         """A figure's place. `words` say what it shows to those who do not see it."""
         self._figures[name] = json.loads(figure.to_json())
         style = f' style="--least:{least}px"' if least else ""
-        below = f"<figcaption>{caption}</figcaption>" if caption else ""
         return (
             f'<figure{style} class="{"wide" if least else ""}" role="group" aria-label="{_e(words)}">'
-            f'<div class="plot{" tall" if tall else ""}" id="{name}"></div>{below}</figure>'
+            f'<div class="plot{" tall" if tall else ""}" id="{name}"></div></figure>'
         )
 
     def whole(self, title, cards, sections) -> str:
@@ -141,7 +141,9 @@ class _Page:
 <noscript><p>The figures need JavaScript; the tables do not.</p></noscript>
 {body}
 </main>
-<footer><p>Everything is in this file; it loads nothing. Trials have the numbers that optuna-dashboard shows.</p></footer>
+<footer>
+<p>Everything is in this file; it loads nothing. Trials have the numbers that optuna-dashboard shows.</p>
+</footer>
 <script type="application/json" id="figures">{_json(self._figures)}</script>
 <script>{scripts[0]}</script>
 <script>{scripts[1]}</script>
@@ -159,13 +161,15 @@ def _cards(trials, objectives, best) -> str:
     seconds = sum(trial.seconds for trial in trials)
     epochs = sum(trial.epochs for trial in trials)
     others = [f"{counts[status]} {status}" for status in STATUSES if status != COMPLETED and counts[status]]
-    cards = []
+    shown = []
     for name, direction in objectives:
         values = [value for trial in trials if (value := measured(trial, name, objectives)) is not None]
         value = (max if direction == "maximize" else min)(values, default=None)
         first = next((trial for trial in trials if measured(trial, name, objectives) == value), None)
         about = f"trial {first.number}, {first.architecture or 'no architecture'}" if values else "no trial completed"
-        cards.append(("best", f"{'highest' if direction == 'maximize' else 'lowest'} {label(name)}", value, name, about))
+        cards.append(
+            ("best", f"{'highest' if direction == 'maximize' else 'lowest'} {label(name)}", value, name, about)
+        )
     shown = [(kind, words, text(name, value), about) for kind, words, value, name, about in cards]
     if best is not None:
         spent = ", ".join(f"{short(best.macs)} multiply-adds" for _ in (0,) if best.macs is not None)
@@ -218,7 +222,6 @@ def _trade_offs(page, trials, objectives) -> str:
             f"trade-off-{cost}",
             figures.trade_off(trials, objectives, name, cost),
             f"{label(name)} of each trial against its {label(cost)}, with the Pareto front",
-            caption=f"Against {label(cost)}",
         )
         for cost in costs
     )
@@ -248,7 +251,7 @@ def _best(best, objectives) -> str:
     facts = {
         "trial": str(best.number),
         **{label(name): text(name, measured(best, name, objectives)) for name, _ in objectives},
-        "architecture": best.architecture or "–",
+        "architecture": best.architecture or "-",
         "metaparameters": described(best.metaparameters),
         "hyperparameters": described(best.hyperparameters),
     }
@@ -283,18 +286,23 @@ def _blocks(trial) -> str:
     return _table(heads, cells, numbers=numbers, foot=foot, caption="In the order of the forward pass, for one image")
 
 
-def _importances(page, study, objectives) -> str:
+def _shares(study, objectives) -> tuple[dict, str]:
+    """Importances by objective, and why there are none."""
     if study is None:
-        return _none("Importances are told where the report is written from the study.")
-    shares, reasons = {}, []
+        return {}, "Importances are told where the report is written from the study."
+    shares, why = {}, "Nothing was drawn that could have mattered."
     for index, (name, _) in enumerate(objectives):
         try:
             if found := importances(study, index):
                 shares[name] = found
         except TooFewTrials as error:
-            reasons.append(str(error))
+            why = f"{error}."
+    return shares, why
+
+
+def _importances(page, shares, why_none) -> str:
     if not shares:
-        return _none(f"{(reasons or ['nothing was drawn that could have mattered'])[0]}.".capitalize())
+        return _none(why_none)
     first = next(iter(shares.values()))
     words = "Importance of what was drawn: " + ", ".join(f"{name} {100 * part:.0f} %" for name, part in first.items())
     figure = figures.importance(shares)
@@ -309,17 +317,17 @@ def _importances(page, study, objectives) -> str:
     )
 
 
-def _drawn(page, trials, objectives) -> str:
-    figure = figures.parallel(trials, objectives)
+def _drawn(page, trials, objectives, shares) -> str:
+    figure = figures.parallel(trials, objectives, list(next(iter(shares.values()), {})))
     if figure is None:
         return _none("This needs two completed trials that differ.")
     axes = figure.layout.meta["axes"]
-    left = f" Of {axes} values that differ, the first {figures.MOST_AXES} are shown." if axes > figures.MOST_AXES else ""
+    left = f" Of {axes} values that differ, {figures.MOST_AXES} are shown." if axes > figures.MOST_AXES else ""
     shown = len(figure.data[0].dimensions)
     words = f"A line for each completed trial through the values that were drawn for it, {shown} axes"
-    return page.plot("parallel", figure, words, tall=True, least=95 * shown + 60) + (
+    return page.plot("parallel", figure, words, tall=True, least=77 * shown + 60) + (
         '<p class="soft">A line for each completed trial, the better the redder. Drag along an axis to keep the lines '
-        f"that pass there, click the axis to let go; drag a name to move its axis. “–”: not drawn there.{left}</p>"
+        f"that pass there, click the axis to let go; drag a name to move its axis. At “-” it was not drawn.{left}</p>"
     )
 
 
@@ -381,14 +389,13 @@ def _trials(trials, objectives, best) -> str:
     numbers = [head for head in heads if head not in ("status", "how")]
     rows = "".join(_trial(trial, trial is best, measures, objectives, names, several) for trial in trials)
     there = [status for status in STATUSES if any(trial.status == status for trial in trials)]
-    chips = "".join(
-        f'<label><input type="checkbox" value="{status}" checked> {status}</label>' for status in there
-    )
+    top = "".join(_sortable(head, head in numbers, head == "trial") for head in heads)
+    chips = "".join(f'<label><input type="checkbox" value="{status}" checked> {status}</label>' for status in there)
     return f"""<fieldset class="chips"><legend class="soft">Show</legend>{chips}
-<input type="search" id="trials-search" aria-label="Words that a row must have" placeholder="words that a row must have">
+<input type="search" id="trials-search" aria-label="Words that a row must have" placeholder="words in the row">
 <span class="soft" id="trials-count" role="status"></span></fieldset>
 <div class="scroll" tabindex="0" role="region" aria-label="Table of trials">
-<table id="trials-table"><thead><tr>{"".join(_sortable(head, head in numbers, head == "trial") for head in heads)}</tr></thead>
+<table id="trials-table"><thead><tr>{top}</tr></thead>
 <tbody>{rows}</tbody></table></div>"""
 
 
@@ -397,7 +404,7 @@ def _trial(trial, is_best, measures, objectives, names, several) -> str:
     for name in measures:
         # Sizes are known of every candidate; the rest, of those that completed.
         value = getattr(trial, name) if name in ("params", "macs") else measured(trial, name, objectives)
-        shown = "" if value is None else f"{value:,}" if name in ("params", "macs") else text(name, value)
+        shown = "" if value is None else text(name, value)
         cells.append(f'<td class="number" data-value="{"" if value is None else repr(value)}">{shown}</td>')
     how = described({name: trial.metaparameters[name] for name in names if name in trial.metaparameters})
     parts = [trial.architecture if several else "", how, described(trial.hyperparameters)]
@@ -423,9 +430,9 @@ def _notes(notes) -> str:
     flat = {}
     for name, value in notes.items():
         if isinstance(value, Mapping):
-            flat.update({f"{name}: {inner}": described_value(item) for inner, item in value.items()})
+            flat.update({f"{name}: {inner}": _setting(item) for inner, item in value.items()})
         else:
-            flat[name] = described_value(value)
+            flat[name] = _setting(value)
     return _facts(flat)
 
 
@@ -436,13 +443,14 @@ def _tabs(name, words, panels) -> str:
     """One panel at a time; of a single one, that alone."""
     if len(panels) == 1:
         return panels[0][1]
+    hidden = " hidden"
     tabs = "".join(
         f'<button role="tab" id="{name}-tab-{i}" aria-controls="{name}-panel-{i}" '
         f'aria-selected="{"false" if i else "true"}" tabindex="{-1 if i else 0}">{_e(heading)}</button>'
         for i, (heading, _) in enumerate(panels)
     )
     bodies = "".join(
-        f'<div role="tabpanel" id="{name}-panel-{i}" aria-labelledby="{name}-tab-{i}"{" hidden" if i else ""}>{body}</div>'
+        f'<div role="tabpanel" id="{name}-panel-{i}" aria-labelledby="{name}-tab-{i}"{hidden if i else ""}>{body}</div>'
         for i, (_, body) in enumerate(panels)
     )
     return f'<div role="tablist" aria-label="{_e(words)}">{tabs}</div>{bodies}'
@@ -500,7 +508,7 @@ def _summary(trial, names, those) -> str:
 def _shape(shape) -> str:
     if isinstance(shape, Mapping):
         return ", ".join(f"{name}: {_shape(inner[1:])}" for name, inner in shape.items())
-    return " × ".join("any" if size is None else str(size) for size in shape)
+    return " x ".join("any" if size is None else str(size) for size in shape)
 
 
 def _duration(seconds) -> str:
@@ -512,9 +520,11 @@ def _duration(seconds) -> str:
     return f"{seconds} s"
 
 
-def described_value(value) -> str:
+def _setting(value) -> str:
     """A setting's value."""
-    return "–" if value is None else described({"": value}).strip()
+    if isinstance(value, int) and value >= 10_000:
+        return f"{value:,}"
+    return "-" if value is None else described({"": value}).strip()
 
 
 def _e(words) -> str:
@@ -529,6 +539,3 @@ def _json(data) -> str:
 
 def _sha256(script) -> str:
     return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-
-
-assert set(METRICS) <= set(LABELS)

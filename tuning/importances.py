@@ -33,11 +33,12 @@ def importances(study, objective: int) -> dict[str, float]:
     """
     completed = study.optuna.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     if len(completed) < FEWEST_TRIALS:
-        raise TooFewTrials(f"importances need {FEWEST_TRIALS} completed trials; there are {len(completed)}")
+        raise TooFewTrials(f"Importances need {FEWEST_TRIALS} completed trials; there are {len(completed)}")
     if len({trial.values[objective] for trial in completed}) < 2:
-        raise TooFewTrials("all trials came out alike, so that nothing made a difference")
+        raise TooFewTrials("All trials came out alike, so that nothing made a difference")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        warnings.filterwarnings("ignore", "Some regimes for parameter")  # drawn in one trial only
         found = get_param_importances(
             _copy(study, completed, objective), evaluator=PedAnovaImportanceEvaluator(), normalize=True
         )

@@ -41,10 +41,10 @@ def text(name: str, value) -> str:
     Example:
 
     >>> text("val_accuracy", 0.9134), text("macs", 1_240_000), text("latency", 0.0031), text("val_loss", None)
-    ('91.34 %', '1.24M', '3.1 ms', '–')
+    ('91.34 %', '1.24M', '3.1 ms', '-')
     """
     if value is None or not math.isfinite(value):
-        return "–"
+        return "-"
     if name in COUNTS:
         return short(value)
     shown = value * FACTORS.get(name, 1)

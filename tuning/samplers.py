@@ -59,7 +59,9 @@ def make_sampler(name: str, seed: int, space=(), objectives: int = 1) -> BaseSam
     """
     validation.choice("sampler", name, tuple(SAMPLERS))
     if objectives > 1 and name in SINGLE_OBJECTIVE:
-        raise ValueError(f"`sampler` must be one that takes {objectives} objectives, such as 'nsgaii'; received {name!r}.")
+        raise ValueError(
+            f"`sampler` must be one that takes {objectives} objectives, such as 'nsgaii'; received {name!r}."
+        )
     return SeededByTrial(name, seed, tuple(space), objectives)
 
 

@@ -35,20 +35,32 @@
     if (div.classList.contains("js-plotly-plot")) return;
     const figure = figures[div.id];
     for (const [path, value] of Object.entries(look(figure.layout, false))) set(figure.layout, path, value);
+    const flat = figure.data[0].type !== "parcoords";
     Plotly.newPlot(div, figure.data, figure.layout, {
-      responsive: true, displaylogo: false,
-      modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
+      responsive: true, displaylogo: false, displayModeBar: "hover",
+      // Named one by one: plotly's own list has a button that sends the figure to its makers.
+      modeBarButtons: [["toImage"], flat ? ["zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"] : []],
+      plotlyServerURL: "",
       toImageButtonOptions: { filename: div.id, scale: 2 },
     });
     div.on("plotly_click", (event) => point(event.points[0].customdata));
   };
 
   const visible = (element) => element.closest("[hidden]") === null;
-  for (const div of document.querySelectorAll(".plot")) if (visible(div)) draw(div);
+  const waiting = [...document.querySelectorAll(".plot")].filter(visible);
+  // One at a time, so that the page scrolls meanwhile.
+  const drawNext = () => {
+    if (waiting.length) draw(waiting.shift());
+    if (waiting.length) setTimeout(drawNext);
+    else document.documentElement.dataset.drawn = "true";
+  };
+  drawNext();
 
   dark.addEventListener("change", () => drawn().forEach((div) => Plotly.relayout(div, look(div.layout, false))));
-  addEventListener("beforeprint", () =>
-    drawn().filter(visible).forEach((div) => Plotly.relayout(div, { ...look(div.layout, true), width: PRINTED })));
+  addEventListener("beforeprint", () => {
+    while (waiting.length) draw(waiting.shift());
+    drawn().filter(visible).forEach((div) => Plotly.relayout(div, { ...look(div.layout, true), width: PRINTED }));
+  });
   addEventListener("afterprint", () =>
     drawn().filter(visible).forEach((div) => Plotly.relayout(div, { ...look(div.layout, false), width: null, autosize: true })));
 
