@@ -18,7 +18,6 @@ from keras_blocks.tuning.atomic import replacing
 from keras_blocks.tuning.descriptions import described, differing
 from keras_blocks.tuning.importances import TooFewTrials, importances
 from keras_blocks.tuning.objectives import best_trial, front, label, measured, text
-from keras_blocks.tuning.plots import short
 from keras_blocks.tuning.trials import COMPLETED, DUPLICATE, FAILED, PRUNED, REFUSED, RUNNING, WAITING, architectures
 
 STATUSES = {
@@ -167,12 +166,10 @@ def _cards(trials, objectives, best) -> str:
         value = (max if direction == "maximize" else min)(values, default=None)
         first = next((trial for trial in trials if measured(trial, name, objectives) == value), None)
         about = f"trial {first.number}, {first.architecture or 'no architecture'}" if values else "no trial completed"
-        cards.append(
-            ("best", f"{'highest' if direction == 'maximize' else 'lowest'} {label(name)}", value, name, about)
-        )
-    shown = [(kind, words, text(name, value), about) for kind, words, value, name, about in cards]
+        extreme = "highest" if direction == "maximize" else "lowest"
+        shown.append(("best", f"{extreme} {label(name)}", text(name, value), about))
     if best is not None:
-        spent = ", ".join(f"{short(best.macs)} multiply-adds" for _ in (0,) if best.macs is not None)
+        spent = f"{text('macs', best.macs)} multiply-adds"
         shown.append(("", f"parameters of trial {best.number}", text("params", best.params), spent))
     shown += [
         ("", "trials completed", f"{counts[COMPLETED]} of {counted}", ", ".join(others) or "no others"),
