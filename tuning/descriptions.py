@@ -2,11 +2,17 @@
 
 
 def differing(dicts) -> list:
-    """The keys, of dicts with the same keys, whose values are not the same in all; of a single dict, all."""
-    first = dicts[0] if dicts else {}
+    """The keys whose values are not the same in all dicts, or that some lack; of a single dict, all.
+
+    Example:
+
+    >>> differing([{"filters": 8, "dropout": 0.1}, {"filters": 16, "dropout": 0.1, "bypass": None}])
+    ['filters', 'bypass']
+    """
+    keys = list(dict.fromkeys(key for each in dicts for key in each))
     if len(dicts) < 2:
-        return list(first)
-    return [key for key in first if any(other[key] != first[key] for other in dicts)]
+        return keys
+    return [key for key in keys if any(key not in each or each[key] != dicts[0].get(key) for each in dicts)]
 
 
 def described(metaparameters: dict) -> str:

@@ -202,7 +202,7 @@ def _figure(*, name_x, name_y) -> go.Figure:
     figure.update_layout(
         template="none",
         margin={"l": 64, "r": 16, "t": 30, "b": 48},
-        legend={"orientation": "h", "yref": "container", "yanchor": "bottom", "y": 0, "xanchor": "left", "x": 0},
+        legend={"orientation": "h", "yanchor": "top", "y": -0.2, "xanchor": "left", "x": 0},
         hovermode="closest",
         showlegend=True,
         hoverlabel={"align": "left"},
