@@ -128,7 +128,7 @@ def parallel(trials, objectives, order=()) -> go.Figure | None:
     rising = sorted(range(len(shown)), key=lambda i: values[i] if direction == "maximize" else -values[i])
     dimensions = [
         {**axis, "values": [axis["values"][i] for i in rising]}
-        for axis in (_axis(_titled(name), scaled) or _dimension(_titled(name), scaled, [], []), *axes[:MOST_AXES])
+        for axis in (_number_axis(_plain(_titled(name)), scaled), *axes[:MOST_AXES])
     ]
     dimensions[0]["label"] = f"<b>{dimensions[0]['label']}</b>"
     figure = go.Figure(
@@ -202,12 +202,14 @@ def _figure(*, name_x, name_y) -> go.Figure:
     figure.update_layout(
         template="none",
         margin={"l": 64, "r": 16, "t": 30, "b": 48},
-        legend={"orientation": "h", "yanchor": "top", "y": -0.2, "xanchor": "left", "x": 0},
+        legend={"orientation": "h", "yanchor": "top", "y": -0.25, "xanchor": "left", "x": 0},
         hovermode="closest",
         showlegend=True,
         hoverlabel={"align": "left"},
     )
-    figure.update_xaxes(title=_plain(_titled(name_x)), **_ticks(name_x), showline=True, zeroline=False)
+    figure.update_xaxes(
+        title={"text": _plain(_titled(name_x)), "standoff": 6}, **_ticks(name_x), showline=True, zeroline=False
+    )
     figure.update_yaxes(title=_plain(_titled(name_y)) if name_y else None, **_ticks(name_y), zeroline=False)
     return figure
 
@@ -319,6 +321,11 @@ def _axis(name, values) -> dict | None:
         ticks = [_plain(textwrap.shorten(_short(kind), 18, placeholder="…")) for kind in kinds]
         places = {repr(kind): place for place, kind in enumerate(kinds)}
         return _dimension(title, [places.get(repr(value)) for value in values], list(places.values()), ticks)
+    return _number_axis(title, values)
+
+
+def _number_axis(title, values) -> dict:
+    there = [value for value in values if value is not None]
     low, high = min(there), max(there)
     if low > 0 and high >= 8 * low:
         powers = [math.log10(value) if value is not None else None for value in values]
@@ -335,6 +342,8 @@ def _axis(name, values) -> dict | None:
 
 def _round_numbers(low, high) -> list:
     """A few numbers from `low` to `high`, of few digits each."""
+    if high == low:
+        return [low]
     rough = (high - low) / 4
     power = 10.0 ** math.floor(math.log10(rough))
     step = power * next(digit for digit in (1, 2, 5, 10) if digit * power >= rough)

@@ -307,10 +307,9 @@ def _importances(page, shares, why_none) -> str:
     figure.update_layout(height=max(220, 90 + bars * (20 + 14 * len(shares))))
     more = len(set().union(*shares.values())) - bars
     return page.plot("importances", figure, words) + (
-        '<p class="soft">Shares in what sets the better trials apart, by PED-ANOVA (Watanabe et al. 2023); values that '
-        "are drawn in some trials only are judged among those. With few trials they are rough."
-        + (f" The {more} least important are left out." if more > 0 else "")
-        + "</p>"
+        '<p class="soft">Shares in what sets the best tenth of the trials, or the best ten, apart, by PED-ANOVA '
+        "(Watanabe et al. 2023). Values that are drawn in some trials only are judged among those. With few trials "
+        "they are rough." + (f" The {more} least important are left out." if more > 0 else "") + "</p>"
     )
 
 

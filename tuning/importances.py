@@ -11,6 +11,9 @@ from keras_blocks.tuning.study import quiet_optuna
 FEWEST_TRIALS = 10
 """Completed trials below which importances would be noise."""
 
+BETTER, FEWEST_BETTER = 0.1, 10
+"""What sets this share of the trials apart is told; of few trials more, up to half, as one alone tells nothing."""
+
 
 class TooFewTrials(ValueError):
     """Importances cannot be told, and why."""
@@ -36,11 +39,14 @@ def importances(study, objective: int) -> dict[str, float]:
         raise TooFewTrials(f"Importances need {FEWEST_TRIALS} completed trials; there are {len(completed)}")
     if len({trial.values[objective] for trial in completed}) < 2:
         raise TooFewTrials("All trials came out alike, so that nothing made a difference")
+    share = min(0.5, max(BETTER, FEWEST_BETTER / len(completed)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         warnings.filterwarnings("ignore", "Some regimes for parameter")  # drawn in one trial only
         found = get_param_importances(
-            _copy(study, completed, objective), evaluator=PedAnovaImportanceEvaluator(), normalize=True
+            _copy(study, completed, objective),
+            evaluator=PedAnovaImportanceEvaluator(target_quantile=share),
+            normalize=True,
         )
     return {name: float(share) for name, share in found.items()}
 

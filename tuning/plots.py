@@ -47,10 +47,9 @@ def plot_trials(trials, best, path, *, title: str) -> None:
     sized = [trial for trial in completed if trial.params]
     right.plot([trial.params for trial in sized], [100 * trial.val_accuracy for trial in sized], "o", color=BLUE)
     _percent(right, accuracy)
-    right.set(
-        xlabel="parameters", ylabel="validation accuracy (%)", title="Against the size of the model", xscale="log"
-    )
+    right.set(xlabel="parameters", ylabel="validation accuracy (%)", title="Against the size of the model")
     if sized:
+        right.set_xscale("log")
         _count_axis(right, [trial.params for trial in sized])
     if best is not None:
         for axis, place in ((left, best.number), (right, best.params)):

@@ -143,12 +143,10 @@ class Progress:
 
 
 def _line(trial, place, max_trials, state) -> str:
-    most = f"/{max_trials}" if max_trials else ""
-    width = len(str(max_trials or ""))
+    done = f"[{place:>{len(str(max_trials))}}/{max_trials}]" if max_trials else f"[{place}]"
     size = f"{trial.params:>10,} parameters" if trial.params is not None else f"{'':>21}"
-    return (
-        f"[{place:>{width}}{most}] trial {trial.number:<3} {_outcome(trial):<28}  {size}  {trial.seconds:6.1f} s   {state}"
-    ).rstrip()
+    line = f"{done} trial {trial.number:<3} {_outcome(trial):<28}  {size}  {trial.seconds:6.1f} s   {state}"
+    return line.rstrip()
 
 
 def _outcome(trial) -> str:
