@@ -31,6 +31,22 @@ class Cost(NamedTuple):
         return Cost(*(mine + theirs for mine, theirs in zip(self, other)))
 
 
+class CostRow(NamedTuple):
+    """One block, or a layer between blocks, in the order of the forward pass.
+
+    Attributes:
+        name: in the model.
+        kind: its class' name.
+        shape: of its output, without the batch.
+        cost: a `Cost`.
+    """
+
+    name: str
+    kind: str
+    shape: tuple
+    cost: Cost
+
+
 NOTHING = Cost(0, 0, 0)
 
 WEIGHTLESS = (keras.initializers.Initializer, keras.regularizers.Regularizer)
@@ -84,11 +100,43 @@ def shape_after(step, shape):
     return count(step, shape)[0]
 
 
+def cost_rows(architecture: type, **metaparameters) -> list[CostRow]:
+    """What each block of an architecture costs, with no variable allocated. Together they are `cost`.
+
+    Args:
+        architecture: the class.
+        **metaparameters: its constructor's arguments.
+
+    Returns:
+        A `CostRow` for each block, and each layer that is in no block.
+
+    Raises:
+        TypeError, ValueError: for metaparameters that the class refuses.
+
+    Example:
+
+    >>> rows = cost_rows(keras_blocks.SqueezeNet, input_shape=(224, 224, 3), classes=10)
+    >>> rows[0].name, rows[0].kind, rows[0].shape, rows[0].cost.params
+    ('stem_conv', 'ConvBlock', (109, 109, 96), 14208)
+    """
+    if (ledger := _outlined(architecture, metaparameters)) is not None:
+        return ledger.rows
+    rows = []
+    with unallocated():
+        for layer in architecture(**metaparameters).layers:
+            if not isinstance(layer, keras.layers.InputLayer):
+                before, after = (keras.tree.map_structure(_shape, side) for side in (layer.input, layer.output))
+                spent = _layer_object_cost(layer, before, after)[1]
+                rows.append(CostRow(layer.name, type(layer).__name__, after[1:], spent))
+    return rows
+
+
 class _Ledger:
     """Visits layers, adding up what they cost."""
 
     def __init__(self):
         self.total = NOTHING
+        self.rows = []
 
     def visit(self, step, shape):
         count = _spec_cost if isinstance(step, LayerSpec) else _layer_object_cost
@@ -97,6 +145,8 @@ class _Ledger:
         except ValueError as error:
             raise ValueError(f"the layer '{step.name}' cannot take the shape {shape}: {error}") from error
         self.total += spent
+        cls = step.cls if isinstance(step, LayerSpec) else type(step)
+        self.rows.append(CostRow(step.name, cls.__name__, after[1:] if isinstance(after, tuple) else after, spent))
         return after
 
 
@@ -213,16 +263,29 @@ def _as_graph(model, shape):
 
 def _architecture_cost(cls, metaparameters):
     """Sends a shape through an architecture's parts, with no layer made where the parts use `self.layer`."""
+    if (ledger := _outlined(cls, metaparameters)) is not None:
+        return ledger.total
+    with unallocated():
+        return _model_cost(cls(**metaparameters), None)
+
+
+def _outlined(cls, metaparameters) -> _Ledger | None:
+    """The ledger of all parts; `None` where a part uses Keras' own layers, which take no shape alone.
+
+    What is wrong in itself gives `None`, too, and is refused when the model is made.
+    """
     outline = cls.outline(**metaparameters)
     shape = (None, *outline.metaparameters.input_shape)  # behind a `Resizing`, that of the image may be unknown
     ledger = _Ledger()
     try:
         outline.assemble(ShapeTensor(shape, ledger.visit))
     except (AttributeError, TypeError, ValueError):
-        # A part that uses Keras' own layers takes no shape alone. What is wrong in itself is refused here again.
-        with unallocated():
-            return _model_cost(cls(**metaparameters), None)
-    return ledger.total
+        return None
+    return ledger
+
+
+def _shape(tensor) -> tuple:
+    return tuple(tensor.shape)
 
 
 def _known(name, shape):

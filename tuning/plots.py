@@ -5,6 +5,7 @@ import functools
 import numpy as np
 
 from keras_blocks.tuning.atomic import replacing
+from keras_blocks.tuning.trials import FAILED, PRUNED
 
 BLUE, ORANGE, GREY = "#1f5fa8", "#d9711c", "#8a8a8a"
 
@@ -24,35 +25,36 @@ def plot_trials(trials, best, path, *, title: str) -> None:
     """Draws the validation accuracy of each trial, in the order of the search and against the parameters.
 
     Args:
-        trials: list of `Trial`. Failed ones are crosses at the foot of the left picture.
-        best: the `Trial` that was chosen.
+        trials: list of `Trial`. Failed and pruned ones are marked at the foot of the left picture.
+        best: the `Trial` that was chosen, or `None`.
         path: of the PNG file.
         title: above both pictures.
     """
-    completed = [trial for trial in trials if trial.completed]
-    numbers = [trial.number + 1 for trial in completed]
+    completed = [trial for trial in trials if trial.completed and trial.val_accuracy is not None]
+    numbers = [trial.number for trial in completed]
     accuracy = np.array([100 * trial.val_accuracy for trial in completed])
     figure, (left, right) = _figure(title)
     left.plot(numbers, accuracy, "o", color=BLUE, label="trial")
     left.step(numbers, np.maximum.accumulate(accuracy), where="post", color=ORANGE, label="best so far")
-    left.plot(best.number + 1, 100 * best.val_accuracy, "o", ms=13, mfc="none", mec=ORANGE, mew=2, label="chosen")
     _percent(left, accuracy)
-    if failed := [trial.number + 1 for trial in trials if not trial.completed]:
-        floor = left.get_ylim()[0]
-        left.plot(failed, [floor] * len(failed), "x", color=GREY, clip_on=False, label="failed")
+    floor = left.get_ylim()[0]
+    for status, marker in ((FAILED, "x"), (PRUNED, "v")):
+        if those := [trial.number for trial in trials if trial.status == status]:
+            left.plot(those, [floor] * len(those), marker, color=GREY, clip_on=False, label=status)
     left.set(xlabel="trial", ylabel="validation accuracy (%)", title="In the order of the search")
-    left.set_xlim(0.5, len(trials) + 0.5)
+    left.set_xlim(-0.5, max((trial.number for trial in trials), default=0) + 0.5)
     left.xaxis.get_major_locator().set_params(integer=True)
-    left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=4, frameon=False)
-    params = [trial.params for trial in completed]
-    right.plot(params, accuracy, "o", color=BLUE, label="trial")
-    right.plot(best.params, 100 * best.val_accuracy, "o", ms=13, mfc="none", mec=ORANGE, mew=2, label="chosen")
+    sized = [trial for trial in completed if trial.params]
+    right.plot([trial.params for trial in sized], [100 * trial.val_accuracy for trial in sized], "o", color=BLUE)
     _percent(right, accuracy)
-    right.set(
-        xlabel="parameters", ylabel="validation accuracy (%)", title="Against the size of the model", xscale="log"
-    )
-    _count_axis(right, params)
-    right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=2, frameon=False)
+    right.set(xlabel="parameters", ylabel="validation accuracy (%)", title="Against the size of the model")
+    if sized:
+        right.set_xscale("log")
+        _count_axis(right, [trial.params for trial in sized])
+    if best is not None:
+        for axis, place in ((left, best.number), (right, best.params)):
+            axis.plot(place, 100 * best.val_accuracy, "o", ms=13, mfc="none", mec=ORANGE, mew=2, label="chosen")
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False)
     _save(figure, path)
 
 

@@ -1,5 +1,6 @@
 """Pictures, tables and progress."""
 
+import dataclasses
 import io
 
 import numpy as np
@@ -9,16 +10,29 @@ from rich.console import Console
 
 from keras_blocks.costs import Cost
 from keras_blocks.tuning import plots, report
-from keras_blocks.tuning.trials import Trial, TrialRecord
+from keras_blocks.tuning.quiet import Quiet
+from keras_blocks.tuning.trials import Trial
 
 
-def trial(number, accuracy, params=1000, epochs=2):
+def trial(number, accuracy=None, status=None, **changes):
+    """A completed trial, or a failed one where there is no accuracy."""
     bypass = None if number % 2 else "simple"
     groups = [{"filters": [8] * (number + 1)}, {"filters": [16]}]
-    meta = {"groups": groups, "bypass": bypass, "dropout": 0.1 * (number + 1), "classes": 10}
-    status = "failed" if accuracy is None else "completed"
-    error = "OutOfMemory: too large" if accuracy is None else None
-    return Trial(number, status, {}, meta, {}, params, 5 * params, epochs, 3.21, accuracy, accuracy and 0.5, error)
+    made = Trial(
+        number,
+        status or ("failed" if accuracy is None else "completed"),
+        {},
+        "SqueezeNet",
+        {"groups": groups, "bypass": bypass, "dropout": 0.1 * (number + 1), "classes": 10},
+        params=1000,
+        macs=5000,
+        epochs=2,
+        seconds=10.0,
+        val_accuracy=accuracy,
+        val_loss=accuracy and 1 - accuracy,
+        error=None if accuracy is not None or status else "OutOfMemory: too large",
+    )
+    return dataclasses.replace(made, **changes)
 
 
 def shown(renderable, width=120):
@@ -32,11 +46,14 @@ def shown(renderable, width=120):
     [
         [trial(0, 0.9)],
         [trial(i, 0.5 + 0.01 * i, params=10 ** (2 + i // 4)) for i in range(30)],
-        [trial(0, None), trial(1, 1.0), trial(2, None)],
+        [trial(0), trial(1, 1.0), trial(2), trial(3, status="pruned"), trial(4, status="running", params=None)],
+        [trial(0), trial(1, status="refused")],
+        [],
     ],
+    ids=["one", "many", "mixed", "none completed", "none"],
 )
 def test_trials_are_drawn(trials, tmp_path):
-    best = next(item for item in trials if item.completed)
+    best = next((item for item in trials if item.completed), None)
     plots.plot_trials(trials, best, tmp_path / "trials.png", title="Trials")
     with Image.open(tmp_path / "trials.png") as picture:
         assert picture.width == 1320
@@ -60,15 +77,35 @@ def test_counts_are_short(number, text):
 
 
 def test_the_table_of_trials():
-    trials = [trial(0, 0.5), trial(1, 0.9, params=1_234_567), trial(2, None)]
+    trials = [trial(0, 0.5), trial(1, 0.9, params=1_234_567), trial(2)]
     text = shown(report.trials_table(trials, trials[1]))
     rows = {line[:9].strip(): line for line in text.splitlines()}
-    assert "90.00 %" in rows["* 2"]
-    assert "1,234,567" in rows["* 2"]
-    assert "groups 8 | 16, bypass simple, dropout 0.1" in rows["1"]
-    assert "groups 8 8 | 16, bypass none, dropout 0.2" in rows["* 2"]
+    assert "90.00 %" in rows["* 1"]
+    assert "1,234,567" in rows["* 1"]
+    assert "groups 8 | 16, bypass simple, dropout 0.1" in rows["0"]
+    assert "groups 8 8 | 16, bypass none, dropout 0.2" in rows["* 1"]
     assert "classes" not in text  # which are the same in all
-    assert "OutOfMemory: too large" in rows["3"]
+    assert "OutOfMemory: too large" in rows["2"]
+    assert "architecture" not in text  # there is one only
+
+
+def test_the_table_of_trials_of_all_kinds():
+    trials = [
+        trial(0, 0.5),
+        trial(1, status="pruned", architecture="ResNet", metaparameters={"depth": 20}),
+        trial(2, status="running", params=None, macs=None, seconds=0.0),
+        trial(3, status="waiting", metaparameters={}, architecture=None),
+        trial(4, status="refused", error="too large"),
+        trial(5, error="a [bold]tag[/bold]\x1b[2J in [/red] brackets"),
+    ]
+    text = shown(report.trials_table(trials, None), width=140)
+    rows = {line[:9].strip(): line for line in text.splitlines()}
+    assert "pruned" in rows["1"] and "ResNet" in rows["1"] and "depth 20" in rows["1"]
+    assert "running" in rows["2"]
+    assert "waiting" in rows["3"]
+    assert "4" not in rows  # it was never to be trained
+    assert "a [bold]tag[/bold] [2J in [/red] brackets" in rows["5"]
+    assert "trained on" not in text
 
 
 def test_the_table_of_costs():
@@ -76,35 +113,118 @@ def test_the_table_of_costs():
     assert [cell.strip() for cell in text.splitlines()[3].split("│")[1:-1]] == ["one", "1,234", "56,789", "4"]
 
 
-def test_progress_tells_the_best_and_the_time_left(tmp_path, monkeypatch):
-    clock = [0.0]
-    monkeypatch.setattr(report.time, "perf_counter", lambda: clock[0])
+def lines_of(console):
+    return console.file.getvalue().splitlines()
+
+
+def test_progress_tells_each_ended_trial_once():
     console = Console(file=io.StringIO(), width=200)
-    record = TrialRecord(tmp_path / "trials.json", tmp_path / "trials.csv")
     with report.Progress(console) as progress:
-        progress.begin(trials=3, search_epochs=6, final_epochs=4)
-        for number, accuracy in enumerate([0.5, None, 0.4]):
-            progress.started(number, 2)
-            for _ in range(2 if accuracy else 1):
-                clock[0] += 10
-                progress.epoch()
-            record.add(trial(number, accuracy))
-            progress.ended(record.trials[-1], record)
-        progress.training()
-        clock[0] += 10
-        progress.epoch()
-    lines = console.file.getvalue().splitlines()
-    assert "trial  1/3   50.00 % validation accuracy" in lines[0]
-    assert "best 50.00 % (trial 1)   about 1:20 left" in lines[0]  # 8 epochs at 10 seconds each
-    assert "failed: OutOfMemory: too large" in lines[1]
-    assert "about 1:00 left" in lines[1]  # the failed trial's second epoch is not waited for
-    assert "40.00 %" in lines[2]
-    assert "best 50.00 % (trial 1)   about 0:40 left" in lines[2]
+        progress.update([], max_trials=4, now=0.0)
+        trials = [trial(0, status="running"), trial(1, status="running")]
+        progress.update(trials, max_trials=4, now=1.0)
+        assert lines_of(console) == []
+        trials[0] = trial(0, 0.5)
+        progress.update(trials, max_trials=4, now=10.0)
+        progress.update(trials, max_trials=4, now=11.0)
+        trials[1:] = [trial(1), trial(2, status="pruned", epochs=3), trial(3, 0.4)]
+        progress.update(trials, max_trials=4, now=30.0)
+    first, second, third, fourth = lines_of(console)
+    assert first.startswith("[1/4] trial 0    50.00 % validation accuracy")
+    assert "1,000 parameters    10.0 s   best 50.00 % (trial 0)" in first
+    assert "failed: OutOfMemory: too large" in second
+    assert "pruned at epoch 3" in third
+    assert "[4/4] trial 3    40.00 %" in fourth
+    assert "best 50.00 % (trial 0)" in fourth
+    assert "left" not in fourth
+    assert "\x1b" not in console.file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("running", "budget", "expected"),
+    [
+        (1, None, "about 0:35 left"),  # three at 10 seconds, and half of the one that runs
+        (2, None, "about 0:15 left"),  # two more and two halves, two at a time
+        (1, 27.0, "about 0:20 left"),
+        (0, 3610.0, "about 0:40 left"),
+    ],
+)
+def test_the_time_left(running, budget, expected):
+    console = Console(file=io.StringIO(), width=200)
+    with report.Progress(console) as progress:
+        trials = [trial(0, 0.5), *(trial(1 + i, status="running") for i in range(running))]
+        progress.update(trials, max_trials=5, max_seconds=budget, now=7.0)
+    assert lines_of(console)[-1].endswith(expected)
+
+
+def test_the_time_left_of_a_search_by_time_alone():
+    console = Console(file=io.StringIO(), width=200)
+    with report.Progress(console) as progress:
+        progress.update([trial(0, 0.5)], max_seconds=4000, now=275.0)
+    assert lines_of(console)[0].startswith("[1] trial 0")
+    assert lines_of(console)[0].endswith("about 1:02:05 left")
+
+
+def test_progress_goes_on_in_a_line():
+    console = Console(file=io.StringIO(), width=200)
+    with report.Progress(console) as progress:
+        earlier = [trial(i, 0.5 + 0.1 * i, ended=1000.0 + i) for i in range(3)] + [trial(3, ended=1003.0)]
+        progress.update(earlier, max_trials=9, now=0.0)
+        progress.update([*earlier, trial(4, 0.2, ended=4e9)], max_trials=9, now=1.0)
+    first, second = lines_of(console)
+    assert first == "going on after 4 trials: 3 completed, 1 failed   best 70.00 % (trial 2)"
+    assert second.startswith("[5/9] trial 4")
+
+
+def test_what_was_not_trained_is_told_in_few_lines():
+    console = Console(file=io.StringIO(), width=200)
+    with report.Progress(console) as progress:
+        for number in range(100):
+            trials = [trial(i, status="duplicate" if i % 3 else "refused", error="too large") for i in range(number)]
+            progress.update(trials, max_trials=9, now=float(number))
+    lines = lines_of(console)
+    assert lines[-1] == "candidates not trained so far: 22 above the budget, 42 that repeat others"
+    assert len(lines) == 7
+
+
+def test_notes_and_the_training():
+    console = Console(file=io.StringIO(), width=200)
+    with report.Progress(console) as progress:
+        progress.update([trial(0, 0.5)], max_trials=1, now=1.0)
+        progress.note("a.keras was [damaged]\x07 and set aside")
+        progress.training(3)
+        progress.epoch(1, {"val_accuracy": 0.5})
+    assert lines_of(console)[1:] == [
+        "note: a.keras was [damaged]  and set aside",
+        "training the best on, for 3 epochs",
+    ]
+
+
+def test_a_training_alone():
+    console = Console(file=io.StringIO(), width=100, force_terminal=True)
+    with report.Progress(console) as progress:
+        progress.training(3)
+        progress.epoch(1, {"val_accuracy": 0.625})
+    text = console.file.getvalue()
+    assert "62.50 % validation accuracy" in text
+    assert "1/3" in text
 
 
 def test_progress_on_a_terminal_shows_a_live_line():
-    console = Console(file=io.StringIO(), width=100, force_terminal=True)
+    console = Console(file=io.StringIO(), width=160, force_terminal=True)
     with report.Progress(console) as progress:
-        progress.begin(trials=0, search_epochs=0, final_epochs=3)
-        progress.epoch()
-    assert "training" in console.file.getvalue()
+        trials = [trial(0, 0.5), trial(1), trial(2, status="pruned"), trial(3, status="running")]
+        progress.update(trials, max_trials=8, now=5.0)
+    text = console.file.getvalue()
+    assert "1 running, 1 failed, 1 pruned   best 50.00 % (trial 0)" in text
+    assert "3/8" in text
+
+
+def test_quiet_has_the_same_methods():
+    public = {name for name in vars(report.Progress) if not name.startswith("_")}
+    assert public == {name for name in vars(Quiet) if not name.startswith("_")}
+    quiet = Quiet()
+    quiet.update([], max_trials=1, max_seconds=None, now=0.0)
+    quiet.note("")
+    quiet.training(1)
+    quiet.epoch(1, {})

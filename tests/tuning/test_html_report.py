@@ -1,0 +1,349 @@
+"""The HTML report: what is on it, whatever the trials are, and that nothing in them becomes code."""
+
+import base64
+import dataclasses
+import hashlib
+import html.parser
+import json
+import re
+
+import keras_tuner
+import optuna
+import pytest
+
+import keras_blocks
+from keras_blocks.costs import cost_rows
+from keras_blocks.tuning import figures
+from keras_blocks.tuning.html_report import write_report
+from keras_blocks.tuning.importances import TooFewTrials, importances
+from keras_blocks.tuning.objectives import best_trial, front
+from keras_blocks.tuning.trials import Trial
+
+ACCURACY = [("val_accuracy", "maximize")]
+TWO = [*ACCURACY, ("macs", "minimize")]
+VOID = {"meta", "link", "input", "br"}
+
+
+class Page(html.parser.HTMLParser):
+    """Elements with their attributes; texts by the id of the section that they are in; complains of wrong nesting."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.elements, self.sections, self.scripts, self.text = [], {}, [], []
+        self._open, self._section = [], None
+        self.source = path.read_text(encoding="utf-8")
+        self.feed(self.source)
+        self.close()
+        assert self._open == []
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        self.elements.append((tag, attrs))
+        if tag not in VOID:
+            self._open.append(tag)
+        if tag == "section":
+            self._section = attrs["id"]
+        if tag == "script":
+            self.scripts.append("")
+
+    def handle_endtag(self, tag):
+        assert self._open.pop() == tag
+        if tag == "section":
+            self._section = None
+
+    def handle_data(self, data):
+        if self._open and self._open[-1] == "script":
+            self.scripts[-1] += data
+        elif self._open and self._open[-1] != "style":
+            self.text.append(data)
+            self.sections.setdefault(self._section, []).append(data)
+
+    def section(self, name):
+        return " ".join(" ".join(self.sections[name]).split())
+
+    def all(self, tag, **attributes):
+        return [
+            attrs
+            for name, attrs in self.elements
+            if name == tag and all(attrs.get(key) == value for key, value in attributes.items())
+        ]
+
+    @property
+    def figures(self):
+        return json.loads(self.scripts[0])
+
+
+GROUPS = [{"filters": [8, 8]}, {"filters": [16]}]
+
+
+def trial(number, accuracy=None, **changes):
+    """A completed trial, or of another status where there is no accuracy."""
+    metaparameters = {"groups": GROUPS, "bypass": "simple" if number % 2 else None, "stem": "tiny"}
+    done = {} if accuracy is None else {"objectives": (accuracy,), "val_accuracy": accuracy, "val_loss": 1 - accuracy}
+    made = Trial(
+        number,
+        "failed" if accuracy is None else "completed",
+        {"filters": 8 * (1 + number % 3), "rate": 10 ** -(1 + number % 4), "bypass": number % 2 == 1},
+        "SqueezeNet",
+        {**metaparameters, "input_shape": (8, 8, 1), "classes": 10},
+        {"optimizer": "adamw", "learning_rate": 0.001},
+        params=1000 + 100 * number,
+        macs=50_000 - 1000 * number,
+        epochs=3,
+        seconds=4.5,
+        curves={} if accuracy is None else {"val_accuracy": [accuracy / 2, accuracy], "val_loss": [1.0, 0.5]},
+        **done,
+    )
+    return dataclasses.replace(made, **changes)
+
+
+MIXED = [
+    trial(0, 0.5),
+    trial(1, 0.9),
+    trial(2, error="OutOfMemory: killed in epoch 2"),
+    trial(3, error="OutOfMemory: killed in epoch 3"),
+    trial(4, status="pruned", curves={"val_accuracy": [0.2]}, epochs=1),
+    trial(5, status="running"),
+    trial(6, status="waiting"),
+    trial(7, status="refused", error="5,000 parameters are more than 1,000", epochs=0, seconds=0.0),
+    trial(8, status="duplicate", duplicate_of=1, epochs=0, seconds=0.0),
+]
+
+
+def report(trials, objectives, tmp_path, **options):
+    return Page(write_report(trials, objectives, tmp_path / "report.html", **{"title": "A search", **options}))
+
+
+def test_the_page_tells_what_the_search_found(tmp_path):
+    page = report(MIXED, ACCURACY, tmp_path, notes={"max_params": 20_000, "versions": {"keras": "3.15"}, "seed": None})
+    cards = page.section(None)
+    assert "highest validation accuracy 90.00 % trial 1, SqueezeNet" in cards
+    assert "trials completed 2 of 7" in cards  # what is refused or repeats another was never to be trained
+    assert "2 failed, 1 pruned" in cards.replace("1 pruned, 2 failed", "2 failed, 1 pruned")
+    outcomes = page.section("outcomes")
+    assert "failed 2 such as: OutOfMemory: killed in epoch 3 2, 3" in outcomes
+    assert "refused 1 5,000 parameters are more than 1,000 7" in outcomes
+    assert "the same as trial 1" in page.section("trials")
+    assert "max_params 20,000 versions: keras 3.15 seed -" in page.section("settings")
+    assert len(page.all("tr", **{"data-status": "failed"})) == 2
+    assert [row["id"] for row in page.all("tr", **{"class": "best"})] == ["trial-1"]
+
+
+def test_the_best_architectures_blocks_are_counted(tmp_path):
+    text = report(MIXED, ACCURACY, tmp_path).section("best")
+    spent = keras_blocks.cost(keras_blocks.SqueezeNet, **MIXED[1].metaparameters)
+    assert f"all {spent.params:,} {spent.macs:,}" in text
+    model = keras_blocks.SqueezeNet(**MIXED[1].metaparameters)
+    for block in model.layers[1:]:
+        shape = " x ".join(map(str, block.output.shape[1:]))
+        assert f"{block.name} {type(block).__name__} {shape} {block.count_params():,}" in text
+
+
+@pytest.mark.parametrize(
+    "name", ["squeezenet_1.1", "resnet18", "densenet121", "googlenet_cifar", "resnext29_8x64d_cifar"]
+)
+def test_rows_add_up_to_the_cost(name):
+    cls = keras_blocks.models.registry.architecture_of(name)
+    rows = cost_rows(cls, **cls.variants[name])
+    total = rows[0].cost
+    for row in rows[1:]:
+        total += row.cost
+    assert total == keras_blocks.cost(cls, **cls.variants[name])
+
+
+def test_rows_of_an_architecture_that_uses_keras_layers():
+    import keras
+
+    class Plain(keras_blocks.SqueezeNet):
+        def stem(self, x):
+            return keras.layers.Conv2D(4, 3, name="own")(x)
+
+    options = {"groups": GROUPS, "input_shape": (8, 8, 1), "classes": 10}
+    rows = cost_rows(Plain, **options)
+    assert (rows[0].name, rows[0].kind, rows[0].shape, rows[0].cost.params) == ("own", "Conv2D", (6, 6, 4), 40)
+    assert sum(row.cost.params for row in rows) == Plain(**options).count_params()
+    assert sum(row.cost.macs for row in rows) == keras_blocks.cost(Plain, **options).macs
+
+
+@pytest.mark.parametrize(
+    "trials",
+    [
+        [],
+        [trial(0, error="no memory")],
+        [trial(number) for number in range(3)],
+        [trial(0, 0.5)],
+        [trial(0, 0.0), trial(1, 0.0)],
+        [trial(0, status="running", params=None, macs=None, architecture=None, metaparameters={}, hyperparameters={})],
+        [trial(0, 0.5, architecture="Mine", metaparameters={"x": 1}), trial(1, 0.6)],
+        [trial(0, 0.5, metaparameters={"groups": "wrong"})],
+        [trial(0, 0.5, curves={"val_accuracy": [float("nan"), None, 0.5], "loss": []}, val_loss=float("nan"))],
+        [trial(0, 0.5, params=0, macs=0, latency=0.0), trial(1, 0.6, params=10**9, macs=10**12, latency=0.2)],
+        [trial(number, 0.5, values={f"v{i}": i + number for i in range(40)}) for number in range(3)],
+    ],
+    ids=lambda trials: f"{len(trials)}-trials",
+)
+@pytest.mark.parametrize("objectives", [ACCURACY, TWO], ids=["one", "two"])
+def test_whatever_the_trials_are(trials, objectives, tmp_path):
+    if objectives is TWO:
+        trials = [
+            dataclasses.replace(one, objectives=(*one.objectives, one.macs) if one.objectives else ()) for one in trials
+        ]
+    page = report(trials, objectives, tmp_path)
+    plots = {one["id"] for one in page.all("div") if "plot" in (one.get("class") or "").split()}
+    assert plots == set(page.figures)
+    assert "NaN" not in page.scripts[0]
+    for name in ("history", "trade-off", "best", "importance", "drawn", "curves", "outcomes", "trials", "settings"):
+        assert page.section(name)
+
+
+def test_other_objectives(tmp_path):
+    trials = [trial(0, 0.5, objectives=(0.3, 7.0)), trial(1, 0.9, objectives=(0.2, 9.0))]
+    page = report(trials, [("f1", "maximize"), ("energy", "minimize")], tmp_path)
+    assert "highest f1 0.3 trial 0" in page.section(None)
+    assert "lowest energy 7 trial 0" in page.section(None)
+    with pytest.raises(ValueError, match="`objectives` must have one"):
+        write_report(trials, [], tmp_path / "none.html", title="")
+
+
+HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"' &amp; <b>{x}"
+
+
+def test_hostile_names_stay_text(tmp_path):
+    bad = {
+        "architecture": HOSTILE,
+        "metaparameters": {HOSTILE: HOSTILE},
+        "hyperparameters": {HOSTILE: HOSTILE},
+        "values": {HOSTILE: HOSTILE},
+        "curves": {HOSTILE: [1.0, 2.0]},
+    }
+    trials = [trial(0, 0.5, **bad), trial(1, 0.6, **{**bad, "values": {HOSTILE: "x"}}), trial(2, error=HOSTILE)]
+    objectives = [(HOSTILE, "maximize")]
+    page = report(trials, objectives, tmp_path, title=HOSTILE, notes={HOSTILE: {HOSTILE: HOSTILE}})
+    assert len(page.scripts) == 3
+    assert not page.all("img")
+    assert not [name for _, attrs in page.elements for name in attrs if name.startswith("on")]
+    assert page.all("title") and HOSTILE in "".join(page.text)
+    plots = json.dumps(page.figures)
+    assert "<img" not in plots and "<script" not in plots  # plotly reads some HTML in its texts
+
+
+def test_the_page_loads_nothing_and_runs_its_own_scripts_only(tmp_path):
+    page = report(MIXED, ACCURACY, tmp_path)
+    loading = [attrs for _, attrs in page.elements if "src" in attrs or attrs.get("href", "#")[0] not in "#d"]
+    assert loading == []
+    (policy,) = (meta["content"] for meta in page.all("meta", **{"http-equiv": "Content-Security-Policy"}))
+    assert policy.startswith("default-src 'none'")
+    script_policy = re.search(r"script-src ([^;]*)", policy).group(1)
+    assert "unsafe-inline" not in script_policy
+    for script in page.scripts[1:]:
+        assert base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() in script_policy
+
+
+def test_the_page_can_be_read_without_seeing_it(tmp_path):
+    page = report(MIXED, ACCURACY, tmp_path)
+    assert page.all("html") == [{"lang": "en"}]
+    assert len(page.all("h1")) == 1
+    names = {attrs["id"] for _, attrs in page.elements if attrs.get("id")}
+    for attribute in ("aria-labelledby", "aria-controls"):
+        assert {attrs[attribute] for _, attrs in page.elements if attribute in attrs} <= names
+    assert all(figure["aria-label"] for figure in page.all("figure"))
+    links = [link["href"][1:] for link in page.all("a")]
+    assert links and set(links) <= names
+    assert all(head.get("scope") in ("row", "col") for head in page.all("th"))
+
+
+def test_history_and_fronts():
+    trials = [trial(0, 0.5), trial(2, 0.4), trial(3, 0.9), trial(4)]
+    best, completed, failed = figures.history(trials, ACCURACY, "val_accuracy").data
+    assert list(best.y) == [50, 50, 90, 90]
+    assert list(best.x) == [0, 2, 3, 4]
+    assert list(completed.x) == [0, 2, 3]
+    assert list(failed.x) == [4] and failed.y[0] < 40
+    # Trial 3 has the fewest multiply-adds and the highest accuracy; trial 0 the fewest parameters.
+    assert [one.number for one in front(trials, TWO)] == [3]
+    assert {one.number for one in front(trials, [*ACCURACY, ("params", "minimize")])} == {0, 3}
+    by_loss = [dataclasses.replace(one, objectives=(one.val_loss,)) for one in trials if one.completed]
+    assert best_trial(by_loss, [("val_loss", "minimize")]).number == 3
+
+
+def test_a_front_keeps_equals():
+    assert [one.number for one in front([trial(0, 0.5), trial(1, 0.5)], ACCURACY)] == [0, 1]
+
+
+def test_values_that_were_not_drawn_lie_below_the_axis():
+    trials = [trial(i, 0.1 * i, values={"rate": 0.001 * 10**i if i else None, "kind": "ab"[i % 2]}) for i in range(4)]
+    objective, rate, kind = figures.parallel(trials, ACCURACY).data[0].dimensions
+    assert list(objective["values"]) == pytest.approx([0, 10, 20, 30])
+    assert rate.ticktext[0] == "-"
+    assert rate["values"][0] == rate.tickvals[0] < min(rate["values"][1:])
+    assert list(kind.ticktext) == ["a", "b"]
+
+
+@pytest.fixture(scope="module")
+def study():
+    """40 trials of which one value decides, in a plain study of Optuna's."""
+    from keras_blocks.tuning.study import quiet_optuna
+
+    class Stub:
+        directions = ("maximize", "minimize")
+
+    with quiet_optuna():
+        Stub.optuna = optuna.create_study(directions=list(Stub.directions), sampler=optuna.samplers.RandomSampler(0))
+
+        def objective(trial):
+            kind, idle = trial.suggest_categorical("kind", ["a", "b"]), trial.suggest_float("idle", 0, 1)
+            extra = trial.suggest_float("of_a", 0, 1) if kind == "a" else 0.0
+            return (5.0 if kind == "b" else 0.0) + extra, idle
+
+        Stub.optuna.optimize(objective, n_trials=40)
+    return Stub
+
+
+def test_importances(study, tmp_path):
+    found = importances(study, 0)
+    assert set(found) == {"kind", "idle", "of_a"}  # the one that is drawn in some trials only, too
+    assert sum(found.values()) == pytest.approx(1)
+    assert found["kind"] > found["idle"]
+    assert max(importances(study, 1), key=importances(study, 1).get) == "idle"
+    page = report([trial(0, 0.5)], TWO, tmp_path, study=study)
+    bars = page.figures["importances"]["data"]
+    assert [bar["name"] for bar in bars] == ["for validation accuracy", "for multiply-adds"]
+
+
+def test_importances_of_few_trials():
+    class Stub:
+        directions = ("maximize",)
+        optuna = optuna.create_study(direction="maximize")
+
+    with pytest.raises(TooFewTrials, match="there are 0"):
+        importances(Stub, 0)
+    for _ in range(10):
+        Stub.optuna.add_trial(optuna.trial.create_trial(value=1.0))
+    with pytest.raises(TooFewTrials, match="alike"):
+        importances(Stub, 0)
+
+
+def test_a_report_of_a_real_study(tmp_path):
+    from keras_blocks.tuning.samplers import make_pruner, make_sampler
+    from keras_blocks.tuning.storage import StudyStorage, sqlite_url
+    from keras_blocks.tuning.study import Study
+
+    hp = keras_tuner.HyperParameters()
+    hp.Choice("filters", [8, 16, 24])
+    study = Study(
+        StudyStorage(sqlite_url(tmp_path / "study.db")),
+        "real",
+        space=hp.space,
+        sampler=make_sampler("random", 0),
+        pruner=make_pruner("none", 1),
+        directions=["maximize"],
+        identity={},
+    )
+    lease = study.next("worker")
+    study.complete(lease, [0.75], {"val_accuracy": 0.75, "val_loss": 0.5, "epochs": 1, "seconds": 1.0})
+    study.fail(study.next("worker"), "it burst")
+    page = report(study.trials(), ACCURACY, tmp_path, study=study)
+    study.close()
+    assert "75.00 % trial 0" in page.section(None)
+    assert "it burst" in page.section("outcomes")
+    assert "Importances need 10 completed trials; there are 1." in page.section("importance")
