@@ -6,6 +6,7 @@ What is heavy is imported by the commands that need it.
 import contextlib
 import importlib
 import re
+import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -307,7 +308,8 @@ def cost_command(
 
 
 def main():
-    """The entry point `keras-blocks`."""
+    """The entry point `keras-blocks`. A polite end (SIGTERM) is one as by Ctrl-C: what runs is given back."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     app(prog_name="keras-blocks")
 
 
