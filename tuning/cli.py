@@ -373,7 +373,8 @@ def _parts(texts) -> dict:
         name, equals, value = text.partition("=")
         if not equals or not name.strip() or not value.strip():
             _stop(f"--set must be such as groups=3, version=v1,v2 or filters=16..64; received {text!r}.", USAGE)
-        found[name.strip()] = parsed(value.strip())
+        with _usage_errors():
+            found[name.strip()] = parsed(value.strip())
     return found
 
 

@@ -131,6 +131,10 @@ class Search:
                     "again to go on."
                 ) from error
 
+    def close(self) -> None:
+        """Closes the connections to the study."""
+        self.study.close()
+
     def _finished(self, why, progress) -> dict:
         trials = self.trials
         best = best_of(trials)

@@ -72,6 +72,7 @@ class Supervisor:
         self._max_memory = max_memory or memory_of_machine() * MEMORY_SHARE
         self._environment = environment or {}
         self._process = self._line = self._first_memory = None
+        self._trial = ""
         self.started = 0
 
     def run(self, request: dict, *, epoch, keep=lambda result: False, idle=lambda: None) -> Outcome:
@@ -89,12 +90,13 @@ class Supervisor:
         Raises:
             DiskFull: where nothing can be written.
         """
+        self._trial = f"trial {request['number']}: " if "number" in request else ""
         for crash in range(1, CRASHES + 1):
             try:
                 return self._run(request, epoch, keep, idle)
             except _Ended as error:
                 self.stop()
-                self._note(f"{error}{'' if crash == CRASHES else '; it goes on from its last epoch'}")
+                self._note(f"{self._trial}{error}{'' if crash == CRASHES else '; it goes on from its last epoch'}")
                 reason = str(error)
             except BaseException:
                 self.stop()
@@ -133,7 +135,7 @@ class Supervisor:
                 if request.get("asks"):
                     self._say("answer", {"stop": bool(stop)})
             elif kind == child.NOTE:
-                self._note(said["text"])
+                self._note(f"{self._trial}{said['text']}")
             elif kind == child.FAILED:
                 return Outcome("failed", reason=said["reason"])
             elif kind == child.FULL:

@@ -87,6 +87,7 @@ class Worker:
         self._beaten = time.monotonic()
         request = {
             "what": "trial",
+            "number": lease.number,
             "candidate": {name: candidate[name] for name in ("architecture", "metaparameters", "hyperparameters")},
             "epochs": settings.epochs,
             "monitor": "val_accuracy",

@@ -33,7 +33,9 @@ def main(handle):
             return
         if request["what"] == "final":
             say("epoch", epoch=1, logs={})
-            say("trained", pruned=False, result=request["notes"])
+            counts = {"test_accuracy": 0.9, "test_correct": 54, "test_images": 60}
+            kept = {"kept_epoch": 1, "epochs": request["epochs"], "params": 5, "val_accuracy": 0.8}
+            say("trained", pruned=False, result={**request["notes"], **counts, **kept})
             continue
         act = request["candidate"]["metaparameters"].get("act", "train")
         checkpoint = Path(request.get("checkpoint") or "/nonexistent")

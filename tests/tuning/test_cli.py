@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 import keras_blocks
-from keras_blocks.tuning import HyperArchitecture, cli
+from keras_blocks.tuning import cli
 
 
 @pytest.fixture
@@ -61,7 +61,16 @@ def test_a_model_is_counted(run):
         (["cost", "squeezenet_1.1", "--classes", "0"], ["classes"]),
         (["search", "--data", "digts"], ["`data`", "Did you mean 'digits'"]),
         (["search", "--model", "squeezy"], ["`model`", "squeezenet"]),
-        (["search", "--tuner", "bayes"], ["`tuner`", "bayesian"]),
+        (["search", "--sampler", "tp"], ["`sampler`", "tpe"]),
+        (["search", "--pruner", "median", "--objective", "macs"], ["`pruner`"]),
+        (["search", "--objective", "acc"], ["`objectives`"]),
+        (["search", "--set", "groups"], ["--set must be such as groups=3", "'groups'"]),
+        (["search", "--set", "grops=3"], ["'grops'", "groups"]),
+        (["search", "--set", "groups=a..b"], ["`set` must have numbers"]),
+        (["search", "--max-macs", "0"], ["`max_macs`"]),
+        (["search", "--storage", "study.db"], ["`storage` must be a URL"]),
+        (["report", "."], ["`run`"]),
+        (["worker", "--study", "a", "--storage", "nowhere"], ["`storage` must be a URL"]),
         (["search", "--trials", "0"], ["`trials`"]),
         (["search", "--seed", "-1"], ["`seed`"]),
         (["search", "--image-size", "8", "--data", "digits"], ["`image_size` is for a folder"]),
@@ -82,56 +91,104 @@ def test_wrong_arguments_end_with_one_line(run, arguments, parts, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_search_is_run_resumed_and_replaced(run, few_digits, untrained, monkeypatch, tmp_path):
-    monkeypatch.setattr("keras_blocks.tuning.fresh.evaluate_in_fresh_process", lambda *paths: dict(counts))
+def test_a_search_is_run_gone_on_with_and_replaced(run, few_digits, untrained, monkeypatch, tmp_path):
     counts = {"test_accuracy": 0.9, "test_correct": 54, "test_images": 60}
-    kept = {**counts, "kept_epoch": 1, "epochs": 1, "params": 5, "val_accuracy": 0.8}
-    monkeypatch.setattr("keras_blocks.tuning.final.train_and_keep", lambda *args, **kwargs: kept)
-    command = ["search", "--data", few_digits, "--trials", 3, "--run", "runs/one"]
+    monkeypatch.setattr("keras_blocks.tuning.fresh.evaluate_in_fresh_process", lambda *paths: dict(counts))
+    command = ["search", "--data", few_digits, "--trials", 3, "--run", "runs/one", "--set", "filters=8,12"]
     first = run(*command)
     assert first.exit_code == 0, first.output
-    assert "139 images to train" not in first.stdout
     assert first.stdout.count("validation accuracy") >= 3
     assert "test accuracy: 90.00 % (54 of 60 images)" in first.stdout
     assert "test accuracy in a fresh process: 90.00 % (54 of 60 images)" in first.stdout
-    assert len(untrained) == 3
-    one_line(run(*command), "holds a run already", "--resume", "--fresh")
-    one_line(run(*command, "--resume", "--fresh"), "exclude each other")
-    resumed = run("search", "--run", "runs/one", "--resume")  # its settings are in the folder
-    assert resumed.exit_code == 0, resumed.output
-    assert len(untrained) == 3
-    one_line(run("search", "--run", "runs/one", "--resume", "--trials", 4), "trials=3 there and 4 here")
+    page = (tmp_path / "runs" / "one" / "report.html").read_text()
+    assert "squeezenet" in page
+    trials = trials_of(tmp_path / "runs" / "one")
+    assert {trial.metaparameters["groups"][0]["filters"][0] for trial in trials} <= {8, 12}
+    again = run(*command)
+    assert again.exit_code == 0, again.output
+    assert trials_of(tmp_path / "runs" / "one") == trials
+    more = run("search", "--run", "runs/one", "--resume", "--trials", 4)  # the other settings are in the folder
+    assert more.exit_code == 0, more.output
+    assert len([trial for trial in trials_of(tmp_path / "runs" / "one") if trial.completed]) == 4
+    one_line(run("search", "--run", "runs/one", "--resume", "--seed", 9), "settings.seed=0 there and 9 here")
     replaced = run(*command, "--fresh")
     assert replaced.exit_code == 0, replaced.output
-    assert len(untrained) == 6
-    assert run(*command, "--fresh", "--at-least", 90).exit_code == 0
-    low = run(*command, "--fresh", "--at-least", 90.1)
+    assert len([trial for trial in trials_of(tmp_path / "runs" / "one") if trial.completed]) == 3
+    assert run(*command, "--at-least", 90).exit_code == 0
+    low = run(*command, "--at-least", 90.1)
     assert low.exit_code == 1
     assert "90.00 % (54 of 60 images), is below 90.1 %" in low.stderr
     counts["test_correct"] = 53
-    differing = run(*command, "--fresh")
+    differing = run(*command)
     assert differing.exit_code == 1
     assert "the fresh process got" in differing.stderr
     (tmp_path / "runs" / "one" / "mine.txt").write_text("mine")
     one_line(run(*command, "--fresh"), "Nothing was changed")
     assert (tmp_path / "runs" / "one" / "mine.txt").exists()
+    (tmp_path / "runs" / "one" / "report.html").unlink()
+    assert "report: runs/one/report.html" in run("report", "runs/one").stdout
+    assert (tmp_path / "runs" / "one" / "report.html").exists()
+
+
+def trials_of(folder):
+    from keras_blocks.tuning.engine import Engine
+    from keras_blocks.tuning.run_folder import RunFolder
+    from keras_blocks.tuning.storage import sqlite_url
+
+    engine = Engine.joined(folder.name, sqlite_url(folder / "study.db"), RunFolder(folder))
+    trials = engine.study.trials()
+    engine.study.close()
+    return trials
+
+
+def test_a_worker_joins_a_search(run, few_digits, untrained, tmp_path):
+    from keras_blocks.tuning import Search, SearchSettings
+    from keras_blocks.tuning.storage import sqlite_url
+
+    url = sqlite_url(tmp_path / "shared.db")
+    search = Search(SearchSettings(data=str(few_digits), trials=3), tmp_path / "joint", storage=url)
+    search.close()
+    result = run("worker", "--study", "joint", "--storage", url, "--run", "elsewhere")
+    assert result.exit_code == 0, result.output
+    assert "done: all 3 trials are done" in result.stdout
+    search = Search(SearchSettings(data=str(few_digits), trials=3), tmp_path / "joint", storage=url)
+    assert [trial.status for trial in search.trials if trial.counted] == ["completed"] * 3
+    search.close()
+    one_line(run("worker", "--study", "other", "--storage", url), "has no search 'other'; there are ['joint']")
+    one_line(run("worker", "--study", "joint", "--storage", "shared.db"), "`storage` must be a URL")
+
+
+def test_a_worker_with_other_data_is_refused(run, few_digits, untrained, monkeypatch, tmp_path):
+    from keras_blocks.tuning import Search, SearchSettings
+    from keras_blocks.tuning.storage import sqlite_url
+    from keras_blocks.tuning.supervisor import Supervisor
+
+    url = sqlite_url(tmp_path / "shared.db")
+    Search(SearchSettings(data=str(few_digits), trials=3), tmp_path / "joint", storage=url).close()
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    assert "keras_blocks.tuning.child" in Supervisor.command
+    one_line(
+        run("worker", "--study", "joint", "--storage", url, "--run", "elsewhere", "--data", "digits"),
+        "`data`: the data of this name are others here",
+    )
 
 
 def test_an_interrupted_search_says_how_to_go_on(run, few_digits, untrained, monkeypatch):
     def interrupted(self, *args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(HyperArchitecture, "fit", interrupted)
+    monkeypatch.setattr("keras_blocks.tuning.engine.Engine.run", interrupted)
     result = run("search", "--data", few_digits, "--run", "runs/one")
     assert result.exit_code == 130
-    assert "keras-blocks search --run runs/one --resume" in result.stderr
+    assert "The same command again goes on with it" in result.stderr
 
 
 def test_a_search_that_fails_exits_with_1(run, few_digits, untrained, monkeypatch):
-    monkeypatch.setattr("keras_blocks.tuning.oracles.MOST_DRAWS", 100)
+    monkeypatch.setattr("keras_blocks.tuning.study.RANDOM_DRAWS", 20)
     result = run("search", "--data", few_digits, "--run", "runs/one", "--max-params", 10)
     assert result.exit_code == 1
-    assert result.stderr.startswith("keras-blocks: no candidate has 10 parameters or fewer")
+    assert result.stderr.startswith("keras-blocks: no candidate within the budget was found in 20 draws")
 
 
 def test_a_finished_run_is_evaluated(run, finished, few_digits):
@@ -173,7 +230,7 @@ def test_a_named_model_is_trained(run, few_digits, tmp_path):
 
 def test_help_is_given_for_each_command(run):
     assert run().exit_code in (0, 2)
-    for command in ("search", "train", "evaluate", "models", "cost"):
+    for command in ("search", "worker", "report", "train", "evaluate", "models", "cost"):
         result = run(command, "--help")
         assert result.exit_code == 0
         assert "Usage:" in result.stdout

@@ -39,7 +39,7 @@ def searched(run, data, *, space=None, progress=None, **settings):
     try:
         return search.run(progress), search.trials
     finally:
-        search.study.close()
+        search.close()
 
 
 def told(trials):
@@ -130,7 +130,7 @@ def test_a_finished_search_tells_its_result_again(finished, untrained):
     again = Search(finished.settings, finished.folder.path)
     assert again.run() == finished.result
     assert again.trials == finished.search.trials
-    again.study.close()
+    again.close()
 
 
 # -- what a search does around its trainings, which take no time here -----------------------------------------------

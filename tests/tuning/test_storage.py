@@ -1,0 +1,123 @@
+"""Where studies lie: URLs, damaged files, the lock."""
+
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+import sqlalchemy
+
+from keras_blocks.tuning.storage import StorageDamaged, StudyStorage, sqlite_url
+from keras_blocks.tuning.study import is_full
+
+
+def test_an_sqlite_file_is_written_ahead(tmp_path):
+    storage = StudyStorage(sqlite_url(tmp_path / "study.db"))
+    with storage.rdb.engine.connect() as connection:
+        assert connection.execute(sqlalchemy.text("PRAGMA journal_mode")).scalar() == "wal"
+    storage.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("study.db", "`storage` must be a URL such as sqlite:///study.db"),
+        ("mysql://host/name", "`storage` must be sqlite or postgresql; received 'mysql'"),
+        ("sqlite:////nonexistent/folder/study.db", "cannot be opened: .*unable to open"),
+        ("postgresql://user:secret@127.0.0.1:1/name", r"postgresql\+psycopg://user:\*\*\*@127.* cannot be opened"),
+    ],
+)
+def test_storages_that_are_refused(url, message):
+    with pytest.raises(ValueError, match=message) as error:
+        StudyStorage(url)
+    assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize("damage", ["cut", "other", "flipped"])
+def test_a_damaged_file_is_set_aside_and_kept(damage, tmp_path):
+    path = tmp_path / "study.db"
+    StudyStorage(sqlite_url(path)).close()
+    sound = path.read_bytes()
+    if damage == "flipped":
+        torn = sound[:4096] + bytes(4096) + sound[8192:]
+    else:
+        torn = sound[:9000] if damage == "cut" else b"no database at all" * 100
+    path.write_bytes(torn)
+    with pytest.raises(
+        StorageDamaged, match=r"study\.db is damaged .*kept as .*study\.db\.damaged-1; the same command"
+    ):
+        StudyStorage(sqlite_url(path))
+    assert not path.exists()
+    assert (tmp_path / "study.db.damaged-1").read_bytes() == torn
+    StudyStorage(sqlite_url(path)).close()
+    assert path.exists()
+
+
+def test_an_empty_file_is_taken(tmp_path):
+    (tmp_path / "study.db").touch()
+    StudyStorage(sqlite_url(tmp_path / "study.db")).close()
+
+
+def test_one_at_a_time_has_the_lock(tmp_path):
+    storage, inside, most = StudyStorage(sqlite_url(tmp_path / "study.db")), [], []
+
+    def work():
+        with storage.exclusive("one"):
+            inside.append(1)
+            most.append(len(inside))
+            time.sleep(0.02)
+            inside.pop()
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1] * 8
+    storage.close()
+
+
+HOLDING = """
+import fcntl, sys, time
+file = open(sys.argv[1], "a")
+fcntl.flock(file, fcntl.LOCK_EX)
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_killed_process_leaves_no_lock(tmp_path):
+    storage = StudyStorage(sqlite_url(tmp_path / "study.db"))
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDING, str(tmp_path / "study.db.lock")], stdout=subprocess.PIPE, text=True
+    )
+    with holder.stdout:
+        assert holder.stdout.readline() == "held\n"
+    got = threading.Event()
+
+    def work():
+        with storage.exclusive("one"):
+            got.set()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert not got.wait(0.3)
+    holder.kill()
+    holder.wait()
+    assert got.wait(10)
+    thread.join()
+    storage.close()
+
+
+def test_what_a_full_disk_looks_like():
+    assert is_full(OSError(28, "No space left on device"))
+    assert is_full(RuntimeError("sqlite3.OperationalError: database or disk is full"))
+    try:
+        try:
+            raise OSError(28, "No space left on device")
+        except OSError as inner:
+            raise ValueError("could not save") from inner
+    except ValueError as error:
+        assert is_full(error)
+    assert not is_full(ValueError("the label is full"))

@@ -1,0 +1,62 @@
+"""The users' own spaces and architectures reach the process that trains."""
+
+import subprocess
+import sys
+
+import pytest
+
+from keras_blocks.tuning import HyperSqueezeNet, user_code
+
+SCRIPT = """
+import keras_blocks, sys
+from keras_blocks.tuning import HyperSqueezeNet, Search, SearchSettings
+
+class OwnNet(keras_blocks.SqueezeNet):
+    pass
+
+class HyperOwn(HyperSqueezeNet):
+    architecture = OwnNet
+
+if __name__ == "__main__":
+    space = HyperOwn((8, 8, 1), 10, groups=1, filters=8, optimizer="sgd", augmentation="none", bypass=None)
+    settings = SearchSettings(data=sys.argv[2], trials=1, epochs=1, final_epochs=1)
+    result = Search(settings, sys.argv[1], space=space).run()
+    print("architecture", result["architecture"])
+"""
+
+
+def test_a_script_with_its_own_space_and_architecture(few_digits, tmp_path):
+    script = tmp_path / "my_search.py"
+    script.write_text(SCRIPT)
+    done = subprocess.run(
+        [sys.executable, str(script), str(tmp_path / "run"), str(few_digits)], capture_output=True, text=True
+    )
+    assert "architecture OwnNet" in done.stdout, done.stderr
+
+
+def test_what_is_ours_needs_no_import():
+    assert user_code.origins(HyperSqueezeNet((8, 8, 1), 10)) == []
+
+
+def test_a_module_is_found_by_its_name_and_folder(tmp_path, monkeypatch):
+    (tmp_path / "own_space.py").write_text(
+        "from keras_blocks.tuning import HyperSqueezeNet\nclass Own(HyperSqueezeNet): ...\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    import own_space
+
+    about = user_code.origins(own_space.Own((8, 8, 1), 10))
+    assert about == [{"module": "own_space", "folder": str(tmp_path)}]
+    monkeypatch.undo()
+    del sys.modules["own_space"]
+    user_code.bring_in(about[0])
+    assert "own_space" in sys.modules
+    sys.path.remove(str(tmp_path))
+    del sys.modules["own_space"]
+
+
+def test_a_class_from_a_prompt_is_refused(monkeypatch):
+    own = type("Own", (HyperSqueezeNet,), {"__module__": "__main__"})
+    monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)
+    with pytest.raises(ValueError, match="`space`: Own must be defined in a file"):
+        user_code.origins(own((8, 8, 1), 10))
