@@ -44,7 +44,7 @@ def load(path, model) -> tuple[dict, list]:
         ValueError: where the file is torn, or of another model. The model is unchanged.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with Path(path).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = dict(file)  # reads all, and so checks all
         state = json.loads(arrays.pop("state").tobytes())
         found = {name: _numbered(arrays, name) for name in ("model", "optimizer", "best")}

@@ -18,7 +18,7 @@ def take(model, path) -> bool:
         Whether it did.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with Path(path).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             weights = [file[f"weight{i}"] for i in range(len(file.files))]
     except Exception:  # none yet, or torn, which can fail anywhere: the model starts from random weights then
         return False

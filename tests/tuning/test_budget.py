@@ -9,14 +9,7 @@ from keras_blocks.tuning.trials import Trial
 
 
 def cost(params=10, macs=10**6, activation_bytes=100):
-    return Cost(
-        **{
-            **dict.fromkeys(Cost.__dataclass_fields__, 0),
-            "params": params,
-            "macs": macs,
-            "activation_bytes": activation_bytes,
-        }
-    )
+    return Cost(params=params, macs=macs, activation_bytes=activation_bytes)
 
 
 @pytest.mark.parametrize(
