@@ -132,5 +132,6 @@ def _set_aside_if_damaged(path: Path) -> None:
         if beside.exists():
             beside.replace(aside.with_name(aside.name + ending))
     raise StorageDamaged(
-        f"`storage`: {path} is damaged ({' '.join(found.split())}). It was kept as {aside}; the same command again begins a new study."
+        f"`storage`: {path} is damaged ({' '.join(found.split())}). It was kept as {aside}; the same command again "
+        "begins a new study."
     )
