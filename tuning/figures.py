@@ -23,6 +23,16 @@ MARKS = {
 }
 """Colour and symbol of a status: never the colour alone."""
 
+KINDS = (
+    (BLUE, "circle"),
+    (GREEN, "square"),
+    (PURPLE, "diamond"),
+    (RED, "triangle-up"),
+    (GREY, "cross"),
+    (BLUE, "star"),
+)
+"""Of architectures."""
+
 MOST_AXES = 12
 """Parallel coordinates that can be told apart."""
 
@@ -63,7 +73,9 @@ def history(trials, objectives, name) -> go.Figure:
             _add_points(figure, status, those, [foot] * len(those), name, objectives)
     if trials:
         last = max(trial.number for trial in trials)
-        figure.update_xaxes(range=[-0.03 * last - 0.5, 1.03 * last + 0.5])
+        figure.update_xaxes(range=[-0.03 * last - 0.5, 1.03 * last + 0.5], dtick=1 if last < 10 else None)
+    if not everything:
+        figure.update_yaxes(showticklabels=False)
     return figure
 
 
@@ -89,18 +101,20 @@ def trade_off(trials, objectives, name, against) -> go.Figure:
             marker={"size": 13, "symbol": "circle-open", "line": {"width": 2}, "color": ORANGE},
             hoverinfo="skip",
         )
-    if shown:
+    kinds = list(dict.fromkeys(trial.architecture for trial in shown))
+    for place, kind in enumerate(sorted(kinds, key=str)):
+        those = [trial for trial in shown if trial.architecture == kind]
         figure.add_scatter(
-            x=_scaled(against, [measured(trial, against, objectives) for trial in shown]),
-            y=_scaled(name, [measured(trial, name, objectives) for trial in shown]),
-            name="trial",
+            x=_scaled(against, [measured(trial, against, objectives) for trial in those]),
+            y=_scaled(name, [measured(trial, name, objectives) for trial in those]),
+            name=_plain(str(kind)) if len(kinds) > 1 else "trial",
             mode="markers",
-            marker={"color": BLUE, "size": 8},
-            **_hover(shown, objectives),
+            marker={"color": KINDS[place % len(KINDS)][0], "symbol": KINDS[place % len(KINDS)][1], "size": 8},
+            **_hover(those, objectives),
         )
     sizes = [measured(trial, against, objectives) for trial in shown]
     if sizes and min(sizes) > 0 and max(sizes) > 8 * min(sizes):
-        figure.update_xaxes(type="log", dtick="D2" if max(sizes) < 1000 * min(sizes) else "D1")
+        figure.update_xaxes(type="log", dtick="D2" if max(sizes) < 1000 * min(sizes) else 1)
     return figure
 
 
@@ -193,7 +207,7 @@ def curves(trials, objectives, metric) -> go.Figure | None:
         _add_lines(figure, [best], metric, f"best, trial {best.number}", {"color": ORANGE, "width": 3.5}, 1)
     figure.update_layout(hovermode="closest")
     longest = max((len(trial.curves.get(metric) or []) for trial in trials), default=0)
-    figure.update_xaxes(range=[0.5, longest + 0.5])
+    figure.update_xaxes(range=[0.5, longest + 0.5], dtick=1 if longest < 10 else None)
     return figure if figure.data else None
 
 

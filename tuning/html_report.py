@@ -1,21 +1,16 @@
 """The report of a search: one HTML page with everything in it, which asks nothing of the network."""
 
-import base64
 import collections
-import datetime
-import hashlib
-import html
-import importlib.resources
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
-import keras_blocks
 from keras_blocks.costs import cost_rows
 from keras_blocks.tuning import figures
 from keras_blocks.tuning.atomic import replacing
+from keras_blocks.tuning.candidate import architecture_named
 from keras_blocks.tuning.descriptions import described, differing
+from keras_blocks.tuning.html_page import Page, escaped, facts, none, sortable, table, tabs
 from keras_blocks.tuning.importances import TooFewTrials, importances
 from keras_blocks.tuning.objectives import best_trial, front, label, measured, text
 from keras_blocks.tuning.trials import COMPLETED, DUPLICATE, FAILED, PRUNED, REFUSED, RUNNING, WAITING, architectures
@@ -63,7 +58,7 @@ def write_report(trials, objectives, path, *, title: str, notes: Mapping | None 
     trials, objectives = sorted(trials, key=lambda trial: trial.number), [tuple(item) for item in objectives]
     if not objectives:
         raise ValueError("`objectives` must have one (name, direction) at least; received none.")
-    page = _Page()
+    page = Page()
     best = best_trial(trials, objectives)
     shares, why_none = _shares(study, objectives)
     sections = [
@@ -81,77 +76,6 @@ def write_report(trials, objectives, path, *, title: str, notes: Mapping | None 
     with replacing(path) as part:
         part.write_text(page.whole(title, _cards(trials, objectives, best), sections), encoding="utf-8", newline="\n")
     return path
-
-
-class _Page:
-    """Collects figures, and puts the page together."""
-
-    def __init__(self):
-        self._figures = {}
-
-    def plot(self, name, figure, words, *, tall=False, least=0) -> str:
-        """A figure's place. `words` say what it shows to those who do not see it."""
-        self._figures[name] = json.loads(figure.to_json())
-        style = f' style="--least:{least}px"' if least else ""
-        return (
-            f'<figure{style} class="{"wide" if least else ""}" role="group" aria-label="{_e(words)}">'
-            f'<div class="plot{" tall" if tall else ""}" id="{name}"></div></figure>'
-        )
-
-    def whole(self, title, cards, sections) -> str:
-        from plotly.offline import get_plotlyjs
-
-        folder = importlib.resources.files("keras_blocks.tuning") / "page"
-        scripts = [get_plotlyjs(), (folder / "report.js").read_text(encoding="utf-8")]
-        scripts = [script.replace("\r\n", "\n") for script in scripts]
-        # Scripts run by their digest only, and nothing is loaded: whatever a name holds, it stays text.
-        # plotly.js compiles the shaders' bindings of parallel coordinates with `new Function`.
-        digests = " ".join(f"'sha256-{_sha256(script)}'" for script in scripts)
-        policy = (
-            f"default-src 'none'; script-src {digests} 'unsafe-eval'; style-src 'unsafe-inline'; "
-            "img-src data: blob:; base-uri 'none'; form-action 'none'"
-        )
-        links = "".join(f'<li><a href="#{name}">{_e(heading)}</a></li>' for name, heading, _ in sections)
-        body = "\n".join(
-            f'<section id="{name}" aria-labelledby="{name}-heading">'
-            f'<h2 id="{name}-heading">{_e(heading)}</h2>{content}</section>'
-            for name, heading, content in sections
-        )
-        written = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
-        return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{_e(title)}</title>
-<link rel="icon" href="data:,">
-<style>
-{(folder / "report.css").read_text(encoding="utf-8")}</style>
-</head>
-<body>
-<header>
-<h1>{_e(title)}</h1>
-<p class="soft">Written {written} by keras_blocks {keras_blocks.__version__}.</p>
-{cards}
-<nav aria-label="Sections"><ul>{links}</ul></nav>
-</header>
-<main>
-<noscript><p>The figures need JavaScript; the tables do not.</p></noscript>
-{body}
-</main>
-<footer>
-<p>Everything is in this file; it loads nothing. Trials have the numbers that optuna-dashboard shows.</p>
-</footer>
-<script type="application/json" id="figures">{_json(self._figures)}</script>
-<script>{scripts[0]}</script>
-<script>{scripts[1]}</script>
-</body>
-</html>
-"""
-
-
-# -- sections --------------------------------------------------------------------------------------------------------
 
 
 def _cards(trials, objectives, best) -> str:
@@ -176,19 +100,17 @@ def _cards(trials, objectives, best) -> str:
         ("", "architectures", f"{architectures([trial for trial in trials if trial.counted])}", "different ones"),
         ("", "time in trials", _duration(seconds), f"{epochs:,} epochs"),
     ]
-    return (
-        '<dl class="cards">'
-        + "".join(
-            f'<div class="{kind}"><dt>{_e(words)}</dt><dd>{_e(value)}<small>{_e(about)}</small></dd></div>'
-            for kind, words, value, about in shown
-        )
-        + "</dl>"
-    )
+    return f'<dl class="cards">{"".join(_card(*card) for card in shown)}</dl>'
+
+
+def _card(kind, words, value, about) -> str:
+    inside = f"<dt>{escaped(words)}</dt><dd>{escaped(value)}<small>{escaped(about)}</small></dd>"
+    return f'<div class="{kind}">{inside}</div>'
 
 
 def _history(page, trials, objectives) -> str:
     if not trials:
-        return _none("There are no trials yet.")
+        return none("There are no trials yet.")
     panels = []
     for name, direction in objectives:
         values = [value for trial in trials if (value := measured(trial, name, objectives)) is not None]
@@ -196,7 +118,7 @@ def _history(page, trials, objectives) -> str:
         words = f"{label(name)} of each trial in the order of the search, and the best so far: {text(name, found)}"
         figure = figures.history(trials, objectives, name)
         panels.append((label(name), page.plot(f"history-{len(panels)}", figure, words)))
-    return _tabs("history", "Objectives", panels) + (
+    return tabs("history", "Objectives", panels) + (
         '<p class="soft">Each trial in the order in which it was drawn. Trials that failed or still run have no value; '
         "they are marked at the foot. Click a trial to see it in the table.</p>"
     )
@@ -213,7 +135,7 @@ def _trade_offs(page, trials, objectives) -> str:
     ]
     shown = [trial for trial in trials if measured(trial, name, objectives) is not None]
     if not shown or not costs:
-        return _none("No trial completed, so there is nothing to compare.")
+        return none("No trial completed, so there is nothing to compare.")
     plots = "".join(
         page.plot(
             f"trade-off-{cost}",
@@ -230,7 +152,7 @@ def _trade_offs(page, trials, objectives) -> str:
         [
             ("number", f"{trial.number}"),
             *(("number", text(one, measured(trial, one, objectives))) for one in measures),
-            ("about", _e(_summary(trial, names, best))),
+            ("about", escaped(_summary(trial, names, best))),
         ]
         for trial in best
     ]
@@ -238,40 +160,41 @@ def _trade_offs(page, trials, objectives) -> str:
     about = " and ".join(label(one) for one, _ in over)
     return (
         f'<p class="soft">A model on the front is one that no other beats in both.</p><div class="pair">{plots}</div>'
-        f"<h3>On the Pareto front of {_e(about)}</h3>" + _table(heads, rows, caption=None)
+        f"<h3>On the Pareto front of {escaped(about)}</h3>" + table(heads, rows, caption=None)
     )
 
 
 def _best(best, objectives) -> str:
     if best is None:
-        return _none("No trial completed, so there is no best one.")
-    facts = {
+        return none("No trial completed, so there is no best one.")
+    about = {
         "trial": str(best.number),
         **{label(name): text(name, measured(best, name, objectives)) for name, _ in objectives},
         "architecture": best.architecture or "-",
         "metaparameters": described(best.metaparameters),
         "hyperparameters": described(best.hyperparameters),
     }
-    return _facts(facts) + _blocks(best)
+    return facts(about) + _blocks(best)
 
 
 def _blocks(trial) -> str:
     """A row for each block, counted with nothing built."""
-    cls = getattr(keras_blocks, trial.architecture or "", None)
-    if cls is None:
-        return _none(f"The class {trial.architecture!r} is not one of keras_blocks, so its blocks are not listed.")
+    try:
+        cls = architecture_named(trial.architecture)
+    except ValueError:
+        return none(f"The class {trial.architecture!r} is not imported here, so its blocks are not listed.")
     try:
         rows = cost_rows(cls, **trial.metaparameters)
     except (TypeError, ValueError) as error:
-        return _none(f"Its blocks cannot be listed: {error}")
+        return none(f"Its blocks cannot be listed: {error}")
     total = rows[0].cost
     for row in rows[1:]:
         total += row.cost
     cells = [
         [
-            ("name", _e(row.name)),
-            ("kind", _e(row.kind)),
-            ("number shape", _e(_shape(row.shape))),
+            ("name", escaped(row.name)),
+            ("kind", escaped(row.kind)),
+            ("number shape", escaped(_shape(row.shape))),
             ("number share", _share(row.cost.params, total.params)),
             ("number share", _share(row.cost.macs, total.macs)),
         ]
@@ -280,7 +203,7 @@ def _blocks(trial) -> str:
     foot = ["all", "", "", f"{total.params:,}", f"{total.macs:,}"]
     heads = ["block", "kind", "output shape", "parameters", "multiply-adds"]
     numbers = ("output shape", "parameters", "multiply-adds")
-    return _table(heads, cells, numbers=numbers, foot=foot, caption="In the order of the forward pass, for one image")
+    return table(heads, cells, numbers=numbers, foot=foot, caption="In the order of the forward pass, for one image")
 
 
 def _shares(study, objectives) -> tuple[dict, str]:
@@ -299,7 +222,7 @@ def _shares(study, objectives) -> tuple[dict, str]:
 
 def _importances(page, shares, why_none) -> str:
     if not shares:
-        return _none(why_none)
+        return none(why_none)
     first = next(iter(shares.values()))
     words = "Importance of what was drawn: " + ", ".join(f"{name} {100 * part:.0f} %" for name, part in first.items())
     figure = figures.importance(shares)
@@ -316,7 +239,7 @@ def _importances(page, shares, why_none) -> str:
 def _drawn(page, trials, objectives, shares) -> str:
     figure = figures.parallel(trials, objectives, list(next(iter(shares.values()), {})))
     if figure is None:
-        return _none("This needs two completed trials that differ.")
+        return none("This needs two completed trials that differ.")
     axes = figure.layout.meta["axes"]
     left = f" Of {axes} values that differ, {figures.MOST_AXES} are shown." if axes > figures.MOST_AXES else ""
     shown = len(figure.data[0].dimensions)
@@ -335,17 +258,17 @@ def _curves(page, trials, objectives) -> str:
         if figure is not None:
             words = f"{label(metric)} of the trials after each epoch"
             panels.append((label(metric), page.plot(f"curves-{len(panels)}", figure, words, tall=True)))
-    return _tabs("curves", "Metrics", panels) if panels else _none("No trial was trained for an epoch.")
+    return tabs("curves", "Metrics", panels) if panels else none("No trial was trained for an epoch.")
 
 
 def _outcomes(trials) -> str:
     counts = collections.Counter(trial.status for trial in trials)
     rows = [
-        [(f"status {status}", status), ("number", f"{counts[status]}"), ("", _e(meaning))]
+        [(f"status {status}", status), ("number", f"{counts[status]}"), ("", escaped(meaning))]
         for status, meaning in STATUSES.items()
         if counts[status] or status in (COMPLETED, FAILED)
     ]
-    found = _table(["status", "trials", "meaning"], rows, numbers=("trials",), caption=None)
+    found = table(["status", "trials", "meaning"], rows, numbers=("trials",), caption=None)
     reasons = collections.defaultdict(list)
     for trial in trials:
         if trial.error:
@@ -362,17 +285,17 @@ def _outcomes(trials) -> str:
             [
                 (f"status {status}", status),
                 ("number", f"{len(those)}"),
-                ("about", _e(("" if same else "such as: ") + those[-1].error)),
+                ("about", escaped(("" if same else "such as: ") + those[-1].error)),
                 ("", numbers),
             ]
         )
     heads = ["status", "trials", "reason", "numbers"]
-    return found + "<h3>Reasons</h3>" + _table(heads, rows, numbers=("trials",), caption=None)
+    return found + "<h3>Reasons</h3>" + table(heads, rows, numbers=("trials",), caption=None)
 
 
 def _trials(trials, objectives, best) -> str:
     if not trials:
-        return _none("There are no trials yet.")
+        return none("There are no trials yet.")
     measures = [*(name for name, _ in objectives), "val_accuracy", "val_loss", "params", "macs", "latency"]
     measures = [
         name
@@ -385,7 +308,7 @@ def _trials(trials, objectives, best) -> str:
     numbers = [head for head in heads if head not in ("status", "how")]
     rows = "".join(_trial(trial, trial is best, measures, objectives, names, several) for trial in trials)
     there = [status for status in STATUSES if any(trial.status == status for trial in trials)]
-    top = "".join(_sortable(head, head in numbers, head == "trial") for head in heads)
+    top = "".join(sortable(head, head in numbers, head == "trial") for head in heads)
     chips = "".join(f'<label><input type="checkbox" value="{status}" checked> {status}</label>' for status in there)
     return f"""<fieldset class="chips"><legend class="soft">Show</legend>{chips}
 <input type="search" id="trials-search" aria-label="Words that a row must have" placeholder="words in the row">
@@ -404,10 +327,10 @@ def _trial(trial, is_best, measures, objectives, names, several) -> str:
         cells.append(f'<td class="number" data-value="{"" if value is None else repr(value)}">{shown}</td>')
     how = described({name: trial.metaparameters[name] for name in names if name in trial.metaparameters})
     parts = [trial.architecture if several else "", how, described(trial.hyperparameters)]
-    about = _e("; ".join(part for part in parts if part) or described(trial.values))
+    about = escaped("; ".join(part for part in parts if part) or described(trial.values))
     if trial.duplicate_of is not None:
         about = f"the same as trial {trial.duplicate_of}; {about}"
-    error = f'<div class="error">{_e(trial.error)}</div>' if trial.error else ""
+    error = f'<div class="error">{escaped(trial.error)}</div>' if trial.error else ""
     mark = " ★" if is_best else ""
     return (
         f'<tr id="trial-{trial.number}" data-status="{trial.status}"{" class=best" if is_best else ""}>'
@@ -422,72 +345,14 @@ def _trial(trial, is_best, measures, objectives, names, several) -> str:
 
 def _notes(notes) -> str:
     if not notes:
-        return _none("None were given.")
+        return none("None were given.")
     flat = {}
     for name, value in notes.items():
         if isinstance(value, Mapping):
             flat.update({f"{name}: {inner}": _setting(item) for inner, item in value.items()})
         else:
             flat[name] = _setting(value)
-    return _facts(flat)
-
-
-# -- pieces ----------------------------------------------------------------------------------------------------------
-
-
-def _tabs(name, words, panels) -> str:
-    """One panel at a time; of a single one, that alone."""
-    if len(panels) == 1:
-        return panels[0][1]
-    hidden = " hidden"
-    tabs = "".join(
-        f'<button role="tab" id="{name}-tab-{i}" aria-controls="{name}-panel-{i}" '
-        f'aria-selected="{"false" if i else "true"}" tabindex="{-1 if i else 0}">{_e(heading)}</button>'
-        for i, (heading, _) in enumerate(panels)
-    )
-    bodies = "".join(
-        f'<div role="tabpanel" id="{name}-panel-{i}" aria-labelledby="{name}-tab-{i}"{hidden if i else ""}>{body}</div>'
-        for i, (_, body) in enumerate(panels)
-    )
-    return f'<div role="tablist" aria-label="{_e(words)}">{tabs}</div>{bodies}'
-
-
-def _table(heads, rows, *, numbers=None, foot=None, caption) -> str:
-    """`rows` of (class, HTML) cells; the first cell of each is its head."""
-    numbers = [head for head in heads if head != "how"] if numbers is None else numbers
-    kind = {head: ' class="number"' if head in numbers else "" for head in heads}
-    top = "".join(f'<th scope="col"{kind[head]}>{_e(head)}</th>' for head in heads)
-    body = "".join(
-        "<tr>"
-        + "".join(
-            f'<th scope="row" class="{cls}">{cell}</th>' if i == 0 else f'<td class="{cls}">{cell}</td>'
-            for i, (cls, cell) in enumerate(row)
-        )
-        + "</tr>"
-        for row in rows
-    )
-    feet = "".join(f"<td{kind[head]}>{_e(cell)}</td>" for head, cell in zip(heads[1:], (foot or [""])[1:]))
-    foot = f'<tfoot><tr><th scope="row">{_e(foot[0])}</th>{feet}</tr></tfoot>' if foot else ""
-    words = f"<caption>{_e(caption)}</caption>" if caption else ""
-    return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{_e(caption or ", ".join(heads))}">'
-        f"<table>{words}<thead><tr>{top}</tr></thead><tbody>{body}</tbody>{foot}</table></div>"
-    )
-
-
-def _sortable(head, number, sorted_by) -> str:
-    kind = ' class="number"' if number else ""
-    state = "ascending" if sorted_by else "none"
-    return f'<th scope="col"{kind} aria-sort="{state}"><button type="button">{_e(head)}</button></th>'
-
-
-def _facts(facts) -> str:
-    rows = "".join(f"<dt>{_e(name)}</dt><dd>{_e(value)}</dd>" for name, value in facts.items())
-    return f'<dl class="facts">{rows}</dl>'
-
-
-def _none(words) -> str:
-    return f'<p class="none">{_e(words)}</p>'
+    return facts(flat)
 
 
 def _share(part, whole) -> str:
@@ -521,17 +386,3 @@ def _setting(value) -> str:
     if isinstance(value, int) and value >= 10_000:
         return f"{value:,}"
     return "-" if value is None else described({"": value}).strip()
-
-
-def _e(words) -> str:
-    return html.escape(str(words))
-
-
-def _json(data) -> str:
-    """JSON that ends no script element, whatever the strings in it; NaN is refused."""
-    found = json.dumps(data, allow_nan=False, separators=(",", ":"))
-    return found.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def _sha256(script) -> str:
-    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

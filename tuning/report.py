@@ -122,7 +122,7 @@ class Progress:
         if earlier:
             counts = collections.Counter(trial.status for trial in earlier)
             states = ", ".join(f"{counts[name]} {name}" for name in ENDED if counts[name])
-            self._print(_joined(f"going on after {len(earlier)} trials: {states}", _best(best_of(earlier))))
+            self._print(_joined(f"going on; trials so far: {states}", _best(best_of(earlier))))
 
     def _tell_skipped(self, counts):
         """What was never trained is counted, now and then: a tight budget refuses hundreds."""

@@ -266,6 +266,14 @@ def test_history_and_fronts():
     assert best_trial(by_loss, [("val_loss", "minimize")]).number == 3
 
 
+def test_each_architecture_has_its_own_mark():
+    trials = [trial(i, 0.1 * i, architecture=["ResNet", "VGG"][i % 2]) for i in range(6)]
+    front_line, resnets, vggs = figures.trade_off(trials, ACCURACY, "val_accuracy", "params").data
+    assert (front_line.name, resnets.name, vggs.name) == ("Pareto front", "ResNet", "VGG")
+    assert list(resnets.y) == pytest.approx([0, 20, 40])
+    assert resnets.marker.symbol != vggs.marker.symbol
+
+
 def test_a_front_keeps_equals():
     assert [one.number for one in front([trial(0, 0.5), trial(1, 0.5)], ACCURACY)] == [0, 1]
 

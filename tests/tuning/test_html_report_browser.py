@@ -1,5 +1,6 @@
 """The report in a real browser: its figures are drawn, and what can be clicked does what it says."""
 
+import dataclasses
 import shutil
 import time
 
@@ -10,14 +11,10 @@ from keras_blocks.tuning.html_report import write_report
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 
-pytestmark = [
-    pytest.mark.skipif(
-        not (CHROMIUM and DRIVER),
-        reason="needs Chromium and its driver, which are absent: apt-get install chromium chromium-driver",
-    ),
-    # Selenium leaves sockets to the garbage collector.
-    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = pytest.mark.skipif(
+    not (CHROMIUM and DRIVER),
+    reason="needs Chromium and its driver, which are absent: apt-get install chromium chromium-driver",
+)
 
 HACK = (
     "</script><img src=x onerror='window.hacked=1'><script>window.hacked=1</script><b onclick='window.hacked=1'>b</b>"
@@ -36,6 +33,7 @@ def browser():
         "--no-sandbox",  # root has none
         "--disable-dev-shm-usage",
         "--enable-unsafe-swiftshader",  # WebGL without a graphics card, for the parallel coordinates
+        "--force-prefers-reduced-motion",  # no smooth scrolling
         "--window-size=1280,900",
     ):
         options.add_argument(argument)
@@ -52,8 +50,6 @@ def trials():
     done = [trial(number, 0.5 + 0.03 * ((7 * number) % 11), latency=0.001 * (1 + number)) for number in range(11)]
     done = [one if number % 4 else trial(number, 0.4, macs=90_000 + number) for number, one in enumerate(done)]
     rest = [trial(11, error="OutOfMemory"), trial(12, status="pruned", curves={"val_accuracy": [0.2]}, epochs=1)]
-    import dataclasses
-
     return [
         *(dataclasses.replace(one, objectives=(one.val_accuracy, one.macs)) for one in done),
         *rest,
@@ -73,9 +69,10 @@ def wait(browser, script, seconds=20):
         time.sleep(0.05)
 
 
-@pytest.fixture
-def page(browser, trials, tmp_path):
-    opened(browser, write_report(trials, TWO, tmp_path / "report.html", title="A search", notes={"seed": 0}))
+@pytest.fixture(scope="module")
+def page(browser, trials, tmp_path_factory):
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    opened(browser, write_report(trials, TWO, path, title="A search", notes={"seed": 0}))
     return browser
 
 
@@ -97,10 +94,6 @@ def rows(page):
         "return [...document.querySelectorAll('#trials-table tbody tr')].filter(row => row.offsetParent)"
         ".map(row => Number(row.id.slice(6)))"
     )
-
-
-def head(name):
-    return f"document.querySelectorAll('#trials-table thead th')[{name}]"
 
 
 def test_a_walk_through_the_page(page, trials):
@@ -143,7 +136,6 @@ def test_a_walk_through_the_page(page, trials):
     # A click on a trial shows its row.
     point = find(page, "#history-0 .scatterlayer .trace:nth-child(2) .points path:nth-child(4)")
     page.execute_script("arguments[0].scrollIntoView({block: 'center'})", point)
-    wait(page, "return !document.querySelector('#history-0').matches('.transitioning')")
     ActionChains(page).move_to_element(point).pause(0.2).click().perform()
     wait(page, "return document.querySelector('tr.pointed') !== null")
     assert find(page, "tr.pointed").get_attribute("id") == "trial-3"

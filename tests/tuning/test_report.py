@@ -172,7 +172,7 @@ def test_progress_goes_on_in_a_line():
         progress.update(earlier, max_trials=9, now=0.0)
         progress.update([*earlier, trial(4, 0.2, ended=4e9)], max_trials=9, now=1.0)
     first, second = lines_of(console)
-    assert first == "going on after 4 trials: 3 completed, 1 failed   best 70.00 % (trial 2)"
+    assert first == "going on; trials so far: 3 completed, 1 failed   best 70.00 % (trial 2)"
     assert second.startswith("[5/9] trial 4")
 
 
