@@ -179,9 +179,9 @@ def worker(
         for name in modules or ():
             importlib.import_module(name)
         folder = RunFolder(run or Path("runs") / study)
+        engine = Engine.joined(study, storage, folder, workers=workers, **({"data": data} if data else {}))
         if not folder.is_run():
             folder.create({"kind": "worker", "study": study})
-        engine = Engine.joined(study, storage, folder, workers=workers, **({"data": data} if data else {}))
     try:
         with Progress(console) as progress, _usage_errors(), quiet_optuna():
             why = engine.run(progress, devices=devices.split(",") if devices else ())

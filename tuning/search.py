@@ -58,6 +58,8 @@ class Search:
         parts = {name: part_from_config(copy.deepcopy(config)) for name, config in settings.parts.items()}
         self.space = space or space_of(settings.model).from_dataset(self.dataset, **parts)
         data_sha256 = self.dataset.fingerprint()
+        if storage is not None:
+            StudyStorage(storage).close()  # finds out before anything is made
         going_on = self.folder.is_run() and not replace
         if going_on:
             described = self.folder.describe()

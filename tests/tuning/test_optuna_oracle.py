@@ -86,6 +86,7 @@ def test_its_study_is_optunas(tmp_path):
     assert {trial.state.name for trial in study.trials} == {"COMPLETE"}
 
 
+@pytest.mark.filterwarnings("ignore:All-NaN:RuntimeWarning")  # KerasTuner's
 @pytest.mark.parametrize(
     ("bad", "message"),
     [

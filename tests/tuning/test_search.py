@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import keras_blocks
-from keras_blocks.tuning import Search, SearchSettings, fresh, hp_range
+from keras_blocks.tuning import HyperSqueezeNet, Search, SearchSettings, fresh, hp_range, inspection
 from keras_blocks.tuning.quiet import Quiet
 from keras_blocks.tuning.search import SearchFailed
 from keras_blocks.tuning.trials import Trial, architectures, best_of
@@ -225,59 +225,38 @@ def test_a_budget_that_nothing_meets_is_named(untrained, few_digits, tmp_path, m
         searched(tmp_path / "run", few_digits, max_params=100)
 
 
-def acting(*acts):
-    """A space whose trials do these things, in whatever order."""
-    from keras_blocks.tuning import Candidate, HyperArchitecture
-
-    class HyperActing(HyperArchitecture):
-        architecture = keras_blocks.SqueezeNet
-        parts = {"act": list(acts), "score": [0.2, 0.7]}
-
-        def candidate(self, hp):
-            drawn = self.metaparameters(hp)
-            if drawn["act"] == "invalid":
-                return Candidate("SqueezeNet", {"groups": []}, self.hyperparameters(hp))
-            candidate = Candidate("SqueezeNet", {}, self.hyperparameters(hp))
-            object.__setattr__(candidate, "metaparameters", drawn)
-            return candidate
-
-        def own(self, part):
-            return dict(part)
-
-    return HyperActing
-
-
 def test_what_goes_wrong_in_a_trial_ends_that_trial_alone(untrained, few_digits, tmp_path, monkeypatch):
-    from keras_blocks.tuning import inspection
+    acts = ("train", "die once", "fail", "segfault", "nan", "die", "exit", "invalid")
+    inspected = inspection.inspected
 
-    real = inspection.inspected
+    def acting(candidate, *args):
+        act = acts[candidate.metaparameters["groups"][0]["filters"][0] % 8]
+        if act == "invalid":
+            return inspected(dataclasses.replace(candidate, metaparameters={"groups": []}), *args)
+        found = inspected(candidate, *args)
+        return {**found, "metaparameters": {**found["metaparameters"], "act": act}}
 
-    def known(candidate, *args):
-        if "act" not in candidate.metaparameters:
-            return real(candidate, *args)
-        drawn, candidate = candidate.metaparameters, dataclasses.replace(candidate, metaparameters={})
-        found = real(candidate, *args)
-        return {**found, "metaparameters": drawn, "signature": json.dumps(drawn, sort_keys=True)}
-
-    monkeypatch.setattr("keras_blocks.tuning.engine.inspected", known)
+    monkeypatch.setattr("keras_blocks.tuning.engine.inspected", acting)
     monkeypatch.setattr("keras_blocks.tuning.study.MOST_FAILURES", 100)
-    space = acting("train", "die once", "fail", "segfault", "nan", "die", "exit", "invalid")
-    fixed = {"weight_decay": 0.0, "batch_size": 32, "augmentation": "none", "optimizer": "sgd", "learning_rate": 0.1}
-    space = space((8, 8, 1), 10, activation="relu", **fixed)
+    drawn = {"filters": list(range(8, 16)), "dropout": [0.0, 0.2]}
+    fixed = {"groups": 1, "group1_blocks": 1, "growth": 1.0, "bypass": None, "expand_ratio": 2, "activation": "relu"}
+    how = {"weight_decay": 0.0, "batch_size": 32, "augmentation": "none", "optimizer": "sgd", "learning_rate": 0.1}
+    space = HyperSqueezeNet((8, 8, 1), 10, **drawn, **fixed, **how)
     _, trials = searched(tmp_path / "run", few_digits, space=space, trials=99, sampler="grid")
     ended = {}
     for trial in trials:
-        ended.setdefault(trial.values["act"], set()).add((trial.status, trial.error))
-    assert ended["train"] == ended["die once"] == {("completed", None)}
-    assert ended["fail"] == {("failed", "ValueError: bad")}
-    assert {status for status, _ in ended["segfault"]} == {"failed"}
-    assert ended["nan"] == {("failed", "`values` must be finite; received [nan].")}
-    assert ended["die"] == {
-        ("failed", "the process that trains it was ended by SIGKILL, as the system does when memory runs out")
-    }
-    assert {status for status, _ in ended["exit"]} == {"failed"}
+        if trial.status != "duplicate":
+            act = acts[trial.values["filters"] % 8]
+            ended.setdefault(act, []).append((trial.status, trial.error))
+    killed = "the process that trains it was ended by SIGKILL, as the system does when memory runs out"
+    assert ended["train"] == ended["die once"] == [("completed", None)] * 2
+    assert ended["fail"] == [("failed", "ValueError: bad")] * 2
+    assert ended["segfault"] == [("failed", "the process that trains it was ended by SIGSEGV")] * 2
+    assert ended["nan"] == [("failed", "`values` must be finite; received [nan].")] * 2
+    assert ended["die"] == [("failed", killed)] * 2
+    assert ended["exit"] == [("failed", "the process that trains it ended with code 3: the last words")] * 2
     assert all(status == "refused" and error.startswith("invalid: `groups`") for status, error in ended["invalid"])
-    assert sum(trial.counted for trial in trials) == 14  # twice each
+    assert sum(trial.counted for trial in trials) == 14
 
 
 def test_a_search_in_which_all_fails_ends_early(untrained, few_digits, tmp_path, monkeypatch):
