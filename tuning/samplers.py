@@ -89,15 +89,24 @@ class SeededByTrial(BaseSampler):
         self._of(trial).before_trial(study, trial)
 
     def after_trial(self, study, trial, state, values):
-        self._of(trial).after_trial(study, trial, state, values)
+        try:
+            self._of(trial).after_trial(study, trial, state, values)
+        except RuntimeError as error:  # a grid at its end stops `Study.optimize`, which we do not use
+            if "Study.stop" not in str(error):
+                raise
+
+    def is_exhausted(self, study) -> bool:
+        """Whether there is nothing left to draw, as there is of a grid."""
+        return self._name == "grid" and self._of(None).is_exhausted(study)
 
     def _of(self, trial):
-        if trial.number != self._number:
-            seed = derived_seed(self._seed, CANDIDATES, trial.number)
+        number = None if self._name == "grid" else trial.number  # which is no matter of a seed, and long to make
+        if self._sampler is None or number != self._number:
+            seed = derived_seed(self._seed, CANDIDATES, number or 0)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
                 self._sampler = SAMPLERS[self._name](seed, self._space, self._objectives)
-            self._number = trial.number
+            self._number = number
         return self._sampler
 
     def __repr__(self):

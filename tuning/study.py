@@ -269,6 +269,8 @@ class Study:
             if trial.signature is not None and trial.duplicate_of is None:
                 known.setdefault(trial.signature, trial)
         for _ in range(SAMPLED_DRAWS):
+            if self._is_exhausted(trials):
+                raise StudyEnded("all combinations of the grid were tried")
             if (drawn := self._accepted(self._ask(), known)) is not None:
                 return drawn
         rng = random.Random(derived_seed(self._seed, CANDIDATES, len(trials)))
@@ -309,6 +311,10 @@ class Study:
                 self.optuna.tell(trial, state=TrialState.PRUNED)
             return None
         return trial, values, candidate
+
+    def _is_exhausted(self, trials) -> bool:
+        waiting = any(trial.status == WAITING for trial in trials)
+        return not waiting and getattr(self.optuna.sampler, "is_exhausted", lambda study: False)(self.optuna)
 
     def _ask(self):
         with warnings.catch_warnings():
