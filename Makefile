@@ -14,7 +14,7 @@ install: $(INSTALLED)
 # The stamp comes last, so an install that was cut short starts again.
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[tensorflow,jax,torch,safetensors,tuning,dashboard,dev]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[tensorflow,jax,torch,safetensors,tuning,postgres,dashboard,dev]"
 	touch $(INSTALLED)
 
 demo: install
