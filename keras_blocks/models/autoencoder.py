@@ -90,9 +90,9 @@ class AutoEncoder(Network):
     }
 
     sources = {
-        "autoencoder_cifar": "the encoder of Ferlitsch's zoo/autoencoder (keras-idiomatic-programmer), and its mirror image",
-        "beta_vae": "Burgess et al., 'Understanding disentangling in beta-VAE', 2018, appendix A; beta of Higgins et al. "
-        "2017, for dSprites",
+        "autoencoder_cifar": "the encoder of Ferlitsch's zoo/autoencoder (keras-idiomatic-programmer), mirrored",
+        "beta_vae": "Burgess et al., 'Understanding disentangling in beta-VAE', 2018, appendix A; beta of Higgins "
+        "et al. 2017",
     }
 
     def __init__(
