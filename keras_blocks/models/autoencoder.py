@@ -250,7 +250,7 @@ class AutoEncoder(Network):
         return getattr(halves, name)
 
     def _make_encoder(self):
-        return keras.Model(self.inputs, self._features["code"], name=f"{self.name}_encoder")
+        return keras.Model(self.input, self._features["code"], name=f"{self.name}_encoder")
 
     def _make_decoder(self):
         code = self._features["code"]
