@@ -19,6 +19,7 @@ import time
 
 import keras
 import numpy as np
+import scipy.linalg
 from cifar_training import read
 from sign_digits import DATA as SIGNS
 from sign_digits import photos, split
@@ -26,7 +27,10 @@ from sign_digits import photos, split
 import keras_blocks
 
 RESULTS = pathlib.Path(__file__).parents[1] / "docs" / "autoencoder.json"
-DATASETS = {"cifar": {"filters": (32, 64, 192)}, "signs": {"filters": (16, 64, 192)}}
+DATASETS = {
+    "cifar": {"filters": (32, 64, 192), "epochs": 6},
+    "signs": {"filters": (16, 64, 192), "epochs": 12},
+}
 
 
 def load(dataset, seed):
@@ -54,9 +58,11 @@ def principal_components(images, count):
     """(mean, components in columns) of images."""
     mean = flat(images).mean(axis=0)
     x = (flat(images) - mean).astype("float32")
-    if len(x) > x.shape[1]:
-        return mean, np.linalg.eigh(x.T @ x)[1][:, : -count - 1 : -1]
-    return mean, np.linalg.svd(x, full_matrices=False)[2][:count].T
+    wide = len(x) < x.shape[1]  # fewer images than pixels: then of the products of images with each other
+    products = x @ x.T if wide else x.T @ x
+    found = scipy.linalg.eigh(products, subset_by_index=(len(products) - count, len(products) - 1))[1]
+    found = x.T @ found if wide else found
+    return mean, found / np.linalg.norm(found, axis=0)
 
 
 def reconstructed(images, mean, components):
@@ -123,14 +129,15 @@ def train(model, images, epochs, batch, rate, seed):
         print(f"  epoch {epoch + 1:2}  training error {history['loss'][0]:.6f}", flush=True)
 
 
-def compare(dataset, seed, code, epochs, batch, rate, filters=None):
+def compare(dataset, seed, code, epochs, batch, rate):
     """Held-out errors of both methods, and what they make of the first held-out images."""
     start = time.perf_counter()
     keras.utils.set_random_seed(seed)
     learned, held_out = load(dataset, seed)
     mean, components = principal_components(np.concatenate([learned, mirrored(learned)]), code)
     alone = principal_components(learned, code)
-    model = network(learned.shape[1:], code, filters or DATASETS[dataset]["filters"])
+    epochs = epochs or DATASETS[dataset]["epochs"]
+    model = network(learned.shape[1:], code, DATASETS[dataset]["filters"])
     start_as_pca(model, mean, components)
     by_pca = reconstructed(held_out, mean, components)
     np.testing.assert_allclose(model.predict(held_out[:32], verbose=0), by_pca[:32], atol=1e-4)
@@ -184,8 +191,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--datasets", nargs="+", default=sorted(DATASETS), choices=sorted(DATASETS))
     parser.add_argument("--code", type=int, default=128, help="values of a code")
-    parser.add_argument("--epochs", type=int, default=12)
-    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--epochs", type=int, default=None, help="by default 6 for CIFAR, 12 for the sign digits")
+    parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=2e-3, help="the highest learning rate")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument(

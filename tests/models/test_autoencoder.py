@@ -271,16 +271,15 @@ def example(monkeypatch):
 
 @pytest.mark.skipif(not TENSORFLOW, reason="a training, the same on every backend")
 def test_the_example_starts_as_pca_and_then_beats_it(example, shared_data):
-    """A fifth of the images, a small code and few epochs: not worse on held-out images, better on those seen."""
+    """A fifth of the images, at half their size, a small code and four epochs."""
     learned, held_out = example.load("cifar", 0)
     assert learned.shape == (4000, 32, 32, 3) and held_out.shape == (1000, 32, 32, 3)
-    learned, held_out = learned[:800], held_out[:200]
+    learned, held_out = learned[:800, ::2, ::2], held_out[:200, ::2, ::2]
     mean, components = example.principal_components(np.concatenate([learned, example.mirrored(learned)]), 16)
     np.testing.assert_allclose(components.T @ components, np.eye(16), atol=1e-4)
-    model = example.network((32, 32, 3), 16, (12, 48, 192))
+    model = example.network((16, 16, 3), 16, (12, 48))
     example.start_as_pca(model, mean, components)
     pca = example.reconstructed(held_out, mean, components)
     np.testing.assert_allclose(model.predict(held_out, verbose=0), pca, atol=1e-4)
-    example.train(model, learned, epochs=2, batch=32, rate=1e-3, seed=0)
-    seen = example.error(learned, model.predict(learned, verbose=0))
-    assert seen < example.error(learned, example.reconstructed(learned, mean, components))
+    example.train(model, learned, epochs=4, batch=16, rate=2e-3, seed=0)
+    assert example.error(held_out, model.predict(held_out, verbose=0)) < example.error(held_out, pca)
