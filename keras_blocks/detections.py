@@ -22,10 +22,9 @@ def decode_detections(predictions, labels, top, threshold) -> list:
     """For each image a list of `(name, score, box)`, the best first; see `keras_blocks.decode_predictions`."""
     if isinstance(predictions, Mapping):
         parts = _parts("predictions", predictions)
-        found = [_of_image(*(part[i] for part in parts), labels) for i in range(len(parts[0]))]
-        if "num_detections" in predictions:
-            counts = _array(predictions["num_detections"])
-            found = [_of_image(*(part[i][: int(n)] for part in parts), labels) for i, n in enumerate(counts)]
+        images, most = parts[1].shape
+        counts = _array(predictions.get("num_detections", np.full(images, most))).reshape(images).astype(int)
+        found = [_of_image(*(part[i][:count] for part in parts), labels) for i, count in enumerate(counts)]
     else:
         found = []
         for i, one in enumerate(predictions):

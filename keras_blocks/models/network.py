@@ -8,7 +8,7 @@ from keras_blocks import validation
 from keras_blocks.block import Block, freeze_part, frozen_parts
 from keras_blocks.chain import ShapeTensor
 from keras_blocks.frozen import Frozen
-from keras_blocks.models.preprocessing import DetachablePreprocessing, preprocessing_layers
+from keras_blocks.models.preprocessing import DetachablePreprocessing, preprocessing_layers, unless_training
 from keras_blocks.models.side_outputs import SideOutputs
 from keras_blocks.settings import SHARED, Settings, serialized
 from keras_blocks.signature import arguments
@@ -95,7 +95,7 @@ class Network(Settings, DetachablePreprocessing, SideOutputs, keras.Model):
     def preprocess(self, x):
         """The layers given as `preprocess`, in turn."""
         for layer in self.metaparameters.preprocess:
-            x = x.through(layer) if isinstance(x, ShapeTensor) else layer(x)
+            x = x.through(layer) if isinstance(x, ShapeTensor) else unless_training(layer)(x)
         return x
 
     def assemble(self, x):

@@ -1,5 +1,7 @@
 """What stands in front of a network: part of the model and of its file, and yet removable."""
 
+import inspect
+
 import keras
 
 from keras_blocks.registration import register
@@ -8,14 +10,7 @@ NEEDS_LABELS = (keras.layers.MixUp, keras.layers.CutMix)
 
 
 class DetachablePreprocessing:
-    """Mixed into `Architecture`: takes the layers given as `preprocess` off the model, and puts others on.
-
-    `call` lets them augment in training alone: Keras' random layers would do it whenever a model is called without the
-    flag `training`.
-    """
-
-    def call(self, inputs, training=None, mask=None, **kwargs):
-        return super().call(inputs, training=False if training is None else training, mask=mask, **kwargs)
+    """Mixed into `Architecture`: takes the layers given as `preprocess` off the model, and puts others on."""
 
     def detach_preprocessing(self):
         """The model without its preprocessing, and the preprocessing, for instance for use in `tf.data`.
@@ -117,6 +112,16 @@ class PreprocessingPipeline(keras.layers.Pipeline):
 
     def call(self, inputs, training=True, mask=None):
         return super().call(self.as_float(inputs), training=training, mask=mask)
+
+
+def unless_training(layer):
+    """The layer, to be called on a Keras tensor, such that it augments in training alone.
+
+    Keras' random layers do it whenever they are not told otherwise. What a layer is told here is kept in the graph, and
+    so holds in every model that is built on that graph, until a model is told of `training`.
+    """
+    told = {"training": False} if "training" in inspect.signature(layer.call).parameters else {}
+    return lambda x: layer(x, **told)
 
 
 def preprocessing_layers(name, value) -> tuple:

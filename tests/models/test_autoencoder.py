@@ -2,9 +2,6 @@
 
 import importlib.util
 import pathlib
-import subprocess
-import sys
-import textwrap
 
 import keras
 import numpy as np
@@ -239,20 +236,6 @@ def test_variational_fit_evaluate_save_and_load(tmp_path):
     # The generator goes on from where it was.
     np.testing.assert_array_equal(as_array(again(images, training=True)), as_array(model(images, training=True)))
     again.fit(images, images, verbose=0)
-
-
-def test_a_loaded_variational_model_in_a_fresh_process(tmp_path):
-    model = small((9, 8, 3), {"filters": 2}, variational=True, seed=5, preprocess=keras.layers.Rescaling(1 / 255))
-    images = np.random.default_rng(0).integers(0, 256, (2, 9, 8, 3)).astype("uint8")
-    np.savez(tmp_path / "it.npz", images=images, outputs=as_array(model(images)))
-    model.save(tmp_path / "it.keras")
-    code = f"""
-        import keras, keras_blocks, numpy as np
-        model, saved = keras.saving.load_model({str(tmp_path / "it.keras")!r}), np.load({str(tmp_path / "it.npz")!r})
-        found = keras.ops.convert_to_numpy(model.decoder(model.encoder(saved["images"])))
-        np.testing.assert_array_equal(found, saved["outputs"])
-    """
-    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True)
 
 
 # -- the example ------------------------------------------------------------------------------------------------------
