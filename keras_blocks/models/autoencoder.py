@@ -39,7 +39,8 @@ class AutoEncoder(Network):
         kind: "plain" or "residual", see `EncoderBlock`. In the residual kind, there is a linear way through the model.
         noise: standard deviation of the Gaussian noise that is added to the images in training alone (denoising).
         variational: whether the code is a `VariationalBottleneck`'s; it then needs a `code`.
-        beta: with `variational`, the weight of the divergence in the loss, see `VariationalBottleneck`.
+        beta: with `variational`, the weight of the divergence in the loss, see `VariationalBottleneck`. The published
+            4 of `beta_vae` goes with a loss that is summed over an image; for Keras' means, divide it by the values.
         output_activation: activation of the output: `None`, or "sigmoid" for images from 0 to 1.
         seed: of the noises.
         batch_norm: True by default.
