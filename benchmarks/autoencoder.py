@@ -21,6 +21,7 @@ import keras
 import numpy as np
 import scipy.linalg
 from cifar_training import read
+from PIL import Image
 from sign_digits import DATA as SIGNS
 from sign_digits import photos, split
 
@@ -159,19 +160,24 @@ def compare(dataset, seed, code, epochs, batch, rate):
     return found, (held_out, by_pca, ours)
 
 
-def picture(file, rows, count=10):
-    """Rows of images, one above another, each enlarged to 96 pixels."""
-    from PIL import Image
-
+def picture(file, dataset, rows, count=10):
+    """Puts rows of images, one above another, in the dataset's part of the picture; each is 96 pixels wide."""
     tiles = []
     for images in rows:
         scale = 96 // images.shape[1]
         chosen = np.clip(images[:count] * 255, 0, 255).astype("uint8").repeat(scale, axis=1).repeat(scale, axis=2)
-        chosen = np.pad(chosen, ((0, 0), (0, 96 - chosen.shape[1]), (0, 96 - chosen.shape[2]), (0, 0)))
-        tiles.append(
-            np.concatenate(list(np.pad(chosen, ((0, 0), (2, 2), (2, 2), (0, 0)), constant_values=255)), axis=1)
-        )
-    Image.fromarray(np.concatenate(tiles)).save(file)
+        missing = 100 - chosen.shape[1]
+        border = (missing // 2, missing - missing // 2)
+        chosen = np.pad(chosen, ((0, 0), border, border, (0, 0)), constant_values=255)
+        tiles.append(np.concatenate(list(chosen), axis=1))
+    part = np.concatenate(tiles)
+    names = sorted(DATASETS)
+    sheet = np.full((len(names) * len(part), *part.shape[1:]), 255, "uint8")
+    if file.exists():
+        sheet = np.array(Image.open(file).convert("RGB"))
+    first = names.index(dataset) * len(part)
+    sheet[first : first + len(part)] = part
+    Image.fromarray(sheet).save(file)
 
 
 def table(results):
@@ -209,7 +215,7 @@ def main():
             found, rows = compare(dataset, seed, **options)
             results.append(found)
             given.results.write_text(json.dumps(results, indent=1) + "\n")
-            picture(given.results.with_name(f"{given.results.stem}_{dataset}.png"), rows)
+            picture(given.results.with_suffix(".png"), dataset, rows)
             print(found, flush=True)
     table(results)
 

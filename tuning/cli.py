@@ -196,8 +196,12 @@ def cost_command(
     shape = _sizes("input-shape", input_shape, (3,)) if input_shape else None
     with _usage_errors():
         architecture = architecture_of(name)
-        head = {"classes": classes} if takes(architecture, "classes") else {}
-        spent = cost(architecture, shape, **architecture.variants[name], **head)
+        options = dict(architecture.variants[name])
+        if takes(architecture, "classes"):
+            options["classes"] = classes
+        if shape:
+            options["input_shape"] = shape
+        spent = cost(architecture, **options)
     Console().print(costs_table([(name, spent)]))
 
 

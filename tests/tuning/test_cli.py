@@ -48,6 +48,7 @@ def test_a_model_is_counted(run):
     assert f"{model.count_params():,}" in result.stdout
     default = run("cost", "squeezenet_1.1")
     assert "1,235,496" in default.stdout
+    assert "271,098" in run("cost", "resnet20_cifar", "--classes", "10").stdout  # its images are not 224 pixels wide
     assert "502,005" in run("cost", "beta_vae").stdout  # it has no classes; tests/models/test_ledger.py
 
 
