@@ -4,6 +4,7 @@ Importing the package registers every class, so that `keras.saving.load_model` f
 """
 
 from keras_blocks.block import Block
+from keras_blocks.blocks.autoencoder import DecoderBlock, EncoderBlock
 from keras_blocks.blocks.auxiliary import AuxiliaryClassifier
 from keras_blocks.blocks.channel_padding import ChannelPadding
 from keras_blocks.blocks.conv import ConvBlock
@@ -18,11 +19,13 @@ from keras_blocks.blocks.pooling import CeilMaxPooling2D
 from keras_blocks.blocks.residual import ResidualBlock, ResNeXtBlock
 from keras_blocks.blocks.resnet_stem import ResNetStem
 from keras_blocks.blocks.squeeze_excite import SqueezeExciteBlock
+from keras_blocks.blocks.variational import VariationalBottleneck
 from keras_blocks.blocks.vgg import VGGGroup
 from keras_blocks.costs import Cost, cost
 from keras_blocks.decoding import decode_predictions
 from keras_blocks.grouped_conv2d import GroupedConv2D
 from keras_blocks.models.architecture import Architecture
+from keras_blocks.models.autoencoder import AutoEncoder
 from keras_blocks.models.densenet import DenseNet
 from keras_blocks.models.inception import Inception
 from keras_blocks.models.registry import create_model, list_models
@@ -38,6 +41,7 @@ __version__ = "0.1.0"
 __all__ = [
     "VGG",
     "Architecture",
+    "AutoEncoder",
     "AuxiliaryClassifier",
     "Block",
     "CeilMaxPooling2D",
@@ -45,9 +49,11 @@ __all__ = [
     "ClassifierHead",
     "ConvBlock",
     "Cost",
+    "DecoderBlock",
     "DenseBlock",
     "DenseLayer",
     "DenseNet",
+    "EncoderBlock",
     "FireBlock",
     "GridReductionA",
     "GridReductionB",
@@ -71,6 +77,7 @@ __all__ = [
     "SqueezeNet",
     "TransitionBlock",
     "VGGGroup",
+    "VariationalBottleneck",
     "convert_weights",
     "cost",
     "create_model",

@@ -50,7 +50,7 @@ class Settings:
         dtype = options.pop("dtype", self.dtype_policy)
         return LayerSpec(cls, name, Frozen({**bound, **options}), dtype)
 
-    def conv2d(self, name: str, filters: int, kernel_size, **options) -> LayerSpec:
+    def conv2d(self, name: str, filters: int, kernel_size, *, transposed=False, **options) -> LayerSpec:
         """A convolution with the settings' initializer and regularizer; its activation is a layer of its own.
 
         It has a bias unless the settings say otherwise, or a normalization follows (see `unit`).
@@ -64,6 +64,8 @@ class Settings:
             "kernel_regularizer": self.kernel_regularizer,
         }
         cls = keras.layers.Conv2D if options.get("groups", 1) == 1 else GroupedConv2D
+        if transposed:
+            cls = keras.layers.Conv2DTranspose
         return self.layer(name, cls, **{**bound, **options})
 
     def normalize(self, name: str) -> LayerSpec:

@@ -64,6 +64,35 @@ LAYERS = [
         "counted by hand: bias-free convolution, gamma and beta, moving mean and variance",
     ),
     Row(
+        keras_blocks.DecoderBlock,
+        {
+            "filters": 4,
+            "blocks": 2,
+            "kernel_size": (4, 3),
+            "strides": (2, 1),
+            "kind": "residual",
+            "trim": (1, 0),
+            "activated": False,
+            **SHARED,
+        },
+        (4, 4, 16),
+        {"filters": 32},
+        (8, 8, 32),
+        9 * 16 * 32 + 2 * 32,
+        2 * 32,
+        "counted by hand: bias-free transposed convolution, gamma and beta, moving mean and variance",
+    ),
+    Row(
+        keras_blocks.EncoderBlock,
+        {"filters": 4, "blocks": 2, "kernel_size": (4, 3), "strides": (2, 1), "kind": "residual", **SHARED},
+        (8, 8, 32),
+        {"filters": 16},
+        (4, 4, 16),
+        9 * 32 * 16 + 2 * 16,
+        2 * 16,
+        "counted by hand from Ferlitsch's zoo/autoencoder: its last layer, bias-free",
+    ),
+    Row(
         keras_blocks.FireBlock,
         {"filters": 4, "expand_ratio": 2, "bypass": "complex", **SHARED},
         (12, 12, 96),
@@ -365,6 +394,16 @@ LAYERS = [
         "torchvision densenet121: features.transition1",
     ),
     Row(
+        keras_blocks.VariationalBottleneck,
+        {"filters": 3, "pooling": "avg", "hidden": (6,), "beta": 0.5, "seed": 3, **SHARED},
+        (4, 4, 32),
+        {"filters": 10, "pooling": "flatten", "hidden": (256, 256)},
+        (10,),
+        (512 + 1) * 256 + (256 + 1) * 256 + (256 + 1) * 20,
+        0,
+        "counted by hand from Burgess et al. 2018, appendix A: 4x4x32 features, 256, 256, 20 units",
+    ),
+    Row(
         keras_blocks.VGGGroup,
         {"filters": 4, "layers": 3, **SHARED},
         (8, 8, 3),
@@ -532,7 +571,34 @@ ARCHITECTURES = [
     ),
 ]
 
-ROWS = LAYERS + ARCHITECTURES
+MODELS = [
+    Row(
+        keras_blocks.AutoEncoder,
+        {
+            "groups": [{"filters": 4, "blocks": 2}, {"filters": 6, "blocks": 1}],
+            "code": {"units": 5, "hidden": [7]},
+            "kernel_size": (4, 3),
+            "kind": "residual",
+            "noise": 0.25,
+            "variational": True,
+            "beta": 0.5,
+            "output_activation": "sigmoid",
+            "seed": 3,
+            "preprocess": [keras.layers.Rescaling(1 / 255)],
+            "input_shape": (13, 10, 3),
+            **SHARED,
+        },
+        (32, 32, 3),
+        {},
+        (32, 32, 3),
+        9 * 2 * (3 * 64 + 64 * 32 + 32 * 16) + 3 + 2 * (64 + 32 + 16 + 32 + 64),
+        2 * (64 + 32 + 16 + 32 + 64),
+        "counted by hand from Ferlitsch's zoo/autoencoder: its encoder, bias-free, and the mirror image",
+    ),
+]
+"""Models that classify nothing."""
+
+ROWS = LAYERS + ARCHITECTURES + MODELS
 
 NOT_LAYERS = {
     "Architecture": "base class; its subclasses have rows",
@@ -548,7 +614,7 @@ NOT_LAYERS = {
 
 def small_model(row: Row):
     """The row's layer or architecture as a functional model, with arguments that are not the defaults."""
-    if issubclass(row.cls, keras_blocks.Architecture):
+    if issubclass(row.cls, keras.Model):
         return row.cls(**row.arguments)
     inputs = keras.Input(row.input_shape)
     return keras.Model(inputs, row.cls(**row.arguments)(inputs))

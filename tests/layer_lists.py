@@ -25,6 +25,13 @@ class LayerList:
         self.macs += weights * self.size * self.size
         self.channels = filters
 
+    def transposed(self, filters, kernel, strides, bias=False):
+        """Each pixel of the input times the whole kernel."""
+        weights = kernel * kernel * self.channels * filters
+        self.trainable += weights + bias * filters
+        self.macs += weights * self.size * self.size
+        self.size, self.channels = self.size * strides, filters
+
     def grouped(self, filters, groups, strides=1):
         """A 3x3 convolution in groups of channels."""
         before = self.channels
@@ -243,7 +250,41 @@ SIZES = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 V1_0 = ((96, 7), (16, 16, 32), (32, 48, 48, 64), (64,))
 CIFAR_DEPTHS = (20, 32, 44, 56, 110)
 
+
+def autoencoder_cifar():
+    """Ferlitsch's zoo/autoencoder: 3x3, stride 2, BatchNormalization, ReLU; here bias-free, and mirrored exactly."""
+    net = LayerList(32)
+    for filters in (64, 32, 16):
+        net.conv(filters, 3, 2)
+        net.norm()
+    for filters in (32, 64):
+        net.transposed(filters, 3, 2)
+        net.norm()
+    net.transposed(3, 3, 2, bias=True)
+    return net
+
+
+def beta_vae():
+    """Burgess et al. 2018, appendix A: four convolutions 4x4 of stride 2, 32 channels, dense layers of 256 units twice,
+    means and log-variances of ten values, and the transpose of it; 64x64 pixels, one channel."""
+    net = LayerList(64, 1)
+    for _ in range(4):
+        net.conv(32, 4, 2, bias=True)
+    net.channels = 4 * 4 * 32
+    for units in (256, 256, 20):
+        net.dense(units)
+    net.channels = 10
+    for units in (256, 256, 4 * 4 * 32):
+        net.dense(units)
+    net.size, net.channels = 4, 32
+    for filters in (32, 32, 32, 1):
+        net.transposed(filters, 4, 2, bias=True)
+    return net
+
+
 LISTS = {
+    "autoencoder_cifar": autoencoder_cifar(),
+    "beta_vae": beta_vae(),
     "vgg11": vgg(1, 1, 2, 2, 2),
     "vgg13": vgg(2, 2, 2, 2, 2),
     "vgg16": vgg(2, 2, 3, 3, 3),

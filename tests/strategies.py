@@ -60,6 +60,24 @@ def fire_blocks(draw):
 
 
 @st.composite
+def coding_blocks(draw, cls):
+    """An encoder's or a decoder's block."""
+    arguments = {
+        "filters": draw(st.integers(1, 3)),
+        "blocks": draw(st.integers(1, 2)),
+        "kernel_size": draw(size(2, 4)),
+        "strides": draw(size(1, 2)),
+        "kind": draw(st.sampled_from(["plain", "residual"])),
+    }
+    if cls is keras_blocks.DecoderBlock:
+        steps = arguments["strides"]
+        most = [steps, steps] if isinstance(steps, int) else steps
+        arguments["trim"] = tuple(draw(st.integers(0, step - 1)) for step in most)
+        arguments["activated"] = draw(st.booleans())
+    return cls, arguments, draw(st.integers(1, 3))
+
+
+@st.composite
 def residual_blocks(draw):
     filters, kind = draw(st.integers(1, 3)), draw(st.sampled_from(["basic", "bottleneck"]))
     shortcut = draw(st.sampled_from(["auto", "projection", "identity", "pad"]))
@@ -168,6 +186,8 @@ BLOCKS = {
         bottleneck=st.integers(0, 2),
         dilation_rate=st.integers(1, 2),
     ),
+    "DecoderBlock": coding_blocks(keras_blocks.DecoderBlock),
+    "EncoderBlock": coding_blocks(keras_blocks.EncoderBlock),
     "FireBlock": fire_blocks(),
     "GridReductionA": branched_blocks(keras_blocks.GridReductionA, **REDUCED),
     "GridReductionB": branched_blocks(keras_blocks.GridReductionB, n=st.integers(1, 5), **REDUCED),
@@ -197,6 +217,13 @@ BLOCKS = {
         least_channels=4,
         compression=st.sampled_from([0.25, 0.5, 1.0]),
         atrous=st.booleans(),
+    ),
+    "VariationalBottleneck": plain(
+        keras_blocks.VariationalBottleneck,
+        filters=st.integers(1, 4),
+        pooling=st.sampled_from([None, "avg", "max", "flatten"]),
+        beta=st.sampled_from([0.0, 0.5]),
+        seed=st.sampled_from([None, 0]),
     ),
     "VGGGroup": plain(keras_blocks.VGGGroup, filters=st.integers(1, 4), layers=st.integers(1, 3)),
 }

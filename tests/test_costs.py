@@ -5,7 +5,7 @@ from unittest import mock
 import keras
 import numpy as np
 import pytest
-from catalog import ARCHITECTURES, image_shape, small_model
+from catalog import ARCHITECTURES, MODELS, image_shape, small_model
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from strategies import BLOCKS, configurations, conv_blocks
@@ -17,6 +17,8 @@ from keras_blocks.signature import arguments
 
 backend = keras.backend.backend()
 OTHERS = [name for name in BLOCKS if name != "ConvBlock"]
+# TensorFlow's profiler counts a transposed convolution by the size of its output, which the borders are part of.
+COUNTED = [name for name in OTHERS if backend == "torch" or name != "DecoderBlock"]
 
 
 def independent_macs(layer, images):
@@ -50,8 +52,8 @@ def sum_of_products(node):
 @pytest.mark.parametrize(
     # TensorFlow pads dilated convolutions before it counts.
     "strategy",
-    [conv_blocks(dilation=backend == "torch"), *(BLOCKS[name] for name in OTHERS)],
-    ids=["ConvBlock", *OTHERS],
+    [conv_blocks(dilation=backend == "torch"), *(BLOCKS[name] for name in COUNTED)],
+    ids=["ConvBlock", *COUNTED],
 )
 def test_multiply_adds_equal_the_backends_counter(strategy):
     @settings(max_examples=8)
@@ -66,7 +68,7 @@ def test_multiply_adds_equal_the_backends_counter(strategy):
     check()
 
 
-@pytest.mark.parametrize("row", ARCHITECTURES, ids=lambda row: row.name)
+@pytest.mark.parametrize("row", ARCHITECTURES + MODELS, ids=lambda row: row.name)
 def test_class_and_model_cost_the_same(row):
     model = small_model(row)
     by_class = keras_blocks.cost(row.cls, **row.arguments)

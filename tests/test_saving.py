@@ -94,6 +94,10 @@ GOLDEN_LAYERS = {
     "DenseBlock": "layer1/conv1_bn layer1/conv1 layer1/conv2_bn layer1/conv2 "
     "layer2/conv1_bn layer2/conv1 layer2/conv2_bn layer2/conv2",
     "DenseLayer": "conv1_bn conv1 conv2_bn conv2",
+    "DecoderBlock": "block1/pre_bn block1/conv1 block1/conv1_bn block1/conv2 "
+    "block2/pre_bn block2/conv1 block2/conv1_bn block2/conv2 up",
+    "EncoderBlock": "down block1/pre_bn block1/conv1 block1/conv1_bn block1/conv2 "
+    "block2/pre_bn block2/conv1 block2/conv1_bn block2/conv2",
     "FireBlock": "bypass_conv squeeze squeeze_bn expand_1x1 expand_1x1_bn expand_3x3 expand_3x3_bn",
     "AuxiliaryClassifier": "conv conv_bn conv2 conv2_bn scores",
     "GridReductionA": "conv_3x3 conv_3x3_bn reduce_double reduce_double_bn double_1 double_1_bn double_2 double_2_bn "
@@ -121,6 +125,7 @@ GOLDEN_LAYERS = {
     "ResNetStem": "conv1 conv1_bn conv2 conv2_bn conv3",
     "SqueezeExciteBlock": "reduce restore",
     "TransitionBlock": "conv_bn conv",
+    "VariationalBottleneck": "dense1 mean log_variance",
     "VGGGroup": "conv1 conv1_bn conv2 conv2_bn conv3 conv3_bn",
 }
 

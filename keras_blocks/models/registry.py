@@ -3,9 +3,10 @@
 import fnmatch
 
 from keras_blocks import validation
-from keras_blocks.models.architecture import Architecture
+from keras_blocks.models.autoencoder import AutoEncoder
 from keras_blocks.models.densenet import DenseNet
 from keras_blocks.models.inception import Inception
+from keras_blocks.models.network import Network
 from keras_blocks.models.pretrained import load_imagenet, load_weights
 from keras_blocks.models.resnet import ResNet
 from keras_blocks.models.resnext import ResNeXt
@@ -13,7 +14,7 @@ from keras_blocks.models.senet import SENet
 from keras_blocks.models.squeezenet import SqueezeNet
 from keras_blocks.models.vgg import VGG
 
-ARCHITECTURES = (DenseNet, Inception, ResNeXt, ResNet, SENet, SqueezeNet, VGG)
+ARCHITECTURES = (AutoEncoder, DenseNet, Inception, ResNeXt, ResNet, SENet, SqueezeNet, VGG)
 
 
 def list_models(pattern: str = "*") -> list[str]:
@@ -31,7 +32,7 @@ def list_models(pattern: str = "*") -> list[str]:
     return sorted(fnmatch.filter(_by_name(), pattern))
 
 
-def create_model(variant: str, /, *, weights=None, **overrides) -> Architecture:
+def create_model(variant: str, /, *, weights=None, **overrides) -> Network:
     """A published network by its name.
 
     Args:
@@ -72,7 +73,7 @@ def create_model(variant: str, /, *, weights=None, **overrides) -> Architecture:
     return model
 
 
-def architecture_of(variant: str) -> type[Architecture]:
+def architecture_of(variant: str) -> type[Network]:
     """The class whose table has this variant."""
     classes = _by_name()
     return classes[validation.choice("variant", variant, tuple(classes))]

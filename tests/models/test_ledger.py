@@ -21,6 +21,8 @@ LISTS = {**OTHER_LISTS, **INCEPTION_LISTS}
 
 # name: what was published of (trainable, with statistics, multiply-adds / 1e9)
 LEDGER = {
+    "autoencoder_cifar": (None, None, None),
+    "beta_vae": (None, None, None),
     "densenet100_cifar": (769_162, None, None),
     "densenet121": (7_978_856, 8_062_504, 2.834),
     "densenet161": (28_681_000, None, 7.728),
@@ -168,6 +170,17 @@ def test_without_biases_of_the_gates(variant):
     assert listed.trainable == GATES[variant]
     counted = keras_blocks.cost(cls, **{**cls.variants[variant], "se_use_bias": False})
     assert (counted.params, counted.macs) == (listed.total, listed.macs)
+
+
+def test_a_variational_autoencoders_count_in_plain_arithmetic():
+    """Burgess et al. 2018, appendix A: of the encoder 252,052, of the decoder 249,953."""
+    encoder = (16 + 1) * 32 + 3 * (16 * 32 + 1) * 32 + (512 + 1) * 256 + (256 + 1) * 256 + (256 + 1) * 20
+    decoder = (10 + 1) * 256 + (256 + 1) * 256 + (256 + 1) * 512 + 3 * (16 * 32 + 1) * 32 + 16 * 32 + 1
+    assert (encoder, decoder) == (252_052, 249_953)
+    assert LISTS["beta_vae"].total == encoder + decoder
+    model = keras_blocks.create_model("beta_vae", kernel_initializer="zeros")
+    assert (model.encoder.count_params(), model.decoder.count_params()) == (encoder, decoder)
+    assert (model.encoder.output_shape, model.decoder.output_shape) == ((None, 10), (None, 64, 64, 1))
 
 
 def test_resnext_29_has_the_papers_34_4_million():

@@ -68,19 +68,63 @@ def test_a_head_of_fixed_size_takes_images_of_any_size():
     assert model(photos(9, 20)).shape == model(photos(31, 8)).shape == (4, 3)
 
 
-@pytest.mark.skipif(not TENSORFLOW, reason="tests/test_saving.py loads in fresh processes of every backend")
-def test_a_saved_model_takes_raw_images_in_a_fresh_process(tmp_path):
+def test_saved_models_take_raw_images_in_a_fresh_process(tmp_path):
+    """To the bit, on the same backend: of a network with preprocessing, of its backbone in a user's own model, and of
+    an autoencoder's halves. One process for all: starting one takes longer than the rest."""
     model = small()
-    images = photos()
-    np.savez(tmp_path / "it.npz", images=images, larger=photos(20, 9), outputs=as_array(model(images)))
-    model.save(tmp_path / "it.keras")
+    head = keras.layers.Dense(2)(keras.layers.Flatten()(model.output))
+    mine = keras.Model(model.input, head)
+    coder = keras_blocks.AutoEncoder(
+        [{"filters": 4}],
+        {"filters": 2},
+        input_shape=(None, None, 3),
+        variational=True,
+        preprocess=[layers.RandomFlip(seed=1), layers.Rescaling(1 / 255)],
+    )
+    randomize(coder)
+    of_sizes = {"a": photos(), "b": photos(20, 9), "c": photos(31, 10)}
+    for name, one in {"whole": model, "mine": mine, "coder": coder}.items():
+        one.save(tmp_path / f"{name}.keras")
+        outputs = {f"{size}_outputs": as_array(one(images)) for size, images in of_sizes.items()}
+        np.savez(tmp_path / f"{name}.npz", **of_sizes, **outputs)
     code = f"""
+        import pathlib
         import keras, keras_blocks, numpy as np
-        model, saved = keras.saving.load_model({str(tmp_path / "it.keras")!r}), np.load({str(tmp_path / "it.npz")!r})
-        np.testing.assert_array_equal(keras.ops.convert_to_numpy(model(saved["images"])), saved["outputs"])
-        assert model(saved["larger"]).shape == (4, 3)
+        for file in pathlib.Path({str(tmp_path)!r}).glob("*.keras"):
+            model, saved = keras.saving.load_model(file), np.load(file.with_suffix(".npz"))
+            for size in "abc":
+                outputs = model(saved[size])
+                np.testing.assert_array_equal(keras.ops.convert_to_numpy(outputs), saved[size + "_outputs"], file.name)
+            if file.stem == "coder":
+                model.decoder(model.encoder(saved["a"]))
+            print("loaded", file.name)
     """
-    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True)
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.count("loaded") == 3, done.stderr[-2000:]
+
+
+def test_models_built_on_the_graph_augment_in_training_alone_too():
+    """`expand`, and a user's own model from the backbone's input to its output."""
+    flip = layers.RandomFlip("horizontal", seed=1)
+    net = small(preprocess=[layers.Resizing(10, 10), flip, layers.Rescaling(1 / 255)])
+    inputs = keras.Input((None, None, 3))
+    nested = keras.Model(inputs, net(inputs))
+    images = photos()
+    for model in (
+        net.expand(),
+        keras.Model(net.input, net.output),
+        nested,
+        keras.Model(net.input, net.features["stem"]),
+    ):
+        outputs = as_array(net(images))  # anew each time, as training moves the statistics
+        quiet = [as_array(model(images)) for _ in range(3)]
+        np.testing.assert_array_equal(quiet[0], quiet[1])
+        np.testing.assert_array_equal(quiet[0], quiet[2])
+        np.testing.assert_array_equal(quiet[0], as_array(model(images, training=False)))
+        if quiet[0].shape == outputs.shape:
+            np.testing.assert_array_equal(quiet[0], outputs)
+        drawn = [as_array(model(images, training=True)) for _ in range(4)]
+        assert any(np.any(one != drawn[0]) for one in drawn[1:]), "it augments no more"
 
 
 def test_detached_and_attached_again_changes_no_bit(tmp_path):

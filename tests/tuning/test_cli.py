@@ -48,6 +48,8 @@ def test_a_model_is_counted(run):
     assert f"{model.count_params():,}" in result.stdout
     default = run("cost", "squeezenet_1.1")
     assert "1,235,496" in default.stdout
+    assert "271,098" in run("cost", "resnet20_cifar", "--classes", "10").stdout  # its images are not 224 pixels wide
+    assert "502,005" in run("cost", "beta_vae").stdout  # it has no classes; tests/models/test_ledger.py
 
 
 @pytest.mark.parametrize(
@@ -78,6 +80,7 @@ def test_a_model_is_counted(run):
         (["search", "--run", "../outside"], ["`run`", "'../outside'"]),
         (["search", "--run", "runs/none", "--resume"], ["`run` must be the folder of a run"]),
         (["train", "squeezenet_2"], ["squeezenet_1.0"]),
+        (["train", "autoencoder_cifar"], ["classifies", "autoencoder_cifar"]),
         (["train", "vgg16"], ["images of (8, 8, 1) do not fit 'vgg16'"]),
         (["train", "squeezenet_1.1", "--augmentation", "lots"], ["`augmentation`"]),
         (["train", "squeezenet_1.1", "--learning-rate", "nan"], ["`learning_rate`"]),

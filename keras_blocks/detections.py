@@ -1,0 +1,82 @@
+"""From a detector's outputs to names, scores and boxes."""
+
+from collections.abc import Mapping
+
+import keras
+import numpy as np
+
+PADDING = -1
+"""The class of a row that holds no detection, in outputs of equal length for all images."""
+
+SCORES, CLASSES = ("scores", "confidence"), ("labels", "classes")
+"""Keys of torchvision and of KerasHub or KerasCV, and of KerasHub or torchvision and of KerasCV."""
+
+
+def are_detections(predictions) -> bool:
+    """Whether predictions are a detector's: a dict of all images', or a list of a dict for each image."""
+    one = predictions[0] if isinstance(predictions, (list, tuple)) and len(predictions) else predictions
+    return isinstance(one, Mapping) and "boxes" in one and any(key in one for key in SCORES)
+
+
+def decode_detections(predictions, labels, top, threshold) -> list:
+    """For each image a list of `(name, score, box)`, the best first; see `keras_blocks.decode_predictions`."""
+    if isinstance(predictions, Mapping):
+        parts = _parts("predictions", predictions)
+        images, most = parts[1].shape
+        counts = _array(predictions.get("num_detections", np.full(images, most))).reshape(images).astype(int)
+        found = [_of_image(*(part[i][:count] for part in parts), labels) for i, count in enumerate(counts)]
+    else:
+        found = []
+        for i, one in enumerate(predictions):
+            if not are_detections(one):
+                raise ValueError(f"`predictions[{i}]` must be a dict like the first; received {one!r}.")
+            found.append(_of_image(*(part[0] for part in _parts(f"predictions[{i}]", one, batch=False)), labels))
+    least = -np.inf if threshold is None else threshold
+    return [[detection for detection in image if detection[1] >= least][:top] for image in found]
+
+
+def _parts(name, predictions, batch=True):
+    """(boxes, scores, classes), of the shapes (images, detections, 4) and twice (images, detections)."""
+    boxes = _array(predictions["boxes"])
+    scores, classes = (_array(_one_of(name, predictions, keys)) for keys in (SCORES, CLASSES))
+    if not batch:
+        boxes, scores, classes = (
+            boxes.reshape(1, -1, 4) if boxes.size == 0 else boxes[None],
+            scores[None],
+            classes[None],
+        )
+    if boxes.ndim != 3 or boxes.shape[2] != 4 or not boxes.shape[:2] == scores.shape == classes.shape:
+        skipped = 0 if batch else 1
+        raise ValueError(
+            f"`{name}` must have boxes of the shape {'(images, detections, 4)' if batch else '(detections, 4)'} and as "
+            f"many scores and classes; received the shapes {boxes.shape[skipped:]}, {scores.shape[skipped:]} and "
+            f"{classes.shape[skipped:]}."
+        )
+    return boxes, scores, classes
+
+
+def _one_of(name, predictions, keys):
+    for key in keys:
+        if key in predictions:
+            return predictions[key]
+    raise ValueError(f"`{name}` must have one of the keys {list(keys)}; received {sorted(predictions)}.")
+
+
+def _of_image(boxes, scores, classes, labels):
+    """The detections of one image, without the padding."""
+    there = classes != PADDING
+    boxes, scores, classes = boxes[there], scores[there], classes[there]
+    if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
+        raise ValueError("`predictions` must have finite boxes and scores; received NaN or infinity.")
+    wrong = classes[(classes < 0) | (classes >= len(labels)) | (classes != np.floor(classes))]
+    if wrong.size:
+        raise ValueError(
+            f"`predictions` must have classes from 0 to {len(labels) - 1}, as there are {len(labels)} names in "
+            f"`labels`, or {PADDING} for no detection; received {wrong[0]:g}."
+        )
+    best = np.argsort(-scores, kind="stable")
+    return [(labels[int(classes[i])], float(scores[i]), tuple(float(side) for side in boxes[i])) for i in best]
+
+
+def _array(value):
+    return np.asarray(keras.ops.convert_to_numpy(value), "float64")
