@@ -175,8 +175,9 @@ LOTTERY_STEPS = 16
 def lottery(model, images, labels, *, draws: int, hyperparameters: dict, steps: int = LOTTERY_STEPS) -> list[float]:
     """Draws initial weights several times, and leaves the model with those that learn fastest, untrained.
 
-    Each draw is trained for a few steps on a few images, the same for all, at the rate with which the training proper begins or, with
-    a warm-up, at a tenth of the full one, and judged by its loss on them. The first draw is the model's own weights.
+    Each draw is trained for a few steps on a few images, the same for all, at the rate with which the training proper
+    begins or, with a warm-up, at a tenth of the full one, and judged by its loss on them. The first draw is the model's
+    own weights.
     The same seed, `keras.utils.set_random_seed`, gives the same draws.
 
     Args:
