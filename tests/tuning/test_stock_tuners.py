@@ -84,6 +84,7 @@ ORACLES = {
 }
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # of a Gaussian process on few trials
 @pytest.mark.parametrize("kind", ORACLES)
 @pytest.mark.parametrize("name", [*FAMILIES, "any"])
 def test_every_oracle_chooses_from_every_space(kind, name, few, tmp_path, monkeypatch):
