@@ -47,6 +47,7 @@ class HyperArchitecture(HyperSpace):
 
     Example: the whole space of a new architecture.
 
+    >>> from keras_blocks.tuning import hp_range
     >>> class HyperWideNet(HyperArchitecture):
     ...     architecture = keras_blocks.SqueezeNet
     ...     parts = {"filters": [16, 32], "stem": "tiny", "dropout": hp_range(0.0, 0.5)}

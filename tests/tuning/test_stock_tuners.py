@@ -2,8 +2,10 @@
 
 import keras_tuner
 import pytest
+import scipy.optimize
 
-from keras_blocks.tuning import HyperSqueezeNet
+from keras_blocks.tuning import HyperAny, HyperSqueezeNet
+from keras_blocks.tuning.any_space import FAMILIES
 from keras_blocks.tuning.dataset import Dataset
 
 
@@ -64,3 +66,48 @@ def test_hyperband(few, options):
     tuner.oracle.max_trials = 3
     trials = searched(tuner, few)
     assert [trial.hyperparameters.values["tuner/epochs"] for trial in trials] == [1, 1, 2]
+
+
+MINIMIZE = scipy.optimize.minimize
+
+
+def one_step(*args, **kwargs):
+    """SciPy's, ended after a step where the gradients are numerical."""
+    return MINIMIZE(*args, **kwargs, **({} if "jac" in kwargs else {"options": {"maxiter": 1}}))
+
+
+ORACLES = {
+    "random": (keras_tuner.oracles.RandomSearchOracle, {"max_trials": 6}),
+    "bayesian": (keras_tuner.oracles.BayesianOptimizationOracle, {"max_trials": 6, "num_initial_points": 5}),
+    "hyperband": (keras_tuner.oracles.HyperbandOracle, {"max_epochs": 4, "factor": 2}),
+    "grid": (keras_tuner.oracles.GridSearchOracle, {"max_trials": 6}),
+}
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # of a Gaussian process on few trials
+@pytest.mark.parametrize("kind", ORACLES)
+@pytest.mark.parametrize("name", [*FAMILIES, "any"])
+def test_every_oracle_chooses_from_every_space(kind, name, few, tmp_path, monkeypatch):
+    """With conditions within conditions: six trials, none trained, scored by their number of parameters."""
+    # The Bayesian one climbs from 50 points by numerical gradients, which takes minutes for 85 hyperparameters.
+    monkeypatch.setattr(scipy.optimize, "minimize", one_step)
+    space = {**FAMILIES, "any": HyperAny}[name].from_dataset(few)
+    cls, options = ORACLES[kind]
+    oracle = cls(objective=keras_tuner.Objective("params", "min"), seed=1, **options)
+    oracle._set_project_dir(tmp_path, "mine")
+    oracle.verbose = 0
+    hp = oracle.get_space()
+    space.declare_hyperparameters(hp)
+    oracle.update_space(hp)
+    seen = []
+    for _ in range(6):
+        trial = oracle.create_trial("tuner0")
+        assert trial.status == "RUNNING"
+        values = {name: value for name, value in trial.hyperparameters.values.items() if not name.startswith("tuner/")}
+        candidate = space.candidate(trial.hyperparameters)
+        assert {name: trial.hyperparameters.values[name] for name in values} == values  # all was chosen by the oracle
+        seen.append(candidate.signature())
+        oracle.update_trial(trial.trial_id, {"params": candidate.cost().params})
+        trial.status = "COMPLETED"
+        oracle.end_trial(trial)
+    assert len(set(seen)) > 1
