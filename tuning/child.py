@@ -44,7 +44,7 @@ def main(handle: int) -> None:
     _die_with_parent()
     line = Line(Connection(handle))
     setup = line.hear()
-    import keras  # noqa: F401  the backend takes seconds
+    import keras
 
     from keras_blocks.tuning import user_code
     from keras_blocks.tuning.data import load_dataset
@@ -64,6 +64,7 @@ def main(handle: int) -> None:
         except EOFError:
             return
         _answer(line, request, dataset)
+        keras.utils.clear_session()  # while the supervisor looks for the next trial
 
 
 def _answer(line, request, dataset) -> None:
@@ -93,7 +94,6 @@ def _trial(line, request, dataset) -> None:
 
     began = time.perf_counter()
     candidate = Candidate(**request["candidate"])
-    keras.utils.clear_session()
     keras.utils.set_random_seed(request["seed"])
     building = time.perf_counter()
     model = candidate.compiled(scale=dataset.scale, flips=dataset.flips)
@@ -118,7 +118,7 @@ def _trial(line, request, dataset) -> None:
         epochs=request["epochs"],
         monitor=request["monitor"],
         path=request["checkpoint"],
-        signature=candidate.signature(),
+        signature=request["signature"],
         watch=watch,
     )
     for note in found.notes:

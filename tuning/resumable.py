@@ -42,6 +42,7 @@ def fit(model, hyperparameters, dataset, *, epochs, monitor="val_loss", path=Non
         epochs: of the whole training.
         monitor: "val_loss" or "val_accuracy": what is best.
         path: of the checkpoint; where one of the same signature is there, the training goes on from it. `None`: none.
+            None is written after the last epoch: whoever is killed then, loses that epoch.
         signature: of what is trained.
         watch: function of (epochs done, the epoch's metrics), told after the checkpoint is written; the training ends
             early where it returns True.
@@ -49,7 +50,7 @@ def fit(model, hyperparameters, dataset, *, epochs, monitor="val_loss", path=Non
     Raises:
         TrainingDiverged: where the loss became NaN or infinite.
     """
-    keeping = _Keeping(monitor, path, signature, watch)
+    keeping = _Keeping(monitor, path, signature, watch, epochs)
     if path is not None and Path(path).exists():
         keeping.take_up(model)
     resumed = keeping.done
@@ -72,8 +73,9 @@ def fit(model, hyperparameters, dataset, *, epochs, monitor="val_loss", path=Non
 class _Keeping(keras.callbacks.Callback):
     """Knows the best epoch, and writes the checkpoints."""
 
-    def __init__(self, monitor, path, signature, watch):
+    def __init__(self, monitor, path, signature, watch, epochs):
         super().__init__()
+        self._epochs = epochs
         self._monitor, self._path, self._signature, self._watch = monitor, path, signature, watch
         self.history, self.best, self.weights, self.pruned, self.notes = {}, None, None, False, []
         self.aside = 0.0
@@ -105,7 +107,7 @@ class _Keeping(keras.callbacks.Callback):
         values = self.history[self._monitor]
         if self.best is None or MONITORS[self._monitor](values[-1], values[self.best]) != values[self.best]:
             self.best, self.weights = len(values) - 1, self.model.get_weights()
-        if self._path is not None:
+        if self._path is not None and self.done < self._epochs:
             state = {"signature": self._signature, "history": self.history, "best": self.best}
             checkpoint.save(self._path, model=self.model, best=self.weights, state=state)
         if self._watch is not None and self._watch(self.done, dict(logs)):

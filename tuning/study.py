@@ -167,11 +167,10 @@ class Study:
                         return WAIT
                     raise StudyEnded(f"all {len(counted)} trials are done")
             trial, values, candidate = self._drawn(trials)
-            issued = trial.user_attrs.get("issued", 0) + 1
+            issued = _issued(trial) + 1
             token = uuid.uuid4().hex
             self._storage.rdb.record_heartbeat(trial._trial_id)
-            trial.set_user_attr("issued", issued)
-            trial.set_user_attr("owner", {"worker": worker, "token": token, **_this_process()})
+            trial.set_user_attr("owner", {"worker": worker, "token": token, "issued": issued, **_this_process()})
             return Lease(trial.number, values, candidate, issued, token, trial)
 
     @_patiently
@@ -289,14 +288,11 @@ class Study:
 
     def _accepted(self, trial, known):
         candidate = trial.user_attrs.get("candidate")
-        if candidate is not None and "values" in candidate and trial.user_attrs.get("issued"):
+        if candidate is not None and _issued(trial):
             return trial, candidate["values"], candidate  # of a worker that was lost
         values = suggest(trial, self.space)
         candidate = {**self._inspect(values), "values": values}
         signature = candidate.get("signature")
-        for name in ("params", "macs"):
-            if name in candidate:
-                trial.set_user_attr(name, candidate[name])  # for Optuna's own tools
         trial.set_user_attr("candidate", {name: value for name, value in candidate.items() if name != "refused"})
         if reason := candidate.get("refused"):
             trial.set_user_attr("refused", reason)
@@ -335,9 +331,9 @@ class Study:
         silent = set(self._storage.rdb._get_stale_trial_ids(self.optuna._study_id))
         for frozen in self.optuna.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             owner = frozen.user_attrs.get("owner")
-            # Without an owner: its worker was killed while it drew, under the lock.
-            if owner is None or frozen._trial_id in silent or _is_gone(owner):
-                if frozen.user_attrs.get("issued", 0) >= MOST_ISSUES:
+            # Without a token: its worker was killed while it drew, under the lock.
+            if not owner or "token" not in owner or frozen._trial_id in silent or _is_gone(owner):
+                if _issued(frozen) >= MOST_ISSUES:
                     rdb = self._storage.rdb
                     rdb.set_trial_user_attr(frozen._trial_id, "error", f"its worker was lost {MOST_ISSUES} times")
                     rdb.set_trial_state_values(frozen._trial_id, TrialState.FAIL)
@@ -345,8 +341,9 @@ class Study:
                     self._put_back(frozen._trial_id)
 
     def _put_back(self, trial_id) -> None:
-        self.optuna._storage.set_trial_user_attr(trial_id, "owner", {})
-        self.optuna._storage.set_trial_state_values(trial_id, TrialState.WAITING)
+        storage = self.optuna._storage
+        storage.set_trial_user_attr(trial_id, "owner", {"issued": _issued(storage.get_trial(trial_id))})
+        storage.set_trial_state_values(trial_id, TrialState.WAITING)
 
     def _is_mine(self, lease) -> bool:
         frozen = self.optuna._storage.get_trial(lease.trial._trial_id)
@@ -363,6 +360,11 @@ class Study:
                 lease.trial.set_user_attr(name, value)
             self.optuna.tell(lease.trial, values, state=state)
             return True
+
+
+def _issued(trial) -> int:
+    """How often it was given to a worker."""
+    return trial.user_attrs.get("owner", {}).get("issued", 0)
 
 
 def is_full(error) -> bool:

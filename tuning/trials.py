@@ -99,7 +99,7 @@ class Trial:
                 "error": attributes.get("error") or attributes.get("refused"),
                 "duplicate_of": attributes.get("duplicate_of"),
                 "worker": owner.get("worker"),
-                "issued": attributes.get("issued", 0),
+                "issued": owner.get("issued", 0),
                 "began": _seconds(frozen.datetime_start),
                 "ended": _seconds(frozen.datetime_complete),
             }

@@ -89,6 +89,7 @@ class Worker:
             "what": "trial",
             "number": lease.number,
             "candidate": {name: candidate[name] for name in ("architecture", "metaparameters", "hyperparameters")},
+            "signature": candidate["signature"],
             "epochs": settings.epochs,
             "monitor": "val_accuracy",
             "seed": derived_seed(settings.seed, TRIAL, lease.number),

@@ -75,7 +75,15 @@ def main(handle):
                 break
         value = float("nan") if act == "nan" else score
         curves = {"val_accuracy": [value] * epoch}
-        result = {"epochs": epoch, "resumed": resumed, "val_accuracy": value, "val_loss": 1 - value, "curves": curves}
+        device = os.environ.get("CUDA_VISIBLE_DEVICES")
+        result = {
+            "device": device,
+            "epochs": epoch,
+            "resumed": resumed,
+            "val_accuracy": value,
+            "val_loss": 1 - value,
+            "curves": curves,
+        }
         say("trained", pruned=epoch < request["epochs"], result={**result, "seconds": 0.01})
         if hear()["keep"]:
             Path(request["keep"]).parent.mkdir(parents=True, exist_ok=True)

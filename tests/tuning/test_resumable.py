@@ -69,26 +69,17 @@ def test_it_goes_on_after_the_last_epoch(model, few, tmp_path):
     assert metrics["loss"] == pytest.approx(min(found.history["val_loss"]), rel=1e-4)
 
 
-def test_a_finished_training_is_not_trained_again(model, few, tmp_path):
-    found = trained(model, few, tmp_path / "0.npz", epochs=1)
-    other = fresh(few)
-    again = trained(other, few, tmp_path / "0.npz", epochs=1)
-    assert again.history == found.history
-    for one, two in zip(model.get_weights(), other.get_weights()):
-        np.testing.assert_array_equal(one, two)
-
-
 @pytest.mark.parametrize("damage", ["cut", "noise", "other"])
 def test_a_damaged_checkpoint_is_set_aside_and_reported(damage, model, few, tmp_path):
     path = tmp_path / "0.npz"
-    trained(model, few, path, epochs=1, signature="other" if damage == "other" else "s")
+    trained(model, few, path, epochs=2, signature="other" if damage == "other" else "s")
     if damage == "cut":
         path.write_bytes(path.read_bytes()[:-500])
     elif damage == "noise":
         path.write_bytes(b"noise")
     again = fresh(few)
     before = again.get_weights()
-    keeping = resumable._Keeping("val_loss", path, "s", None)
+    keeping = resumable._Keeping("val_loss", path, "s", None, 2)
     keeping.take_up(again)
     (note,) = keeping.notes
     assert note.endswith("it was kept as 0.npz.damaged-1")
@@ -102,7 +93,7 @@ def test_a_damaged_checkpoint_is_set_aside_and_reported(damage, model, few, tmp_
 
 def test_a_kill_while_it_writes_leaves_the_old_one(model, few, tmp_path, monkeypatch):
     path = tmp_path / "0.npz"
-    trained(model, few, path, epochs=1)
+    trained(model, few, path, epochs=2)
     sound = path.read_bytes()
 
     def dying(file, **arrays):

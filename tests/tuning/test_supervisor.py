@@ -57,6 +57,11 @@ def test_a_trial_is_trained_and_its_model_kept_where_it_is_good(trains, tmp_path
     assert trains.started == 1  # the process was used again
 
 
+def test_each_worker_has_its_device(trains, tmp_path):
+    trains._environment = {"CUDA_VISIBLE_DEVICES": "3"}
+    assert trains.run(asked(tmp_path), epoch=lambda *_: None).result["device"] == "3"
+
+
 def test_a_trial_is_ended_early(trains, tmp_path):
     outcome = trains.run(asked(tmp_path, epochs=9, asks=True), epoch=lambda done, logs: done == 2)
     assert (outcome.status, outcome.result["epochs"]) == ("pruned", 2)
