@@ -315,6 +315,21 @@ class Architecture(Settings, DetachablePreprocessing, SideOutputs, keras.Model):
             freeze_part(model, path)
         return model
 
+    def _with_preprocessing(self, layers, input_shape):
+        """This model's layers behind others."""
+        model = type(self).outline(**{**self._arguments(), "preprocess": layers, "input_shape": input_shape})
+        inputs = keras.Input(model.metaparameters.input_shape, name="image")
+        model._preprocessed = model.preprocess(inputs)
+        parts = {"outputs": self.output, "features": self.features}
+        graph = keras.Model(self._preprocessed, parts)
+        parts = graph._run_through_graph([model._preprocessed], operation_fn=lambda operation: operation)
+        model._features = parts["features"]
+        model._side_outputs = {
+            name: (parts["outputs"][name], weight) for name, (_, weight) in self._side_outputs.items()
+        }
+        model._connect(inputs, parts["outputs"], name=self.name, trainable=self.trainable)
+        return model
+
     def __repr__(self):
         return super().__repr__() if hasattr(self, "_operations") else f"<outline of {type(self).__name__}>"
 

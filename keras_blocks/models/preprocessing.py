@@ -7,15 +7,18 @@ from keras_blocks.registration import register
 NEEDS_LABELS = (keras.layers.MixUp, keras.layers.CutMix)
 
 
-class DetachablePreprocessing:
-    """Mixed into `Architecture`: takes the layers given as `preprocess` off the model, and puts others on.
+class AugmentsInTraining:
+    """Mixed into a functional model: its random layers act in training alone.
 
-    `call` lets them augment in training alone: Keras' random layers would do it whenever a model is called without the
-    flag `training`.
+    Keras' would do it whenever a model is called without the flag `training`.
     """
 
     def call(self, inputs, training=None, mask=None, **kwargs):
         return super().call(inputs, training=False if training is None else training, mask=mask, **kwargs)
+
+
+class DetachablePreprocessing(AugmentsInTraining):
+    """Mixed into `Architecture` and `Siamese`: takes the layers given as `preprocess` off, and puts others on."""
 
     def detach_preprocessing(self):
         """The model without its preprocessing, and the preprocessing, for instance for use in `tf.data`.
@@ -79,29 +82,14 @@ class DetachablePreprocessing:
         if input_shape is None:
             channels = self.channels((None, *own))
             any_size = (None, None, channels) if self.data_format == "channels_last" else (channels, None, None)
-            input_shape = any_size if _shape_after(layers, any_size) == own else own
-        after = _shape_after(layers, input_shape)
+            input_shape = any_size if shape_after(layers, any_size) == own else own
+        after = shape_after(layers, input_shape)
         if after != own:
             raise ValueError(
                 f"`layers` must give the model's `input_shape` {own}; images of {tuple(input_shape)} become {after}. "
                 "`input_shape=` gives the shape of the images as they come."
             )
         return self._with_preprocessing(layers, input_shape)
-
-    def _with_preprocessing(self, layers, input_shape):
-        """This model's layers behind others."""
-        model = type(self).outline(**{**self._arguments(), "preprocess": layers, "input_shape": input_shape})
-        inputs = keras.Input(model.metaparameters.input_shape, name="image")
-        model._preprocessed = model.preprocess(inputs)
-        parts = {"outputs": self.output, "features": self.features}
-        graph = keras.Model(self._preprocessed, parts)
-        parts = graph._run_through_graph([model._preprocessed], operation_fn=lambda operation: operation)
-        model._features = parts["features"]
-        model._side_outputs = {
-            name: (parts["outputs"][name], weight) for name, (_, weight) in self._side_outputs.items()
-        }
-        model._connect(inputs, parts["outputs"], name=self.name, trainable=self.trainable)
-        return model
 
 
 @register
@@ -135,7 +123,7 @@ def preprocessing_layers(name, value) -> tuple:
     return tuple(layers)
 
 
-def _shape_after(layers, shape):
+def shape_after(layers, shape):
     """The shape of one image behind the layers, or None where they cannot take it."""
     shape = (None, *shape)
     try:

@@ -4,16 +4,11 @@ import fnmatch
 
 from keras_blocks import validation
 from keras_blocks.models.architecture import Architecture
-from keras_blocks.models.densenet import DenseNet
-from keras_blocks.models.inception import Inception
+from keras_blocks.models.backbones import BACKBONES
 from keras_blocks.models.pretrained import load_imagenet, load_weights
-from keras_blocks.models.resnet import ResNet
-from keras_blocks.models.resnext import ResNeXt
-from keras_blocks.models.senet import SENet
-from keras_blocks.models.squeezenet import SqueezeNet
-from keras_blocks.models.vgg import VGG
+from keras_blocks.models.siamese import Siamese
 
-ARCHITECTURES = (DenseNet, Inception, ResNeXt, ResNet, SENet, SqueezeNet, VGG)
+ARCHITECTURES = (*BACKBONES, Siamese)
 
 
 def list_models(pattern: str = "*") -> list[str]:
