@@ -7,9 +7,7 @@ from keras_blocks.blocks.conv import ConvBlock
 from keras_blocks.models.architecture import Architecture
 from keras_blocks.registration import register
 
-GROUPS = tuple(
-    {"filters": filters, "kernel_size": size} for filters, size in ((64, 10), (128, 7), (128, 4), (256, 4))
-)
+GROUPS = tuple({"filters": filters, "kernel_size": size} for filters, size in ((64, 10), (128, 7), (128, 4), (256, 4)))
 
 
 @register

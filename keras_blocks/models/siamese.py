@@ -10,13 +10,17 @@ from keras_blocks.blocks.pairwise_distance import PairwiseDistance
 from keras_blocks.frozen import Frozen
 from keras_blocks.models.architecture import Architecture
 from keras_blocks.models.backbones import make_backbone
-from keras_blocks.models.preprocessing import AugmentsInTraining, DetachablePreprocessing, preprocessing_layers
-from keras_blocks.models.preprocessing import shape_after
+from keras_blocks.models.preprocessing import (
+    AugmentsInTraining,
+    DetachablePreprocessing,
+    preprocessing_layers,
+    shape_after,
+)
 from keras_blocks.ops.distances import DISTANCES
 from keras_blocks.registration import register
 from keras_blocks.settings import serialized
 
-_SHARED = contextvars.ContextVar("shared", default={})
+_SHARED = contextvars.ContextVar("shared", default=None)
 """Layers, by name, that a model takes over from another instead of making its own."""
 
 POOLINGS = {
@@ -51,7 +55,7 @@ class Siamese(DetachablePreprocessing, keras.Model):
         include_top: whether the dense unit is part of the model.
         classifier_activation: activation of the output; `None` for logits. Computed in float32 under a mixed policy.
         preprocess: Keras layer or list of layers put in front, see `Architecture`.
-        input_shape: (height, width, channels) of the images as they come, in the data format; `None` for the backbone's.
+        input_shape: (height, width, channels) of the images as they come; `None` for the backbone's.
         dtype: dtype policy; `None` is the backbone's, or Keras' global one for a backbone that is yet to be made.
         name, trainable: as in every Keras model.
         **metaparameters: of a backbone given by name or class, such as `groups`, `batch_norm` or `data_format`.
@@ -118,7 +122,7 @@ class Siamese(DetachablePreprocessing, keras.Model):
         policy = keras.dtype_policies.get(backbone.dtype_policy if dtype is None else dtype)
         self.metaparameters = Frozen({"backbone": backbone, **own, "input_shape": shape})
         object.__setattr__(self, "_policy", policy)
-        shared = _SHARED.get()
+        shared = _SHARED.get() or {}
 
         def layer(cls, name, **options):
             return shared.get(name) or cls(**{"dtype": policy, **options}, name=name)
