@@ -189,12 +189,12 @@ def cost_command(
 ):
     """Count a model's parameters, multiply-adds and activation memory for one image, without building it."""
     from keras_blocks.costs import cost
-    from keras_blocks.models.registry import architecture_of
+    from keras_blocks.models.registry import classifier_of
     from keras_blocks.tuning.report import costs_table
 
     shape = _sizes("input-shape", input_shape, (3,)) if input_shape else None
     with _usage_errors():
-        architecture = architecture_of(name)
+        architecture = classifier_of(name)
         spent = cost(architecture, shape, **architecture.variants[name], classes=classes)
     Console().print(costs_table([(name, spent)]))
 

@@ -26,7 +26,7 @@ def list_models(pattern: str = "*") -> list[str]:
     return sorted(fnmatch.filter(_by_name(), pattern))
 
 
-def create_model(variant: str, /, *, weights=None, **overrides) -> Architecture:
+def create_model(variant: str, /, *, weights=None, **overrides) -> Architecture | Siamese:
     """A published network by its name.
 
     Args:
@@ -67,9 +67,15 @@ def create_model(variant: str, /, *, weights=None, **overrides) -> Architecture:
     return model
 
 
-def architecture_of(variant: str) -> type[Architecture]:
+def architecture_of(variant: str) -> type[Architecture | Siamese]:
     """The class whose table has this variant."""
     classes = _by_name()
+    return classes[validation.choice("variant", variant, tuple(classes))]
+
+
+def classifier_of(variant: str) -> type[Architecture]:
+    """The class whose table has this variant, of those that classify images."""
+    classes = {name: cls for cls in BACKBONES for name in cls.variants}
     return classes[validation.choice("variant", variant, tuple(classes))]
 
 
