@@ -230,8 +230,8 @@ def main():
     found = json.loads(given.results.read_text()) if given.results.exists() else {"budget": given.budget, "runs": []}
     if found["budget"] != given.budget:
         parser.error(f"{given.results} has runs of a budget of {found['budget']} s: give another file by --results")
-    for seed in given.seeds:
-        for name in given.networks:
+    for name in given.networks:
+        for seed in given.seeds:
             if not any((done["network"], done["seed"]) == (name, seed) for done in found["runs"]):
                 found["runs"].append(run(name, seed, given.budget, given.rate))
                 given.results.write_text(json.dumps(found, indent=1) + "\n")
