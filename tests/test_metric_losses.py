@@ -65,8 +65,7 @@ def test_contrastive_loss_of_one_shape_and_another():
 
 
 @pytest.mark.parametrize("mining", ["semi-hard", "hard"])
-@pytest.mark.parametrize("distance", ["squared_l2", "l2"])
-@pytest.mark.parametrize("margin", [0.2, 2.0])
+@pytest.mark.parametrize(("distance", "margin"), [("squared_l2", 0.2), ("l2", 2.0)])
 def test_triplet_loss_is_the_one_of_loops(mining, distance, margin, embeddings):
     loss = keras_blocks.TripletLoss(margin, mining, distance)
     expected = triplet(LABELS, embeddings.astype("float64"), margin, mining, distance == "squared_l2")
@@ -98,10 +97,9 @@ def test_triplet_gradients_are_the_finite_differences(mining, embeddings):
 
 
 @pytest.mark.parametrize("mining", ["semi-hard", "hard", None])
-@pytest.mark.parametrize("distance", ["squared_l2", "l2"])
-def test_triplet_gradients_are_finite_where_all_embeddings_are_equal(mining, distance):
-    """As they are at the start of a training that collapsed."""
-    loss = keras_blocks.TripletLoss(0.2, mining, distance)
+def test_triplet_gradients_are_finite_where_all_embeddings_are_equal(mining):
+    """As they are where a training has collapsed."""
+    loss = keras_blocks.TripletLoss(0.2, mining, "l2")
     same = np.ones((9, 4), "float32")
     assert float(loss(LABELS, same)) == pytest.approx(0.2, rel=1e-4)
     assert np.isfinite(input_gradients(lambda x: loss(LABELS, x), same)).all()

@@ -3,6 +3,7 @@
 import keras
 
 from keras_blocks import validation
+from keras_blocks.ops.casting import wide
 from keras_blocks.ops.distances import DISTANCES
 from keras_blocks.registration import register
 
@@ -56,9 +57,7 @@ class PairwiseDistance(keras.layers.Layer):
 
     def call(self, inputs):
         a, b = inputs
-        # 16 bits are too few for sums of thousands of squares.
-        wide = "float32" if self.compute_dtype in ("float16", "bfloat16") else self.compute_dtype
-        a, b = keras.ops.cast(a, wide), keras.ops.cast(b, wide)
+        a, b = (keras.ops.cast(x, wide(self.compute_dtype)) for x in (a, b))
         found = keras.ops.abs(a - b) if self.componentwise else DISTANCES[self.distance](a, b)
         return keras.ops.cast(found, self.compute_dtype)
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_blocks import validation
 from keras_blocks.blocks.pairwise_distance import PairwiseDistance
+from keras_blocks.blocks.unit_length import UnitLength
 from keras_blocks.frozen import Frozen
 from keras_blocks.models.architecture import Architecture
 from keras_blocks.models.backbones import make_backbone
@@ -16,6 +17,7 @@ from keras_blocks.models.preprocessing import (
     preprocessing_layers,
     shape_after,
 )
+from keras_blocks.ops.casting import wide
 from keras_blocks.ops.distances import DISTANCES
 from keras_blocks.registration import register
 from keras_blocks.settings import serialized
@@ -138,13 +140,13 @@ class Siamese(DetachablePreprocessing, keras.Model):
         if embedding is not None:
             x = layer(keras.layers.Dense, "projection", units=embedding)(x)
         if normalize:
-            x = layer(keras.layers.UnitNormalization, "normalization")(x)
+            x = layer(UnitLength, "normalization")(x)
         embed = Embedding(image, x, name="embedding")
 
         pair = [keras.Input(shape, name="left"), keras.Input(shape, name="right")]
-        wide = policy if policy.compute_dtype not in ("float16", "bfloat16") else "float32"
+        precise = policy if wide(policy.compute_dtype) == policy.compute_dtype else "float32"
         componentwise = include_top and distance == "l1"
-        outputs = layer(PairwiseDistance, "distance", distance=distance, componentwise=componentwise, dtype=wide)(
+        outputs = layer(PairwiseDistance, "distance", distance=distance, componentwise=componentwise, dtype=precise)(
             [embed(one) for one in pair]
         )
         if include_top:
@@ -152,7 +154,7 @@ class Siamese(DetachablePreprocessing, keras.Model):
             start = "glorot_uniform" if componentwise else keras.initializers.Constant(-1.0)
             outputs = layer(keras.layers.Dense, "scores", units=1, kernel_initializer=start)(outputs)
             outputs = layer(
-                keras.layers.Activation, "predictions", activation=own["classifier_activation"], dtype=wide
+                keras.layers.Activation, "predictions", activation=own["classifier_activation"], dtype=precise
             )(outputs)
         super().__init__(inputs=pair, outputs=outputs, name=name, trainable=trainable)
         self.dtype_policy = policy

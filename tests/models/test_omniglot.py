@@ -1,4 +1,4 @@
-"""The one-shot example on real drawings, reduced: what it reads, that it trains on no alphabet of the test, few steps."""
+"""The one-shot example on real drawings, reduced: what it reads, that it trains on nothing of the test."""
 
 import importlib.util
 import pathlib
