@@ -4,8 +4,8 @@ Trained on the 242 characters of the eight alphabets in Omniglot's two small bac
 concept learning through probabilistic program induction", 2015), tested on its 20 published runs of 20 ways, whose
 characters are of other alphabets. Every run trains for as many seconds of processor time:
 
-- "resnet": a ResNet on 28x28 pixels, embeddings of length 1, `TripletLoss` with semi-hard negatives in the batches of
-  `TripletSampler`.
+- "resnet": a ResNet on 28x28 pixels, embeddings of length 1, `TripletLoss` with semi-hard negatives in batches of
+  `PKSampler`.
 - "koch": `siamese_koch2015` on 105x105 pixels, as published: binary cross-entropy of pairs of `PairSampler`.
 
 Both see characters turned by quarters as characters of their own, and images bent, turned, sheared, scaled and moved.
@@ -127,14 +127,14 @@ def bent(images, rng, degrees=15, shear=0.2, scale=0.15, shift=0.16, bend=0.08):
 def sampled(images, points):
     """Images at points in pixels, `(images, height, width, 2)`, bilinearly; 0 beyond the border."""
     size = np.array(images.shape[1:3])
+    inside = np.all((points > -1) & (points < size), axis=-1)
+    points = np.where(inside[..., None], points, -1)
     corner = np.floor(points).astype(int)
     part = (points - corner).astype("float32")[..., None]
-    corner = np.clip(corner, -1, size - 1) + 1
     padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    part = np.where((points < -1) | (points >= size), 0, part[..., 0])[..., None]
     number = np.arange(len(images))[:, None, None]
-    row, column = corner[..., 0], corner[..., 1]
-    below, right = np.minimum(row + 1, size[0] + 1), np.minimum(column + 1, size[1] + 1)
+    row, column = corner[..., 0] + 1, corner[..., 1] + 1
+    below, right = row + 1, column + 1
     down, across = part[..., 0, :], part[..., 1, :]
     upper = padded[number, row, column] * (1 - across) + padded[number, row, right] * across
     lower = padded[number, below, column] * (1 - across) + padded[number, below, right] * across
@@ -178,9 +178,9 @@ def small_resnet(filters=(32, 64, 128), size=28):
     )
 
 
-def train_resnet(model, drawings, characters, seed, budget, batch_size=43):
-    """Trains the shared network by triplets; 43 triplets are 129 drawings."""
-    sampler = keras_blocks.TripletSampler(drawings, characters, batch_size, seed=seed, augment=bent)
+def train_resnet(model, drawings, characters, seed, budget, classes=32):
+    """Trains the shared network by the triplets in batches of four drawings of each of 32 characters."""
+    sampler = keras_blocks.PKSampler(drawings, characters, classes, 4, seed=seed, augment=bent)
     model.embedding.compile(keras.optimizers.Adam(budget.rate), keras_blocks.TripletLoss(0.2), jit_compile=False)
     model.embedding.fit(sampler, epochs=1000, verbose=0, callbacks=[budget])
 
@@ -221,7 +221,7 @@ def run(name, seed, seconds, rate=None):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--budget", type=float, default=150, help="seconds of processor time for each run")
+    parser.add_argument("--budget", type=float, default=100, help="seconds of processor time for each run")
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=list(NETWORKS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--rate", type=float, help="the highest learning rate")

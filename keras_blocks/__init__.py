@@ -35,7 +35,7 @@ from keras_blocks.models.siamese import Siamese
 from keras_blocks.models.squeezenet import SqueezeNet
 from keras_blocks.models.vgg import VGG
 from keras_blocks.one_shot import one_shot_accuracy
-from keras_blocks.samplers import PairSampler, TripletSampler
+from keras_blocks.samplers import PairSampler, PKSampler, TripletSampler
 from keras_blocks.triplet_loss import TripletLoss
 from keras_blocks.weights import convert_weights
 
@@ -67,6 +67,7 @@ __all__ = [
     "InceptionC",
     "LocalResponseNormalization",
     "MultiLabelHead",
+    "PKSampler",
     "PairSampler",
     "PairwiseDistance",
     "PassThroughReduction",

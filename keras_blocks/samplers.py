@@ -170,3 +170,58 @@ class TripletSampler(ClassSampler):
             rows += [*self._two_of(own, rng), self._one_of(other, rng)]
             numbers += [own, own, other]
         return self._take(np.array(rows), rng), np.array(numbers, "int32")
+
+
+class PKSampler(ClassSampler):
+    """As many images of as many classes in every batch, in which `TripletLoss` mines triplets.
+
+    Each image has several positives in the batch, and all other images are its negatives.
+
+    Args:
+        images: array of the shape `(images, height, width, channels)`.
+        labels: array of as many classes, integers or strings.
+        classes: number of classes in a batch, the paper's P.
+        per_class: number of images of each, the paper's K; a class of fewer images shows some of them again.
+        batches: batches in an epoch; `None` for as many as show about as many images as there are.
+        seed: of the draws; `None` follows `keras.utils.set_random_seed`.
+        augment: function `(images, rng) -> images`, called on an array of images and a numpy Generator; `None` for
+            none.
+        **kwargs: `workers`, `use_multiprocessing`, `max_queue_size`, as in every `keras.utils.PyDataset`.
+
+    Output shape:
+        `(images, classes)`: `(classes * per_class, height, width, channels)`, and `(classes * per_class,)`, numbers of
+        the classes in the sorted order of the labels.
+
+    Raises:
+        TypeError, ValueError: at construction for an argument out of range, for more classes than there are, or for a
+            class with a single image.
+
+    Reference:
+        Hermans et al., "In Defense of the Triplet Loss for Person Re-Identification", 2017, section 2.
+
+    Example:
+
+    >>> import keras_blocks, numpy as np
+    >>> batches = keras_blocks.PKSampler(np.zeros((6, 8, 8, 1)), list("aabbcc"), classes=2, per_class=2, seed=1)
+    >>> images, classes = batches[0]
+    >>> images.shape, len(set(classes))
+    ((4, 8, 8, 1), 2)
+    """
+
+    def __init__(self, images, labels, classes=32, per_class=4, *, batches=None, seed=None, augment=None, **kwargs):
+        self.classes_in_batch = validation.integer("classes", classes, least=2)
+        self.per_class = validation.integer("per_class", per_class, least=2)
+        super().__init__(images, labels, self.classes_in_batch * self.per_class, batches, seed, augment, **kwargs)
+        if self.classes_in_batch > len(self.classes):
+            raise ValueError(f"`classes` must be at most the {len(self.classes)} of `labels`; received {classes}.")
+
+    def __getitem__(self, index):
+        rng = self._rng(index)
+        numbers = rng.choice(len(self.classes), self.classes_in_batch, replace=False)
+        rows = [self._some_of(number, rng) for number in numbers]
+        return self._take(np.concatenate(rows), rng), np.repeat(numbers, self.per_class).astype("int32")
+
+    def _some_of(self, number, rng):
+        members = self.members[number]
+        again = -(-self.per_class // len(members))
+        return np.concatenate([rng.permutation(members) for _ in range(again)])[: self.per_class]

@@ -15,7 +15,7 @@ class TripletLoss(keras.losses.Loss):
     """Wants each anchor nearer to the positive, an image of its class, than to the negative, by a margin.
 
     The loss of a triplet is `max(d(anchor, positive) - d(anchor, negative) + margin, 0)`. The triplets are found in the
-    batch, by its labels, so the batch must hold classes several times: `TripletSampler` makes such batches.
+    batch, by its labels, so the batch must hold classes several times: `PKSampler` makes such batches.
 
     Args:
         margin: by how much the negative must be further away.

@@ -540,6 +540,7 @@ NOT_LAYERS = {
     "Block": "base class; its subclasses have rows",
     "ContrastiveLoss": "loss; tests/test_metric_losses.py",
     "Cost": "result of cost; tests/test_costs.py",
+    "PKSampler": "dataset; tests/test_samplers.py",
     "PairSampler": "dataset; tests/test_samplers.py",
     "PairwiseDistance": "takes pairs; tests/blocks/test_pairwise_distance.py",
     "Siamese": "takes pairs; tests/models/test_siamese.py",

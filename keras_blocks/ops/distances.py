@@ -35,8 +35,10 @@ def root(squared):
 
 
 def direction(x):
-    """Vectors scaled to length 1; the zero vector stays zero."""
-    return x * ops.rsqrt(ops.maximum(ops.sum(ops.square(x), axis=-1, keepdims=True), SMALLEST))
+    """Vectors scaled to length 1; the zero vector stays zero, with a gradient of 0."""
+    squared = ops.sum(ops.square(x), axis=-1, keepdims=True)
+    positive = squared > SMALLEST
+    return ops.where(positive, x * ops.rsqrt(ops.where(positive, squared, 1.0)), 0.0)
 
 
 DISTANCES = {"l1": l1_distance, "l2": l2_distance, "cosine": cosine_distance}
