@@ -4,9 +4,13 @@ import numpy as np
 import pytest
 
 import keras_blocks
-from keras_blocks import PairSampler, TripletSampler
+from keras_blocks import PairSampler, PKSampler, TripletSampler
 
 LABELS = np.repeat(["a", "b", "c", "d"], [2, 3, 4, 20])
+
+
+def pk_sampler(images, labels, batch_size, **options):
+    return PKSampler(images, labels, classes=2, per_class=batch_size // 2, **options)
 
 
 @pytest.fixture
@@ -56,7 +60,22 @@ def test_triplets_stand_row_by_row(images):
     assert seen == {0, 1, 2, 3}
 
 
-@pytest.mark.parametrize("cls", [PairSampler, TripletSampler])
+def test_as_many_images_of_as_many_classes(images):
+    sampler = PKSampler(images, LABELS, classes=3, per_class=3, batches=20, seed=1)
+    for i in range(len(sampler)):
+        drawn, classes = sampler[i]
+        assert drawn.shape == (9, 2, 2, 1) and [list(classes).count(one) for one in set(classes)] == [3, 3, 3]
+        drawn = numbers(drawn)
+        np.testing.assert_array_equal(np.array(list("abcd"))[classes], LABELS[drawn])
+        # Class "a" has two images, so one is there again; no other class repeats one.
+        assert len(set(drawn)) == (8 if "a" in LABELS[drawn] else 9)
+    with pytest.raises(ValueError, match=r"classes.*4.*5"):
+        PKSampler(images, LABELS, classes=5)
+    with pytest.raises(ValueError, match=r"per_class.*1"):
+        PKSampler(images, LABELS, 2, per_class=1)
+
+
+@pytest.mark.parametrize("cls", [PairSampler, TripletSampler, pk_sampler])
 def test_a_seed_gives_the_same_batches_in_any_order(cls, images):
     def add_noise(images, rng):
         return images + rng.normal(size=images.shape)
@@ -126,4 +145,7 @@ def test_pairs_of_the_samplers_train_a_siamese(images):
     assert np.isfinite(history["loss"]).all()
     model.embedding.compile("sgd", keras_blocks.TripletLoss(mining=None))
     history = model.embedding.fit(TripletSampler(images, LABELS, 4, batches=2), epochs=2, verbose=0).history
+    assert np.isfinite(history["loss"]).all()
+    model.embedding.compile("sgd", keras_blocks.TripletLoss())
+    history = model.embedding.fit(PKSampler(images, LABELS, 2, 3, batches=2), epochs=2, verbose=0).history
     assert np.isfinite(history["loss"]).all()

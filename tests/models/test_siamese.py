@@ -45,7 +45,7 @@ def test_training_goes_on_from_embeddings_of_zero(images):
     projection = model.embedding.get_layer("projection")
     projection.kernel.assign(0 * projection.kernel)
     found = gradients(model, [images[:2], images[2:4]])
-    assert all(np.isfinite(gradient).all() for gradient in found)
+    assert all(np.abs(gradient).max() < 100 for gradient in found)
 
 
 def test_both_images_go_through_the_same_weights(koch_images):
