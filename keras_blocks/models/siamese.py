@@ -80,10 +80,8 @@ class Siamese(DetachablePreprocessing, keras.Model):
     >>> import keras, keras_blocks
     >>> model = keras_blocks.Siamese("resnet20_cifar", distance="l2", embedding=64, input_shape=(28, 28, 1))
     >>> model.compile("adam", "binary_crossentropy")
-    >>> model([keras.ops.zeros((2, 28, 28, 1)), keras.ops.ones((2, 28, 28, 1))]).shape
-    (2, 1)
-    >>> model.embedding.output_shape
-    (None, 64)
+    >>> model.input_shape, model.output_shape, model.embedding.output_shape
+    ([(None, 28, 28, 1), (None, 28, 28, 1)], (None, 1), (None, 64))
     """
 
     variants = {"siamese_koch2015": {"backbone": "koch2015", "distance": "l1"}}
