@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from keras_blocks import validation
+from keras_blocks.blocks.heads import POOLINGS
 from keras_blocks.blocks.pairwise_distance import PairwiseDistance
 from keras_blocks.blocks.unit_length import UnitLength
 from keras_blocks.frozen import Frozen
@@ -24,12 +25,6 @@ from keras_blocks.settings import serialized
 
 _SHARED = contextvars.ContextVar("shared", default=None)
 """Layers, by name, that a model takes over from another instead of making its own."""
-
-POOLINGS = {
-    "avg": keras.layers.GlobalAveragePooling2D,
-    "max": keras.layers.GlobalMaxPooling2D,
-    "flatten": keras.layers.Flatten,
-}
 
 
 @register
@@ -112,7 +107,7 @@ class Siamese(DetachablePreprocessing, keras.Model):
         own = {
             "distance": validation.choice("distance", distance, tuple(DISTANCES)),
             "embedding": None if embedding is None else validation.integer("embedding", embedding),
-            "pooling": validation.choice("pooling", pooling, tuple(POOLINGS)),
+            "pooling": validation.choice("pooling", pooling, ("avg", "max", "flatten")),
             "normalize": validation.boolean("normalize", normalize),
             "include_top": validation.boolean("include_top", include_top),
             "classifier_activation": validation.activation("classifier_activation", classifier_activation),
@@ -134,7 +129,7 @@ class Siamese(DetachablePreprocessing, keras.Model):
         preprocessed = x
         x = backbone(x)
         if len(x.shape) == 4:
-            x = layer(POOLINGS[pooling], "pool", data_format=self.data_format)(x)
+            x = layer(POOLINGS.get(pooling, keras.layers.Flatten), "pool", data_format=self.data_format)(x)
         if embedding is not None:
             x = layer(keras.layers.Dense, "projection", units=embedding)(x)
         if normalize:
@@ -159,6 +154,11 @@ class Siamese(DetachablePreprocessing, keras.Model):
         self._preprocessed = preprocessed
 
     # -- what users ask of the model --------------------------------------------------------------------------------
+
+    @property
+    def backbone(self) -> keras.Model:
+        """The backbone, for instance to freeze a part of it."""
+        return self.metaparameters.backbone
 
     @property
     def embedding(self) -> keras.Model:
@@ -261,7 +261,7 @@ class Siamese(DetachablePreprocessing, keras.Model):
     @property
     def data_format(self) -> str:
         """The backbone's, or Keras' setting for a backbone that has none."""
-        return getattr(self.metaparameters.backbone, "data_format", keras.config.image_data_format())
+        return getattr(self.backbone, "data_format", keras.config.image_data_format())
 
     def channels(self, shape) -> int:
         """The number of channels of a batch of this shape."""
@@ -339,10 +339,6 @@ def _backbone(backbone, preprocess, input_shape, dtype, metaparameters):
             f"2; '{backbone.name}' has inputs of the shape {inputs} and outputs of the shape {outputs}."
         )
     own = tuple(inputs[1:])
-    if input_shape is None and preprocess:
-        raise ValueError(
-            "`input_shape` must be that of the images as they come where there is `preprocess`; received None."
-        )
     shape = own if input_shape is None else tuple(input_shape)
     if any(mine not in (None, size) for mine, size in zip(own, _behind(preprocess, shape), strict=True)):
         raise ValueError(

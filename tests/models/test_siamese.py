@@ -154,7 +154,7 @@ def test_every_argument_comes_back_from_the_file(images, tmp_path):
     )
     randomize(model)
     model.embedding.get_layer("projection").trainable = False
-    model.metaparameters.backbone.freeze(up_to="stem")
+    model.backbone.freeze(up_to="stem")
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
     assert isinstance(again, Siamese)
@@ -261,6 +261,11 @@ BAD = [
     (lambda: small_siamese(include_top=1), TypeError, "include_top.*1"),
     (lambda: small_siamese(classifier_activation="sigmoit"), ValueError, "classifier_activation.*sigmoit"),
     (lambda: small_siamese(preprocess="resize"), TypeError, "preprocess.*resize"),
+    (
+        lambda: Siamese(small_siamese().embedding, preprocess=keras.layers.Resizing(9, 9)),
+        ValueError,
+        "8, 8, 1.*9, 9, 1",
+    ),
     (lambda: small_siamese(input_shape=(8, 8)), ValueError, "input_shape.*8, 8"),
     (lambda: small_siamese(colour="red"), TypeError, "colour"),
     (lambda: Siamese(keras.Sequential([keras.Input((8,)), keras.layers.Dense(2)])), ValueError, "backbone.*4 axes"),
