@@ -15,12 +15,14 @@ from keras_blocks.blocks.heads import ClassifierHead, MultiLabelHead
 from keras_blocks.blocks.image_normalization import ImageNormalization
 from keras_blocks.blocks.inception import InceptionA, InceptionB, InceptionBlock, InceptionC
 from keras_blocks.blocks.local_response_normalization import LocalResponseNormalization
+from keras_blocks.blocks.pairwise_distance import PairwiseDistance
 from keras_blocks.blocks.pooling import CeilMaxPooling2D
 from keras_blocks.blocks.residual import ResidualBlock, ResNeXtBlock
 from keras_blocks.blocks.resnet_stem import ResNetStem
 from keras_blocks.blocks.squeeze_excite import SqueezeExciteBlock
 from keras_blocks.blocks.variational import VariationalBottleneck
 from keras_blocks.blocks.vgg import VGGGroup
+from keras_blocks.contrastive_loss import ContrastiveLoss
 from keras_blocks.costs import Cost, cost
 from keras_blocks.decoding import decode_predictions
 from keras_blocks.grouped_conv2d import GroupedConv2D
@@ -32,8 +34,12 @@ from keras_blocks.models.registry import create_model, list_models
 from keras_blocks.models.resnet import ResNet
 from keras_blocks.models.resnext import ResNeXt
 from keras_blocks.models.senet import SENet
+from keras_blocks.models.siamese import Siamese
 from keras_blocks.models.squeezenet import SqueezeNet
 from keras_blocks.models.vgg import VGG
+from keras_blocks.one_shot import one_shot_accuracy
+from keras_blocks.samplers import PairSampler, PKSampler, TripletSampler
+from keras_blocks.triplet_loss import TripletLoss
 from keras_blocks.weights import convert_weights
 
 __version__ = "0.1.0"
@@ -47,6 +53,7 @@ __all__ = [
     "CeilMaxPooling2D",
     "ChannelPadding",
     "ClassifierHead",
+    "ContrastiveLoss",
     "ConvBlock",
     "Cost",
     "DecoderBlock",
@@ -66,6 +73,9 @@ __all__ = [
     "InceptionC",
     "LocalResponseNormalization",
     "MultiLabelHead",
+    "PKSampler",
+    "PairSampler",
+    "PairwiseDistance",
     "PassThroughReduction",
     "ResNeXt",
     "ResNeXtBlock",
@@ -73,9 +83,12 @@ __all__ = [
     "ResNetStem",
     "ResidualBlock",
     "SENet",
+    "Siamese",
     "SqueezeExciteBlock",
     "SqueezeNet",
     "TransitionBlock",
+    "TripletLoss",
+    "TripletSampler",
     "VGGGroup",
     "VariationalBottleneck",
     "convert_weights",
@@ -83,4 +96,5 @@ __all__ = [
     "create_model",
     "decode_predictions",
     "list_models",
+    "one_shot_accuracy",
 ]

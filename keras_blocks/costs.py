@@ -63,14 +63,14 @@ def cost(target, input_shape=None, **metaparameters) -> Cost:
         target: a block or other Keras layer, built or not; a model (a subclassed one must be built, its `call` made of
             Keras layers and operations); or an architecture's class, with its metaparameters as further arguments.
         input_shape: (height, width, channels) in the target's data format, without the batch. By default a model's
-            own, or an architecture's own default.
+            own, or an architecture's own default. A model with several inputs, as a `Siamese`, has its own.
         **metaparameters: the constructor's arguments, where `target` is an architecture's class.
 
     Returns:
         `Cost(params, macs, activation_bytes)`, for one image.
 
     Raises:
-        TypeError: for a target of another kind, or a model with several inputs.
+        TypeError: for a target of another kind.
         ValueError: for a shape with unknown sizes, or one that the target cannot take.
 
     Example:
@@ -81,7 +81,7 @@ def cost(target, input_shape=None, **metaparameters) -> Cost:
     >>> keras_blocks.cost(keras_blocks.SqueezeNet, (224, 224, 3), classes=10).params
     740554
     """
-    if isinstance(target, type) and hasattr(target, "outline"):
+    if isinstance(target, type) and issubclass(target, keras.Model):
         if input_shape is not None:
             metaparameters["input_shape"] = input_shape
         return _architecture_cost(target, metaparameters)
@@ -214,9 +214,18 @@ def _built_cost(layer, shape, after) -> Cost:
 
 
 def _model_cost(model, input_shape):
+    several = isinstance(getattr(model, "input_shape", None), list)
     shape = model.input_shape if input_shape is None else (None, *input_shape)
+    if several:
+        if input_shape is not None:
+            raise ValueError(
+                f"`input_shape` must be None, as the model '{model.name}' has several inputs, {model.input_shape}; "
+                f"received {tuple(input_shape)}."
+            )
+        shapes = [_known("input_shape", one) for one in shape]
+        return _graph_cost(model, shapes)._replace(params=count_weights(model))
     if not isinstance(shape, tuple):
-        raise TypeError(f"`target` must be a model with one input; '{model.name}' has inputs of the shapes {shape}.")
+        raise TypeError(f"`target` must be a model of tensors; '{model.name}' has inputs of the shapes {shape}.")
     shape = _known("input_shape", shape)
     own = getattr(model, "input_shape", shape) if model.built else shape
     if len(own) != len(shape) or any(mine not in (None, given) for mine, given in zip(own[1:], shape[1:])):
@@ -227,12 +236,12 @@ def _model_cost(model, input_shape):
             shape, spent = _layer_object_cost(layer, shape)
             total += spent
     else:
-        total = _graph_cost(model if hasattr(model, "operations") else _as_graph(model, shape), shape)
+        total = _graph_cost(model if hasattr(model, "operations") else _as_graph(model, shape), [shape])
     # A layer may be in the model more than once, and a model may have weights of its own.
     return total._replace(params=count_weights(model)) if model.built else total
 
 
-def _graph_cost(graph, shape):
+def _graph_cost(graph, shapes):
     """Walks the functional model's graph. A layer that is called twice computes twice."""
     total = NOTHING
 
@@ -249,7 +258,8 @@ def _graph_cost(graph, shape):
 
         return run
 
-    graph._run_through_graph([keras.KerasTensor(shape, dtype=graph.inputs[0].dtype)], operation_fn=count)
+    inputs = [keras.KerasTensor(shape, dtype=tensor.dtype) for shape, tensor in zip(shapes, graph.inputs)]
+    graph._run_through_graph(inputs, operation_fn=count)
     return total
 
 
@@ -270,10 +280,12 @@ def _architecture_cost(cls, metaparameters):
 
 
 def _outlined(cls, metaparameters) -> _Ledger | None:
-    """The ledger of all parts; `None` where a part uses Keras' own layers, which take no shape alone.
+    """The ledger of all parts; `None` where a class has no parts, or one uses Keras' own layers, which take no shape.
 
     What is wrong in itself gives `None`, too, and is refused when the model is made.
     """
+    if not hasattr(cls, "outline"):
+        return None
     outline = cls.outline(**metaparameters)
     shape = (None, *outline.metaparameters.input_shape)  # behind a `Resizing`, that of the image may be unknown
     ledger = _Ledger()

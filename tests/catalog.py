@@ -3,6 +3,7 @@
 import dataclasses
 
 import keras
+import numpy as np
 
 import keras_blocks
 
@@ -603,13 +604,72 @@ ROWS = LAYERS + ARCHITECTURES + MODELS
 NOT_LAYERS = {
     "Architecture": "base class; its subclasses have rows",
     "Block": "base class; its subclasses have rows",
+    "ContrastiveLoss": "loss; tests/test_metric_losses.py",
     "Cost": "result of cost; tests/test_costs.py",
+    "PKSampler": "dataset; tests/test_samplers.py",
+    "PairSampler": "dataset; tests/test_samplers.py",
+    "PairwiseDistance": "takes pairs; tests/blocks/test_pairwise_distance.py",
+    "Siamese": "takes pairs; tests/models/test_siamese.py",
+    "TripletLoss": "loss; tests/test_metric_losses.py",
+    "TripletSampler": "dataset; tests/test_samplers.py",
     "convert_weights": "function; tests/test_weights.py",
     "cost": "function; tests/test_costs.py",
     "decode_predictions": "function; tests/test_decoding.py",
     "create_model": "function; tests/models/test_registry.py",
     "list_models": "function; tests/models/test_registry.py",
+    "one_shot_accuracy": "function; tests/models/test_siamese.py",
 }
+
+
+def small_siamese(**options):
+    """Pairs of images through a small network, compared by angle."""
+    return keras_blocks.Siamese(
+        keras_blocks.ResNet,
+        **{
+            "distance": "cosine",
+            "embedding": 5,
+            "pooling": "max",
+            "normalize": True,
+            "include_top": False,
+            "groups": [{"filters": 4, "blocks": 1}],
+            "block": "basic",
+            "stem": "cifar",
+            "input_shape": (8, 8, 1),
+            **options,
+        },
+    )
+
+
+def small_koch(**options):
+    """Koch's twins, made small."""
+    groups = [{"filters": 3, "kernel_size": 5}, {"filters": 4, "kernel_size": 3}]
+    return keras_blocks.Siamese("koch2015", **{"groups": groups, "classes": 6, "input_shape": (13, 13, 1), **options})
+
+
+def _distance():
+    pair = [keras.Input((4,)), keras.Input((4,))]
+    return keras.Model(pair, keras_blocks.PairwiseDistance("l1", componentwise=True)(pair))
+
+
+def _with_contrastive_loss():
+    model = small_siamese()
+    model.compile("sgd", keras_blocks.ContrastiveLoss(margin=0.5))
+    return model
+
+
+def _with_triplet_loss():
+    model = small_siamese().embedding
+    model.compile("sgd", keras_blocks.TripletLoss(margin=0.5, mining="hard", distance="l2"))
+    return model
+
+
+OTHER_MODELS = {
+    "ContrastiveLoss": _with_contrastive_loss,
+    "PairwiseDistance": _distance,
+    "Siamese": small_koch,
+    "TripletLoss": _with_triplet_loss,
+}
+"""Name -> makes a model that holds what has no row; each has a fixture, too."""
 
 
 def small_model(row: Row):
@@ -623,3 +683,9 @@ def small_model(row: Row):
 def image_shape(row: Row):
     """Shape of an image that `small_model` takes."""
     return row.arguments.get("input_shape", row.input_shape)
+
+
+def inputs_for(model):
+    """A batch of two for each input of a model."""
+    rng = np.random.default_rng(0)
+    return [rng.uniform(0, 1, (2, *tensor.shape[1:])).astype("float32") for tensor in model.inputs]

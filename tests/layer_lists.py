@@ -246,6 +246,19 @@ def squeezenet(stem, *groups, bypass=None):
     return net
 
 
+def koch_twins():
+    """Koch et al. 2015, figure 4: unpadded convolutions, on two images; one unit weighs the embeddings' differences."""
+    net = LayerList(105, 1)
+    for i, (filters, kernel) in enumerate(((64, 10), (128, 7), (128, 4), (256, 4))):
+        net.size = (net.size // 2 if i else net.size) - kernel + 1
+        net.conv(filters, kernel, bias=True)
+    net.channels *= net.size * net.size
+    net.dense(4096)
+    net.macs *= 2
+    net.dense(1)
+    return net
+
+
 SIZES = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 V1_0 = ((96, 7), (16, 16, 32), (32, 48, 48, 64), (64,))
 CIFAR_DEPTHS = (20, 32, 44, 56, 110)
@@ -320,6 +333,7 @@ LISTS = {
     "densenet201": densenet(6, 12, 48, 32),
     "densenet264": densenet(6, 12, 64, 48),
     "densenet100_cifar": cifar_densenet(100, 12),
+    "siamese_koch2015": koch_twins(),
     "squeezenet_1.0": squeezenet(*V1_0),
     "squeezenet_1.0_simple_bypass": squeezenet(*V1_0),
     "squeezenet_1.0_complex_bypass": squeezenet(*V1_0, bypass="complex"),

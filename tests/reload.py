@@ -37,12 +37,24 @@ def as_array(outputs):
     return found[0] if len(found) == 1 else np.concatenate(found, axis=-1)
 
 
+def called(model, inputs):
+    """The outputs for a list of inputs, of which a model may have one."""
+    return as_array(model(inputs if len(inputs) > 1 else inputs[0]))
+
+
+def save(model, folder, name, inputs):
+    """Writes the model, and beside it its inputs and outputs."""
+    model.save(folder / f"{name}.keras")
+    others = {f"images{i}": value for i, value in enumerate(inputs[1:], start=2)}
+    np.savez(folder / f"{name}.npz", images=inputs[0], **others, outputs=called(model, inputs))
+
+
 def compare(folder, tolerance):
     files = sorted(pathlib.Path(folder).glob("*.keras"))
     for file in files:
         model = keras.saving.load_model(file)
         with np.load(file.with_suffix(".npz"), allow_pickle=False) as saved:
-            outputs = as_array(model(saved["images"]))
+            outputs = called(model, [saved[key] for key in saved.files if key != "outputs"])
             worst = float(np.abs(outputs - saved["outputs"]).max() / max(1, np.abs(saved["outputs"]).max()))
         assert worst <= tolerance, f"{file.name}: outputs differ by {worst} on {keras.backend.backend()}"
     print(f"{len(files)} files loaded on {keras.backend.backend()}")

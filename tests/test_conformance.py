@@ -6,7 +6,7 @@ import inspect
 import keras
 import numpy as np
 import pytest
-from catalog import ARCHITECTURES, LAYERS, NOT_LAYERS, ROWS, image_shape, small_model
+from catalog import ARCHITECTURES, LAYERS, NOT_LAYERS, OTHER_MODELS, ROWS, image_shape, small_model
 from checks import check_layer, joined_shape, randomize
 from reload import as_array
 
@@ -15,6 +15,7 @@ from keras_blocks.signature import arguments
 
 every_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 every_layer = pytest.mark.parametrize("row", LAYERS, ids=lambda row: row.name)
+every_saved_name = pytest.mark.parametrize("name", [row.name for row in ROWS] + list(OTHER_MODELS))
 every_architecture = pytest.mark.parametrize("row", ARCHITECTURES, ids=lambda row: row.name)
 
 
@@ -27,16 +28,16 @@ def test_every_public_name_has_a_row():
     assert all(hasattr(keras_blocks, name) for name in keras_blocks.__all__)
 
 
-@every_row
-def test_is_registered_under_its_name(row):
-    assert keras.saving.get_registered_name(row.cls) == f"keras_blocks>{row.name}"
+@every_saved_name
+def test_is_registered_under_its_name(name):
+    assert keras.saving.get_registered_name(getattr(keras_blocks, name)) == f"keras_blocks>{name}"
 
 
-@every_row
-def test_docstring_has_all_parts(row):
-    text = inspect.getdoc(row.cls)
-    for part in ("Args:", "Input shape:", "Output shape:", "Raises:", "Reference:", "Example:", ">>>"):
-        assert part in text, f"{row.name}'s docstring has no '{part}'"
+@every_saved_name
+def test_docstring_has_all_parts(name):
+    text = inspect.getdoc(getattr(keras_blocks, name))
+    for part in ("Args:", "Input shape:", "Output shape:", "Raises:", "Reference:", "Example", ">>>"):
+        assert part in text, f"{name}'s docstring has no '{part}'"
 
 
 @every_row

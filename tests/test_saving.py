@@ -11,9 +11,9 @@ import zipfile
 import keras
 import numpy as np
 import pytest
-from catalog import LAYERS, ROWS, image_shape, small_model
+from catalog import LAYERS, OTHER_MODELS, ROWS, image_shape, inputs_for, small_model
 from checks import randomize
-from reload import Subclassed, as_array, compare
+from reload import Subclassed, compare, save
 
 import keras_blocks
 from keras_blocks.weights import named_weights
@@ -22,11 +22,6 @@ HERE = pathlib.Path(__file__).parent
 FAST_XLA = {"XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"}
 """As in the Makefile: most of JAX's time is XLA compiling."""
 PACKAGES = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}
-
-
-def save(model, folder, name, images):
-    model.save(folder / f"{name}.keras")
-    np.savez(folder / f"{name}.npz", images=images, outputs=as_array(model(images)))
 
 
 def as_models(row):
@@ -46,7 +41,11 @@ def saved(tmp_path_factory):
             images = np.random.default_rng(0).uniform(0, 1, (2, *image_shape(row))).astype("float32")
             model(images)
             randomize(model)
-            save(model, folder, f"{row.name}_{kind}", images)
+            save(model, folder, f"{row.name}_{kind}", [images])
+    for name, make in OTHER_MODELS.items():
+        model = make()
+        randomize(model)
+        save(model, folder, name, inputs_for(model))
     return folder
 
 
@@ -68,7 +67,7 @@ def test_loads_in_a_fresh_process(saved, backend):
 def test_every_class_has_a_fixture_of_this_version():
     """Each released version adds a folder of small saved models: from then on, they must load."""
     files = {file.stem for file in (HERE / "fixtures" / keras_blocks.__version__).glob("*.keras")}
-    assert files == {row.name for row in ROWS}
+    assert files == {row.name for row in ROWS} | set(OTHER_MODELS)
 
 
 @pytest.mark.parametrize("version", sorted(path.name for path in (HERE / "fixtures").iterdir() if path.is_dir()))

@@ -2,8 +2,8 @@
 
 from keras_blocks import validation
 from keras_blocks.costs import cost
-from keras_blocks.models.registry import architecture_of
-from keras_blocks.signature import arguments, takes
+from keras_blocks.models.registry import classifier_of
+from keras_blocks.signature import arguments
 from keras_blocks.tuning import final
 from keras_blocks.tuning.augmentation import STRENGTHS
 from keras_blocks.tuning.candidate import Candidate
@@ -50,9 +50,7 @@ class SingleTraining:
         run,
         replace=False,
     ):
-        self.architecture = architecture_of(name)
-        if not takes(self.architecture, "classes"):
-            raise ValueError(f"`name` must be a network that classifies; received {name!r}.")
+        self.architecture = classifier_of(name)
         self.epochs = validation.integer("epochs", epochs, most=100_000)
         self.seed = validation.integer("seed", seed, least=0, most=2**32 - 1)
         self.hyperparameters = {

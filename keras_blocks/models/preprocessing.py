@@ -10,7 +10,7 @@ NEEDS_LABELS = (keras.layers.MixUp, keras.layers.CutMix)
 
 
 class DetachablePreprocessing:
-    """Mixed into `Architecture`: takes the layers given as `preprocess` off the model, and puts others on."""
+    """Mixed into `Network` and `Siamese`: takes the layers given as `preprocess` off the model, and puts others on."""
 
     def detach_preprocessing(self):
         """The model without its preprocessing, and the preprocessing, for instance for use in `tf.data`.

@@ -3,18 +3,14 @@
 import fnmatch
 
 from keras_blocks import validation
+from keras_blocks.models.architecture import Architecture
 from keras_blocks.models.autoencoder import AutoEncoder
-from keras_blocks.models.densenet import DenseNet
-from keras_blocks.models.inception import Inception
+from keras_blocks.models.backbones import BACKBONES
 from keras_blocks.models.network import Network
 from keras_blocks.models.pretrained import load_imagenet, load_weights
-from keras_blocks.models.resnet import ResNet
-from keras_blocks.models.resnext import ResNeXt
-from keras_blocks.models.senet import SENet
-from keras_blocks.models.squeezenet import SqueezeNet
-from keras_blocks.models.vgg import VGG
+from keras_blocks.models.siamese import Siamese
 
-ARCHITECTURES = (AutoEncoder, DenseNet, Inception, ResNeXt, ResNet, SENet, SqueezeNet, VGG)
+ARCHITECTURES = (AutoEncoder, *BACKBONES, Siamese)
 
 
 def list_models(pattern: str = "*") -> list[str]:
@@ -32,7 +28,7 @@ def list_models(pattern: str = "*") -> list[str]:
     return sorted(fnmatch.filter(_by_name(), pattern))
 
 
-def create_model(variant: str, /, *, weights=None, **overrides) -> Network:
+def create_model(variant: str, /, *, weights=None, **overrides) -> Network | Siamese:
     """A published network by its name.
 
     Args:
@@ -73,9 +69,15 @@ def create_model(variant: str, /, *, weights=None, **overrides) -> Network:
     return model
 
 
-def architecture_of(variant: str) -> type[Network]:
+def architecture_of(variant: str) -> type[Network | Siamese]:
     """The class whose table has this variant."""
     classes = _by_name()
+    return classes[validation.choice("variant", variant, tuple(classes))]
+
+
+def classifier_of(variant: str) -> type[Architecture]:
+    """The class whose table has this variant, of those that classify images."""
+    classes = {name: cls for cls in BACKBONES for name in cls.variants}
     return classes[validation.choice("variant", variant, tuple(classes))]
 
 

@@ -67,6 +67,7 @@ LEDGER = {
     "senet154": (115_088_984, None, None),
     **{f"resnet{depth}_cifar": (None, None, None) for depth in (20, 32, 44, 56, 110)},
     **{f"resnet{depth}_cifar_v2": (None, None, None) for depth in (20, 32, 44, 56, 110)},
+    "siamese_koch2015": (38_951_745, None, None),
     "squeezenet_1.0": (1_248_424, 1_248_424, 0.819),
     "squeezenet_1.1": (1_235_496, 1_235_496, 0.349),
     "squeezenet_1.0_simple_bypass": (1_248_424, 1_248_424, None),

@@ -1,0 +1,23 @@
+"""The architectures whose variants serve as backbones of other models, by name."""
+
+from keras_blocks import validation
+from keras_blocks.models.architecture import Architecture
+from keras_blocks.models.densenet import DenseNet
+from keras_blocks.models.inception import Inception
+from keras_blocks.models.koch import KochNet
+from keras_blocks.models.resnet import ResNet
+from keras_blocks.models.resnext import ResNeXt
+from keras_blocks.models.senet import SENet
+from keras_blocks.models.squeezenet import SqueezeNet
+from keras_blocks.models.vgg import VGG
+
+BACKBONES = (DenseNet, Inception, ResNeXt, ResNet, SENet, SqueezeNet, VGG)
+
+
+def make_backbone(backbone, **metaparameters) -> Architecture:
+    """A backbone by a variant's name, or by an architecture's class; without its classifier, unless it embeds."""
+    if isinstance(backbone, str):
+        classes = {variant: cls for cls in (*BACKBONES, KochNet) for variant in cls.variants}
+        cls = classes[validation.choice("backbone", backbone, tuple(classes))]
+        return cls.from_variant(backbone, **{"include_top": False, **cls.variants[backbone], **metaparameters})
+    return backbone(**{"include_top": False, **metaparameters})
