@@ -80,7 +80,7 @@ def test_a_model_is_counted(run):
         (["search", "--run", "../outside"], ["`run`", "'../outside'"]),
         (["search", "--run", "runs/none", "--resume"], ["`run` must be the folder of a run"]),
         (["train", "squeezenet_2"], ["squeezenet_1.0"]),
-        (["train", "autoencoder_cifar"], ["classifies", "autoencoder_cifar"]),
+        (["train", "autoencoder_cifar"], ["`variant` must be one of", "autoencoder_cifar"]),
         (["train", "vgg16"], ["images of (8, 8, 1) do not fit 'vgg16'"]),
         (["train", "squeezenet_1.1", "--augmentation", "lots"], ["`augmentation`"]),
         (["train", "squeezenet_1.1", "--learning-rate", "nan"], ["`learning_rate`"]),
