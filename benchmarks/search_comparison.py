@@ -147,7 +147,7 @@ def theirs(method, data, seed, seconds, folder):
         raise Over
 
     signal.signal(signal.SIGALRM, over)
-    signal.setitimer(signal.ITIMER_REAL, seconds, 1)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
 
     class Watch(keras.callbacks.Callback):
         def __deepcopy__(self, memo):  # KerasTuner copies callbacks for each trial
@@ -186,7 +186,6 @@ def theirs(method, data, seed, seconds, folder):
             callbacks=[Watch()],
             verbose=0,
         )
-    signal.setitimer(signal.ITIMER_REAL, 0)
     if best[1] is None:  # not an epoch in all the time
         return 1 / data.classes, points, len(points)
     model, weights = best[1]
