@@ -20,6 +20,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: install
 	$(BIN)/keras-blocks search --data digits --trials 8 --run runs/demo --fresh --at-least 95
 
+# What is counted, checked or drawn the same on all backends is tested on one; `make test-all` tests it on each.
+ONCE := $(addprefix tests/,test_imports.py test_errata.py test_errata_inception.py test_decoding.py test_samplers.py \
+	models/test_ledger.py models/test_omniglot.py models/test_registry.py)
+ELSEWHERE = --ignore tests/tuning $(if $(KERAS_BLOCKS_ALL),,$(addprefix --ignore ,$(ONCE)))
+
 # Two backends at a time: a test keeps one core busy.
 test: lint
 	$(MAKE) --jobs=2 --output-sync=target test-tensorflow test-jax test-torch
@@ -34,10 +39,10 @@ test-tensorflow: install
 # Most of JAX's time is XLA compiling small operations; its expensive passes change no result that is tested.
 test-jax: export XLA_FLAGS = --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true
 test-jax: install
-	KERAS_BACKEND=jax $(BIN)/python -m pytest --ignore tests/tuning
+	KERAS_BACKEND=jax $(BIN)/python -m pytest $(ELSEWHERE)
 
 test-torch: install
-	KERAS_BACKEND=torch $(BIN)/python -m pytest --ignore tests/tuning
+	KERAS_BACKEND=torch $(BIN)/python -m pytest $(ELSEWHERE)
 
 # The lower bounds of pyproject.toml, in an environment of their own.
 test-lowest:
