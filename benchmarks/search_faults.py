@@ -13,6 +13,7 @@ import contextlib
 import json
 import pathlib
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -133,13 +134,15 @@ def summary_of(run, trials, began, sessions, faults, memory, problems) -> dict:
     kept = sorted(int(path.stem) for path in (run / "models").glob("*.keras"))
     completed = sorted((t for t in found if t.completed), key=lambda t: (-t.val_accuracy, t.val_loss, t.number))
     built = [trial for trial in counted if trial.params > BUDGET]
-    last = [row for row in memory if row[1] == len(sessions) - 1]
+    # In the last session, without its beginning; medians, as a trial that eats memory on purpose is seen, too.
+    last = [row for row in memory if row[1] == len(sessions) - 1 and row[3] > 0]
     settled = [row for row in last if row[0] > last[0][0] + (trials - last[0][0]) // 10]
-    half = len(settled) // 2
-    growth = {
-        name: round(max(row[i] for row in settled[half:]) / max(row[i] for row in settled[:half]) - 1, 3)
-        for name, i in (("of the search", 2), ("of the process that trains", 3))
+    third = len(settled) // 3
+    used = {
+        name: [round(statistics.median(row[i] for row in rows) / 2**20) for rows in (settled[:third], settled[-third:])]
+        for name, i in (("search", 2), ("training", 3))
     }
+    growth = {name: round(after / before - 1, 3) for name, (before, after) in used.items()}
     checks = {
         "the search did not end": sessions[-1] != 0,
         "trials are missing": len(counted) != trials or any(trial.ended is None for trial in found),
@@ -159,9 +162,8 @@ def summary_of(run, trials, began, sessions, faults, memory, problems) -> dict:
         "given to a second worker": sum(trial.issued > 1 for trial in found),
         "models kept": kept,
         "best validation accuracy": completed[0].val_accuracy,
-        "growth of memory in the last session, its second half over its first": growth,
-        "memory of the search, MB": [round(min(r[2] for r in last) / 2**20), round(max(r[2] for r in last) / 2**20)],
-        "memory of training, MB": [round(min(r[3] for r in settled) / 2**20), round(max(r[3] for r in last) / 2**20)],
+        "MB of memory in the first and last third of the last session": used,
+        "growth": growth,
         "minutes": round((time.monotonic() - began) / 60, 1),
         "problems": [*problems, *(name for name, wrong in checks.items() if wrong)],
     }

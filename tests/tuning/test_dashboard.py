@@ -85,4 +85,4 @@ def test_the_dashboard_shows_a_study(server):
     assert trials[0]["params"][0]["name"] == "filters"
     told = {attribute["key"]: attribute["value"] for attribute in trials[1]["user_attrs"]}
     assert "it burst" in told["error"]
-    assert int(told["params"]) in (800, 1600, 2400)
+    assert json.loads(told["candidate"])["params"] in (800, 1600, 2400)

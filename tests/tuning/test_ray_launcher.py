@@ -1,6 +1,7 @@
 """Workers on a Ray cluster, here one of this machine. Ray is an extra that `make install` leaves out for its size."""
 
 import pytest
+import thorough
 
 from keras_blocks.tuning import Search, SearchSettings
 from keras_blocks.tuning.ray_launcher import run_workers
@@ -15,6 +16,7 @@ def search(few_digits, tmp_path):
     made.close()
 
 
+@pytest.mark.skipif(not thorough.run_all(), reason="starts a cluster: KERAS_BLOCKS_ALL=1, with Ray installed")
 @pytest.mark.filterwarnings("ignore")
 def test_a_cluster_runs_the_trials(search):
     pytest.importorskip("ray", reason="needs Ray: pip install keras-blocks[ray]")

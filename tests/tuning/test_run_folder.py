@@ -41,11 +41,22 @@ def test_a_run_is_known_by_its_mark(tmp_path):
 def test_a_run_is_replaced_only_where_asked(tmp_path):
     folder = RunFolder(tmp_path / "one")
     folder.create({"number": 1})
-    write_json(folder.trials_json, [])
-    folder.project.mkdir()
-    (folder.project / "oracle.json").write_text("{}")
+    for name in (
+        "study.db",
+        "study.db-wal",
+        "study.db.lock",
+        "study.db.damaged-1",
+        "report.html",
+        "final.npz.damaged-2",
+    ):
+        (folder.path / name).write_text("x")
+    for name in ("models/3.keras", "checkpoints/4.npz", "checkpoints/4.npz.damaged-1", "logs/worker0.log"):
+        (folder.path / name).parent.mkdir(exist_ok=True)
+        (folder.path / name).write_text("x")
+    (folder.path / "weights").mkdir()
+    (folder.path / "weights" / f"{'ab' * 32}.npz").write_text("x")
     (folder.path / f"{PART}best.keras").write_bytes(b"torn")
-    with pytest.raises(ValueError, match=r"holds a run already.*--resume.*--fresh"):
+    with pytest.raises(ValueError, match=r"holds a run already.*--fresh"):
         folder.create({"number": 2})
     assert folder.describe()["number"] == 1
     folder.create({"number": 2}, replace=True)
@@ -101,14 +112,20 @@ def test_nothing_but_a_run_is_removed(tmp_path, kind, replace):
     assert listing(tmp_path) == before
 
 
-def test_wiping_the_project_does_not_follow_a_link(tmp_path):
+def test_what_is_no_longer_among_the_best_is_removed_and_nothing_else(tmp_path):
     folder = RunFolder(tmp_path / "one")
     folder.create({})
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "elsewhere" / "mine.txt").write_text("mine")
-    folder.project.symlink_to(tmp_path / "elsewhere")
-    folder.wipe_project()
-    assert (tmp_path / "elsewhere" / "mine.txt").exists()
+    for name in ("models/1.keras", "models/2.keras", "models/mine.keras", "checkpoints/1.npz", "checkpoints/2.npz"):
+        (folder.path / name).parent.mkdir(exist_ok=True)
+        (folder.path / name).write_text("x")
+    folder.keep_models([2])
+    folder.remove_checkpoint(1)
+    folder.remove_checkpoint(9)
+    left = ["checkpoints", "checkpoints/2.npz", "models", "models/2.keras", "models/mine.keras", "run.json"]
+    assert listing(folder.path) == left
+    with pytest.raises(ValueError, match="Nothing was changed"):
+        folder.create({}, replace=True)  # of mine.keras
+    assert listing(folder.path) == left
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):
