@@ -39,20 +39,25 @@ SLEEP, SLEEPS = 2.0, 24
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--only", default="", help="the parts that have this in their names: workers, sleep, SQLite")
     arguments = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    found = {}
+    found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     with tempfile.TemporaryDirectory() as folder, postgres.server() as database:
         folder = pathlib.Path(folder)
-        sqlite = sqlite_url(folder / "shared.db")
-        found["four workers on PostgreSQL"] = killed(folder / "four", database("four"), 4, arguments.minutes)
-        found["two workers on SQLite"] = killed(folder / "two", sqlite, 2, arguments.minutes)
-        found["trials that sleep"] = {
-            "PostgreSQL": throughput(lambda n: database(f"sleep{n}"), folder),
-            "SQLite": throughput(lambda n: sqlite_url(folder / f"sleep{n}.db"), folder),
+        parts = {
+            "four workers on PostgreSQL": lambda: killed(folder / "four", database("four"), 4, arguments.minutes),
+            "two workers on SQLite": lambda: killed(
+                folder / "two", sqlite_url(folder / "shared.db"), 2, arguments.minutes
+            ),
+            "trials that sleep, on PostgreSQL": lambda: throughput(lambda n: database(f"sleep{n}"), folder),
+            "trials that sleep, on SQLite": lambda: throughput(lambda n: sqlite_url(folder / f"sleep{n}.db"), folder),
         }
-    print(json.dumps(found, indent=2))
-    RESULTS.write_text(json.dumps(found, indent=2) + "\n")
+        for name, run in parts.items():
+            if arguments.only in name:
+                found[name] = run()
+                print(name, json.dumps(found[name], indent=2), flush=True)
+                RESULTS.write_text(json.dumps(found, indent=2) + "\n")
     if any(run.get("problems") for run in found.values()):
         sys.exit(1)
 
@@ -180,7 +185,12 @@ def study(url):
         pruner=make_pruner("none", 1),
         directions=["maximize"],
         identity={},
-        inspect=lambda values: {"architecture": "None", "metaparameters": {}, "hyperparameters": {}},
+        inspect=lambda values: {
+            "architecture": "None",
+            "metaparameters": {},
+            "hyperparameters": {},
+            "signature": str(values),
+        },
         max_trials=SLEEPS,
     )
 
