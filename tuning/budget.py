@@ -24,7 +24,7 @@ class Budget:
 
     Example:
 
-    >>> Budget(max_params=10_000).refusal(keras_blocks.cost(keras_blocks.FireBlock(16), (None, 8, 8, 64)))
+    >>> Budget(max_params=10_000).refusal(keras_blocks.cost(keras_blocks.FireBlock(16), (8, 8, 64)))
     '11,408 parameters are more than 10,000'
     """
 

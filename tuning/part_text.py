@@ -17,7 +17,7 @@ def parsed(text: str) -> Part:
     Example:
 
     >>> parsed("16..64:16")
-    Range(low=16, high=64, step=16, sampling='linear', start=None, conditions=())
+    Range(conditions=(), low=16, high=64, step=16, sampling='linear', start=None)
     >>> parsed("v1,v2").choices
     ('v1', 'v2')
     """
