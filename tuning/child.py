@@ -68,7 +68,7 @@ def main(handle: int) -> None:
 
 
 def _answer(line, request, dataset) -> None:
-    from keras_blocks.tuning.study import is_full
+    from keras_blocks.tuning.disk import is_full
 
     try:
         if request["what"] == "final":

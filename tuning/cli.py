@@ -131,7 +131,7 @@ def search(
     _say(console, f"{settings.model} on {started.dataset.name}: {_counts(started.dataset)}")
     _say(console, f"run folder: {started.folder}")
     try:
-        with Progress(console) as progress:
+        with Progress(console) as progress, _usage_errors():
             if ray is not None:
                 from keras_blocks.tuning.ray_launcher import run_workers
 
@@ -169,10 +169,11 @@ def worker(
     ] = None,
 ):
     """Run trials of a search that was begun on another machine, until none is left."""
+    from keras_blocks.tuning.disk import DiskFull
     from keras_blocks.tuning.engine import Engine
     from keras_blocks.tuning.report import Progress
     from keras_blocks.tuning.run_folder import RunFolder
-    from keras_blocks.tuning.study import DiskFull, quiet_optuna
+    from keras_blocks.tuning.study import quiet_optuna
 
     console = Console()
     with _usage_errors(), quiet_optuna():

@@ -18,6 +18,7 @@ from keras_blocks.tuning.seeds import CANDIDATES, derived_seed
 from keras_blocks.tuning.settings import SearchSettings
 from keras_blocks.tuning.spaces import space_from_config
 from keras_blocks.tuning.storage import StudyStorage
+from keras_blocks.tuning.stored_study import stored_study
 from keras_blocks.tuning.study import Study
 from keras_blocks.tuning.supervisor import MEMORY_SHARE, Supervisor, memory_of_machine
 from keras_blocks.tuning.worker import Worker
@@ -64,7 +65,8 @@ class Engine:
         Raises:
             ValueError: where there is no such study.
         """
-        about = stored_search(name, url)
+        with stored_study(name, url) as stored:
+            about = stored.user_attrs["search"]
         return cls(
             SearchSettings(**{**about["settings"], **changes}),
             space_from_config(about["space"]),
@@ -139,7 +141,7 @@ class Engine:
                 seconds = time.monotonic() - began
                 if seconds - noted > SPEND_SECONDS:
                     spent, noted = self.study.spend(session, seconds), seconds
-                progress.update(self.study.trials(), max_trials=self.settings.trials, max_seconds=self._left(spent))
+                self._show(progress, spent)
                 if self.settings.max_seconds is not None and spent >= self.settings.max_seconds:
                     why = f"its {self.settings.max_seconds:g} seconds are spent"
                     stop.set()
@@ -154,11 +156,11 @@ class Engine:
         for thread in threads:
             if thread.error is not None:
                 raise thread.error
-        progress.update(self.study.trials(), max_trials=self.settings.trials, max_seconds=None)
+        self._show(progress, spent)
         return why or threads[0].why
 
-    def supervisor(self, name, *, workers=1, environment=None) -> Supervisor:
-        """One that trains with this search's data and backend."""
+    def supervisor(self, name, *, workers=1, environment=None, epochs=None) -> Supervisor:
+        """One that trains with this search's data and backend; for more epochs than a trial's, longer."""
         settings = self.settings
         return Supervisor(
             {
@@ -169,7 +171,7 @@ class Engine:
                 "imports": self._imports,
             },
             self.folder.log(name),
-            max_seconds=settings.max_trial_seconds,
+            max_seconds=settings.max_trial_seconds * max(1, (epochs or settings.epochs) / settings.epochs),
             max_memory=settings.max_memory or int(memory_of_machine() * MEMORY_SHARE / workers),
             environment={"KERAS_BACKEND": self._backend, **(environment or {})},
             note=lambda text: self.note(text),
@@ -188,8 +190,9 @@ class Engine:
             note=lambda text: self.note(text),
         )
 
-    def _left(self, spent):
-        return None if self.settings.max_seconds is None else max(0.0, self.settings.max_seconds - spent)
+    def _show(self, progress, spent):
+        settings = self.settings
+        progress.update(self.study.trials(), max_trials=settings.trials, max_seconds=settings.max_seconds, now=spent)
 
     def _inspected(self, study, values) -> dict:
         """What drawn values come to."""
@@ -217,22 +220,3 @@ class _Running(threading.Thread):
                 worker.study.close()
         except BaseException as error:  # raised again in the main thread
             self.error = error
-
-
-def stored_search(name, url) -> dict:
-    """What `Engine.publish` wrote.
-
-    Raises:
-        ValueError: where the storage has no such study.
-    """
-    import optuna
-
-    storage = StudyStorage(url)
-    try:
-        names = optuna.study.get_all_study_names(storage.rdb)
-        found = optuna.load_study(study_name=name, storage=storage.rdb).user_attrs if name in names else {}
-    finally:
-        storage.close()
-    if "search" not in found:
-        raise ValueError(f"`study`: {storage} has no search {name!r}; there are {sorted(names) or 'none'}.")
-    return found["search"]

@@ -40,7 +40,7 @@ def write_report(trials, objectives, path, *, title: str, notes: Mapping | None 
         path: of the file.
         title: of the page.
         notes: name -> value of what the reader should know: budget, settings, data. A value may be a dict, too.
-        study: the `study.Study` that the trials are of, for importances and the time spent.
+        study: Optuna's, which the trials are of, for importances.
 
     Returns:
         The path.

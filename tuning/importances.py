@@ -25,7 +25,7 @@ def importances(study, objective: int) -> dict[str, float]:
     Conditional ones are assessed over the trials in which they were drawn (conditional PED-ANOVA, 2026).
 
     Args:
-        study: a `study.Study`.
+        study: of Optuna.
         objective: index of the objective that it is about.
 
     Returns:
@@ -34,7 +34,7 @@ def importances(study, objective: int) -> dict[str, float]:
     Raises:
         TooFewTrials: for fewer than 10 completed trials, or such that are all alike.
     """
-    completed = study.optuna.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    completed = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     if len(completed) < FEWEST_TRIALS:
         raise TooFewTrials(f"Importances need {FEWEST_TRIALS} completed trials; there are {len(completed)}")
     if len({trial.values[objective] for trial in completed}) < 2:

@@ -12,6 +12,7 @@ from optuna.samplers import BaseSampler
 
 from keras_blocks import validation
 from keras_blocks.tuning.budget import Budget
+from keras_blocks.tuning.hyper_space import HyperSpace
 from keras_blocks.tuning.inspection import inspected
 from keras_blocks.tuning.samplers import make_pruner, make_sampler
 from keras_blocks.tuning.storage import GRACE, StudyStorage, sqlite_url
@@ -95,6 +96,8 @@ class OptunaOracle(keras_tuner.Oracle):
         self.seed = seed  # KerasTuner takes 0 for none
         if budget is not None and not isinstance(budget, Budget):
             raise TypeError(f"`budget` must be a Budget; received {budget!r}.")
+        if hypermodel is not None and not isinstance(hypermodel, HyperSpace):
+            raise TypeError(f"`hypermodel` must be a search space, such as a HyperResNet; received {hypermodel!r}.")
         if budget is not None and hypermodel is None:
             raise ValueError("`hypermodel` must be given with `budget`, to know what a candidate costs; received None.")
         self._hypermodel, self._budget = hypermodel, budget or Budget()

@@ -3,20 +3,24 @@
 import copy
 import dataclasses
 import importlib.metadata
+import json
 import platform
 
 import keras
+import optuna
 
 from keras_blocks.tuning import plots
 from keras_blocks.tuning.data import load_dataset
+from keras_blocks.tuning.disk import DiskFull
 from keras_blocks.tuning.engine import Engine
+from keras_blocks.tuning.hyper_space import HyperSpace
 from keras_blocks.tuning.quiet import Quiet
 from keras_blocks.tuning.ranges import part_from_config
 from keras_blocks.tuning.run_folder import RunFolder
 from keras_blocks.tuning.settings import SearchSettings
 from keras_blocks.tuning.spaces import space_of
 from keras_blocks.tuning.storage import StudyStorage, sqlite_url
-from keras_blocks.tuning.study import DiskFull, quiet_optuna
+from keras_blocks.tuning.study import quiet_optuna
 from keras_blocks.tuning.trials import architectures, best_of, write_csv
 
 PACKAGES = ("keras-blocks", "keras", "keras-tuner", "optuna", "numpy")
@@ -53,6 +57,8 @@ class Search:
     """
 
     def __init__(self, settings: SearchSettings, run, *, space=None, storage=None, replace=False):
+        if space is not None and not isinstance(space, HyperSpace):
+            raise TypeError(f"`space` must be a search space, such as a HyperResNet; received {space!r}.")
         self.settings, self.folder = settings, RunFolder(run)
         self.dataset = load_dataset(settings.data, seed=settings.seed, image_size=settings.image_size)
         parts = {name: part_from_config(copy.deepcopy(config)) for name, config in settings.parts.items()}
@@ -154,7 +160,7 @@ class Search:
         if result is not None and all(result[name] == notes[name] for name in ("trial", "trials")):
             return result
         progress.training(self.settings.final_epochs)
-        supervisor = self.engine.supervisor("final")
+        supervisor = self.engine.supervisor("final", epochs=self.settings.final_epochs)
         try:
             outcome = supervisor.run(
                 {
@@ -191,8 +197,6 @@ class Search:
 
 def delete_study(name, url) -> None:
     """Removes a study from a database, if it is there."""
-    import optuna
-
     storage = StudyStorage(url)
     try:
         if name in optuna.study.get_all_study_names(storage.rdb):
@@ -203,6 +207,4 @@ def delete_study(name, url) -> None:
 
 def json_like(value):
     """Plain data as JSON gives them back."""
-    import json
-
     return json.loads(json.dumps(value))

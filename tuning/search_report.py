@@ -1,13 +1,14 @@
 """The report of a run folder: its study's trials as one HTML page."""
 
-import dataclasses
 from pathlib import Path
 
-from keras_blocks.tuning.engine import Engine
 from keras_blocks.tuning.html_report import write_report
 from keras_blocks.tuning.run_folder import RunFolder
+from keras_blocks.tuning.settings import OBJECTIVES
 from keras_blocks.tuning.storage import sqlite_url
+from keras_blocks.tuning.stored_study import stored_study
 from keras_blocks.tuning.study import quiet_optuna
+from keras_blocks.tuning.trials import Trial
 
 
 def write_search_report(folder: RunFolder) -> Path:
@@ -26,24 +27,21 @@ def write_search_report(folder: RunFolder) -> Path:
     if described.get("kind") != "search":
         raise ValueError(f"`run` must be the folder of a search; {folder} is a {described.get('kind')!r} run.")
     name, url = folder.path.name, described["storage"] or sqlite_url(folder.study)
-    with quiet_optuna():
-        engine = Engine.joined(name, url, folder)
-        try:
-            settings = engine.settings
-            notes = {
-                "data": settings.data,
-                "search space": engine.space.name,
-                "settings": {key: value for key, value in dataclasses.asdict(settings).items() if value is not None},
+    # Read alone: also a study whose space this version of the library declares otherwise.
+    with quiet_optuna(), stored_study(name, url) as study:
+        about = study.user_attrs["search"]
+        settings, space = about["settings"], about["space"]["name"]
+        return write_report(
+            [Trial.of(frozen) for frozen in study.get_trials(deepcopy=False)],
+            [(objective, OBJECTIVES[objective]) for objective in settings["objectives"]],
+            folder.report,
+            title=f"Search of {space} on {Path(settings['data']).name}: {name}",
+            notes={
+                "data": settings["data"],
+                "search space": space,
+                "settings": {key: value for key, value in settings.items() if value is not None},
                 "versions": described["versions"],
-                "Keras backend": described["backend"],
-            }
-            return write_report(
-                engine.study.trials(),
-                settings.directions,
-                folder.report,
-                title=f"Search of {engine.space.name} on {Path(settings.data).name}: {name}",
-                notes=notes,
-                study=engine.study,
-            )
-        finally:
-            engine.study.close()
+                "Keras backend": about["backend"],
+            },
+            study=study,
+        )

@@ -5,18 +5,17 @@ import dataclasses
 import functools
 import json
 import math
-import os
 import random
-import socket
 import time
 import uuid
 import warnings
 
 import optuna
-import psutil
 import sqlalchemy
 from optuna.trial import TrialState
 
+from keras_blocks.tuning.disk import DiskFull, is_full
+from keras_blocks.tuning.processes import is_gone, this_process
 from keras_blocks.tuning.seeds import CANDIDATES, derived_seed
 from keras_blocks.tuning.storage import StudyStorage
 from keras_blocks.tuning.suggestions import at_random, suggest
@@ -41,10 +40,6 @@ WAIT = "wait"
 
 class StudyEnded(RuntimeError):
     """There is no further candidate, and why."""
-
-
-class DiskFull(RuntimeError):
-    """Nothing can be written any more."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,7 +165,7 @@ class Study:
             issued = _issued(trial) + 1
             token = uuid.uuid4().hex
             self._storage.rdb.record_heartbeat(trial._trial_id)
-            trial.set_user_attr("owner", {"worker": worker, "token": token, "issued": issued, **_this_process()})
+            trial.set_user_attr("owner", {"worker": worker, "token": token, "issued": issued, **this_process()})
             return Lease(trial.number, values, candidate, issued, token, trial)
 
     @_patiently
@@ -332,7 +327,7 @@ class Study:
         for frozen in self.optuna.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             owner = frozen.user_attrs.get("owner")
             # Without a token: its worker was killed while it drew, under the lock.
-            if not owner or "token" not in owner or frozen._trial_id in silent or _is_gone(owner):
+            if not owner or "token" not in owner or frozen._trial_id in silent or is_gone(owner):
                 if _issued(frozen) >= MOST_ISSUES:
                     rdb = self._storage.rdb
                     rdb.set_trial_user_attr(frozen._trial_id, "error", f"its worker was lost {MOST_ISSUES} times")
@@ -367,15 +362,6 @@ def _issued(trial) -> int:
     return trial.user_attrs.get("owner", {}).get("issued", 0)
 
 
-def is_full(error) -> bool:
-    """Whether an error, or one that it came from, says that the disk is full."""
-    while error is not None:
-        if getattr(error, "errno", None) in (28, 122) or "disk is full" in str(error).lower():
-            return True
-        error = error.__cause__ or error.__context__
-    return "No space left" in str(error)
-
-
 @contextlib.contextmanager
 def quiet_optuna():
     """Optuna's notes of each trial are not shown."""
@@ -397,29 +383,6 @@ def _created(storage, name, sampler, pruner, directions):
             directions=list(directions),
             load_if_exists=True,
         )
-
-
-def _this_process() -> dict:
-    process = psutil.Process()
-    return {"host": _host(), "pid": process.pid, "since": process.create_time()}
-
-
-@functools.cache
-def _host() -> str:
-    """This machine since it was started."""
-    return f"{socket.gethostname()} {int(psutil.boot_time())}"
-
-
-def _is_gone(owner) -> bool:
-    """Whether the owner was a process of this machine that has ended."""
-    if owner.get("host") != _host():
-        return False
-    if owner["pid"] == os.getpid():
-        return False
-    try:
-        return abs(psutil.Process(owner["pid"]).create_time() - owner["since"]) > 1
-    except psutil.NoSuchProcess:
-        return True
 
 
 def _differences(there, here, path="") -> list[str]:

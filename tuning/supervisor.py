@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 from keras_blocks.tuning import child
-from keras_blocks.tuning.study import DiskFull
+from keras_blocks.tuning.disk import DiskFull
 
 START_SECONDS = 300
 """In which the process must have imported the backend and loaded the data."""

@@ -1,6 +1,7 @@
 """The command line, as it is typed."""
 
 import json
+import sys
 
 import keras
 import numpy as np
@@ -184,6 +185,24 @@ def test_an_interrupted_search_says_how_to_go_on(run, few_digits, untrained, mon
     result = run("search", "--data", few_digits, "--run", "runs/one")
     assert result.exit_code == 130
     assert "The same command again goes on with it" in result.stderr
+
+
+def test_a_search_on_a_cluster_without_ray_says_what_to_install(run, few_digits, untrained, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    result = run("search", "--data", few_digits, "--run", "runs/one", "--ray", "local")
+    assert result.exit_code == 2
+    assert result.stderr == "keras-blocks: `ray` needs Ray: install keras-blocks[ray].\n"
+
+
+def test_a_report_needs_no_space_of_this_version(run, few_digits, untrained, monkeypatch, tmp_path):
+    from keras_blocks.tuning import HyperSqueezeNet, Search, SearchSettings
+
+    search = Search(SearchSettings(data=str(few_digits), trials=1), tmp_path / "old")
+    search.run()
+    search.close()
+    monkeypatch.setattr(HyperSqueezeNet, "activations", ("relu",))  # a later version, say
+    assert run("report", "old").exit_code == 0
+    assert "SqueezeNet" in (tmp_path / "old" / "report.html").read_text()
 
 
 def test_a_search_that_fails_exits_with_1(run, few_digits, untrained, monkeypatch):

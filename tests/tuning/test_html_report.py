@@ -292,19 +292,16 @@ def study():
     """40 trials of which one value decides, in a plain study of Optuna's."""
     from keras_blocks.tuning.study import quiet_optuna
 
-    class Stub:
-        directions = ("maximize", "minimize")
-
     with quiet_optuna():
-        Stub.optuna = optuna.create_study(directions=list(Stub.directions), sampler=optuna.samplers.RandomSampler(0))
+        made = optuna.create_study(directions=["maximize", "minimize"], sampler=optuna.samplers.RandomSampler(0))
 
         def objective(trial):
             kind, idle = trial.suggest_categorical("kind", ["a", "b"]), trial.suggest_float("idle", 0, 1)
             extra = trial.suggest_float("of_a", 0, 1) if kind == "a" else 0.0
             return (5.0 if kind == "b" else 0.0) + extra, idle
 
-        Stub.optuna.optimize(objective, n_trials=40)
-    return Stub
+        made.optimize(objective, n_trials=40)
+    return made
 
 
 def test_importances(study, tmp_path):
@@ -319,16 +316,13 @@ def test_importances(study, tmp_path):
 
 
 def test_importances_of_few_trials():
-    class Stub:
-        directions = ("maximize",)
-        optuna = optuna.create_study(direction="maximize")
-
+    few = optuna.create_study(direction="maximize")
     with pytest.raises(TooFewTrials, match="there are 0"):
-        importances(Stub, 0)
+        importances(few, 0)
     for _ in range(10):
-        Stub.optuna.add_trial(optuna.trial.create_trial(value=1.0))
+        few.add_trial(optuna.trial.create_trial(value=1.0))
     with pytest.raises(TooFewTrials, match="alike"):
-        importances(Stub, 0)
+        importances(few, 0)
 
 
 def test_a_report_of_a_real_study(tmp_path):
@@ -350,7 +344,7 @@ def test_a_report_of_a_real_study(tmp_path):
     lease = study.next("worker")
     study.complete(lease, [0.75], {"val_accuracy": 0.75, "val_loss": 0.5, "epochs": 1, "seconds": 1.0})
     study.fail(study.next("worker"), "it burst")
-    page = report(study.trials(), ACCURACY, tmp_path, study=study)
+    page = report(study.trials(), ACCURACY, tmp_path, study=study.optuna)
     study.close()
     assert "75.00 % trial 0" in page.section(None)
     assert "it burst" in page.section("outcomes")

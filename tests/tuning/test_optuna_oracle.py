@@ -175,6 +175,7 @@ def test_real_training_by_a_stock_tuner(digits, tmp_path):
         ({"budget": 5}, "`budget` must be a Budget"),
         ({"budget": Budget(max_params=5)}, "`hypermodel` must be given with `budget`"),
         ({"grace": 0}, "`grace`"),
+        ({"hypermodel": lambda hp: None}, "`hypermodel` must be a search space"),
     ],
 )
 def test_bad_arguments_are_named(options, message):

@@ -24,12 +24,13 @@ class Notes(Quiet):
     """Progress that remembers."""
 
     def __init__(self):
-        self.notes, self.most = [], 0
+        self.notes, self.most, self.limits = [], 0, []
 
     def note(self, text):
         self.notes.append(text)
 
     def update(self, trials, **limits):
+        self.limits.append(limits)
         self.most = max(self.most, sum(trial.status == "running" for trial in trials))
 
 
@@ -291,7 +292,12 @@ def test_a_full_disk_ends_the_search_with_what_it_has(untrained, few_digits, tmp
 
 def test_the_seconds_of_a_search_end_it(untrained, few_digits, tmp_path, monkeypatch):
     monkeypatch.setattr("keras_blocks.tuning.engine.SPEND_SECONDS", 0.05)
-    result, trials = searched(tmp_path / "run", few_digits, trials=100_000, max_seconds=2.0)
+    progress = Notes()
+    result, trials = searched(tmp_path / "run", few_digits, trials=100_000, max_seconds=2.0, progress=progress)
+    assert {limits["max_seconds"] for limits in progress.limits} == {2.0}
+    spent = [limits["now"] for limits in progress.limits]
+    assert spent == sorted(spent)
+    assert spent[0] < 1 < spent[-1]
     assert result["ended"] == "its 2 seconds are spent"
     assert 1 <= result["trials_completed"] <= len(trials) < 1000
 
@@ -346,6 +352,20 @@ def test_a_torn_study_is_set_aside(untrained, few_digits, tmp_path):
     with pytest.raises(ValueError, match=r"study\.db is damaged .*kept as .*study\.db\.damaged-1"):
         searched(tmp_path / "run", few_digits, trials=2)
     assert told(searched(tmp_path / "run", few_digits, trials=2)[1]) == told(trials)  # begun anew
+
+
+def test_the_last_training_may_take_longer_than_a_trial(untrained, few_digits, tmp_path):
+    settings = SearchSettings(data=str(few_digits), epochs=2, final_epochs=20, max_trial_seconds=10)
+    search = Search(settings, tmp_path / "run")
+    assert search.engine.supervisor("worker")._max_seconds == 10
+    assert search.engine.supervisor("final", epochs=20)._max_seconds == 100
+    search.close()
+
+
+def test_a_space_that_is_none_is_named(few_digits, tmp_path):
+    with pytest.raises(TypeError, match="`space` must be a search space, such as a HyperResNet; received 'resnet'"):
+        Search(SearchSettings(data=str(few_digits)), tmp_path / "run", space="resnet")
+    assert not (tmp_path / "run").exists()
 
 
 def test_nothing_is_left_where_the_settings_are_wrong(tmp_path):

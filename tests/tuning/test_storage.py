@@ -8,8 +8,8 @@ import time
 import pytest
 import sqlalchemy
 
+from keras_blocks.tuning.disk import is_full
 from keras_blocks.tuning.storage import StorageDamaged, StudyStorage, sqlite_url
-from keras_blocks.tuning.study import is_full
 
 
 def test_an_sqlite_file_is_written_ahead(tmp_path):
@@ -120,4 +120,6 @@ def test_what_a_full_disk_looks_like():
             raise ValueError("could not save") from inner
     except ValueError as error:
         assert is_full(error)
+    assert is_full(RuntimeError("Unable to write: No space left on device"))  # h5py, without a number
     assert not is_full(ValueError("the label is full"))
+    assert not is_full(OSError(2, "No such file"))

@@ -239,7 +239,7 @@ def test_a_trial_that_is_given_back_is_the_next_one(made):
 
 def test_a_trial_that_kills_its_workers_fails_in_the_end(made, monkeypatch):
     study = made(max_trials=1)
-    monkeypatch.setattr("keras_blocks.tuning.study._is_gone", lambda owner: bool(owner))
+    monkeypatch.setattr("keras_blocks.tuning.study.is_gone", lambda owner: bool(owner))
     for issue in range(1, MOST_ISSUES + 1):
         assert study.next("w").issued == issue
     with pytest.raises(StudyEnded):

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from keras_blocks.tuning import supervisor as module
-from keras_blocks.tuning.study import DiskFull
+from keras_blocks.tuning.disk import DiskFull
 from keras_blocks.tuning.supervisor import Supervisor
 
 FAKE = (sys.executable, str(pathlib.Path(__file__).with_name("fake_child.py")))
