@@ -10,13 +10,14 @@ from keras_blocks.chain import ShapeTensor
 from keras_blocks.frozen import Frozen
 from keras_blocks.models.preprocessing import DetachablePreprocessing, preprocessing_layers, unless_training
 from keras_blocks.models.side_outputs import SideOutputs
+from keras_blocks.models.variants import Variants
 from keras_blocks.settings import SHARED, Settings, serialized
 from keras_blocks.signature import arguments
 
 _OUTLINING = contextvars.ContextVar("outlining", default=False)
 
 
-class Network(Settings, DetachablePreprocessing, SideOutputs, keras.Model):
+class Network(Settings, Variants, DetachablePreprocessing, SideOutputs, keras.Model):
     """What all models of the library are: a functional model whose graph `assemble` makes of metaparameters.
 
     The constructor's arguments are the metaparameters; they are plain data, cannot be changed, and are what a saved
@@ -28,15 +29,6 @@ class Network(Settings, DetachablePreprocessing, SideOutputs, keras.Model):
         input_shape, input_tensor, preprocess, activation, batch_norm, use_bias, kernel_initializer,
             kernel_regularizer, data_format, remat, dtype, name, trainable: see `Architecture`.
     """
-
-    variants: dict = {}
-    """Name -> metaparameters of the published networks."""
-
-    sources: dict = {}
-    """Name -> where the variant is published: whose layers, counts and details of padding and normalization it has."""
-
-    published: dict = {}
-    """Name -> function of keras.applications whose ImageNet weights the variant takes, by `weights="imagenet"`."""
 
     default_input_shape = (224, 224, 3)
 
@@ -58,8 +50,7 @@ class Network(Settings, DetachablePreprocessing, SideOutputs, keras.Model):
         name=None,
         trainable=True,
     ):
-        policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
-        object.__setattr__(self, "_policy", policy)
+        self.dtype_policy = dtype or keras.config.dtype_policy()
         self._set_settings(
             activation=activation,
             batch_norm=batch_norm,
@@ -118,14 +109,6 @@ class Network(Settings, DetachablePreprocessing, SideOutputs, keras.Model):
 
     # -- what the parts are written with ----------------------------------------------------------------------------
 
-    @property
-    def dtype_policy(self):
-        return self._policy
-
-    @dtype_policy.setter
-    def dtype_policy(self, value):
-        object.__setattr__(self, "_policy", keras.dtype_policies.get(value))
-
     def feature(self, name, x):
         """Notes `x` as the feature map of this name, and returns it."""
         self._features[name] = x
@@ -168,20 +151,6 @@ class Network(Settings, DetachablePreprocessing, SideOutputs, keras.Model):
         """A flat functional model of plain Keras layers that shares this model's weights, with every block opened."""
         inputs = keras.Input(self.metaparameters.input_shape, name="image")
         return keras.Model(inputs, opened(self, inputs), name=f"{self.name}_expanded")
-
-    @classmethod
-    def from_variant(cls, variant, /, **overrides):
-        """The published network of this name.
-
-        Args:
-            variant: a key of the class' `variants`.
-            **overrides: constructor's arguments that replace the variant's.
-
-        Raises:
-            ValueError: for an unknown name, with the nearest ones.
-        """
-        validation.choice("variant", variant, tuple(cls.variants))
-        return cls(**{"name": variant, **cls.variants[variant], **overrides})
 
     def _arguments(self) -> dict:
         """The constructor's arguments."""

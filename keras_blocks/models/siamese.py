@@ -18,6 +18,7 @@ from keras_blocks.models.preprocessing import (
     shape_after,
     unless_training,
 )
+from keras_blocks.models.variants import Variants
 from keras_blocks.ops.casting import wide
 from keras_blocks.ops.distances import DISTANCES
 from keras_blocks.registration import register
@@ -33,7 +34,7 @@ class Embedding(keras.Model):
 
 
 @register
-class Siamese(DetachablePreprocessing, keras.Model):
+class Siamese(Variants, DetachablePreprocessing, keras.Model):
     """Two images through one network, the backbone, and how alike the two embeddings are.
 
     `model.embedding` is the shared network as a model of its own: it gives the embeddings, and can be trained alone, by
@@ -80,12 +81,7 @@ class Siamese(DetachablePreprocessing, keras.Model):
     """
 
     variants = {"siamese_koch2015": {"backbone": "koch2015", "distance": "l1"}}
-    """Name -> metaparameters of the published networks."""
-
     sources = {"siamese_koch2015": "Koch et al. 2015, figure 4, for images of 105x105 pixels"}
-    """Name -> where the variant is published."""
-
-    published: dict = {}
 
     def __init__(
         self,
@@ -116,7 +112,7 @@ class Siamese(DetachablePreprocessing, keras.Model):
         backbone, shape = _backbone(backbone, own["preprocess"], input_shape, dtype, metaparameters)
         policy = keras.dtype_policies.get(backbone.dtype_policy if dtype is None else dtype)
         self.metaparameters = Frozen({"backbone": backbone, **own, "input_shape": shape})
-        object.__setattr__(self, "_policy", policy)
+        self.dtype_policy = policy
         shared = _SHARED.get() or {}
 
         def layer(cls, name, **options):
@@ -242,20 +238,6 @@ class Siamese(DetachablePreprocessing, keras.Model):
         """
         return self.similarities(support, queries, batch_size).argmax(axis=1)
 
-    @classmethod
-    def from_variant(cls, variant, /, **overrides):
-        """The published network of this name.
-
-        Args:
-            variant: a key of the class' `variants`.
-            **overrides: constructor's arguments that replace the variant's.
-
-        Raises:
-            ValueError: for an unknown name, with the nearest ones.
-        """
-        validation.choice("variant", variant, tuple(cls.variants))
-        return cls(**{"name": variant, **cls.variants[variant], **overrides})
-
     # -- what the mixins and Keras ask ------------------------------------------------------------------------------
 
     @property
@@ -266,14 +248,6 @@ class Siamese(DetachablePreprocessing, keras.Model):
     def channels(self, shape) -> int:
         """The number of channels of a batch of this shape."""
         return shape[-1 if self.data_format == "channels_last" else 1]
-
-    @property
-    def dtype_policy(self):
-        return self._policy
-
-    @dtype_policy.setter
-    def dtype_policy(self, value):
-        object.__setattr__(self, "_policy", keras.dtype_policies.get(value))
 
     def _with_preprocessing(self, layers, input_shape):
         """This model's layers behind others."""
