@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: install demo test lint test-tensorflow test-jax test-torch test-lowest test-all bench clean
+.PHONY: install demo test lint test-tensorflow test-searches test-jax test-torch test-lowest test-all bench clean
 
 install: $(INSTALLED)
 
@@ -27,14 +27,17 @@ ELSEWHERE = --ignore tests/tuning $(if $(KERAS_BLOCKS_ALL),,$(addprefix --ignore
 
 # Two backends at a time: a test keeps one core busy.
 test: lint
-	$(MAKE) --jobs=2 --output-sync=target test-tensorflow test-jax test-torch
+	$(MAKE) --jobs=2 --output-sync=target test-tensorflow test-jax test-torch test-searches
 
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
 test-tensorflow: install
-	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest
+	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest --ignore tests/tuning
+
+test-searches: install
+	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest tests/tuning
 
 # Most of JAX's time is XLA compiling small operations; its expensive passes change no result that is tested.
 test-jax: export XLA_FLAGS = --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true

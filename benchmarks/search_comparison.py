@@ -119,6 +119,7 @@ def ours(data, path, name, seed, seconds, folder):
     search = Search(settings, f"{folder}/run")
     with quiet_optuna():
         search.engine.run()
+    search.engine.stop()
     print(f"took {time.monotonic() - began:.0f} s", file=sys.stderr)
     trials = [trial for trial in search.trials if trial.curves]
     best = best_of(search.trials)

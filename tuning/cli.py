@@ -185,7 +185,10 @@ def worker(
             folder.create({"kind": "worker", "study": study})
     try:
         with Progress(console) as progress, _usage_errors(), quiet_optuna():
-            why = engine.run(progress, devices=devices.split(",") if devices else ())
+            try:
+                why = engine.run(progress, devices=devices.split(",") if devices else ())
+            finally:
+                engine.stop()
     except DiskFull as error:
         _stop(error, FAILED)
     except KeyboardInterrupt:

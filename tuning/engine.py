@@ -51,6 +51,7 @@ class Engine:
         self._imports = user_code.origins(space)
         self.study = self.open_study()
         self.note = lambda text: None
+        self._supervisors = []
 
     @classmethod
     def joined(cls, name, url, folder, **changes) -> "Engine":
@@ -153,16 +154,18 @@ class Engine:
             stop.set()
             for thread in threads:
                 thread.join()
+            for supervisor in self._supervisors[1:]:
+                supervisor.stop()
         for thread in threads:
             if thread.error is not None:
                 raise thread.error
         self._show(progress, spent)
         return why or threads[0].why
 
-    def supervisor(self, name, *, workers=1, environment=None, epochs=None) -> Supervisor:
-        """One that trains with this search's data and backend; for more epochs than a trial's, longer."""
+    def _supervisor(self, name, *, workers=1, environment=None) -> Supervisor:
+        """One that trains with this search's data and backend."""
         settings = self.settings
-        return Supervisor(
+        made = Supervisor(
             {
                 "data": settings.data,
                 "seed": settings.seed,
@@ -171,15 +174,17 @@ class Engine:
                 "imports": self._imports,
             },
             self.folder.log(name),
-            max_seconds=settings.max_trial_seconds * max(1, (epochs or settings.epochs) / settings.epochs),
+            max_seconds=settings.max_trial_seconds,
             max_memory=settings.max_memory or int(memory_of_machine() * MEMORY_SHARE / workers),
             environment={"KERAS_BACKEND": self._backend, **(environment or {})},
             note=lambda text: self.note(text),
         )
+        self._supervisors.append(made)
+        return made
 
     def _worker(self, number, environment, workers, stop) -> Worker:
         name = f"{socket.gethostname()}-{os.getpid()}-{number}"
-        supervisor = self.supervisor(f"worker{number}", workers=workers, environment=environment)
+        supervisor = self._supervisor(f"worker{number}", workers=workers, environment=environment)
         return Worker(
             name,
             self.open_study(),
@@ -189,6 +194,29 @@ class Engine:
             stop=stop,
             note=lambda text: self.note(text),
         )
+
+    def train_on(self, request: dict, *, epochs: int, epoch):
+        """Trains the model that is kept, in the process of a worker that has ended, where there is one.
+
+        Args:
+            request: see `child`.
+            epochs: of the training, for which it may take as much longer than a trial.
+            epoch: see `Supervisor.run`.
+
+        Returns:
+            An `Outcome`.
+        """
+        supervisor = self._supervisors[0] if self._supervisors else self._supervisor("final")
+        return supervisor.run(request, epoch=epoch, max_seconds=self._most_seconds(epochs))
+
+    def stop(self) -> None:
+        """Ends the processes that train."""
+        for supervisor in self._supervisors:
+            supervisor.stop()
+        self._supervisors.clear()
+
+    def _most_seconds(self, epochs) -> float:
+        return self.settings.max_trial_seconds * max(1, epochs / self.settings.epochs)
 
     def _show(self, progress, spent):
         settings = self.settings

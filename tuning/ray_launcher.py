@@ -54,4 +54,9 @@ def _work(name, url, folder) -> str:
     from keras_blocks.tuning.study import quiet_optuna
 
     with quiet_optuna():
-        return Engine.joined(name, url, RunFolder(folder), workers=1).run()
+        engine = Engine.joined(name, url, RunFolder(folder), workers=1)
+        try:
+            return engine.run()
+        finally:
+            engine.stop()
+            engine.study.close()

@@ -138,6 +138,8 @@ class Search:
                     f"{error}. The search has ended with what it has: {has}. Free some, and start the same command "
                     "again to go on."
                 ) from error
+            finally:
+                self.engine.stop()
 
     def close(self) -> None:
         """Closes the connections to the study."""
@@ -160,25 +162,22 @@ class Search:
         if result is not None and all(result[name] == notes[name] for name in ("trial", "trials")):
             return result
         progress.training(self.settings.final_epochs)
-        supervisor = self.engine.supervisor("final", epochs=self.settings.final_epochs)
-        try:
-            outcome = supervisor.run(
-                {
-                    "what": "final",
-                    "folder": str(self.folder),
-                    "candidate": {
-                        "architecture": best.architecture,
-                        "metaparameters": best.metaparameters,
-                        "hyperparameters": best.hyperparameters,
-                    },
-                    "epochs": self.settings.final_epochs,
-                    "seed": self.settings.seed,
-                    "notes": notes,
+        outcome = self.engine.train_on(
+            {
+                "what": "final",
+                "folder": str(self.folder),
+                "candidate": {
+                    "architecture": best.architecture,
+                    "metaparameters": best.metaparameters,
+                    "hyperparameters": best.hyperparameters,
                 },
-                epoch=progress.epoch,
-            )
-        finally:
-            supervisor.stop()
+                "epochs": self.settings.final_epochs,
+                "seed": self.settings.seed,
+                "notes": notes,
+            },
+            epochs=self.settings.final_epochs,
+            epoch=progress.epoch,
+        )
         if outcome.status == "failed":
             raise SearchFailed(f"the training of the best candidate failed: {outcome.reason}")
         return outcome.result

@@ -75,7 +75,7 @@ class Supervisor:
         self._trial = ""
         self.started = 0
 
-    def run(self, request: dict, *, epoch, keep=lambda result: False, idle=lambda: None) -> Outcome:
+    def run(self, request: dict, *, epoch, keep=lambda result: False, idle=lambda: None, max_seconds=None) -> Outcome:
         """Has a trial trained.
 
         Args:
@@ -83,6 +83,7 @@ class Supervisor:
             epoch: function of (epochs done, metrics), told after each; where it returns True, the trial ends early.
             keep: function of the result, whether the model is to be kept.
             idle: called several times a second.
+            max_seconds: in place of a trial's.
 
         Returns:
             An `Outcome`. Whatever happens to the process is one.
@@ -93,7 +94,7 @@ class Supervisor:
         self._trial = f"trial {request['number']}: " if "number" in request else ""
         for crash in range(1, CRASHES + 1):
             try:
-                return self._run(request, epoch, keep, idle)
+                return self._run(request, epoch, keep, idle, max_seconds or self._max_seconds)
             except _Ended as error:
                 self.stop()
                 self._note(f"{self._trial}{error}{'' if crash == CRASHES else '; it goes on from its last epoch'}")
@@ -121,12 +122,12 @@ class Supervisor:
         except psutil.NoSuchProcess:
             return 0
 
-    def _run(self, request, epoch, keep, idle) -> Outcome:
+    def _run(self, request, epoch, keep, idle, max_seconds) -> Outcome:
         self._ensure_started(idle)
         began = time.monotonic()
         self._say("trial", request)
         while True:
-            said = self._hear(idle, began, self._max_seconds)
+            said = self._hear(idle, began, max_seconds)
             if isinstance(said, Outcome):
                 return said
             kind = said["kind"]

@@ -27,7 +27,7 @@ class Worker:
     Args:
         name: of the worker, for the study's records.
         study: a `Study`, of its own.
-        supervisor: trains; has `run` as `Supervisor`.
+        supervisor: trains; has `run` and `stop` as `Supervisor`. Whoever made it ends it.
         folder: a `RunFolder`.
         settings: `SearchSettings`.
         stop: a `threading.Event`; when it is set, the running trial is given back and the worker ends.
@@ -48,19 +48,16 @@ class Worker:
         Raises:
             DiskFull: where nothing can be written; the running trial was given back.
         """
-        try:
-            while not self._stop.is_set():
-                try:
-                    lease = self.study.next(self.name)
-                except StudyEnded as error:
-                    return str(error)
-                if lease == WAIT:
-                    self._stop.wait(WAIT_SECONDS)
-                    continue
-                self._work(lease)
-            return "it was stopped"
-        finally:
-            self._supervisor.stop()
+        while not self._stop.is_set():
+            try:
+                lease = self.study.next(self.name)
+            except StudyEnded as error:
+                return str(error)
+            if lease == WAIT:
+                self._stop.wait(WAIT_SECONDS)
+                continue
+            self._work(lease)
+        return "it was stopped"
 
     def _work(self, lease: Lease) -> None:
         try:

@@ -11,12 +11,14 @@ import time
 
 import keras
 import numpy as np
+import psutil
 import pytest
 
 import keras_blocks
 from keras_blocks.tuning import HyperSqueezeNet, Search, SearchSettings, fresh, hp_range, inspection
 from keras_blocks.tuning.quiet import Quiet
 from keras_blocks.tuning.search import SearchFailed
+from keras_blocks.tuning.supervisor import Supervisor
 from keras_blocks.tuning.trials import Trial, architectures, best_of
 
 
@@ -65,7 +67,6 @@ def test_all_of_a_search_is_in_its_folder(finished, digits):
         "result.json",
         "curves.png",
         "logs/worker0.log",
-        "logs/final.log",
         f"models/{best.number}.keras",
     }
     description = json.loads(finished.folder.description.read_text())
@@ -354,12 +355,21 @@ def test_a_torn_study_is_set_aside(untrained, few_digits, tmp_path):
     assert told(searched(tmp_path / "run", few_digits, trials=2)[1]) == told(trials)  # begun anew
 
 
-def test_the_last_training_may_take_longer_than_a_trial(untrained, few_digits, tmp_path):
-    settings = SearchSettings(data=str(few_digits), epochs=2, final_epochs=20, max_trial_seconds=10)
+def test_the_last_training_may_take_longer_than_a_trial(untrained, few_digits, tmp_path, monkeypatch):
+    settings = SearchSettings(data=str(few_digits), trials=2, epochs=2, final_epochs=20, max_trial_seconds=10)
     search = Search(settings, tmp_path / "run")
-    assert search.engine.supervisor("worker")._max_seconds == 10
-    assert search.engine.supervisor("final", epochs=20)._max_seconds == 100
+    ran = []
+
+    def run(self, request, *, max_seconds=None, **kwargs):
+        ran.append((request["what"], max_seconds or self._max_seconds))
+        return real(self, request, max_seconds=max_seconds, **kwargs)
+
+    real = Supervisor.run
+    monkeypatch.setattr(Supervisor, "run", run)
+    search.run()
     search.close()
+    assert ran == [("trial", 10), ("trial", 10), ("final", 100)]
+    assert psutil.Process().children() == []  # in one process, which has ended
 
 
 def test_a_space_that_is_none_is_named(few_digits, tmp_path):
