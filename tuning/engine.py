@@ -159,6 +159,7 @@ class Engine:
         for thread in threads:
             if thread.error is not None:
                 raise thread.error
+        self.folder.keep_models(self.settings.kept_numbers(self.study.trials()))
         self._show(progress, spent)
         return why or threads[0].why
 

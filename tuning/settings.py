@@ -5,6 +5,7 @@ import dataclasses
 from keras_blocks import validation
 from keras_blocks.tuning.budget import Budget
 from keras_blocks.tuning.ranges import Part
+from keras_blocks.tuning.trials import RUNNING
 
 OBJECTIVES = {
     "val_accuracy": "maximize",
@@ -154,9 +155,10 @@ class SearchSettings:
         """Those settings on which the trials' results depend, as plain data."""
         return {name: value for name, value in dataclasses.asdict(self).items() if name not in CHANGEABLE}
 
-    def best_numbers(self, trials) -> list[int]:
-        """The numbers of the trials whose models are kept."""
+    def kept_numbers(self, trials) -> list[int]:
+        """The numbers of the trials whose models are kept: of the best, and of those that run, which may be there."""
         completed = sorted(
             (trial for trial in trials if trial.completed), key=lambda t: (-t.val_accuracy, t.val_loss, t.number)
         )
-        return [trial.number for trial in completed[: self.keep]]
+        running = (trial for trial in trials if trial.status == RUNNING)
+        return [trial.number for trial in (*completed[: self.keep], *running)]

@@ -151,8 +151,7 @@ class Study:
             StudyEnded: where all trials are done, or no further candidate can be found.
         """
         with self._storage.exclusive(self.name):
-            self._take_back_left()
-            trials = self.trials()
+            trials = self._take_back_left()
             counted = [trial for trial in trials if trial.counted]
             waiting = any(trial.status == WAITING for trial in counted)
             if not waiting:
@@ -285,12 +284,15 @@ class Study:
         candidate = trial.user_attrs.get("candidate")
         if candidate is not None and _issued(trial):
             return trial, candidate["values"], candidate  # of a worker that was lost
-        values = suggest(trial, self.space)
-        candidate = {**self._inspect(values), "values": values}
+        with self._storage.rdb.together():
+            values = suggest(trial, self.space)
+            candidate = {**self._inspect(values), "values": values}
+            reason = candidate.pop("refused", None)
+            trial.set_user_attr("candidate", candidate)
+            if reason is not None:
+                trial.set_user_attr("refused", reason)
         signature = candidate.get("signature")
-        trial.set_user_attr("candidate", {name: value for name, value in candidate.items() if name != "refused"})
-        if reason := candidate.get("refused"):
-            trial.set_user_attr("refused", reason)
+        if reason is not None:
             self.optuna.tell(trial, state=TrialState.PRUNED)
             return None
         if signature is not None and signature in known and known[signature].number != trial.number:
@@ -321,19 +323,24 @@ class Study:
 
     # -- trials that change hands ------------------------------------------------------------------------------------
 
-    def _take_back_left(self) -> None:
-        """Lets trials wait whose worker is gone."""
-        silent = set(self._storage.rdb._get_stale_trial_ids(self.optuna._study_id))
-        for frozen in self.optuna.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            owner = frozen.user_attrs.get("owner")
-            # Without a token: its worker was killed while it drew, under the lock.
-            if not owner or "token" not in owner or frozen._trial_id in silent or is_gone(owner):
-                if _issued(frozen) >= MOST_ISSUES:
-                    rdb = self._storage.rdb
-                    rdb.set_trial_user_attr(frozen._trial_id, "error", f"its worker was lost {MOST_ISSUES} times")
-                    rdb.set_trial_state_values(frozen._trial_id, TrialState.FAIL)
-                else:
-                    self._put_back(frozen._trial_id)
+    def _take_back_left(self) -> list[Trial]:
+        """Lets trials wait whose worker is gone.
+
+        Returns:
+            All trials.
+        """
+        all_trials = self.optuna.get_trials(deepcopy=False)
+        running = [frozen for frozen in all_trials if frozen.state == TrialState.RUNNING]
+        silent = set(self._storage.rdb._get_stale_trial_ids(self.optuna._study_id)) if running else ()
+        left = [frozen for frozen in running if frozen._trial_id in silent or _is_left(frozen)]
+        for frozen in left:
+            if _issued(frozen) >= MOST_ISSUES:
+                rdb = self._storage.rdb
+                rdb.set_trial_user_attr(frozen._trial_id, "error", f"its worker was lost {MOST_ISSUES} times")
+                rdb.set_trial_state_values(frozen._trial_id, TrialState.FAIL)
+            else:
+                self._put_back(frozen._trial_id)
+        return self.trials() if left else [Trial.of(frozen) for frozen in all_trials]
 
     def _put_back(self, trial_id) -> None:
         storage = self.optuna._storage
@@ -355,6 +362,12 @@ class Study:
                 lease.trial.set_user_attr(name, value)
             self.optuna.tell(lease.trial, values, state=state)
             return True
+
+
+def _is_left(trial) -> bool:
+    """Whether nobody runs it any more, as far as this machine knows."""
+    owner = trial.user_attrs.get("owner")
+    return not owner or "token" not in owner or is_gone(owner)  # no token: killed while it drew, under the lock
 
 
 def _issued(trial) -> int:

@@ -39,11 +39,13 @@ class Outcome:
         status: "trained", "pruned", "failed" or "refused".
         result: plain data, see `child`.
         reason: of a failure or refusal.
+        kept: whether the model was written.
     """
 
     status: str
     result: dict = dataclasses.field(default_factory=dict)
     reason: str | None = None
+    kept: bool = False
 
 
 class _Ended(Exception):
@@ -152,7 +154,7 @@ class Supervisor:
                 if not kept:
                     return self._checked(outcome)
             elif kind == child.KEPT:
-                return self._checked(outcome)
+                return self._checked(dataclasses.replace(outcome, kept=True))
 
     def _checked(self, outcome) -> Outcome:
         """Replaces a process that has grown."""

@@ -77,7 +77,8 @@ class Worker:
             raise
         if self._end(lease, outcome):
             self._folder.remove_checkpoint(lease.number)
-            self._folder.keep_models(self._settings.best_numbers(self.study.trials()))
+            if outcome.kept:
+                self._folder.keep_models(self._settings.kept_numbers(self.study.trials()))
 
     def _trained(self, lease: Lease) -> Outcome:
         settings, candidate = self._settings, lease.candidate

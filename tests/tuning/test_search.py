@@ -204,6 +204,14 @@ def test_only_the_best_models_are_kept(untrained, few_digits, tmp_path):
     best = sorted(trials, key=lambda trial: -trial.val_accuracy)[:3]
     kept = {int(path.stem) for path in (tmp_path / "run" / "models").iterdir()}
     assert kept == {trial.number for trial in best}
+    assert searched(tmp_path / "run", few_digits, trials=8, keep=2)[1] == trials  # fewer now, and none is trained
+    assert {int(path.stem) for path in (tmp_path / "run" / "models").iterdir()} == {trial.number for trial in best[:2]}
+
+
+def test_a_model_that_is_written_but_not_yet_told_of_stays():
+    running = Trial(3, "running", {})
+    trials = [trial(0, 0.5), trial(1, 0.9), trial(2, 0.7), running]
+    assert SearchSettings(data="digits", keep=2).kept_numbers(trials) == [1, 2, 3]
 
 
 @pytest.mark.parametrize("sampler", ["random", "tpe"])

@@ -117,6 +117,23 @@ def test_what_is_told_is_what_was(made):
         study.next("alpha")
 
 
+def test_a_draw_is_written_whole_or_not_at_all(made):
+    def inspect(values):
+        raise RuntimeError("no answer")
+
+    study = made(inspect=inspect)
+    with pytest.raises(RuntimeError, match="no answer"):
+        study.next("w")
+    (frozen,) = study.optuna.get_trials()
+    assert (frozen.params, frozen.user_attrs) == ({}, {})
+    again = made()
+    lease = again.next("w")  # the trial that was begun has its number, and is drawn anew
+    (frozen,) = study.optuna.get_trials()
+    assert (lease.number, frozen.number) == (0, 0)
+    assert set(frozen.params) == set(lease.values)
+    assert frozen.user_attrs["candidate"]["values"] == lease.values
+
+
 def test_nan_and_infinite_objectives_never_complete(made):
     study = made()
     lease = study.next("w")
