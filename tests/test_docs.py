@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import os
 import pkgutil
 import re
 import shlex
@@ -17,6 +18,7 @@ import keras_blocks
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+SEARCHES = (ROOT / "docs" / "searches.md").read_text()
 
 
 def modules():
@@ -52,8 +54,14 @@ def test_docstring_examples(module, workplace, monkeypatch):
     assert found.failed == 0
 
 
-def blocks(language):
-    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+def blocks(language, page=README):
+    return re.findall(rf"^```{language}\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
+
+
+def commands(page):
+    """The arguments of each `keras-blocks` command."""
+    lines = [line for code in blocks("bash", page) for line in code.splitlines()]
+    return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("keras-blocks ")]
 
 
 def test_readme_python(tmp_path, monkeypatch):
@@ -67,16 +75,55 @@ def test_readme_python(tmp_path, monkeypatch):
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the command line is tested once")
 def test_readme_commands(tmp_path):
     """The `keras-blocks` commands, in their order, in a folder of their own. CI itself runs make and pip."""
-    commands = [line for code in blocks("bash") for line in code.splitlines() if line.startswith("keras-blocks ")]
-    assert commands
-    for command in commands:
+    assert commands(README)
+    for command in commands(README):
         done = subprocess.run(
-            [str(Path(sys.executable).with_name("keras-blocks")), *shlex.split(command, comments=True)[1:]],
+            [str(Path(sys.executable).with_name("keras-blocks")), *command],
             cwd=tmp_path,
             capture_output=True,
             text=True,
         )
         assert done.returncode == 0, f"{command}: {done.stderr[-2000:]}"
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the command line is tested once")
+@pytest.mark.parametrize("arguments", commands(SEARCHES), ids=" ".join)
+def test_commands_of_the_page_on_searches_are_understood(arguments):
+    """Trials by the hundreds on many machines: what they do is tested in tests/tuning."""
+    import typer
+
+    from keras_blocks.tuning.cli import app
+
+    group = typer.main.get_command(app)
+    _, command, rest = group.resolve_command(typer.Context(group), arguments)
+    understood = command.make_context(arguments[0], list(rest))
+    assert understood.params
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the command line is tested once")
+def test_options_of_the_page_on_searches_are_there():
+    import typer
+
+    from keras_blocks.tuning.cli import app
+
+    told = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", SEARCHES))
+    there = {
+        name for command in typer.main.get_command(app).commands.values() for p in command.params for name in p.opts
+    }
+    assert len(told) > 15
+    assert told <= there
+
+
+@pytest.mark.skipif("KERAS_BLOCKS_ALL" not in os.environ, reason="trains for minutes; make test-all")
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="searches are tested once")
+@pytest.mark.parametrize("code", blocks("python", SEARCHES))
+def test_python_of_the_page_on_searches(code, tmp_path):
+    """As a program of a user, with small numbers in place of large ones."""
+    assert "cifar10" in code or "digits" in code
+    small = code.replace("cifar10", "digits").replace("trials=200", "trials=2, epochs=1, final_epochs=1")
+    (tmp_path / "mine.py").write_text(small.replace("max_trials=20", "max_trials=2").replace("epochs=5", "epochs=1"))
+    done = subprocess.run([sys.executable, "mine.py"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 def test_readme_table_has_every_public_name():
