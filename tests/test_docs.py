@@ -2,7 +2,6 @@
 
 import doctest
 import importlib
-import os
 import pkgutil
 import re
 import shlex
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import keras
 import pytest
+import thorough
 
 import keras_blocks
 
@@ -114,7 +114,7 @@ def test_options_of_the_page_on_searches_are_there():
     assert told <= there
 
 
-@pytest.mark.skipif("KERAS_BLOCKS_ALL" not in os.environ, reason="trains for minutes; make test-all")
+@pytest.mark.skipif(not thorough.run_all(), reason="trains for minutes; make test-all")
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="searches are tested once")
 @pytest.mark.parametrize("code", blocks("python", SEARCHES))
 def test_python_of_the_page_on_searches(code, tmp_path):

@@ -11,6 +11,7 @@ import zipfile
 import keras
 import numpy as np
 import pytest
+import thorough
 from catalog import LAYERS, OTHER_MODELS, ROWS, image_shape, inputs_for, small_model
 from checks import randomize
 from reload import Subclassed, compare, save
@@ -22,6 +23,8 @@ HERE = pathlib.Path(__file__).parent
 FAST_XLA = {"XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"}
 """As in the Makefile: most of JAX's time is XLA compiling."""
 PACKAGES = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}
+READERS = [backend for backend in PACKAGES if thorough.run_all() or keras.backend.backend() in ("tensorflow", backend)]
+"""Those that read here what was saved here: from TensorFlow to all, and all from all where KERAS_BLOCKS_ALL is set."""
 
 
 def as_models(row):
@@ -49,7 +52,7 @@ def saved(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("backend", PACKAGES)
+@pytest.mark.parametrize("backend", READERS)
 def test_loads_in_a_fresh_process(saved, backend):
     if importlib.util.find_spec(PACKAGES[backend]) is None:
         pytest.skip(f"{backend} is not installed")
