@@ -5,20 +5,24 @@
 - autokeras: the defaults of AutoKeras' ImageBlock of the kind "vanilla" (autokeras/blocks/basic.py, ConvBlock) and its
   ClassificationHead, drawn by RandomSearch.
 
-Each has the same wall-clock seconds, its start-up included, and trains a candidate for the same epochs at most. When
+Each has the same wall-clock seconds on one core, its start-up included; as many run at a time as there are cores. Each
+trains a candidate for the same epochs at most. When
 they are over, the model with the best validation accuracy after any epoch is evaluated once on the test images; for
 KerasTuner's also one of a trial that was cut short. The hypervolume is that of the trials' validation accuracy against
 the logarithm of their multiply-adds, from 1e3 to 1e10, as a share of the whole.
 
-    python benchmarks/search_comparison.py [--seconds 120]     # writes docs/search_comparison.json after each run
+    python benchmarks/search_comparison.py [--seconds 240]     # writes docs/search_comparison.json after each run
 """
 
 import argparse
+import concurrent.futures
 import contextlib
 import itertools
 import json
 import math
+import os
 import pathlib
+import queue
 import signal
 import statistics
 import subprocess
@@ -42,7 +46,7 @@ LEAST, MOST = 3, 10
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=120)
+    parser.add_argument("--seconds", type=float, default=240)
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
@@ -51,16 +55,35 @@ def main():
         return
     found = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
     done = {(run["method"], run["data"], run["seed"]) for run in found}
-    for seed, data, method in itertools.product(SEEDS, DATA, METHODS):
-        if (method, data, seed) in done:
-            continue
+    cores = queue.SimpleQueue()
+    for core in sorted(os.sched_getaffinity(0)):
+        cores.put(core)
+
+    def run(seed, data, method):
+        core = cores.get()
         command = [sys.executable, __file__, "--seconds", str(arguments.seconds), "--one", method, data, str(seed)]
-        run = subprocess.run(command, capture_output=True, text=True, check=False)
-        if run.returncode:
-            sys.exit(run.stderr[-3000:])
-        found.append(json.loads(run.stdout.strip().splitlines()[-1]))
-        RESULTS.write_text(json.dumps(found, indent=1) + "\n")
-        print(f"{method} {data} seed {seed}: {found[-1]['test']:.4f}, {found[-1]['trials']} trials", flush=True)
+        try:
+            ran = subprocess.run(["taskset", "-c", str(core), *command], capture_output=True, text=True, check=False)
+        finally:
+            cores.put(core)
+        if ran.returncode:
+            raise RuntimeError(ran.stderr[-3000:])
+        return json.loads(ran.stdout.strip().splitlines()[-1])
+
+    with concurrent.futures.ThreadPoolExecutor(cores.qsize()) as pool:
+        runs = [
+            pool.submit(run, seed, data, method)
+            for seed, data, method in itertools.product(SEEDS, DATA, METHODS)
+            if (method, data, seed) not in done
+        ]
+        for ended in concurrent.futures.as_completed(runs):
+            found.append(ended.result())
+            RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+            last = found[-1]
+            print(
+                f"{last['method']} {last['data']} {last['seed']}: {last['test']:.4f}, {last['trials']} trials",
+                flush=True,
+            )
     for data, method in itertools.product(DATA, METHODS):
         runs = [run for run in found if (run["data"], run["method"]) == (data, method)]
         told = "; ".join(
