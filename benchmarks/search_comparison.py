@@ -1,6 +1,7 @@
 """Our search against KerasTuner's, in equal minutes on the same images, five seeds of each.
 
-- ours: `HyperResNet` under a budget of parameters and multiply-adds, drawn by Optuna's TPE, epochs by Hyperband.
+- ours: `HyperAny` of VGG, SqueezeNet and ResNet under a budget of parameters and multiply-adds, drawn by Optuna's TPE,
+  epochs by Hyperband.
 - keras_tuner: its `HyperResNet`, drawn by its RandomSearch.
 - autokeras: the defaults of AutoKeras' ImageBlock of the kind "vanilla" (autokeras/blocks/basic.py, ConvBlock) and its
   ClassificationHead, drawn by RandomSearch.
@@ -38,7 +39,7 @@ METHODS = ("ours", "keras_tuner", "autokeras")
 DATA = ("digits", "cifar")
 SEEDS = range(5)
 EPOCHS = 6
-BUDGET = {"digits": (100_000, 2_000_000), "cifar": (300_000, 25_000_000)}
+BUDGET = {"digits": (100_000, 2_000_000), "cifar": (300_000, 10_000_000)}
 """Parameters and multiply-adds, which ours may have at most."""
 LEAST, MOST = 3, 10
 """Powers of ten of multiply-adds between which the hypervolume lies."""
@@ -122,13 +123,12 @@ def one(method, name, seed, seconds) -> dict:
 def ours(data, path, name, seed, seconds, folder):
     import keras
 
-    from keras_blocks.tuning import Search, SearchSettings
+    from keras_blocks.tuning import HyperAny, HyperResNet, HyperSqueezeNet, HyperVGG, Search, SearchSettings
     from keras_blocks.tuning.study import quiet_optuna
     from keras_blocks.tuning.training import correct_of
     from keras_blocks.tuning.trials import best_of
 
     settings = SearchSettings(
-        model="resnet",
         data=str(path),
         trials=100_000,
         epochs=EPOCHS,
@@ -139,7 +139,8 @@ def ours(data, path, name, seed, seconds, folder):
         seed=seed,
     )
     began = time.monotonic()
-    search = Search(settings, f"{folder}/run")
+    space = HyperAny([kind.from_dataset(data) for kind in (HyperVGG, HyperSqueezeNet, HyperResNet)])
+    search = Search(settings, f"{folder}/run", space=space)
     with quiet_optuna():
         search.engine.run()
     search.engine.stop()

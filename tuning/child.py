@@ -5,6 +5,7 @@ A crash, a hang, or a process that is killed for its memory ends nothing but thi
 
 import gc
 import json
+import math
 import os
 import sys
 import threading
@@ -24,6 +25,11 @@ READY, NOTE, EPOCH, TRAINED, KEPT, OVER, FAILED, FULL = (
 )
 """What this process says: that it has the data; that a damaged file was set aside; that an epoch ended; what came of
 a trial; that its model was kept; that its latency is over the budget; why it failed; that the disk is full."""
+
+
+MOST_LEFT, MOST_LEFT_BYTES = 4, 64 * 2**20
+"""Trials, and bytes of their variables and images, after which their garbage is looked for: that takes about a tenth of
+a second, and small trials are short."""
 
 
 class Line:
@@ -58,23 +64,28 @@ def main(handle: int) -> None:
         line.say(FAILED, reason="the data of this name are others here than where the search was begun")
         return
     line.say(READY)
+    left = []  # bytes of the trials whose garbage is still there
     while True:
         try:
             request = line.hear()
         except EOFError:
             return
-        _answer(line, request, dataset)
-        keras.utils.clear_session()  # while the supervisor looks for the next trial
+        left.append(_answer(line, request, dataset))
+        much = len(left) >= MOST_LEFT or sum(left) > MOST_LEFT_BYTES
+        keras.utils.clear_session(free_memory=much)  # while the supervisor looks for the next trial
+        if much:
+            left.clear()
 
 
-def _answer(line, request, dataset) -> None:
+def _answer(line, request, dataset) -> float:
+    """The bytes that may be left; infinity where something went wrong, and nobody knows."""
     from keras_blocks.tuning.disk import is_full
 
     try:
         if request["what"] == "final":
             _final(line, request, dataset)
         else:
-            _trial(line, request, dataset)
+            return _trial(line, request, dataset)
     except BrokenPipeError:
         os._exit(1)
     except Exception as error:
@@ -82,10 +93,11 @@ def _answer(line, request, dataset) -> None:
             line.say(FULL)
         else:
             line.say(FAILED, reason=described(error))
+    return math.inf
 
 
-def _trial(line, request, dataset) -> None:
-    """Trains one candidate, and keeps its model where it is told to."""
+def _trial(line, request, dataset) -> float:
+    """Trains one candidate, and keeps its model where it is told to. See `_answer` for what it returns."""
     import keras
 
     from keras_blocks.tuning import latency, resumable, shared_weights
@@ -98,11 +110,13 @@ def _trial(line, request, dataset) -> None:
     building = time.perf_counter()
     model = candidate.compiled(scale=dataset.scale, flips=dataset.flips)
     result = {"building": round(time.perf_counter() - building, 3)}
+    size = dataset.x_train.nbytes + dataset.x_val.nbytes  # `fit` may have copied them
+    size += 4 * sum(math.prod(variable.shape) for variable in (*model.variables, *model.optimizer.variables))
     if request["latency"]:
         result["latency"] = latency.measure(model, dataset.image_shape)
         if request["max_latency"] is not None and result["latency"] > request["max_latency"]:
             line.say(OVER, result=result)
-            return
+            return size
     if request["initial"]:
         shared_weights.take(model, request["initial"])
 
@@ -134,7 +148,7 @@ def _trial(line, request, dataset) -> None:
     }
     line.say(TRAINED, pruned=found.pruned, result=result)
     if not line.hear()["keep"]:
-        return
+        return size
     if request["initial"]:
         shared_weights.leave(model, request["initial"])
     path = Path(request["keep"])
@@ -142,6 +156,7 @@ def _trial(line, request, dataset) -> None:
     with replacing(path) as part:
         model.save(part)
     line.say(KEPT)
+    return size
 
 
 def _final(line, request, dataset) -> None:
