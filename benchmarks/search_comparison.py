@@ -78,6 +78,9 @@ def main():
             if (method, data, seed) not in done
         ]
         for ended in concurrent.futures.as_completed(runs):
+            if ended.exception():
+                print(ended.exception(), file=sys.stderr, flush=True)
+                continue
             found.append(ended.result())
             RESULTS.write_text(json.dumps(found, indent=1) + "\n")
             last = found[-1]

@@ -64,6 +64,9 @@ def commands(page):
     return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("keras-blocks ")]
 
 
+@pytest.mark.skipif(
+    keras.backend.backend() == "jax" and not thorough.run_all(), reason="XLA compiles for minutes; make test-all"
+)
 def test_readme_python(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     namespace = {}

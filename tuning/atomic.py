@@ -3,10 +3,12 @@
 import contextlib
 import json
 import os
+import re
+import uuid
 from pathlib import Path
 
 PART = ".part-"
-"""Beginning of the name of a file that is being written."""
+"""Beginning of the name of a file that is being written; what follows is each writer's own, and the file's name."""
 
 
 @contextlib.contextmanager
@@ -19,7 +21,7 @@ def replacing(path):
     ...     model.save(part)
     """
     path = Path(path)
-    part = path.with_name(PART + path.name)
+    part = path.with_name(f"{PART}{uuid.uuid4().hex[:8]}-{path.name}")
     try:
         yield part
         _sync(part)
@@ -27,6 +29,17 @@ def replacing(path):
         _sync(path.parent)
     finally:
         part.unlink(missing_ok=True)
+
+
+def whole_name(name: str) -> str:
+    """The name of a file, also where it is that of one that is being written.
+
+    Example:
+
+    >>> whole_name(".part-0123abcd-best.keras"), whole_name("best.keras")
+    ('best.keras', 'best.keras')
+    """
+    return re.sub(rf"^{re.escape(PART)}([0-9a-f]{{8}}-)?", "", name)
 
 
 def write_json(path, data):

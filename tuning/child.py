@@ -118,7 +118,7 @@ def _trial(line, request, dataset) -> float:
             line.say(OVER, result=result)
             return size
     if request["initial"]:
-        shared_weights.take(model, request["initial"])
+        shared_weights.take(model, request["initial"], note=lambda text: line.say(NOTE, text=text))
 
     def watch(done, logs):
         line.say(EPOCH, epoch=done, logs=logs)
@@ -176,6 +176,7 @@ def _final(line, request, dataset) -> None:
         epochs=request["epochs"],
         seed=request["seed"],
         watch=watch,
+        note=lambda text: line.say(NOTE, text=text),
         notes=request["notes"],
     )
     line.say(TRAINED, pruned=False, result=result)

@@ -369,9 +369,16 @@ def _default_run(model, data) -> Path:
 
 
 def _report(console, folder) -> None:
+    from keras_blocks.tuning.disk import is_full
     from keras_blocks.tuning.search_report import write_search_report
 
-    _say(console, f"report: {write_search_report(folder)}")
+    try:
+        path = write_search_report(folder)
+    except OSError as error:
+        if not is_full(error):
+            raise
+        _stop(f"the report could not be written: {error}", FAILED)
+    _say(console, f"report: {path}")
 
 
 def _parts(texts) -> dict:

@@ -21,6 +21,7 @@ from keras_blocks.tuning.storage import StudyStorage
 from keras_blocks.tuning.stored_study import stored_study
 from keras_blocks.tuning.study import Study
 from keras_blocks.tuning.supervisor import MEMORY_SHARE, Supervisor, memory_of_machine
+from keras_blocks.tuning.trials import RUNNING, WAITING
 from keras_blocks.tuning.worker import Worker
 
 LOOK_SECONDS = 1.0
@@ -159,7 +160,9 @@ class Engine:
         for thread in threads:
             if thread.error is not None:
                 raise thread.error
-        self.folder.keep_models(self.settings.kept_numbers(self.study.trials()))
+        trials = self.study.trials()
+        self.folder.keep_models(self.settings.kept_numbers(trials))
+        self.folder.sweep([trial.number for trial in trials if trial.status in (RUNNING, WAITING)])
         self._show(progress, spent)
         return why or threads[0].why
 
@@ -176,7 +179,7 @@ class Engine:
             },
             self.folder.log(name),
             max_seconds=settings.max_trial_seconds,
-            max_memory=settings.max_memory or int(memory_of_machine() * MEMORY_SHARE / workers),
+            max_memory=self._most_memory(workers),
             environment={"KERAS_BACKEND": self._backend, **(environment or {})},
             note=lambda text: self.note(text),
         )
@@ -208,7 +211,8 @@ class Engine:
             An `Outcome`.
         """
         supervisor = self._supervisors[0] if self._supervisors else self._supervisor("final")
-        return supervisor.run(request, epoch=epoch, max_seconds=self._most_seconds(epochs))
+        seconds = self.settings.max_trial_seconds * max(1, epochs / self.settings.epochs)
+        return supervisor.run(request, epoch=epoch, max_seconds=seconds, max_memory=self._most_memory())
 
     def stop(self) -> None:
         """Ends the processes that train."""
@@ -216,8 +220,8 @@ class Engine:
             supervisor.stop()
         self._supervisors.clear()
 
-    def _most_seconds(self, epochs) -> float:
-        return self.settings.max_trial_seconds * max(1, epochs / self.settings.epochs)
+    def _most_memory(self, workers=1) -> int:
+        return self.settings.max_memory or int(memory_of_machine() * MEMORY_SHARE / workers)
 
     def _show(self, progress, spent):
         settings = self.settings

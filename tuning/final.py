@@ -9,7 +9,7 @@ from keras_blocks.tuning.atomic import write_json
 from keras_blocks.tuning.seeds import FINAL, derived_seed
 
 
-def train_and_keep(folder, dataset, candidate, *, epochs, seed, watch=None, notes=None) -> dict:
+def train_and_keep(folder, dataset, candidate, *, epochs, seed, watch=None, note=None, notes=None) -> dict:
     """Trains a model from the beginning, keeps its best epoch, and evaluates that on the test images.
 
     The best epoch is the one with the lowest validation loss, which tells apart what equal accuracies do not. A
@@ -22,6 +22,7 @@ def train_and_keep(folder, dataset, candidate, *, epochs, seed, watch=None, note
         epochs: of the training.
         seed: from which the training's is derived.
         watch: function of (epochs done, the epoch's metrics).
+        note: function of a text, told where a damaged file was set aside.
         notes: further plain data for result.json.
 
     Returns:
@@ -43,6 +44,8 @@ def train_and_keep(folder, dataset, candidate, *, epochs, seed, watch=None, note
         signature=f"{candidate.signature()} {epochs} {seed}",
         watch=watch,
     )
+    for text in trained.notes if note is not None else ():
+        note(text)
     history, best = trained.history, trained.best
     folder.save_model(model)
     folder.save_test(dataset)

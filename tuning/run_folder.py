@@ -5,9 +5,10 @@ import json
 import os
 import re
 import shutil
+import time
 from pathlib import Path
 
-from keras_blocks.tuning.atomic import PART, replacing, write_json
+from keras_blocks.tuning.atomic import PART, replacing, whole_name, write_json
 
 MARK = "keras_blocks run, version 1"
 """In every run.json. A folder without it is no run, and nothing in it is ever touched."""
@@ -24,19 +25,22 @@ FILES = (
     "final.npz",
     "report.html",
 )
-BESIDE = re.compile(r"(study\.db|final\.npz)(\.lock|(\.damaged-\d+)?(-wal|-shm|-journal)?)")
+BESIDE = re.compile(r"(study\.db|final\.npz|result\.json)(\.lock|(\.damaged-\d+)?(-wal|-shm|-journal)?)")
 """What SQLite writes beside its file, and files that were damaged and set aside."""
 
 FOLDERS = {
     "checkpoints": r"\d+\.npz(\.damaged-\d+)?",
     "models": r"\d+\.keras",
-    "weights": r"[0-9a-f]{64}\.npz",
+    "weights": r"[0-9a-f]{64}\.npz(\.damaged-\d+)?",
     "logs": r"[A-Za-z0-9._-]+\.log",
 }
 """Folders of a search, and the names of what is in them."""
 
 MOST_WEIGHTS = 100
 """Architectures whose weights are kept for later trials: those used last."""
+
+LEFT_SECONDS = 3600
+"""After so long, nobody is still writing a file."""
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -149,10 +153,10 @@ class RunFolder:
             return False
         if entry.name in FOLDERS:
             return entry.is_dir() and all(
-                re.fullmatch(f"({re.escape(PART)})?{FOLDERS[entry.name]}", item.name) and _is_own_file(item)
+                re.fullmatch(FOLDERS[entry.name], whole_name(item.name)) and _is_own_file(item)
                 for item in entry.iterdir()
             )
-        name = entry.name.removeprefix(PART)
+        name = whole_name(entry.name)
         return (name in FILES or BESIDE.fullmatch(name) is not None) and _is_own_file(entry)
 
     def _read(self, name):
@@ -199,15 +203,36 @@ class RunFolder:
         for path in (self.path / "models").glob("*.keras"):
             if path.stem.isdigit() and int(path.stem) not in numbers:
                 path.unlink(missing_ok=True)
-        weights = sorted((self.path / "weights").glob("*.npz"), key=lambda path: -path.stat().st_mtime)
-        for path in weights[MOST_WEIGHTS:]:
+        weights = [path for path in (self.path / "weights").glob("*.npz") if not path.name.startswith(PART)]
+        for path in sorted(weights, key=_changed, reverse=True)[MOST_WEIGHTS:]:
             path.unlink(missing_ok=True)
+
+    def sweep(self, unfinished) -> None:
+        """Removes what processes that were killed left: checkpoints of trials that have ended, files half written.
+
+        Args:
+            unfinished: numbers of the trials that run or wait.
+        """
+        for path in (self.path / "checkpoints").glob("*.npz"):
+            if path.stem.isdigit() and int(path.stem) not in unfinished:
+                path.unlink(missing_ok=True)
+        for path in self.path.glob(f"**/{PART}*"):
+            if _changed(path) < time.time() - LEFT_SECONDS:
+                path.unlink(missing_ok=True)
 
     def __fspath__(self):
         return os.fspath(self.path)
 
     def __str__(self):
         return str(self.path)
+
+
+def _changed(path) -> float:
+    """When a file was changed; 0 where another process has removed it."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _is_own_file(entry) -> bool:

@@ -10,8 +10,9 @@ import keras
 import optuna
 
 from keras_blocks.tuning import plots
+from keras_blocks.tuning.checkpoint import set_aside
 from keras_blocks.tuning.data import load_dataset
-from keras_blocks.tuning.disk import DiskFull
+from keras_blocks.tuning.disk import DiskFull, is_full
 from keras_blocks.tuning.engine import Engine
 from keras_blocks.tuning.hyper_space import HyperSpace
 from keras_blocks.tuning.quiet import Quiet
@@ -131,7 +132,9 @@ class Search:
             try:
                 why = self.engine.run(progress, devices=devices)
                 return self._finished(why, progress)
-            except DiskFull as error:
+            except (DiskFull, OSError) as error:
+                if not is_full(error):
+                    raise
                 best = best_of(self.trials)
                 has = f"the best of its trials so far is {best.number}" if best else "no trial is done"
                 raise SearchFailed(
@@ -158,8 +161,9 @@ class Search:
             trials, best, self.folder.trials_png, title=f"Trials of {self.space.name} on {self.dataset.name}"
         )
         notes = self._notes(why, trials, best)
-        result = self.folder.results()
-        if result is not None and all(result[name] == notes[name] for name in ("trial", "trials")):
+        same = {"trial": notes["trial"], "trials": notes["trials"], "epochs": self.settings.final_epochs}
+        result = self._result_before(progress)
+        if result is not None and all(result[name] == value for name, value in same.items()):
             return result
         progress.training(self.settings.final_epochs)
         outcome = self.engine.train_on(
@@ -181,6 +185,14 @@ class Search:
         if outcome.status == "failed":
             raise SearchFailed(f"the training of the best candidate failed: {outcome.reason}")
         return outcome.result
+
+    def _result_before(self, progress) -> dict | None:
+        try:
+            return self.folder.results()
+        except ValueError as error:
+            aside = set_aside(self.folder.result)
+            progress.note(f"{self.folder.result} cannot be read: {error}; it was kept as {aside.name}")
+            return None
 
     def _notes(self, why, trials, best) -> dict:
         """What result.json says of the search, besides the training's result."""

@@ -4,15 +4,17 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_blocks.tuning import checkpoint
 from keras_blocks.tuning.atomic import replacing
 
 
-def take(model, path) -> bool:
+def take(model, path, *, note=lambda text: None) -> bool:
     """Gives a model the weights of a file, if there is one of the same shapes that can be read.
 
     Args:
         model: of any architecture.
-        path: of an `.npz` file.
+        path: of an `.npz` file. One that is torn is set aside.
+        note: function of a text, told of that.
 
     Returns:
         Whether it did.
@@ -20,7 +22,10 @@ def take(model, path) -> bool:
     try:
         with Path(path).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             weights = [file[f"weight{i}"] for i in range(len(file.files))]
-    except Exception:  # none yet, or torn, which can fail anywhere: the model starts from random weights then
+    except FileNotFoundError:
+        return False  # none yet
+    except Exception as error:  # a torn file can fail anywhere
+        note(f"{path} cannot be read: {error}; it was kept as {checkpoint.set_aside(path).name}")
         return False
     if [value.shape for value in weights] != [tuple(weight.shape) for weight in model.weights]:
         return False

@@ -98,5 +98,11 @@ class SingleTraining:
         progress = progress or Quiet()
         progress.training(self.epochs)
         return final.train_and_keep(
-            self.folder, self.dataset, self.candidate, epochs=self.epochs, seed=self.seed, watch=progress.epoch
+            self.folder,
+            self.dataset,
+            self.candidate,
+            epochs=self.epochs,
+            seed=self.seed,
+            watch=progress.epoch,
+            note=progress.note,
         )

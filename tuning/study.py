@@ -28,8 +28,8 @@ budget. The sampler learns of those that were refused."""
 MOST_FAILURES = 5
 """Trials that may fail one after another before the search is ended: then it is not the candidates' fault."""
 
-MOST_ISSUES = 5
-"""Workers that one trial may lose before it counts as failed."""
+MOST_LOSSES = 5
+"""Workers that one trial may lose, without an epoch told between two of them, before it counts as failed."""
 
 PATIENCE = 600
 """Seconds for which a database that does not answer is asked again."""
@@ -124,6 +124,7 @@ class Study:
     ):
         self.name, self.space, self.max_trials, self.patience = name, list(space), max_trials, patience
         self._storage, self._inspect, self._seed = storage, inspect or (lambda values: {}), seed
+        self._nothing_new = None
         self.directions = tuple(directions)
         with storage.exclusive(name):
             self.optuna = _created(storage, name, sampler, pruner, self.directions)
@@ -153,18 +154,26 @@ class Study:
         with self._storage.exclusive(self.name):
             trials = self._take_back_left()
             counted = [trial for trial in trials if trial.counted]
-            waiting = any(trial.status == WAITING for trial in counted)
-            if not waiting:
+            running = any(trial.status == RUNNING for trial in counted)
+            if not any(trial.status == WAITING for trial in counted):
                 self._check_failures(counted)
-                if self.max_trials is not None and len(counted) >= self.max_trials:
-                    if any(trial.status == RUNNING for trial in counted):
+                all_done = self.max_trials is not None and len(counted) >= self.max_trials
+                if reason := f"all {len(counted)} trials are done" if all_done else self._nothing_new:
+                    if running:
                         return WAIT
-                    raise StudyEnded(f"all {len(counted)} trials are done")
-            trial, values, candidate = self._drawn(trials)
+                    raise StudyEnded(reason)
+            try:
+                trial, values, candidate = self._drawn(trials)
+            except StudyEnded as error:
+                if not running:
+                    raise
+                self._nothing_new = str(error)
+                return WAIT
             issued = _issued(trial) + 1
             token = uuid.uuid4().hex
             self._storage.rdb.record_heartbeat(trial._trial_id)
-            trial.set_user_attr("owner", {"worker": worker, "token": token, "issued": issued, **this_process()})
+            owner = {"worker": worker, "token": token, "issued": issued, **this_process()}
+            trial.set_user_attr("owner", {**_history(trial), **owner})
             return Lease(trial.number, values, candidate, issued, token, trial)
 
     @_patiently
@@ -220,8 +229,10 @@ class Study:
         """Gives a trial back, for another worker."""
         with self._storage.exclusive(self.name):
             if self._is_mine(lease):
-                self._put_back(lease.trial._trial_id)
+                trial_id = lease.trial._trial_id
+                self._put_back(trial_id, _history(self.optuna._storage.get_trial(trial_id)))
 
+    @_patiently
     def is_mine(self, lease: Lease) -> bool:
         """Whether the trial has not been given to another worker."""
         with self._storage.exclusive(self.name):
@@ -242,13 +253,14 @@ class Study:
 
     @_patiently
     def spend(self, session: str, seconds: float) -> float:
-        """Records how long a session has searched.
+        """Records how long a session has searched until now.
 
         Returns:
-            The seconds of all sessions.
+            The seconds in which any of the sessions did.
         """
-        self.optuna.set_user_attr(f"seconds {session}", round(seconds, 3))
-        return sum(value for name, value in self.optuna.user_attrs.items() if name.startswith("seconds "))
+        now = time.time()
+        self.optuna.set_user_attr(f"searched {session}", [round(now - seconds, 3), round(now, 3)])
+        return _covered(value for name, value in self.optuna.user_attrs.items() if name.startswith("searched "))
 
     def close(self) -> None:
         self._storage.close()
@@ -334,17 +346,18 @@ class Study:
         silent = set(self._storage.rdb._get_stale_trial_ids(self.optuna._study_id)) if running else ()
         left = [frozen for frozen in running if frozen._trial_id in silent or _is_left(frozen)]
         for frozen in left:
-            if _issued(frozen) >= MOST_ISSUES:
+            history = _lost_again(frozen)
+            if history.get("lost", 0) >= MOST_LOSSES:
                 rdb = self._storage.rdb
-                rdb.set_trial_user_attr(frozen._trial_id, "error", f"its worker was lost {MOST_ISSUES} times")
+                rdb.set_trial_user_attr(frozen._trial_id, "error", f"its worker was lost {MOST_LOSSES} times")
                 rdb.set_trial_state_values(frozen._trial_id, TrialState.FAIL)
             else:
-                self._put_back(frozen._trial_id)
+                self._put_back(frozen._trial_id, history)
         return self.trials() if left else [Trial.of(frozen) for frozen in all_trials]
 
-    def _put_back(self, trial_id) -> None:
+    def _put_back(self, trial_id, history) -> None:
         storage = self.optuna._storage
-        storage.set_trial_user_attr(trial_id, "owner", {"issued": _issued(storage.get_trial(trial_id))})
+        storage.set_trial_user_attr(trial_id, "owner", history)
         storage.set_trial_state_values(trial_id, TrialState.WAITING)
 
     def _is_mine(self, lease) -> bool:
@@ -372,7 +385,32 @@ def _is_left(trial) -> bool:
 
 def _issued(trial) -> int:
     """How often it was given to a worker."""
-    return trial.user_attrs.get("owner", {}).get("issued", 0)
+    return _history(trial)["issued"]
+
+
+def _history(trial) -> dict:
+    """What goes on from one owner to the next: how often it was given to a worker; of those that were lost, how many
+    since an epoch was told, and after which."""
+    owner = trial.user_attrs.get("owner", {})
+    return {"issued": 0, **{name: owner[name] for name in ("issued", "lost", "epoch") if name in owner}}
+
+
+def _lost_again(frozen) -> dict:
+    """The history of a trial whose worker is gone."""
+    history, epoch = _history(frozen), max(frozen.intermediate_values, default=0)
+    if "token" not in frozen.user_attrs.get("owner", {}):
+        return history  # nobody had begun with it
+    went_on = epoch > history.get("epoch", 0)
+    return {**history, "lost": 1 if went_on else history.get("lost", 0) + 1, "epoch": epoch}
+
+
+def _covered(intervals) -> float:
+    """The length of the union of intervals."""
+    total, until = 0.0, -math.inf
+    for begin, end in sorted(intervals):
+        total += max(0.0, end - max(begin, until))
+        until = max(until, end)
+    return total
 
 
 @contextlib.contextmanager

@@ -77,7 +77,16 @@ class Supervisor:
         self._trial = ""
         self.started = 0
 
-    def run(self, request: dict, *, epoch, keep=lambda result: False, idle=lambda: None, max_seconds=None) -> Outcome:
+    def run(
+        self,
+        request: dict,
+        *,
+        epoch,
+        keep=lambda result: False,
+        idle=lambda: None,
+        max_seconds=None,
+        max_memory=None,
+    ) -> Outcome:
         """Has a trial trained.
 
         Args:
@@ -85,7 +94,7 @@ class Supervisor:
             epoch: function of (epochs done, metrics), told after each; where it returns True, the trial ends early.
             keep: function of the result, whether the model is to be kept.
             idle: called several times a second.
-            max_seconds: in place of a trial's.
+            max_seconds, max_memory: in place of a trial's.
 
         Returns:
             An `Outcome`. Whatever happens to the process is one.
@@ -96,7 +105,8 @@ class Supervisor:
         self._trial = f"trial {request['number']}: " if "number" in request else ""
         for crash in range(1, CRASHES + 1):
             try:
-                return self._run(request, epoch, keep, idle, max_seconds or self._max_seconds)
+                limits = (max_seconds or self._max_seconds, max_memory or self._max_memory)
+                return self._run(request, epoch, keep, idle, limits)
             except _Ended as error:
                 self.stop()
                 self._note(f"{self._trial}{error}{'' if crash == CRASHES else '; it goes on from its last epoch'}")
@@ -124,12 +134,12 @@ class Supervisor:
         except psutil.NoSuchProcess:
             return 0
 
-    def _run(self, request, epoch, keep, idle, max_seconds) -> Outcome:
+    def _run(self, request, epoch, keep, idle, limits) -> Outcome:
         self._ensure_started(idle)
         began = time.monotonic()
         self._say("trial", request)
         while True:
-            said = self._hear(idle, began, max_seconds)
+            said = self._hear(idle, began, *limits)
             if isinstance(said, Outcome):
                 return said
             kind = said["kind"]
@@ -168,7 +178,7 @@ class Supervisor:
             self.stop()
         return outcome
 
-    def _hear(self, idle, began, most):
+    def _hear(self, idle, began, max_seconds, max_memory):
         """What the process says next, or the `Outcome` of a trial that came to an end without a word."""
         while True:
             try:
@@ -177,13 +187,13 @@ class Supervisor:
             except (EOFError, OSError) as error:
                 raise _Ended(self._why_ended()) from error
             idle()
-            if time.monotonic() - began > most:
+            if time.monotonic() - began > max_seconds:
                 self.stop()
-                return Outcome("failed", reason=f"hung: not done after {most:g} seconds")
+                return Outcome("failed", reason=f"hung: not done after {max_seconds:g} seconds")
             memory = self.memory()
-            if memory > self._max_memory:
+            if memory > max_memory:
                 self.stop()
-                taken, most = _megabytes(memory), _megabytes(self._max_memory)
+                taken, most = _megabytes(memory), _megabytes(max_memory)
                 return Outcome("failed", reason=f"out of memory: took {taken:,} MB of {most:,} MB")
 
     def _say(self, kind, data) -> None:
@@ -214,7 +224,7 @@ class Supervisor:
         self._first_memory = None
         self.started += 1
         self._say("setup", self._setup)
-        said = self._hear(idle, time.monotonic(), START_SECONDS)
+        said = self._hear(idle, time.monotonic(), START_SECONDS, self._max_memory)
         if isinstance(said, Outcome):
             raise _Ended(said.reason)
         if said["kind"] == child.FAILED:

@@ -122,4 +122,9 @@ def test_weights_go_to_later_trials_of_the_same_architecture(model, few, tmp_pat
     wider = Candidate("SqueezeNet", {**NET, "groups": [{"filters": [8]}]}, HOW).compiled()
     assert not shared_weights.take(wider, path)
     path.write_bytes(path.read_bytes()[:-99])
-    assert not shared_weights.take(other, path)
+    notes = []
+    assert not shared_weights.take(other, path, note=notes.append)
+    (note,) = notes
+    assert "a.npz cannot be read" in note
+    assert note.endswith("kept as a.npz.damaged-1")
+    assert not path.exists()

@@ -128,6 +128,32 @@ def test_what_is_no_longer_among_the_best_is_removed_and_nothing_else(tmp_path):
     assert listing(folder.path) == left
 
 
+def test_what_killed_processes_left_is_swept(tmp_path):
+    folder = RunFolder(tmp_path / "one")
+    folder.create({})
+    parts = [f"models/{PART}0123abcd-3.keras", f"{PART}0123abcd-best.keras", f"checkpoints/{PART}2.npz"]
+    for name in ("checkpoints/1.npz", "checkpoints/2.npz", "checkpoints/2.npz.damaged-1", "models/2.keras", *parts):
+        (folder.path / name).parent.mkdir(exist_ok=True)
+        (folder.path / name).write_text("x")
+    for name in parts[:2]:
+        os.utime(folder.path / name, (0, 0))  # the third may still be written
+    folder.sweep([2])
+    left = ["checkpoints", f"checkpoints/{PART}2.npz", "checkpoints/2.npz", "checkpoints/2.npz.damaged-1"]
+    assert listing(folder.path) == sorted([*left, "models", "models/2.keras", "run.json"])
+    folder.create({}, replace=True)  # all of it is a run's
+
+
+def test_two_that_write_one_file_do_not_take_it_from_each_other(tmp_path):
+    path = tmp_path / "1.npz"
+    with replacing(path) as first:
+        first.write_text("first")
+        with replacing(path) as second:
+            second.write_text("second")
+        assert path.read_text() == "second"
+    assert path.read_text() == "first"
+    assert os.listdir(tmp_path) == ["1.npz"]
+
+
 def test_a_failed_write_leaves_the_old_file(tmp_path):
     path = tmp_path / "data.json"
     write_json(path, {"old": 1})

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import errno
 import json
 import pathlib
 import signal
@@ -352,6 +353,30 @@ def test_going_on_refuses_what_would_not_compare(untrained, few_digits, tmp_path
     np.savez(changed, **{**arrays, "x_train": arrays["x_train"][::-1], "y_train": arrays["y_train"][::-1]})
     with pytest.raises(ValueError, match="data_sha256"):
         searched(run, changed, **options)
+
+
+def test_the_last_training_is_not_repeated_but_where_it_is_another(untrained, few_digits, tmp_path):
+    options, path = {"trials": 2, "final_epochs": 3}, tmp_path / "run" / "result.json"
+    result, _ = searched(tmp_path / "run", few_digits, **options)
+    path.write_text(json.dumps({**result, "kept": "as it was"}))
+    assert searched(tmp_path / "run", few_digits, **options)[0]["kept"] == "as it was"
+    longer, _ = searched(tmp_path / "run", few_digits, **{**options, "final_epochs": 7})
+    assert longer["epochs"] == 7
+    path.write_text(path.read_text()[:20])
+    progress = Notes()
+    again, _ = searched(tmp_path / "run", few_digits, progress=progress, **options)
+    assert again == result
+    assert any("result.json cannot be read" in note and "result.json.damaged-1" in note for note in progress.notes)
+    assert path.with_name("result.json.damaged-1").exists()
+
+
+def test_a_full_disk_after_the_trials_is_said_too(untrained, few_digits, tmp_path, monkeypatch):
+    def full(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("keras_blocks.tuning.search.write_csv", full)
+    with pytest.raises(SearchFailed, match=r"No space left on device.*the best of its trials so far is"):
+        searched(tmp_path / "run", few_digits, trials=2)
 
 
 def test_a_torn_study_is_set_aside(untrained, few_digits, tmp_path):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from keras_blocks.tuning.quiet import Quiet
 from keras_blocks.tuning.single import SingleTraining
 
 
@@ -28,3 +29,17 @@ def test_images_that_are_too_small_leave_no_folder(tmp_path):
     with pytest.raises(ValueError, match="do not fit 'vgg16'"):
         SingleTraining("vgg16", data="digits", run=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_torn_checkpoint_is_set_aside_and_reported(tmp_path):
+    class Notes(Quiet):
+        def note(self, text):
+            notes.append(text)
+
+    notes = []
+    training = SingleTraining("squeezenet_1.1", data="digits", epochs=1, run=tmp_path / "run")
+    training.folder.final.write_bytes(b"torn")
+    assert training.run(Notes())["epochs"] == 1
+    (note,) = notes
+    assert "final.npz cannot be read" in note
+    assert (tmp_path / "run" / "final.npz.damaged-1").read_bytes() == b"torn"

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+import types
 
 import keras_tuner
 import optuna
@@ -15,7 +16,7 @@ import pytest
 from keras_blocks.tuning import samplers
 from keras_blocks.tuning.samplers import make_pruner, make_sampler
 from keras_blocks.tuning.storage import StudyStorage, sqlite_url
-from keras_blocks.tuning.study import MOST_ISSUES, WAIT, Study, StudyEnded, quiet_optuna
+from keras_blocks.tuning.study import MOST_LOSSES, WAIT, Study, StudyEnded, quiet_optuna
 
 SAMPLED = [name for name in samplers.SAMPLERS if name != "gp"]  # which is slow, and random for its first ten trials
 
@@ -257,12 +258,48 @@ def test_a_trial_that_is_given_back_is_the_next_one(made):
 def test_a_trial_that_kills_its_workers_fails_in_the_end(made, monkeypatch):
     study = made(max_trials=1)
     monkeypatch.setattr("keras_blocks.tuning.study.is_gone", lambda owner: bool(owner))
-    for issue in range(1, MOST_ISSUES + 1):
+    for issue in range(1, MOST_LOSSES + 1):
         assert study.next("w").issued == issue
     with pytest.raises(StudyEnded):
         study.next("w")
     (trial,) = study.trials()
-    assert (trial.status, trial.error) == ("failed", f"its worker was lost {MOST_ISSUES} times")
+    assert (trial.status, trial.error) == ("failed", f"its worker was lost {MOST_LOSSES} times")
+
+
+def test_a_trial_that_goes_on_is_not_failed_for_its_many_workers(made, monkeypatch):
+    study = made(max_trials=1)
+    gone = []
+    monkeypatch.setattr("keras_blocks.tuning.study.is_gone", lambda owner: bool(gone))
+    for epoch in range(1, 3 * MOST_LOSSES):
+        lease = study.next("w")
+        assert lease.number == 0
+        if epoch % 2:
+            study.release(lease)  # as it was asked to stop
+        else:
+            study.report(lease, epoch, 0.1)
+            gone.append(True)  # killed, after an epoch
+            lease = study.next("w")
+            gone.clear()
+            study.release(lease)
+    lease = study.next("w")
+    assert study.complete(lease, [0.5], {})
+    assert [(trial.number, trial.status) for trial in study.trials()] == [(0, "completed")]
+
+
+def test_a_database_that_is_away_for_a_while_is_asked_again(made):
+    study = made()
+    study.patience = 30
+    lease, real, calls = study.next("w"), study._is_mine, []
+
+    def away(lease):
+        calls.append(lease)
+        if len(calls) < 3:
+            raise optuna.exceptions.StorageInternalError("no answer")
+        return real(lease)
+
+    study._is_mine = away
+    assert study.is_mine(lease)
+    assert len(calls) == 3
 
 
 def test_refused_candidates_are_drawn_again_and_do_not_count(made):
@@ -307,9 +344,14 @@ def test_the_same_candidate_is_one_trial(made):
 def test_a_duplicate_of_a_running_or_failed_one_is_no_trial(made):
     study = made(most=2, inspect=lambda values: {"signature": str(values["depth"] // 9)})
     lease = study.next("w")
-    with pytest.raises(StudyEnded, match="all candidates"):
-        study.next("v")
-    study.fail(lease, "no")
+    assert study.next("v") == WAIT  # the one that runs may come back
+    drawn = len(study.trials())
+    assert study.next("v") == WAIT
+    assert len(study.trials()) == drawn  # nothing is drawn in vain
+    study.release(lease)
+    again = study.next("v")
+    assert again.number == lease.number
+    study.fail(again, "no")
     with pytest.raises(StudyEnded, match="all candidates"):
         study.next("v")
 
@@ -332,10 +374,16 @@ def test_a_study_of_another_identity_is_refused(made):
         made(identity={"seed": 0, "settings": {"epochs": 3}, "space": [1, 3]})
 
 
-def test_the_time_of_all_sessions_is_counted(made):
-    assert made().spend("first", 10.0) == 10.0
-    assert made().spend("first", 12.5) == 12.5
-    assert made().spend("second", 5.0) == 17.5
+def test_the_time_of_all_sessions_is_counted_once(made, monkeypatch):
+    def spent(session, seconds, now):
+        monkeypatch.setattr("keras_blocks.tuning.study.time", types.SimpleNamespace(time=lambda: now))
+        return made().spend(session, seconds)
+
+    assert spent("first", 10.0, now=1010.0) == 10.0
+    assert spent("first", 12.5, now=1012.5) == 12.5
+    assert spent("beside it", 10.0, now=1020.0) == 20.0  # 1010 to 1020
+    assert spent("within both", 5.0, now=1015.0) == 20.0
+    assert spent("later", 5.0, now=2000.0) == 25.0
 
 
 def test_a_pruner_ends_what_is_behind(made):
