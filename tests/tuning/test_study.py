@@ -376,7 +376,8 @@ def test_a_study_of_another_identity_is_refused(made):
 
 def test_the_time_of_all_sessions_is_counted_once(made, monkeypatch):
     def spent(session, seconds, now):
-        monkeypatch.setattr("keras_blocks.tuning.study.time", types.SimpleNamespace(time=lambda: now))
+        clock = types.SimpleNamespace(time=lambda: now, monotonic=time.monotonic, sleep=time.sleep)
+        monkeypatch.setattr("keras_blocks.tuning.study.time", clock)
         return made().spend(session, seconds)
 
     assert spent("first", 10.0, now=1010.0) == 10.0
