@@ -7,10 +7,10 @@
   ClassificationHead, drawn by RandomSearch.
 
 Each has the same wall-clock seconds on one core, its start-up included; as many run at a time as there are cores. Each
-trains a candidate for the same epochs at most. When
-they are over, the model with the best validation accuracy after any epoch is evaluated once on the test images; for
-KerasTuner's also one of a trial that was cut short. The hypervolume is that of the trials' validation accuracy against
-the logarithm of their multiply-adds, from 1e3 to 1e10, as a share of the whole.
+trains a candidate for the same epochs at most. When the seconds are over, the model with the best validation accuracy
+after any epoch is evaluated once on the test images; for KerasTuner's also one of a trial that was cut short. The
+hypervolume is that of the trials' validation accuracy against the logarithm of their multiply-adds, from 1e3 to 1e10,
+as a share of the whole.
 
     python benchmarks/search_comparison.py [--seconds 240]     # writes docs/search_comparison.json after each run
 """
@@ -88,6 +88,8 @@ def main():
                 f"{last['method']} {last['data']} {last['seed']}: {last['test']:.4f}, {last['trials']} trials",
                 flush=True,
             )
+    if any(ended.exception() for ended in runs):
+        sys.exit(1)
     for data, method in itertools.product(DATA, METHODS):
         runs = [run for run in found if (run["data"], run["method"]) == (data, method)]
         told = "; ".join(

@@ -204,7 +204,7 @@ class Engine:
 
         Args:
             request: see `child`.
-            epochs: of the training, for which it may take as much longer than a trial.
+            epochs: of the training, for which it may take as much longer than a trial; it has all workers' memory.
             epoch: see `Supervisor.run`.
 
         Returns:

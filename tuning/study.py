@@ -15,7 +15,8 @@ import sqlalchemy
 from optuna.trial import TrialState
 
 from keras_blocks.tuning.disk import DiskFull, is_full
-from keras_blocks.tuning.processes import is_gone, this_process
+from keras_blocks.tuning.ownership import history, is_left, issued_of, lost_again
+from keras_blocks.tuning.processes import this_process
 from keras_blocks.tuning.seeds import CANDIDATES, derived_seed
 from keras_blocks.tuning.storage import StudyStorage
 from keras_blocks.tuning.suggestions import at_random, suggest
@@ -169,11 +170,11 @@ class Study:
                     raise
                 self._nothing_new = str(error)
                 return WAIT
-            issued = _issued(trial) + 1
+            issued = issued_of(trial) + 1
             token = uuid.uuid4().hex
             self._storage.rdb.record_heartbeat(trial._trial_id)
             owner = {"worker": worker, "token": token, "issued": issued, **this_process()}
-            trial.set_user_attr("owner", {**_history(trial), **owner})
+            trial.set_user_attr("owner", {**history(trial), **owner})
             return Lease(trial.number, values, candidate, issued, token, trial)
 
     @_patiently
@@ -230,7 +231,7 @@ class Study:
         with self._storage.exclusive(self.name):
             if self._is_mine(lease):
                 trial_id = lease.trial._trial_id
-                self._put_back(trial_id, _history(self.optuna._storage.get_trial(trial_id)))
+                self._put_back(trial_id, history(self.optuna._storage.get_trial(trial_id)))
 
     @_patiently
     def is_mine(self, lease: Lease) -> bool:
@@ -294,7 +295,7 @@ class Study:
 
     def _accepted(self, trial, known):
         candidate = trial.user_attrs.get("candidate")
-        if candidate is not None and _issued(trial):
+        if candidate is not None and issued_of(trial):
             return trial, candidate["values"], candidate  # of a worker that was lost
         with self._storage.rdb.together():
             values = suggest(trial, self.space)
@@ -344,20 +345,20 @@ class Study:
         all_trials = self.optuna.get_trials(deepcopy=False)
         running = [frozen for frozen in all_trials if frozen.state == TrialState.RUNNING]
         silent = set(self._storage.rdb._get_stale_trial_ids(self.optuna._study_id)) if running else ()
-        left = [frozen for frozen in running if frozen._trial_id in silent or _is_left(frozen)]
+        left = [frozen for frozen in running if frozen._trial_id in silent or is_left(frozen)]
         for frozen in left:
-            history = _lost_again(frozen)
-            if history.get("lost", 0) >= MOST_LOSSES:
+            past = lost_again(frozen)
+            if past.get("lost", 0) >= MOST_LOSSES:
                 rdb = self._storage.rdb
                 rdb.set_trial_user_attr(frozen._trial_id, "error", f"its worker was lost {MOST_LOSSES} times")
                 rdb.set_trial_state_values(frozen._trial_id, TrialState.FAIL)
             else:
-                self._put_back(frozen._trial_id, history)
+                self._put_back(frozen._trial_id, past)
         return self.trials() if left else [Trial.of(frozen) for frozen in all_trials]
 
-    def _put_back(self, trial_id, history) -> None:
+    def _put_back(self, trial_id, past) -> None:
         storage = self.optuna._storage
-        storage.set_trial_user_attr(trial_id, "owner", history)
+        storage.set_trial_user_attr(trial_id, "owner", past)
         storage.set_trial_state_values(trial_id, TrialState.WAITING)
 
     def _is_mine(self, lease) -> bool:
@@ -375,33 +376,6 @@ class Study:
                 lease.trial.set_user_attr(name, value)
             self.optuna.tell(lease.trial, values, state=state)
             return True
-
-
-def _is_left(trial) -> bool:
-    """Whether nobody runs it any more, as far as this machine knows."""
-    owner = trial.user_attrs.get("owner")
-    return not owner or "token" not in owner or is_gone(owner)  # no token: killed while it drew, under the lock
-
-
-def _issued(trial) -> int:
-    """How often it was given to a worker."""
-    return _history(trial)["issued"]
-
-
-def _history(trial) -> dict:
-    """What goes on from one owner to the next: how often it was given to a worker; of those that were lost, how many
-    since an epoch was told, and after which."""
-    owner = trial.user_attrs.get("owner", {})
-    return {"issued": 0, **{name: owner[name] for name in ("issued", "lost", "epoch") if name in owner}}
-
-
-def _lost_again(frozen) -> dict:
-    """The history of a trial whose worker is gone."""
-    history, epoch = _history(frozen), max(frozen.intermediate_values, default=0)
-    if "token" not in frozen.user_attrs.get("owner", {}):
-        return history  # nobody had begun with it
-    went_on = epoch > history.get("epoch", 0)
-    return {**history, "lost": 1 if went_on else history.get("lost", 0) + 1, "epoch": epoch}
 
 
 def _covered(intervals) -> float:

@@ -389,12 +389,16 @@ def test_a_torn_study_is_set_aside(untrained, few_digits, tmp_path):
 
 
 def test_the_last_training_may_take_longer_than_a_trial(untrained, few_digits, tmp_path, monkeypatch):
-    settings = SearchSettings(data=str(few_digits), trials=2, epochs=2, final_epochs=20, max_trial_seconds=10)
+    settings = SearchSettings(
+        data=str(few_digits), trials=2, epochs=2, final_epochs=20, max_trial_seconds=10, workers=2
+    )
     search = Search(settings, tmp_path / "run")
     ran = []
 
     def run(self, request, *, max_seconds=None, **kwargs):
         ran.append((request["what"], max_seconds or self._max_seconds))
+        if request["what"] == "final":  # alone on the machine
+            assert kwargs["max_memory"] == pytest.approx(2 * self._max_memory, abs=2)
         return real(self, request, max_seconds=max_seconds, **kwargs)
 
     real = Supervisor.run

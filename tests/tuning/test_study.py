@@ -257,7 +257,7 @@ def test_a_trial_that_is_given_back_is_the_next_one(made):
 
 def test_a_trial_that_kills_its_workers_fails_in_the_end(made, monkeypatch):
     study = made(max_trials=1)
-    monkeypatch.setattr("keras_blocks.tuning.study.is_gone", lambda owner: bool(owner))
+    monkeypatch.setattr("keras_blocks.tuning.ownership.is_gone", lambda owner: bool(owner))
     for issue in range(1, MOST_LOSSES + 1):
         assert study.next("w").issued == issue
     with pytest.raises(StudyEnded):
@@ -269,7 +269,7 @@ def test_a_trial_that_kills_its_workers_fails_in_the_end(made, monkeypatch):
 def test_a_trial_that_goes_on_is_not_failed_for_its_many_workers(made, monkeypatch):
     study = made(max_trials=1)
     gone = []
-    monkeypatch.setattr("keras_blocks.tuning.study.is_gone", lambda owner: bool(gone))
+    monkeypatch.setattr("keras_blocks.tuning.ownership.is_gone", lambda owner: bool(gone))
     for epoch in range(1, 3 * MOST_LOSSES):
         lease = study.next("w")
         assert lease.number == 0
