@@ -8,7 +8,7 @@ import keras
 from timing import interleaved
 
 import keras_blocks
-from keras_blocks import costs
+from keras_blocks.costs import cost as costs
 
 
 def build():

@@ -24,12 +24,12 @@ import postgres
 
 from keras_blocks.tuning import Search, SearchSettings
 from keras_blocks.tuning.run_folder import RunFolder
-from keras_blocks.tuning.samplers import make_pruner, make_sampler
-from keras_blocks.tuning.settings import SearchSettings as Settings
-from keras_blocks.tuning.storage import StudyStorage, sqlite_url
-from keras_blocks.tuning.study import Study
-from keras_blocks.tuning.supervisor import Outcome
-from keras_blocks.tuning.worker import Worker
+from keras_blocks.tuning.search.settings import SearchSettings as Settings
+from keras_blocks.tuning.search.supervisor import Outcome
+from keras_blocks.tuning.search.worker import Worker
+from keras_blocks.tuning.study.samplers import make_pruner, make_sampler
+from keras_blocks.tuning.study.store import StudyStorage, sqlite_url
+from keras_blocks.tuning.study.study import Study
 
 RESULTS = pathlib.Path(__file__).parents[1] / "docs" / "search_cluster.json"
 PARTS = {"groups": 1, "group1_blocks": 1, "bypass": None, "augmentation": "none"}

@@ -129,9 +129,9 @@ def ours(data, path, name, seed, seconds, folder):
     import keras
 
     from keras_blocks.tuning import HyperAny, HyperResNet, HyperSqueezeNet, HyperVGG, Search, SearchSettings
-    from keras_blocks.tuning.study import quiet_optuna
-    from keras_blocks.tuning.training import correct_of
-    from keras_blocks.tuning.trials import best_of
+    from keras_blocks.tuning.study.study import quiet_optuna
+    from keras_blocks.tuning.study.trial import best_of
+    from keras_blocks.tuning.training.fit import correct_of
 
     settings = SearchSettings(
         data=str(path),
@@ -168,7 +168,7 @@ def theirs(method, data, seed, seconds, folder):
     import keras_tuner
 
     import keras_blocks
-    from keras_blocks.tuning.training import correct_of
+    from keras_blocks.tuning.training.fit import correct_of
 
     keras.utils.set_random_seed(seed)
     points, best = [], [-1.0, None]

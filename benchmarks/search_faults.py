@@ -24,8 +24,8 @@ import psutil
 
 from keras_blocks.tuning import Search, SearchSettings
 from keras_blocks.tuning.run_folder import RunFolder
-from keras_blocks.tuning.storage import sqlite_url
-from keras_blocks.tuning.trials import Trial
+from keras_blocks.tuning.study.store import sqlite_url
+from keras_blocks.tuning.study.trial import Trial
 
 RESULTS = pathlib.Path(__file__).parents[1] / "docs" / "search_faults.json"
 MEMORY = 3 * 2**30
@@ -55,8 +55,8 @@ def search(run, trials):
     from faulty_space import HyperFaulty
     from rich.console import Console
 
-    from keras_blocks.tuning.report import Progress
-    from keras_blocks.tuning.search import SearchFailed
+    from keras_blocks.tuning.report.terminal import Progress
+    from keras_blocks.tuning.search.search import SearchFailed
 
     space = HyperFaulty(
         (8, 8, 1), 10, scale=1 / 16, groups=1, group1_blocks=1, augmentation="none", bypass=None, batch_size=64

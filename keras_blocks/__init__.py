@@ -3,7 +3,6 @@
 Importing the package registers every class, so that `keras.saving.load_model` finds them.
 """
 
-from keras_blocks.block import Block
 from keras_blocks.blocks.autoencoder import DecoderBlock, EncoderBlock
 from keras_blocks.blocks.auxiliary import AuxiliaryClassifier
 from keras_blocks.blocks.channel_padding import ChannelPadding
@@ -22,10 +21,14 @@ from keras_blocks.blocks.resnet_stem import ResNetStem
 from keras_blocks.blocks.squeeze_excite import SqueezeExciteBlock
 from keras_blocks.blocks.variational import VariationalBottleneck
 from keras_blocks.blocks.vgg import VGGGroup
-from keras_blocks.contrastive_loss import ContrastiveLoss
-from keras_blocks.costs import Cost, cost
-from keras_blocks.decoding import decode_predictions
-from keras_blocks.grouped_conv2d import GroupedConv2D
+from keras_blocks.core.block import Block
+from keras_blocks.core.grouped_conv2d import GroupedConv2D
+from keras_blocks.costs.cost import Cost, cost
+from keras_blocks.decode.predictions import decode_predictions
+from keras_blocks.metric.batches import PairSampler, PKSampler, TripletSampler
+from keras_blocks.metric.contrastive_loss import ContrastiveLoss
+from keras_blocks.metric.one_shot import one_shot_accuracy
+from keras_blocks.metric.triplet_loss import TripletLoss
 from keras_blocks.models.architecture import Architecture
 from keras_blocks.models.autoencoder import AutoEncoder
 from keras_blocks.models.densenet import DenseNet
@@ -37,10 +40,7 @@ from keras_blocks.models.senet import SENet
 from keras_blocks.models.siamese import Siamese
 from keras_blocks.models.squeezenet import SqueezeNet
 from keras_blocks.models.vgg import VGG
-from keras_blocks.one_shot import one_shot_accuracy
-from keras_blocks.samplers import PairSampler, PKSampler, TripletSampler
-from keras_blocks.triplet_loss import TripletLoss
-from keras_blocks.weights import convert_weights
+from keras_blocks.weights.convert import convert_weights
 
 __version__ = "0.1.0"
 

@@ -8,7 +8,7 @@ import numpy as np
 from gradients import gradients
 from reload import as_array
 
-from keras_blocks.signature import arguments
+from keras_blocks.core.signature import arguments
 
 POLICY = "mixed_bfloat16"
 

@@ -11,7 +11,7 @@ from checks import check_layer, joined_shape, randomize
 from reload import as_array
 
 import keras_blocks
-from keras_blocks.signature import arguments
+from keras_blocks.core.signature import arguments
 
 every_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 every_layer = pytest.mark.parametrize("row", LAYERS, ids=lambda row: row.name)

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from strategies import BLOCKS, configurations, conv_blocks
 
 import keras_blocks
-from keras_blocks import costs, layer_costs
-from keras_blocks.normalization import BatchNormalization
-from keras_blocks.signature import arguments
+from keras_blocks.core.normalization import BatchNormalization
+from keras_blocks.core.signature import arguments
+from keras_blocks.costs import cost as costs
+from keras_blocks.costs import layer_costs
 
 backend = keras.backend.backend()
 OTHERS = [name for name in BLOCKS if name != "ConvBlock"]

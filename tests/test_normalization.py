@@ -6,7 +6,7 @@ import pytest
 from gradients import gradients
 
 import keras_blocks
-from keras_blocks.normalization import BatchNormalization
+from keras_blocks.core.normalization import BatchNormalization
 
 OPTIONS = {
     "default": {},

@@ -17,7 +17,7 @@ from checks import randomize
 from reload import Subclassed, compare, save
 
 import keras_blocks
-from keras_blocks.weights import named_weights
+from keras_blocks.weights.convert import named_weights
 
 HERE = pathlib.Path(__file__).parent
 FAST_XLA = {"XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"}

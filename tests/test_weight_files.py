@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import keras_blocks
-from keras_blocks.weights import named_weights
+from keras_blocks.weights.convert import named_weights
 
 SMALL = {"groups": [{"filters": [4, 4]}], "stem": "tiny", "input_shape": (8, 8, 1), "classes": 3}
 

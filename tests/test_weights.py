@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import keras_blocks
-from keras_blocks.weights import named_weights
+from keras_blocks.weights.convert import named_weights
 
 PUBLISHED = {
     "squeezenet_1.0": "squeezenet_v1_0_deepcompressed_imagenet.npz",
@@ -95,7 +95,7 @@ def test_from_a_model_and_from_its_files(tmp_path):
     source.save(tmp_path / "model.keras")
     source.save_weights(tmp_path / "model.weights.h5")
     np.savez(tmp_path / "model.npz", **{name: weight.numpy() for name, weight in named_weights(source).items()})
-    from keras_blocks.models.pretrained import load_weights
+    from keras_blocks.weights.pretrained import load_weights
 
     for fill in (
         lambda target: keras_blocks.convert_weights(source, target),
@@ -152,7 +152,7 @@ def test_a_file_that_would_fill_the_memory_is_refused_unread(tmp_path):
 def test_the_body_of_ones_own_model_goes_into_a_backbone(tmp_path):
     whole = small()
     whole.save(tmp_path / "model.keras")
-    from keras_blocks.models.pretrained import load_weights
+    from keras_blocks.weights.pretrained import load_weights
 
     backbone = small(include_top=False)
     load_weights(backbone, tmp_path / "model.keras")

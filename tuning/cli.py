@@ -93,11 +93,11 @@ def search(
 
     The same command again goes on with a search that was interrupted.
     """
-    from keras_blocks.tuning.fresh import FreshProcessFailed, evaluate_in_fresh_process
-    from keras_blocks.tuning.report import Progress, trials_table
-    from keras_blocks.tuning.search import Search, SearchFailed
-    from keras_blocks.tuning.settings import SearchSettings
-    from keras_blocks.tuning.trials import best_of
+    from keras_blocks.tuning.report.terminal import Progress, trials_table
+    from keras_blocks.tuning.search.search import Search, SearchFailed
+    from keras_blocks.tuning.search.settings import SearchSettings
+    from keras_blocks.tuning.study.trial import best_of
+    from keras_blocks.tuning.training.fresh import FreshProcessFailed, evaluate_in_fresh_process
 
     console = Console()
     given = {
@@ -133,7 +133,7 @@ def search(
     try:
         with Progress(console) as progress, _usage_errors():
             if ray is not None:
-                from keras_blocks.tuning.ray_launcher import run_workers
+                from keras_blocks.tuning.search.ray import run_workers
 
                 run_workers(started, ray, progress)
             result = started.run(progress, devices=devices.split(",") if devices else ())
@@ -170,10 +170,10 @@ def worker(
 ):
     """Run trials of a search that was begun on another machine, until none is left."""
     from keras_blocks.tuning.disk import DiskFull
-    from keras_blocks.tuning.engine import Engine
-    from keras_blocks.tuning.report import Progress
+    from keras_blocks.tuning.report.terminal import Progress
     from keras_blocks.tuning.run_folder import RunFolder
-    from keras_blocks.tuning.study import quiet_optuna
+    from keras_blocks.tuning.search.session import Engine
+    from keras_blocks.tuning.study.study import quiet_optuna
 
     console = Console()
     with _usage_errors(), quiet_optuna():
@@ -224,9 +224,9 @@ def train(
     fresh: Fresh = False,
 ):
     """Train a named model from random weights, and keep its best epoch."""
-    from keras_blocks.tuning.report import Progress
-    from keras_blocks.tuning.single import SingleTraining
-    from keras_blocks.tuning.training import TrainingDiverged
+    from keras_blocks.tuning.report.terminal import Progress
+    from keras_blocks.tuning.search.single_training import SingleTraining
+    from keras_blocks.tuning.training.fit import TrainingDiverged
 
     console = Console()
     with _usage_errors():
@@ -266,7 +266,7 @@ def evaluate(
     image_size: ImageSize = None,
 ):
     """Evaluate a saved model on test images."""
-    from keras_blocks.tuning.evaluation import evaluate_file
+    from keras_blocks.tuning.training.evaluation import evaluate_file
 
     size = _sizes("image-size", image_size, (1, 2)) if image_size else None
     with _usage_errors():
@@ -277,9 +277,9 @@ def evaluate(
 @app.command()
 def models(pattern: Annotated[str, typer.Argument(help="Shell-style pattern of names.")] = "*"):
     """List the models with what one image costs."""
-    from keras_blocks.costs import cost
+    from keras_blocks.costs.cost import cost
     from keras_blocks.models.registry import architecture_of, list_models
-    from keras_blocks.tuning.report import costs_table
+    from keras_blocks.tuning.report.terminal import costs_table
 
     names = list_models(pattern)
     if not names:
@@ -300,10 +300,10 @@ def cost_command(
     classes: Annotated[int, typer.Option(help="Number of classes.")] = 1000,
 ):
     """Count a model's parameters, multiply-adds and activation memory for one image, without building it."""
-    from keras_blocks.costs import cost
+    from keras_blocks.core.signature import takes
+    from keras_blocks.costs.cost import cost
     from keras_blocks.models.registry import architecture_of
-    from keras_blocks.signature import takes
-    from keras_blocks.tuning.report import costs_table
+    from keras_blocks.tuning.report.terminal import costs_table
 
     shape = _sizes("input-shape", input_shape, (3,)) if input_shape else None
     with _usage_errors():
@@ -370,7 +370,7 @@ def _default_run(model, data) -> Path:
 
 def _report(console, folder) -> None:
     from keras_blocks.tuning.disk import is_full
-    from keras_blocks.tuning.search_report import write_search_report
+    from keras_blocks.tuning.report.search_report import write_search_report
 
     try:
         path = write_search_report(folder)
@@ -383,7 +383,7 @@ def _report(console, folder) -> None:
 
 def _parts(texts) -> dict:
     """Parts of a space from `name=value`, `name=value,value` and `name=low..high`."""
-    from keras_blocks.tuning.part_text import parsed
+    from keras_blocks.tuning.spaces.dimension_text import parsed
 
     found = {}
     for text in texts:

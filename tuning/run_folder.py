@@ -8,7 +8,7 @@ import shutil
 import time
 from pathlib import Path
 
-from keras_blocks.tuning.atomic import PART, replacing, whole_name, write_json
+from keras_blocks.tuning.files import PART, replacing, whole_name, write_json
 
 MARK = "keras_blocks run, version 1"
 """In every run.json. A folder without it is no run, and nothing in it is ever touched."""

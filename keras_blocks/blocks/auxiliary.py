@@ -2,8 +2,8 @@
 
 import keras
 
-from keras_blocks import validation
-from keras_blocks.block import Block, register
+from keras_blocks.core import validation
+from keras_blocks.core.block import Block, register
 
 # version: pixels of the pooled map, units of the hidden layer, dropout, as published
 PUBLISHED = {"v1": (4, 1024, 0.7), "v3": (5, 768, 0.0)}

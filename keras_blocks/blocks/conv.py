@@ -1,7 +1,7 @@
 """The convolutional unit that nearly every network is made of."""
 
-from keras_blocks import validation
-from keras_blocks.block import Block, register
+from keras_blocks.core import validation
+from keras_blocks.core.block import Block, register
 
 
 @register

@@ -2,10 +2,10 @@
 
 import keras
 
-from keras_blocks import validation
-from keras_blocks.block import Block, register
+from keras_blocks.core import validation
+from keras_blocks.core.block import Block, register
+from keras_blocks.core.remat import rematerialized
 from keras_blocks.ops.casting import as_float
-from keras_blocks.remat import rematerialized
 
 
 @register

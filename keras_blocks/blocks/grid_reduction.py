@@ -2,9 +2,9 @@
 
 import keras
 
-from keras_blocks import validation
-from keras_blocks.block import register
 from keras_blocks.blocks.inception import BranchedBlock
+from keras_blocks.core import validation
+from keras_blocks.core.block import register
 
 
 class GridReduction(BranchedBlock):

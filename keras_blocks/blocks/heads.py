@@ -2,11 +2,11 @@
 
 import keras
 
-from keras_blocks import validation
-from keras_blocks.block import Block, register
-from keras_blocks.chain import Fork
-from keras_blocks.decoding import decode_predictions
-from keras_blocks.frozen import Frozen
+from keras_blocks.core import validation
+from keras_blocks.core.block import Block, register
+from keras_blocks.core.chain import Fork
+from keras_blocks.core.immutable import Frozen
+from keras_blocks.decode.predictions import decode_predictions
 
 POOLINGS = {"avg": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
 

@@ -3,8 +3,8 @@
 import keras
 import numpy as np
 
-from keras_blocks import validation
-from keras_blocks.block import register
+from keras_blocks.core import validation
+from keras_blocks.core.block import register
 
 TORCH_MEAN, TORCH_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CAFFE_MEAN = (103.939, 116.779, 123.68)  # of blue, green, red

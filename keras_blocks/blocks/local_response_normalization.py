@@ -2,9 +2,9 @@
 
 import keras
 
-from keras_blocks import validation
+from keras_blocks.core import validation
+from keras_blocks.core.registration import register
 from keras_blocks.ops.casting import as_float
-from keras_blocks.registration import register
 
 
 @register

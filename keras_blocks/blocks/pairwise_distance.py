@@ -2,10 +2,10 @@
 
 import keras
 
-from keras_blocks import validation
+from keras_blocks.core import validation
+from keras_blocks.core.registration import register
 from keras_blocks.ops.casting import wide
 from keras_blocks.ops.distances import DISTANCES
-from keras_blocks.registration import register
 
 
 @register

@@ -2,10 +2,10 @@
 
 import keras
 
-from keras_blocks import validation
-from keras_blocks.block import Block, register
 from keras_blocks.blocks.channel_padding import ChannelPadding
 from keras_blocks.blocks.squeeze_excite import SqueezeExciteBlock
+from keras_blocks.core import validation
+from keras_blocks.core.block import Block, register
 
 EXPANSION = {"basic": 1, "bottleneck": 4}
 """Output channels over `filters`."""

@@ -2,9 +2,9 @@
 
 import keras
 
+from keras_blocks.core.registration import register
 from keras_blocks.ops.casting import wide
 from keras_blocks.ops.distances import direction
-from keras_blocks.registration import register
 
 
 @register

@@ -3,10 +3,10 @@
 import keras
 from keras import ops
 
-from keras_blocks import validation
-from keras_blocks.block import register
 from keras_blocks.blocks.heads import Head
-from keras_blocks.chain import Split
+from keras_blocks.core import validation
+from keras_blocks.core.block import register
+from keras_blocks.core.chain import Split
 from keras_blocks.ops.casting import as_float
 
 SEED_STATE = "seed_state"

@@ -2,8 +2,8 @@
 
 import keras
 
-from keras_blocks import validation
-from keras_blocks.block import Block, register
+from keras_blocks.core import validation
+from keras_blocks.core.block import Block, register
 
 
 @register

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import keras
 
-from keras_blocks import validation
-from keras_blocks.chain import LayerSpec
-from keras_blocks.decoding import decode_predictions
+from keras_blocks.core import validation
+from keras_blocks.core.chain import LayerSpec
+from keras_blocks.decode.predictions import decode_predictions
 from keras_blocks.models.network import Network
 from keras_blocks.models.side_outputs import MAIN, main_only
 

@@ -5,12 +5,12 @@ import types
 
 import keras
 
-from keras_blocks import validation
-from keras_blocks.block import register
 from keras_blocks.blocks.autoencoder import DecoderBlock, EncoderBlock, TrimLike
 from keras_blocks.blocks.conv import ConvBlock
 from keras_blocks.blocks.heads import ClassifierHead, hidden_units
 from keras_blocks.blocks.variational import VariationalBottleneck
+from keras_blocks.core import validation
+from keras_blocks.core.block import register
 from keras_blocks.models.network import Network
 
 STRIDES = (2, 2)

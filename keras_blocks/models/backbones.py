@@ -1,6 +1,6 @@
 """The architectures whose variants serve as backbones of other models, by name."""
 
-from keras_blocks import validation
+from keras_blocks.core import validation
 from keras_blocks.models.architecture import Architecture
 from keras_blocks.models.densenet import DenseNet
 from keras_blocks.models.inception import Inception

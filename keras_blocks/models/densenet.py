@@ -1,11 +1,11 @@
 """DenseNet: dense blocks and transitions."""
 
-from keras_blocks import validation
-from keras_blocks.block import register
 from keras_blocks.blocks.conv import ConvBlock
 from keras_blocks.blocks.dense import DenseBlock, TransitionBlock
 from keras_blocks.blocks.heads import ClassifierHead
 from keras_blocks.blocks.resnet_stem import ResNetStem
+from keras_blocks.core import validation
+from keras_blocks.core.block import register
 from keras_blocks.models.architecture import Architecture
 from keras_blocks.models.output_stride import StridePlan
 

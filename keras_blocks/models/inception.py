@@ -2,8 +2,6 @@
 
 import keras
 
-from keras_blocks import validation
-from keras_blocks.block import register
 from keras_blocks.blocks.auxiliary import AuxiliaryClassifier
 from keras_blocks.blocks.conv import ConvBlock
 from keras_blocks.blocks.grid_reduction import GridReductionA, GridReductionB, PassThroughReduction
@@ -11,10 +9,12 @@ from keras_blocks.blocks.heads import ClassifierHead
 from keras_blocks.blocks.inception import InceptionA, InceptionB, InceptionBlock, InceptionC
 from keras_blocks.blocks.local_response_normalization import LocalResponseNormalization
 from keras_blocks.blocks.pooling import CeilMaxPooling2D
+from keras_blocks.core import validation
+from keras_blocks.core.block import register
+from keras_blocks.core.signature import takes
 from keras_blocks.models.architecture import Architecture
 from keras_blocks.models.inception_names import cadene_names, caffe_names, keras_names, torchvision_names
 from keras_blocks.models.inception_variants import GOOGLENET, SOURCES, STEMS, VARIANTS
-from keras_blocks.signature import takes
 
 # name in a group: (class, what it fixes, what a group may set)
 BLOCKS = {

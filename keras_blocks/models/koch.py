@@ -2,10 +2,10 @@
 
 from keras import layers
 
-from keras_blocks import validation
 from keras_blocks.blocks.conv import ConvBlock
+from keras_blocks.core import validation
+from keras_blocks.core.registration import register
 from keras_blocks.models.architecture import Architecture
-from keras_blocks.registration import register
 
 GROUPS = tuple({"filters": filters, "kernel_size": size} for filters, size in ((64, 10), (128, 7), (128, 4), (256, 4)))
 

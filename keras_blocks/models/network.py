@@ -4,15 +4,15 @@ import contextvars
 
 import keras
 
-from keras_blocks import validation
-from keras_blocks.block import Block, freeze_part, frozen_parts
-from keras_blocks.chain import ShapeTensor
-from keras_blocks.frozen import Frozen
+from keras_blocks.core import validation
+from keras_blocks.core.block import Block, freeze_part, frozen_parts
+from keras_blocks.core.chain import ShapeTensor
+from keras_blocks.core.immutable import Frozen
+from keras_blocks.core.layers import SHARED, Settings, serialized
+from keras_blocks.core.signature import arguments
 from keras_blocks.models.preprocessing import DetachablePreprocessing, preprocessing_layers, unless_training
 from keras_blocks.models.side_outputs import SideOutputs
 from keras_blocks.models.variants import Variants
-from keras_blocks.settings import SHARED, Settings, serialized
-from keras_blocks.signature import arguments
 
 _OUTLINING = contextvars.ContextVar("outlining", default=False)
 

@@ -1,6 +1,6 @@
 """Replaces strides by dilation once a network's output stride is reached."""
 
-from keras_blocks import validation
+from keras_blocks.core import validation
 
 STEMS = {"imagenet": 4, "timm": 4, "deep": 4, "cifar": 1}
 """Pixels of the image for one of the stem's feature map."""

@@ -4,7 +4,7 @@ import inspect
 
 import keras
 
-from keras_blocks.registration import register
+from keras_blocks.core.registration import register
 
 NEEDS_LABELS = (keras.layers.MixUp, keras.layers.CutMix)
 

@@ -2,13 +2,13 @@
 
 import fnmatch
 
-from keras_blocks import validation
+from keras_blocks.core import validation
 from keras_blocks.models.architecture import Architecture
 from keras_blocks.models.autoencoder import AutoEncoder
 from keras_blocks.models.backbones import BACKBONES
 from keras_blocks.models.network import Network
-from keras_blocks.models.pretrained import load_imagenet, load_weights
 from keras_blocks.models.siamese import Siamese
+from keras_blocks.weights.pretrained import load_imagenet, load_weights
 
 ARCHITECTURES = (AutoEncoder, *BACKBONES, Siamese)
 

@@ -1,10 +1,10 @@
 """What ResNet, ResNeXt and SENet have in common: a stem, residual blocks in groups, a head."""
 
-from keras_blocks import validation
 from keras_blocks.blocks.conv import ConvBlock
 from keras_blocks.blocks.heads import ClassifierHead
 from keras_blocks.blocks.resnet_stem import ResNetStem
-from keras_blocks.chain import LayerSpec
+from keras_blocks.core import validation
+from keras_blocks.core.chain import LayerSpec
 from keras_blocks.models.architecture import Architecture
 from keras_blocks.models.output_stride import StridePlan
 

@@ -1,8 +1,8 @@
 """ResNet: residual blocks in groups."""
 
-from keras_blocks import validation
-from keras_blocks.block import register
 from keras_blocks.blocks.residual import EXPANSION, ResidualBlock
+from keras_blocks.core import validation
+from keras_blocks.core.block import register
 from keras_blocks.models.residual_network import TORCH, ResidualNetwork, groups_of
 
 KERAS = {"batch_norm": {"epsilon": 1.001e-5}}

@@ -1,7 +1,7 @@
 """ResNeXt: residual blocks whose 3x3 convolutions work in groups."""
 
-from keras_blocks.block import register
 from keras_blocks.blocks.residual import ResNeXtBlock
+from keras_blocks.core.block import register
 from keras_blocks.models.residual_network import TORCH, ResidualNetwork, groups_of
 
 SIZES = {50: groups_of(3, 4, 6, 3), 101: groups_of(3, 4, 23, 3), 152: groups_of(3, 8, 36, 3)}

@@ -1,6 +1,6 @@
 """SENet: the squeeze-excitation network that won ImageNet 2017, and others of its form."""
 
-from keras_blocks.block import register
+from keras_blocks.core.block import register
 from keras_blocks.models.residual_network import TORCH, groups_of
 from keras_blocks.models.resnext import ResNeXt
 

@@ -5,11 +5,13 @@ import contextvars
 import keras
 import numpy as np
 
-from keras_blocks import validation
 from keras_blocks.blocks.heads import POOLINGS
 from keras_blocks.blocks.pairwise_distance import PairwiseDistance
 from keras_blocks.blocks.unit_length import UnitLength
-from keras_blocks.frozen import Frozen
+from keras_blocks.core import validation
+from keras_blocks.core.immutable import Frozen
+from keras_blocks.core.layers import serialized
+from keras_blocks.core.registration import register
 from keras_blocks.models.architecture import Architecture
 from keras_blocks.models.backbones import make_backbone
 from keras_blocks.models.preprocessing import (
@@ -21,8 +23,6 @@ from keras_blocks.models.preprocessing import (
 from keras_blocks.models.variants import Variants
 from keras_blocks.ops.casting import wide
 from keras_blocks.ops.distances import DISTANCES
-from keras_blocks.registration import register
-from keras_blocks.settings import serialized
 
 _SHARED = contextvars.ContextVar("shared", default=None)
 """Layers, by name, that a model takes over from another instead of making its own."""

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 
 import keras
 
-from keras_blocks import validation
-from keras_blocks.block import register
 from keras_blocks.blocks.conv import ConvBlock
 from keras_blocks.blocks.fire import FireBlock
 from keras_blocks.blocks.pooling import CeilMaxPooling2D
+from keras_blocks.core import validation
+from keras_blocks.core.block import register
 from keras_blocks.models.architecture import Architecture
 
 STEM_KEYS = ("filters", "kernel_size", "strides", "padding", "pool")

@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_blocks import validation
+from keras_blocks.core import validation
 
 
 class Variants:

@@ -1,9 +1,9 @@
 """VGG: groups of 3x3 convolutions."""
 
-from keras_blocks import validation
-from keras_blocks.block import register
 from keras_blocks.blocks.heads import ClassifierHead, hidden_units
 from keras_blocks.blocks.vgg import VGGGroup
+from keras_blocks.core import validation
+from keras_blocks.core.block import register
 from keras_blocks.models.architecture import Architecture
 
 TORCH_BATCH_NORM = {"epsilon": 1e-5, "momentum": 0.9}

@@ -10,7 +10,7 @@ from gradients import gradients
 from thorough import run_all
 
 import keras_blocks
-from keras_blocks.weights import named_weights
+from keras_blocks.weights.convert import named_weights
 
 # float32's gradients of these networks differ from float64's by 1e-5 of their norm, measured in PyTorch. That holds as
 # no ReLU's input is near its kink, which make_torchvision_goldens.py sees to. The worst on our backends: 6e-4.

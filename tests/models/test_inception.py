@@ -9,7 +9,7 @@ from golden_networks import assert_close, golden_model
 import keras_blocks
 from keras_blocks import Inception
 from keras_blocks.models.inception_variants import GOOGLENET
-from keras_blocks.weights import named_weights
+from keras_blocks.weights.convert import named_weights
 
 ROW = (2, 2, 3, 2, 3, 2)
 TINY = {

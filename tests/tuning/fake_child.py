@@ -1,4 +1,4 @@
-"""Stands for the process that trains: speaks as `keras_blocks.tuning.child`, and does what the candidate says.
+"""Stands for the process that trains: speaks as `trial_process` does, and does what the candidate says.
 
 Needs no Keras, so that it starts at once. Its arguments: its own way of acting, then the socket's handle.
 """

@@ -3,9 +3,10 @@
 import pytest
 
 import keras_blocks
-from keras_blocks.costs import Cost
-from keras_blocks.tuning import Budget, latency
-from keras_blocks.tuning.trials import Trial
+from keras_blocks.costs.cost import Cost
+from keras_blocks.tuning import Budget
+from keras_blocks.tuning.study.trial import Trial
+from keras_blocks.tuning.training import latency
 
 
 def cost(params=10, macs=10**6, activation_bytes=100):

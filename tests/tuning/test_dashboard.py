@@ -12,9 +12,9 @@ from pathlib import Path
 import keras_tuner
 import pytest
 
-from keras_blocks.tuning.samplers import make_pruner, make_sampler
-from keras_blocks.tuning.storage import StudyStorage, sqlite_url
-from keras_blocks.tuning.study import Study
+from keras_blocks.tuning.study.samplers import make_pruner, make_sampler
+from keras_blocks.tuning.study.store import StudyStorage, sqlite_url
+from keras_blocks.tuning.study.study import Study
 
 PATIENCE = 60
 """Seconds for the server to start."""

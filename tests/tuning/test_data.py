@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from keras_blocks.tuning import Dataset, load_dataset
-from keras_blocks.tuning.split import stratified
+from keras_blocks.tuning.data.split import stratified
 
 
 def parts(data):

@@ -12,12 +12,12 @@ import optuna
 import pytest
 
 import keras_blocks
-from keras_blocks.costs import cost_rows
-from keras_blocks.tuning import figures
-from keras_blocks.tuning.html_report import write_report
-from keras_blocks.tuning.importances import TooFewTrials, importances
-from keras_blocks.tuning.objectives import best_trial, front
-from keras_blocks.tuning.trials import Trial
+from keras_blocks.costs.cost import cost_rows
+from keras_blocks.tuning.report import figures
+from keras_blocks.tuning.report.html_report import write_report
+from keras_blocks.tuning.study.importances import TooFewTrials, importances
+from keras_blocks.tuning.study.objectives import best_trial, front
+from keras_blocks.tuning.study.trial import Trial
 
 ACCURACY = [("val_accuracy", "maximize")]
 TWO = [*ACCURACY, ("macs", "minimize")]
@@ -290,7 +290,7 @@ def test_values_that_were_not_drawn_lie_below_the_axis():
 @pytest.fixture(scope="module")
 def study():
     """40 trials of which one value decides, in a plain study of Optuna's."""
-    from keras_blocks.tuning.study import quiet_optuna
+    from keras_blocks.tuning.study.study import quiet_optuna
 
     with quiet_optuna():
         made = optuna.create_study(directions=["maximize", "minimize"], sampler=optuna.samplers.RandomSampler(0))
@@ -326,9 +326,9 @@ def test_importances_of_few_trials():
 
 
 def test_a_report_of_a_real_study(tmp_path):
-    from keras_blocks.tuning.samplers import make_pruner, make_sampler
-    from keras_blocks.tuning.storage import StudyStorage, sqlite_url
-    from keras_blocks.tuning.study import Study
+    from keras_blocks.tuning.study.samplers import make_pruner, make_sampler
+    from keras_blocks.tuning.study.store import StudyStorage, sqlite_url
+    from keras_blocks.tuning.study.study import Study
 
     hp = keras_tuner.HyperParameters()
     hp.Choice("filters", [8, 16, 24])

@@ -7,7 +7,7 @@ import time
 import pytest
 from test_html_report import ACCURACY, TWO, trial
 
-from keras_blocks.tuning.html_report import write_report
+from keras_blocks.tuning.report.html_report import write_report
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 

@@ -7,8 +7,8 @@ import optuna
 import pytest
 
 from keras_blocks.tuning import Budget, HyperSqueezeNet, OptunaOracle
-from keras_blocks.tuning.dataset import Dataset
-from keras_blocks.tuning.storage import sqlite_url
+from keras_blocks.tuning.data.dataset import Dataset
+from keras_blocks.tuning.study.store import sqlite_url
 
 
 class Scored(keras_tuner.Tuner):

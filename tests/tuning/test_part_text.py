@@ -2,8 +2,8 @@
 
 import pytest
 
-from keras_blocks.tuning.part_text import parsed
-from keras_blocks.tuning.ranges import hp_choice, hp_range
+from keras_blocks.tuning.spaces.dimension import hp_choice, hp_range
+from keras_blocks.tuning.spaces.dimension_text import parsed
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ import pytest
 import thorough
 
 from keras_blocks.tuning import Search, SearchSettings
-from keras_blocks.tuning.ray_launcher import run_workers
-from keras_blocks.tuning.storage import sqlite_url
+from keras_blocks.tuning.search.ray import run_workers
+from keras_blocks.tuning.study.store import sqlite_url
 
 
 @pytest.fixture

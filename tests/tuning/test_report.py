@@ -8,10 +8,11 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from keras_blocks.costs import Cost
-from keras_blocks.tuning import plots, report
-from keras_blocks.tuning.quiet import Quiet
-from keras_blocks.tuning.trials import Trial
+from keras_blocks.costs.cost import Cost
+from keras_blocks.tuning.report import plots
+from keras_blocks.tuning.report import terminal as report
+from keras_blocks.tuning.search.progress import Quiet
+from keras_blocks.tuning.study.trial import Trial
 
 
 def trial(number, accuracy=None, status=None, **changes):

@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-from keras_blocks.tuning import checkpoint, resumable, shared_weights
-from keras_blocks.tuning.candidate import Candidate
-from keras_blocks.tuning.dataset import Dataset
+from keras_blocks.tuning.data.dataset import Dataset
+from keras_blocks.tuning.spaces.candidate import Candidate
+from keras_blocks.tuning.training import checkpoint, resumable, shared_weights
 
 HOW = {"optimizer": "sgd", "learning_rate": 0.05, "weight_decay": 0.0, "batch_size": 64, "augmentation": "none"}
 NET = {"groups": [{"filters": [4]}], "stem": "tiny", "input_shape": (8, 8, 1), "classes": 10, "dropout": 0.1}

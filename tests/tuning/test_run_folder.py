@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from keras_blocks.tuning.atomic import PART, replacing, write_json
+from keras_blocks.tuning.files import PART, replacing, write_json
 from keras_blocks.tuning.run_folder import RunFolder
 
 

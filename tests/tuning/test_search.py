@@ -16,11 +16,13 @@ import psutil
 import pytest
 
 import keras_blocks
-from keras_blocks.tuning import HyperSqueezeNet, Search, SearchSettings, fresh, hp_range, inspection
-from keras_blocks.tuning.quiet import Quiet
-from keras_blocks.tuning.search import SearchFailed
-from keras_blocks.tuning.supervisor import Supervisor
-from keras_blocks.tuning.trials import Trial, architectures, best_of
+from keras_blocks.tuning import HyperSqueezeNet, Search, SearchSettings, hp_range
+from keras_blocks.tuning.search.progress import Quiet
+from keras_blocks.tuning.search.search import SearchFailed
+from keras_blocks.tuning.search.supervisor import Supervisor
+from keras_blocks.tuning.spaces import inspection
+from keras_blocks.tuning.study.trial import Trial, architectures, best_of
+from keras_blocks.tuning.training import fresh
 
 
 class Notes(Quiet):
@@ -169,7 +171,7 @@ def test_a_search_that_is_given_more_trials_goes_on(untrained, few_digits, tmp_p
 SEARCHING = """
 import sys, pathlib
 from keras_blocks.tuning import Search, SearchSettings
-from keras_blocks.tuning.supervisor import Supervisor
+from keras_blocks.tuning.search.supervisor import Supervisor
 Supervisor.command = (sys.executable, sys.argv[3])
 search = Search(SearchSettings(data=sys.argv[2], trials=6, sampler="random", seed=5, workers=2), sys.argv[1])
 pathlib.Path(sys.argv[1], "logs").mkdir(exist_ok=True)
@@ -231,7 +233,7 @@ def test_candidates_above_the_budget_are_never_built(sampler, untrained, few_dig
 
 
 def test_a_budget_that_nothing_meets_is_named(untrained, few_digits, tmp_path, monkeypatch):
-    monkeypatch.setattr("keras_blocks.tuning.study.RANDOM_DRAWS", 20)
+    monkeypatch.setattr("keras_blocks.tuning.study.study.RANDOM_DRAWS", 20)
     with pytest.raises(SearchFailed, match=r"no candidate within the budget .* parameters are more than 100"):
         searched(tmp_path / "run", few_digits, max_params=100)
 
@@ -247,8 +249,8 @@ def test_what_goes_wrong_in_a_trial_ends_that_trial_alone(untrained, few_digits,
         found = inspected(candidate, *args)
         return {**found, "metaparameters": {**found["metaparameters"], "act": act}}
 
-    monkeypatch.setattr("keras_blocks.tuning.engine.inspected", acting)
-    monkeypatch.setattr("keras_blocks.tuning.study.MOST_FAILURES", 100)
+    monkeypatch.setattr("keras_blocks.tuning.search.session.inspected", acting)
+    monkeypatch.setattr("keras_blocks.tuning.study.study.MOST_FAILURES", 100)
     drawn = {"filters": list(range(8, 16)), "dropout": [0.0, 0.2]}
     fixed = {"groups": 1, "group1_blocks": 1, "growth": 1.0, "bypass": None, "expand_ratio": 2, "activation": "relu"}
     how = {"weight_decay": 0.0, "batch_size": 32, "augmentation": "none", "optimizer": "sgd", "learning_rate": 0.1}
@@ -274,7 +276,7 @@ def test_a_search_in_which_all_fails_ends_early(untrained, few_digits, tmp_path,
     child = tmp_path / "failing.py"
     fake = pathlib.Path(__file__).with_name("fake_child.py").read_text()
     child.write_text(fake.replace('.get("act", "train")', '.get("act", "fail")'))
-    monkeypatch.setattr("keras_blocks.tuning.supervisor.Supervisor.command", (sys.executable, str(child)))
+    monkeypatch.setattr("keras_blocks.tuning.search.supervisor.Supervisor.command", (sys.executable, str(child)))
     with pytest.raises(SearchFailed, match="the last 5 trials failed, the last one: ValueError: bad"):
         searched(tmp_path / "run", few_digits, trials=20)
 
@@ -289,7 +291,7 @@ def test_a_full_disk_ends_the_search_with_what_it_has(untrained, few_digits, tmp
             1,
         )
     )
-    monkeypatch.setattr("keras_blocks.tuning.supervisor.Supervisor.command", (sys.executable, str(child)))
+    monkeypatch.setattr("keras_blocks.tuning.search.supervisor.Supervisor.command", (sys.executable, str(child)))
     searched(tmp_path / "run", few_digits, trials=2)
     full = pathlib.Path(f"{child}.full")
     full.touch()
@@ -301,7 +303,7 @@ def test_a_full_disk_ends_the_search_with_what_it_has(untrained, few_digits, tmp
 
 
 def test_the_seconds_of_a_search_end_it(untrained, few_digits, tmp_path, monkeypatch):
-    monkeypatch.setattr("keras_blocks.tuning.engine.SPEND_SECONDS", 0.05)
+    monkeypatch.setattr("keras_blocks.tuning.search.session.SPEND_SECONDS", 0.05)
     progress = Notes()
     result, trials = searched(tmp_path / "run", few_digits, trials=100_000, max_seconds=2.0, progress=progress)
     assert {limits["max_seconds"] for limits in progress.limits} == {2.0}
@@ -374,7 +376,7 @@ def test_a_full_disk_after_the_trials_is_said_too(untrained, few_digits, tmp_pat
     def full(*args):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("keras_blocks.tuning.search.write_csv", full)
+    monkeypatch.setattr("keras_blocks.tuning.search.search.write_csv", full)
     with pytest.raises(SearchFailed, match=r"No space left on device.*the best of its trials so far is"):
         searched(tmp_path / "run", few_digits, trials=2)
 

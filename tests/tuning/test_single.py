@@ -2,8 +2,8 @@
 
 import pytest
 
-from keras_blocks.tuning.quiet import Quiet
-from keras_blocks.tuning.single import SingleTraining
+from keras_blocks.tuning.search.progress import Quiet
+from keras_blocks.tuning.search.single_training import SingleTraining
 
 
 @pytest.mark.parametrize(

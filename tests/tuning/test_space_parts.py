@@ -18,8 +18,8 @@ from keras_blocks.tuning import (
     hp_range,
     space_from_config,
 )
-from keras_blocks.tuning.any_space import FAMILIES
-from keras_blocks.tuning.ranges import as_part, part_from_config
+from keras_blocks.tuning.spaces.any import FAMILIES
+from keras_blocks.tuning.spaces.dimension import as_part, part_from_config
 
 IMAGES = {"input_shape": (32, 32, 3), "classes": 10}
 

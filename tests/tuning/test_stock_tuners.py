@@ -5,8 +5,8 @@ import pytest
 import scipy.optimize
 
 from keras_blocks.tuning import HyperAny, HyperSqueezeNet
-from keras_blocks.tuning.any_space import FAMILIES
-from keras_blocks.tuning.dataset import Dataset
+from keras_blocks.tuning.data.dataset import Dataset
+from keras_blocks.tuning.spaces.any import FAMILIES
 
 
 class HyperOneBlock(HyperSqueezeNet):

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy
 
 from keras_blocks.tuning.disk import is_full
-from keras_blocks.tuning.storage import StorageDamaged, StudyStorage, sqlite_url
+from keras_blocks.tuning.study.store import StorageDamaged, StudyStorage, sqlite_url
 
 
 def test_an_sqlite_file_is_written_ahead(tmp_path):

@@ -13,10 +13,10 @@ import optuna
 import postgres
 import pytest
 
-from keras_blocks.tuning import samplers
-from keras_blocks.tuning.samplers import make_pruner, make_sampler
-from keras_blocks.tuning.storage import StudyStorage, sqlite_url
-from keras_blocks.tuning.study import MOST_LOSSES, WAIT, Study, StudyEnded, quiet_optuna
+from keras_blocks.tuning.study import samplers
+from keras_blocks.tuning.study.samplers import make_pruner, make_sampler
+from keras_blocks.tuning.study.store import StudyStorage, sqlite_url
+from keras_blocks.tuning.study.study import MOST_LOSSES, WAIT, Study, StudyEnded, quiet_optuna
 
 SAMPLED = [name for name in samplers.SAMPLERS if name != "gp"]  # which is slow, and random for its first ten trials
 
@@ -176,11 +176,11 @@ def test_workers_at_the_same_time_run_each_trial_once(made, url):
 
 DYING = """
 import os, signal, sys
-from keras_blocks.tuning.study import *
+from keras_blocks.tuning.study.study import *
 sys.path[:0] = sys.argv[2].split(os.pathsep)
 import test_study
-from keras_blocks.tuning.samplers import make_sampler, make_pruner
-from keras_blocks.tuning.storage import StudyStorage
+from keras_blocks.tuning.study.samplers import make_sampler, make_pruner
+from keras_blocks.tuning.study.store import StudyStorage
 study = Study(StudyStorage(sys.argv[1], heartbeat=1, grace=60), "one", space=test_study.space(),
               sampler=make_sampler("random", 0), pruner=make_pruner("none", 1), directions=["maximize"],
               identity={"seed": 0})
@@ -257,7 +257,7 @@ def test_a_trial_that_is_given_back_is_the_next_one(made):
 
 def test_a_trial_that_kills_its_workers_fails_in_the_end(made, monkeypatch):
     study = made(max_trials=1)
-    monkeypatch.setattr("keras_blocks.tuning.ownership.is_gone", lambda owner: bool(owner))
+    monkeypatch.setattr("keras_blocks.tuning.study.ownership.is_gone", lambda owner: bool(owner))
     for issue in range(1, MOST_LOSSES + 1):
         assert study.next("w").issued == issue
     with pytest.raises(StudyEnded):
@@ -269,7 +269,7 @@ def test_a_trial_that_kills_its_workers_fails_in_the_end(made, monkeypatch):
 def test_a_trial_that_goes_on_is_not_failed_for_its_many_workers(made, monkeypatch):
     study = made(max_trials=1)
     gone = []
-    monkeypatch.setattr("keras_blocks.tuning.ownership.is_gone", lambda owner: bool(gone))
+    monkeypatch.setattr("keras_blocks.tuning.study.ownership.is_gone", lambda owner: bool(gone))
     for epoch in range(1, 3 * MOST_LOSSES):
         lease = study.next("w")
         assert lease.number == 0
@@ -318,7 +318,7 @@ def test_refused_candidates_are_drawn_again_and_do_not_count(made):
 
 
 def test_a_budget_that_nothing_meets_ends_the_study(made, monkeypatch):
-    monkeypatch.setattr("keras_blocks.tuning.study.RANDOM_DRAWS", 20)
+    monkeypatch.setattr("keras_blocks.tuning.study.study.RANDOM_DRAWS", 20)
     study = made(inspect=lambda values: {"refused": "too large"})
     with pytest.raises(StudyEnded, match="no candidate within the budget was found in 20 draws: too large"):
         study.next("w")
@@ -377,7 +377,7 @@ def test_a_study_of_another_identity_is_refused(made):
 def test_the_time_of_all_sessions_is_counted_once(made, monkeypatch):
     def spent(session, seconds, now):
         clock = types.SimpleNamespace(time=lambda: now, monotonic=time.monotonic, sleep=time.sleep)
-        monkeypatch.setattr("keras_blocks.tuning.study.time", clock)
+        monkeypatch.setattr("keras_blocks.tuning.study.study.time", clock)
         return made().spend(session, seconds)
 
     assert spent("first", 10.0, now=1010.0) == 10.0

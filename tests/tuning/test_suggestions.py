@@ -6,8 +6,8 @@ import keras_tuner
 import optuna
 import pytest
 
-from keras_blocks.tuning.samplers import grid_of, make_sampler
-from keras_blocks.tuning.suggestions import at_random, names_of, suggest, values_of
+from keras_blocks.tuning.study.samplers import grid_of, make_sampler
+from keras_blocks.tuning.study.suggestions import at_random, names_of, suggest, values_of
 
 
 def everything():

@@ -11,9 +11,9 @@ import time
 import psutil
 import pytest
 
-from keras_blocks.tuning import supervisor as module
 from keras_blocks.tuning.disk import DiskFull
-from keras_blocks.tuning.supervisor import Supervisor
+from keras_blocks.tuning.search import supervisor as module
+from keras_blocks.tuning.search.supervisor import Supervisor
 
 FAKE = (sys.executable, str(pathlib.Path(__file__).with_name("fake_child.py")))
 
@@ -134,7 +134,7 @@ def test_a_full_disk_ends_more_than_the_trial(trains, tmp_path):
 
 PARENT = """
 import sys
-from keras_blocks.tuning.supervisor import Supervisor
+from keras_blocks.tuning.search.supervisor import Supervisor
 Supervisor.command = (sys.executable, "-P", "-c", sys.argv[2])
 supervisor = Supervisor({}, sys.argv[1], max_seconds=60)
 supervisor._ensure_started(lambda: None)
@@ -143,7 +143,7 @@ supervisor._hear(lambda: None, 1e12, 60)
 """
 BUSY = """
 import json, sys
-from keras_blocks.tuning.child import Line, _die_with_parent
+from keras_blocks.tuning.search.trial_process import Line, _die_with_parent
 from multiprocessing.connection import Connection
 _die_with_parent()
 line = Line(Connection(int(sys.argv[1])))

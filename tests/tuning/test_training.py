@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import keras_blocks
-from keras_blocks.tuning import HyperSqueezeNet, training
-from keras_blocks.tuning.augmentation import augmentation_layers
+from keras_blocks.tuning import HyperSqueezeNet
+from keras_blocks.tuning.training import fit as training
+from keras_blocks.tuning.training.augmentation import augmentation_layers
 
 SMALL = {
     "groups": [{"filters": [4]}],

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import keras_blocks
-from keras_blocks.tuning import training
+from keras_blocks.tuning.training import fit as training
 
 SMALL = {"groups": [{"filters": [4]}], "stem": "tiny", "input_shape": (8, 8, 1), "classes": 10, "batch_norm": True}
 HOW = {"optimizer": "sgd", "learning_rate": 0.05, "weight_decay": 0.0, "batch_size": 32, "augmentation": "none"}

@@ -1,0 +1,303 @@
+"""Block: the layer that every micro-architecture is a declaration of."""
+
+import keras
+
+from keras_blocks.core.chain import LayerSpec, specs, walk
+from keras_blocks.core.layers import Settings, serialized
+from keras_blocks.core.registration import register
+from keras_blocks.core.remat import rematerialized
+from keras_blocks.core.signature import arguments
+from keras_blocks.ops.casting import as_float
+
+BUILT = "built"
+"""Marks a built block in a file of weights: a block that is not built has nowhere to load them to, and says so."""
+
+
+class Steps:
+    """Holds a chain for a layer. A list or a tuple would be wrapped and searched for layers by Keras."""
+
+    __slots__ = ("chain", "checked")
+
+    def __init__(self, chain):
+        self.chain = tuple(chain)
+        self.checked = set()
+        """Input shapes that are known to be large enough, so that an eager call pays for the check once."""
+
+
+@register
+class Block(Settings, keras.layers.Layer):
+    """A micro-architecture as one layer: split, transform, merge.
+
+    A subclass declares its layers as data in `chain(channels)` and says nothing else: building, calling, shapes,
+    config, data format, dtype policy, `expand` and `keras_blocks.cost` follow from the chain. Sublayers become
+    attributes by the names given in the chain (`block.squeeze`). Images carry no masks, so `call` takes none.
+
+    Args:
+        activation: name or function, for all activations of the block. `None` is linear.
+        batch_norm: whether BatchNormalization follows the convolutions; a dict gives its `momentum`, `epsilon`,
+            `center`, `scale`, `synchronized`.
+        use_bias: whether convolutions have biases; `None` means those that no BatchNormalization of the block follows.
+        kernel_initializer: initializer of the convolutions' kernels; every kernel gets its own draw, also of a
+            seeded one.
+        kernel_regularizer: regularizer of the convolutions' kernels.
+        data_format: "channels_last" or "channels_first"; `None` is `keras.config.image_data_format()`.
+        remat: whether training keeps only the block's input, and computes its inner activations again in the backward
+            pass: less memory for more time. A block made of blocks alone leaves that to each of them.
+        **kwargs: `name`, `dtype`, `trainable`, `activity_regularizer`, as in every Keras layer.
+
+    Input shape:
+        `(batch, height, width, channels)`, or `(batch, channels, height, width)` for channels_first. Batch, height
+        and width may be `None`. Integer images are cast to the compute dtype.
+
+    Output shape:
+        As many axes, by the chain.
+
+    Raises:
+        TypeError, ValueError: at construction or build, naming the argument, its value and what is allowed.
+
+    Example: a block of your own is a declaration.
+
+    >>> import keras, keras_blocks
+    >>> @keras.saving.register_keras_serializable(package="mine")
+    ... class TwoPaths(keras_blocks.Block):
+    ...     def __init__(self, filters, **kwargs):
+    ...         super().__init__(**kwargs)
+    ...         self.filters = filters
+    ...
+    ...     def chain(self, channels):
+    ...         narrow, wide = self.unit("narrow", self.filters, 1), self.unit("wide", self.filters, 3)
+    ...         return [self.concatenate("concat", narrow, wide)]
+    >>> block = TwoPaths(8)
+    >>> block(keras.Input((32, 32, 3))).shape
+    (None, 32, 32, 16)
+    >>> keras_blocks.cost(block, (32, 32, 3)).params
+    256
+    """
+
+    def __init__(
+        self,
+        *,
+        activation="relu",
+        batch_norm=False,
+        use_bias=None,
+        kernel_initializer="glorot_uniform",
+        kernel_regularizer=None,
+        data_format=None,
+        remat=False,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self._set_settings(
+            activation=activation,
+            batch_norm=batch_norm,
+            use_bias=use_bias,
+            kernel_initializer=kernel_initializer,
+            kernel_regularizer=kernel_regularizer,
+            data_format=data_format,
+            remat=remat,
+        )
+        self.input_spec = keras.layers.InputSpec(ndim=4)
+        self._steps = None
+        self._frozen_paths = ()
+
+    def chain(self, channels: int):
+        """The block's layers for an input of so many channels, as a list of specs and splits. The one thing to declare.
+
+        Specs come from `self.unit`, `self.conv2d`, `self.normalize`, `self.activate`, `self.layer`; splits from
+        `self.concatenate` and `self.sum_of`. The chain may depend on the channels (a projection where they differ),
+        never on the image's size.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must declare its layers in `chain(self, channels)`.")
+
+    def steps(self, input_shape):
+        """The chain for inputs of this shape: the one built, or for a block not yet built, the one it would build."""
+        return self._steps.chain if self._steps else self._declare(input_shape).chain
+
+    def build(self, input_shape):
+        steps = self._declare(input_shape)
+        layers = {spec.name: spec.make(prefix=f"{self.name}_") for spec in specs(steps.chain)}
+
+        def build_layer(spec, shape):
+            after = self._next_shape(layers[spec.name], spec, shape)
+            layers[spec.name].build(shape)
+            return after
+
+        walk(steps.chain, tuple(input_shape), build_layer)
+        for name, layer in layers.items():
+            if not self.trainable:
+                layer.trainable = False
+            setattr(self, name, layer)
+        self._steps = steps
+        for path in self._frozen_paths:
+            freeze_part(self, path)
+        self.input_spec = keras.layers.InputSpec(ndim=4, axes={self.channel_axis: self.channels(input_shape)})
+
+    def call(self, inputs, training=None):
+        self._check_size(inputs.shape)
+        inputs = as_float(inputs, self.compute_dtype)
+        if training and self.remat and not all(issubclass(spec.cls, Block) for spec in specs(self._steps.chain)):
+            return rematerialized([self], lambda x: self._run(x, training), inputs)
+        return self._run(inputs, training)
+
+    def _run(self, x, training):
+        # Keras' call context brings `training` to the sublayers, but for `stateless_call`, which goes round it.
+        def apply(spec, x):
+            return getattr(self, spec.name)(x, training=training)
+
+        return walk(self._steps.chain, x, apply)
+
+    def expand(self, inputs, training=None):
+        """Applies the block's own layers to a Keras tensor one by one, and returns the output's Keras tensor.
+
+        The graph behind the result is flat and shares the block's weights: `keras.Model(x, block.expand(x))` can be
+        tapped at any inner tensor, drawn, or used for Grad-CAM, and its outputs equal the block's.
+
+        Args:
+            inputs: Keras tensor of the shape that the block takes. The block is built if it was not.
+            training: `None`, or the flag that the inner layers are bound to.
+
+        Returns:
+            Keras tensor of the block's output shape.
+
+        Example:
+
+        >>> block = keras_blocks.FireBlock(16)
+        >>> x = keras.Input((56, 56, 96))
+        >>> flat = keras.Model(x, block.expand(x))
+        >>> flat.get_layer(block.expand_3x3.name).output.shape
+        (None, 56, 56, 64)
+        """
+        if not self.built:
+            self.build(inputs.shape)
+
+        def apply(spec, x):
+            layer = getattr(self, spec.name)
+            bound = {} if training is None else {"training": training}
+            return layer.expand(x, **bound) if isinstance(layer, Block) else layer(x, **bound)
+
+        return walk(self._steps.chain, as_float(inputs, self.compute_dtype), apply)
+
+    def compute_output_shape(self, input_shape):
+        def shape_after(spec, shape):
+            layer = getattr(self, spec.name) if self._steps else spec.make()
+            return self._next_shape(layer, spec, shape)
+
+        after = walk(self.steps(input_shape), tuple(input_shape), shape_after)
+        return {name: tuple(shape) for name, shape in after.items()} if isinstance(after, dict) else tuple(after)
+
+    def get_config(self):
+        config = super().get_config()
+        config.update({name: serialized(getattr(self, name)) for name in arguments(type(self))})
+        if self.activity_regularizer is not None:
+            config["activity_regularizer"] = serialized(self.activity_regularizer)
+        if frozen := frozen_parts(self) if self.built else self._frozen_paths:
+            config["frozen"] = list(frozen)
+        return config
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        frozen = config.pop("frozen", ())
+        block = super().from_config(config)
+        block._frozen_paths = tuple(frozen)
+        return block
+
+    def save_own_variables(self, store):
+        super().save_own_variables(store)
+        if self.built:
+            store[BUILT] = True
+
+    def load_own_variables(self, store):
+        keys = list(store.keys())
+        if BUILT in keys and not self.built:
+            raise ValueError(
+                f"{type(self).__name__} '{self.name}' has no weights to load into, as it is not built yet. Build the "
+                "model first, by `model.build(input_shape)` or by calling it on data; then load."
+            )
+        super().load_own_variables({key: store[key] for key in keys if key != BUILT})
+
+    def _declare(self, input_shape):
+        """`chain`, for inputs of a shape that has been checked, with names that can be attributes."""
+        if len(input_shape) != 4:
+            raise ValueError(f"{self._title()} takes image batches of 4 axes; received the shape {tuple(input_shape)}.")
+        channels = self.channels(input_shape)
+        if channels is None:
+            raise ValueError(
+                f"{self._title()} must know the number of channels (axis {self.channel_axis}, as data_format is "
+                f"'{self.data_format}'); received the shape {tuple(input_shape)}."
+            )
+        steps = Steps(self.chain(channels))
+        seen = set()
+        for spec in specs(steps.chain):
+            taken = hasattr(type(self), spec.name) or (not self._steps and hasattr(self, spec.name))
+            if taken or spec.name in seen or not spec.name.isidentifier() or spec.name.startswith("_"):
+                raise ValueError(
+                    f"{self._title()} cannot have a layer named '{spec.name}': a name must be an identifier without a "
+                    "leading underscore, used once, and no attribute of the class."
+                )
+            seen.add(spec.name)
+        return steps
+
+    def _next_shape(self, layer, spec: LayerSpec, shape):
+        """The shape after one layer of the chain; a merge takes a list of shapes."""
+        if isinstance(layer, keras.layers.Add) and not _compatible(shape):
+            raise ValueError(
+                f"{self._title()} adds branches in '{spec.name}', which must have equal shapes; received {shape}."
+            )
+        try:
+            after = layer.compute_output_shape(shape)
+        except ValueError as error:
+            raise ValueError(
+                f"{self._title()}: its layer '{spec.name}' cannot take the shape {shape}: {error}"
+            ) from error
+        if isinstance(layer, keras.layers.Flatten) and None in after[1:]:
+            raise ValueError(
+                f"{self._title()}: to flatten images, their height and width must be known; received {shape}."
+            )
+        if any(size is not None and size < 1 for size in after[1:]):
+            raise ValueError(
+                f"{self._title()}: images of the shape {shape} are too small for its layer '{spec.name}', which would "
+                f"give {after}."
+            )
+        return after
+
+    def _check_size(self, shape):
+        """Refuses an image too small for the block before the backend does, or gives an empty tensor and a NaN mean."""
+        shape = tuple(size if isinstance(size, int) else None for size in shape)  # some tracers have symbolic sizes
+        if shape not in self._steps.checked:
+            self.compute_output_shape(shape)
+            self._steps.checked.add(shape)
+
+    def _title(self):
+        return f"{type(self).__name__} '{self.name}'"
+
+
+def frozen_parts(owner) -> list[str]:
+    """Paths of the layers inside a trainable block or model that are frozen: `bn`, `inner/bn`."""
+    if not owner.trainable:
+        return []
+    names = [spec.name for spec in specs(owner.steps(None))] if isinstance(owner, Block) else []
+    parts = [(name, getattr(owner, name)) for name in names] or [(layer.name, layer) for layer in owner.layers]
+    found = []
+    for name, part in parts:
+        if not part.trainable:
+            found.append(name)
+        elif isinstance(part, Block):
+            found += [f"{name}/{path}" for path in frozen_parts(part)]
+    return found
+
+
+def freeze_part(owner, path: str):
+    """The opposite of `frozen_parts`, for one path."""
+    name, _, inner = path.partition("/")
+    part = getattr(owner, name) if isinstance(owner, Block) else owner.get_layer(name)
+    if inner:
+        freeze_part(part, inner)
+    else:
+        part.trainable = False
+
+
+def _compatible(shapes) -> bool:
+    """Whether the shapes can be equal, where None stands for any size."""
+    ranks = {len(shape) for shape in shapes}
+    return len(ranks) == 1 and all(len({size for size in sizes if size is not None}) <= 1 for sizes in zip(*shapes))

@@ -1,0 +1,179 @@
+"""What the layers of a block, or the blocks of an architecture, have in common: bound once, handed down from here."""
+
+import zlib
+from collections.abc import Callable, Mapping
+
+import keras
+
+from keras_blocks.core import validation
+from keras_blocks.core.chain import LayerSpec, Split
+from keras_blocks.core.grouped_conv2d import GroupedConv2D
+from keras_blocks.core.immutable import Frozen, freeze, thaw
+from keras_blocks.core.normalization import BatchNormalization
+from keras_blocks.core.signature import takes
+
+SHARED = ("activation", "batch_norm", "use_bias", "kernel_initializer", "kernel_regularizer", "data_format", "remat")
+"""The settings that an architecture hands to each of its blocks, and a block to each of its layers."""
+
+
+class Settings:
+    """Mixed into `Block` and `Architecture`: the shared settings, the layers that follow from them, and the config."""
+
+    def _set_settings(
+        self, *, activation, batch_norm, use_bias, kernel_initializer, kernel_regularizer, data_format, remat
+    ) -> None:
+        self.activation = validation.activation("activation", activation)
+        self.batch_norm = freeze(validation.batch_norm("batch_norm", batch_norm))
+        self.use_bias = None if use_bias is None else validation.boolean("use_bias", use_bias)
+        self.kernel_initializer = validation.initializer("kernel_initializer", kernel_initializer)
+        self.kernel_regularizer = validation.regularizer("kernel_regularizer", kernel_regularizer)
+        self.data_format = validation.data_format("data_format", data_format)
+        self.remat = validation.boolean("remat", remat)
+
+    @property
+    def channel_axis(self) -> int:
+        """The axis of a batch that holds the channels: -1, or 1 for channels_first."""
+        return -1 if self.data_format == "channels_last" else 1
+
+    def channels(self, shape) -> int:
+        """The number of channels of a batch of this shape."""
+        return shape[self.channel_axis]
+
+    # -- the layers of a chain, as data -----------------------------------------------------------------------------
+
+    def layer(self, name: str, cls: type, **options) -> LayerSpec:
+        """A layer of any class, told the data format and the dtype policy; a block is told all shared settings."""
+        shared = SHARED if issubclass(cls, Settings) else ("data_format",)
+        bound = {key: getattr(self, key) for key in shared if takes(cls, key)}
+        if "kernel_initializer" in bound:
+            bound["kernel_initializer"] = own_initializer(self.kernel_initializer, name)
+        dtype = options.pop("dtype", self.dtype_policy)
+        return LayerSpec(cls, name, Frozen({**bound, **options}), dtype)
+
+    def conv2d(self, name: str, filters: int, kernel_size, *, transposed=False, **options) -> LayerSpec:
+        """A convolution with the settings' initializer and regularizer; its activation is a layer of its own.
+
+        It has a bias unless the settings say otherwise, or a normalization follows (see `unit`).
+        """
+        bound = {
+            "filters": filters,
+            "kernel_size": kernel_size,
+            "padding": "same",
+            "use_bias": self.use_bias is not False,
+            "kernel_initializer": own_initializer(self.kernel_initializer, name),
+            "kernel_regularizer": self.kernel_regularizer,
+        }
+        cls = keras.layers.Conv2D if options.get("groups", 1) == 1 else GroupedConv2D
+        if transposed:
+            cls = keras.layers.Conv2DTranspose
+        return self.layer(name, cls, **{**bound, **options})
+
+    def normalize(self, name: str) -> LayerSpec:
+        """A BatchNormalization over the channels, with the settings' momentum, epsilon, scale and center."""
+        options = self.batch_norm if isinstance(self.batch_norm, Mapping) else {}
+        return self.layer(name, BatchNormalization, axis=self.channel_axis, **options)
+
+    def activate(self, name: str) -> LayerSpec:
+        return self.layer(name, keras.layers.Activation, activation=self.activation)
+
+    def padded_conv2d(
+        self, name: str, filters: int, kernel_size, *, padding="same", **options
+    ) -> tuple[LayerSpec, ...]:
+        """A convolution that may also pad as PyTorch and keras.applications do: "symmetric", as much on every side.
+
+        Keras' "same" pads so that the last window ends at the border, which for strides over 1 shifts all windows
+        by up to a pixel against those that published weights were trained with. Without strides both are one.
+        """
+        kernel = _both(kernel_size)
+        if padding != "symmetric" or _both(options.get("strides", 1)) == (1, 1):
+            padding = "same" if padding == "symmetric" else padding
+            return (self.conv2d(name, filters, kernel_size, padding=padding, **options),)
+        dilation = _both(options.get("dilation_rate", 1))
+        borders = tuple(step * (size - 1) // 2 for size, step in zip(kernel, dilation))
+        conv = self.conv2d(name, filters, kernel_size, padding="valid", **options)
+        return (
+            (self.layer(f"{name}_pad", keras.layers.ZeroPadding2D, padding=borders), conv) if any(borders) else (conv,)
+        )
+
+    def unit(
+        self, name: str, filters: int, kernel_size, *, pre_activation=False, activated=True, **options
+    ) -> tuple[LayerSpec, ...]:
+        """Convolution, normalization if the settings ask for it, activation; pre-activated, the convolution is last.
+
+        A convolution right before a normalization, which takes out any bias, has none unless the settings want one.
+        """
+        norm = self.normalized(name)
+        if norm and not pre_activation:
+            options = {"use_bias": bool(self.use_bias), **options}
+        conv = self.padded_conv2d(name, filters, kernel_size, **options)
+        after = (*norm, *((self.activate(f"{name}_activation"),) if activated else ()))
+        return (*after, *conv) if pre_activation else (*conv, *after)
+
+    def dense(self, name: str, units: int) -> LayerSpec:
+        """A dense layer with the settings' initializer and regularizer, and a bias."""
+        return self.layer(
+            name,
+            keras.layers.Dense,
+            units=units,
+            kernel_initializer=own_initializer(self.kernel_initializer, name),
+            kernel_regularizer=self.kernel_regularizer,
+        )
+
+    def probabilities(self, name: str, activation) -> LayerSpec:
+        """The activation of an output, in float32 also where the policy computes in 16 bits."""
+        low = self.dtype_policy.compute_dtype in ("float16", "bfloat16")
+        return LayerSpec(
+            keras.layers.Activation, name, Frozen({"activation": activation}), "float32" if low else self.dtype_policy
+        )
+
+    def normalized(self, name: str) -> tuple[LayerSpec, ...]:
+        """The normalization that belongs to the layer `name`, or nothing where the settings have none."""
+        return (self.normalize(f"{name}_bn"),) if self.batch_norm is not False else ()
+
+    def concatenate(self, name: str, *branches) -> Split:
+        """Branches whose outputs are concatenated along the channels."""
+        return Split(branches, self.layer(name, keras.layers.Concatenate, axis=self.channel_axis))
+
+    def sum_of(self, name: str, *branches) -> Split:
+        """Branches whose outputs, all of one shape, are added."""
+        return Split(branches, self.layer(name, keras.layers.Add))
+
+    def product_of(self, name: str, *branches) -> Split:
+        """Branches whose outputs are multiplied; one of size 1x1 scales the channels of the others."""
+        return Split(branches, self.layer(name, keras.layers.Multiply))
+
+
+def _both(value) -> tuple:
+    return (value, value) if isinstance(value, int) else tuple(value)
+
+
+def own_initializer(initializer, name: str):
+    """A copy for one layer alone.
+
+    One initializer object gives the same kernel to every convolution of the same shape, and so do copies with one
+    seed: a given seed is therefore varied by the layer's name.
+    """
+    config = initializer.get_config()
+    seed = config.get("seed")
+    if isinstance(seed, dict):  # a SeedGenerator's
+        seed = seed["config"]["seed"]
+    if seed is not None:
+        config["seed"] = (seed + zlib.crc32(name.encode())) % 2**31
+    return type(initializer).from_config(config)
+
+
+def serialized(value):
+    """A constructor's argument as plain data for a config."""
+    if isinstance(value, keras.initializers.Initializer):
+        return keras.initializers.serialize(value)
+    if isinstance(value, keras.regularizers.Regularizer):
+        return keras.regularizers.serialize(value)
+    if isinstance(value, keras.layers.Layer):
+        return keras.saving.serialize_keras_object(value)
+    if isinstance(value, Mapping):
+        return {key: serialized(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [serialized(item) for item in value]
+    if isinstance(value, Callable):
+        return keras.activations.serialize(value)
+    return thaw(value)

@@ -1,0 +1,1 @@
+"""What blocks and architectures cost, counted with nothing built."""

@@ -1,0 +1,322 @@
+"""What a block, a model or an architecture costs, without building it."""
+
+import functools
+import math
+from typing import NamedTuple
+
+import keras
+
+from keras_blocks.core.block import Block
+from keras_blocks.core.chain import LayerSpec, ShapeTensor, walk
+from keras_blocks.core.immutable import Frozen, freeze
+from keras_blocks.core.signature import arguments
+from keras_blocks.costs.layer_costs import RULES, VIEWS, LayerCost, count_weights, layer_macs, measured, unallocated
+
+
+class Cost(NamedTuple):
+    """What one image takes.
+
+    Attributes:
+        params: parameters, BatchNormalization's moving statistics included: Keras' `count_params()`.
+        macs: multiply-adds of convolutions and dense products in one forward pass.
+        activation_bytes: bytes of the outputs of all layers, those inside blocks too, in the compute dtype; layers
+            that only reshape add none.
+    """
+
+    params: int
+    macs: int
+    activation_bytes: int
+
+    def __add__(self, other):
+        return Cost(*(mine + theirs for mine, theirs in zip(self, other)))
+
+
+class CostRow(NamedTuple):
+    """One block, or a layer between blocks, in the order of the forward pass.
+
+    Attributes:
+        name: in the model.
+        kind: its class' name.
+        shape: of its output, without the batch.
+        cost: a `Cost`.
+    """
+
+    name: str
+    kind: str
+    shape: tuple
+    cost: Cost
+
+
+NOTHING = Cost(0, 0, 0)
+
+WEIGHTLESS = (keras.initializers.Initializer, keras.regularizers.Regularizer)
+"""Arguments that change no count. They are new objects each time, so a remembered block must not be keyed by them."""
+
+
+def cost(target, input_shape=None, **metaparameters) -> Cost:
+    """Exact parameters, multiply-adds and activation bytes, with no variable allocated.
+
+    A search asks this of thousands of candidates, so each block is counted once for its class, arguments and input
+    shape, and remembered.
+
+    Args:
+        target: a block or other Keras layer, built or not; a model (a subclassed one must be built, its `call` made of
+            Keras layers and operations); or an architecture's class, with its metaparameters as further arguments.
+        input_shape: (height, width, channels) in the target's data format, without the batch. By default a model's
+            own, or an architecture's own default. A model with several inputs, as a `Siamese`, has its own.
+        **metaparameters: the constructor's arguments, where `target` is an architecture's class.
+
+    Returns:
+        `Cost(params, macs, activation_bytes)`, for one image.
+
+    Raises:
+        TypeError: for a target of another kind.
+        ValueError: for a shape with unknown sizes, or one that the target cannot take.
+
+    Example:
+
+    >>> import keras_blocks
+    >>> keras_blocks.cost(keras_blocks.FireBlock(16), (55, 55, 96)).params
+    11920
+    >>> keras_blocks.cost(keras_blocks.SqueezeNet, (224, 224, 3), classes=10).params
+    740554
+    """
+    if isinstance(target, type) and issubclass(target, keras.Model):
+        if input_shape is not None:
+            metaparameters["input_shape"] = input_shape
+        return _architecture_cost(target, metaparameters)
+    if metaparameters:
+        raise TypeError(f"metaparameters go with an architecture's class; received {sorted(metaparameters)}.")
+    if isinstance(target, keras.Model):
+        return _model_cost(target, input_shape)
+    if isinstance(target, keras.layers.Layer):
+        return _layer_object_cost(target, _known("input_shape", (None, *(input_shape or ()))))[1]
+    raise TypeError(f"`target` must be a layer, a model or an architecture's class; received {target!r}.")
+
+
+def shape_after(step, shape):
+    """The output's shape of a spec, or of a layer that exists, for an input of this shape. Remembered as costs are."""
+    count = _spec_cost if isinstance(step, LayerSpec) else _layer_object_cost
+    return count(step, shape)[0]
+
+
+def cost_rows(architecture: type, **metaparameters) -> list[CostRow]:
+    """What each block of an architecture costs, with no variable allocated. Together they are `cost`.
+
+    Args:
+        architecture: the class.
+        **metaparameters: its constructor's arguments.
+
+    Returns:
+        A `CostRow` for each block, and each layer that is in no block.
+
+    Raises:
+        TypeError, ValueError: for metaparameters that the class refuses.
+
+    Example:
+
+    >>> rows = cost_rows(keras_blocks.SqueezeNet, input_shape=(224, 224, 3), classes=10)
+    >>> rows[0].name, rows[0].kind, rows[0].shape, rows[0].cost.params
+    ('stem_conv', 'ConvBlock', (109, 109, 96), 14208)
+    """
+    if (ledger := _outlined(architecture, metaparameters)) is not None:
+        return ledger.rows
+    rows = []
+    with unallocated():
+        for layer in architecture(**metaparameters).layers:
+            if not isinstance(layer, keras.layers.InputLayer):
+                before, after = (keras.tree.map_structure(_shape, side) for side in (layer.input, layer.output))
+                spent = _layer_object_cost(layer, before, after)[1]
+                rows.append(CostRow(layer.name, type(layer).__name__, after[1:], spent))
+    return rows
+
+
+class _Ledger:
+    """Visits layers, adding up what they cost."""
+
+    def __init__(self):
+        self.total = NOTHING
+        self.rows = []
+
+    def visit(self, step, shape):
+        count = _spec_cost if isinstance(step, LayerSpec) else _layer_object_cost
+        try:
+            after, spent = count(step, shape)
+        except ValueError as error:
+            raise ValueError(f"the layer '{step.name}' cannot take the shape {shape}: {error}") from error
+        self.total += spent
+        cls = step.cls if isinstance(step, LayerSpec) else type(step)
+        self.rows.append(CostRow(step.name, cls.__name__, after[1:] if isinstance(after, tuple) else after, spent))
+        return after
+
+
+def _spec_cost(spec, shape):
+    """(output shape, Cost) of a spec."""
+    width = _bytes_per_value(spec.dtype)
+    if spec.cls in RULES:
+        found = LayerCost(*RULES[spec.cls]({**arguments(spec.cls), **spec.options}, shape))
+        return found.shape, Cost(found.params, found.macs, _values(spec.cls, found.shape) * width)
+    after, params, macs, values = _counted(*block_key(spec, shape))
+    return after, Cost(params, macs, values * width)
+
+
+def block_key(spec, shape) -> tuple:
+    """What tells apart, for functions that remember: class, options that change a count, shape, and the options' repr.
+
+    The text tells 1 from 1.0 and from True, as equality does not.
+    """
+    options = Frozen({key: value for key, value in spec.options.items() if not isinstance(value, WEIGHTLESS)})
+    return spec.cls, options, freeze(shape), repr(options)
+
+
+@functools.lru_cache(maxsize=2**14)
+def block_steps(cls: type, options: Frozen, shape, text: str):
+    """A block's chain for an input of this shape, and the bytes of each of its values; remembered."""
+    block = cls(**options)
+    return block.steps(shape), _bytes_per_value(block)
+
+
+@functools.lru_cache(maxsize=2**16)
+def _counted(cls: type, options: Frozen, shape, text: str):
+    """Output shape, parameters, multiply-adds and values of a block, or of a layer that has no rule; remembered."""
+    if issubclass(cls, Block):
+        steps, width = block_steps(cls, options, shape, text)
+        after, spent = _chain_cost(steps, shape)
+        return after, spent.params, spent.macs, spent.activation_bytes // width
+    found = measured(lambda: cls(**options), shape)
+    return *found, _values(cls, found.shape)
+
+
+def _chain_cost(steps, shape):
+    ledger = _Ledger()
+    after = walk(steps, shape, ledger.visit)
+    return after, ledger.total
+
+
+def _layer_object_cost(layer, shape, after=None):
+    """(output shape, Cost) of a layer that exists, built or not; its output's shape is given where it is known."""
+    if isinstance(layer, Block):
+        return _chain_cost(layer.steps(shape), shape)
+    if isinstance(layer, keras.Model):
+        return tuple(layer.compute_output_shape(shape)), _model_cost(layer, shape[1:])
+    if not layer.built:
+        found = measured(lambda: type(layer).from_config(layer.get_config()), shape)
+        return found.shape, Cost(found.params, found.macs, _values(type(layer), found.shape) * _bytes_per_value(layer))
+    after = tuple(layer.compute_output_shape(shape)) if after is None else after
+    return after, _built_cost(layer, shape, after)
+
+
+def _built_cost(layer, shape, after) -> Cost:
+    """The cost of a built layer, whose outputs may be several."""
+    shapes = [after] if after and not isinstance(after[0], (tuple, list)) else list(after)
+    values = 0 if isinstance(layer, VIEWS) else sum(math.prod(one[1:]) for one in shapes)
+    return Cost(count_weights(layer), layer_macs(layer, shape, shapes[0]), values * _bytes_per_value(layer))
+
+
+def _model_cost(model, input_shape):
+    several = isinstance(getattr(model, "input_shape", None), list)
+    shape = model.input_shape if input_shape is None else (None, *input_shape)
+    if several:
+        if input_shape is not None:
+            raise ValueError(
+                f"`input_shape` must be None, as the model '{model.name}' has several inputs, {model.input_shape}; "
+                f"received {tuple(input_shape)}."
+            )
+        shapes = [_known("input_shape", one) for one in shape]
+        return _graph_cost(model, shapes)._replace(params=count_weights(model))
+    if not isinstance(shape, tuple):
+        raise TypeError(f"`target` must be a model of tensors; '{model.name}' has inputs of the shapes {shape}.")
+    shape = _known("input_shape", shape)
+    own = getattr(model, "input_shape", shape) if model.built else shape
+    if len(own) != len(shape) or any(mine not in (None, given) for mine, given in zip(own[1:], shape[1:])):
+        raise ValueError(f"`input_shape` must fit the model's {own[1:]}; received {shape[1:]}.")
+    if isinstance(model, keras.Sequential):
+        total = NOTHING
+        for layer in model.layers:
+            shape, spent = _layer_object_cost(layer, shape)
+            total += spent
+    else:
+        total = _graph_cost(model if hasattr(model, "operations") else _as_graph(model, shape), [shape])
+    # A layer may be in the model more than once, and a model may have weights of its own.
+    return total._replace(params=count_weights(model)) if model.built else total
+
+
+def _graph_cost(graph, shapes):
+    """Walks the functional model's graph. A layer that is called twice computes twice."""
+    total = NOTHING
+
+    def count(operation):
+        def run(*args, **kwargs):
+            nonlocal total
+            after = operation.compute_output_spec(*args, **kwargs)
+            if isinstance(operation, keras.layers.Layer):
+                shapes = [tensor.shape for tensor in keras.tree.flatten(args)]
+                known = [tensor.shape for tensor in keras.tree.flatten(after)]
+                shape = shapes[0] if len(shapes) == 1 else shapes
+                total += _layer_object_cost(operation, shape, known[0] if len(known) == 1 else known)[1]
+            return after
+
+        return run
+
+    inputs = [keras.KerasTensor(shape, dtype=tensor.dtype) for shape, tensor in zip(shapes, graph.inputs)]
+    graph._run_through_graph(inputs, operation_fn=count)
+    return total
+
+
+def _as_graph(model, shape):
+    """A subclassed model's `call` on a Keras tensor, which records its layers."""
+    if not model.built:
+        raise ValueError(f"the model '{model.name}' is not built: call it on data, or build it, then count it.")
+    inputs = keras.Input(shape[1:])
+    return keras.Model(inputs, model.call(inputs))
+
+
+def _architecture_cost(cls, metaparameters):
+    """Sends a shape through an architecture's parts, with no layer made where the parts use `self.layer`."""
+    if (ledger := _outlined(cls, metaparameters)) is not None:
+        return ledger.total
+    with unallocated():
+        return _model_cost(cls(**metaparameters), None)
+
+
+def _outlined(cls, metaparameters) -> _Ledger | None:
+    """The ledger of all parts; `None` where a class has no parts, or one uses Keras' own layers, which take no shape.
+
+    What is wrong in itself gives `None`, too, and is refused when the model is made.
+    """
+    if not hasattr(cls, "outline"):
+        return None
+    outline = cls.outline(**metaparameters)
+    shape = (None, *outline.metaparameters.input_shape)  # behind a `Resizing`, that of the image may be unknown
+    ledger = _Ledger()
+    try:
+        outline.assemble(ShapeTensor(shape, ledger.visit))
+    except (AttributeError, TypeError, ValueError):
+        return None
+    return ledger
+
+
+def _shape(tensor) -> tuple:
+    return tuple(tensor.shape)
+
+
+def _known(name, shape):
+    if len(shape) < 2 or any(isinstance(size, bool) or not isinstance(size, int) or size < 1 for size in shape[1:]):
+        raise ValueError(
+            f"`{name}` must be the sizes of one image, such as (224, 224, 3), all known; received {tuple(shape[1:])}."
+        )
+    return tuple(shape)
+
+
+def _values(cls: type, shape) -> int:
+    """Numbers that the layer's output adds to the memory, for one image."""
+    return 0 if issubclass(cls, VIEWS) else math.prod(shape[1:])
+
+
+def _bytes_per_value(target) -> int:
+    """Of a layer, or of a dtype policy."""
+    dtype = getattr(target, "compute_dtype", None) or keras.config.floatx()
+    return _BYTES.get(dtype, 4)
+
+
+_BYTES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}

@@ -1,0 +1,1 @@
+"""Outputs of models as names and boxes."""

@@ -1,0 +1,1 @@
+"""Learning which images are alike: losses, batches, one-shot classification."""

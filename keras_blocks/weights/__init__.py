@@ -1,0 +1,1 @@
+"""Weights of others, into ours."""

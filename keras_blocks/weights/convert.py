@@ -1,0 +1,227 @@
+"""Moves weights into an architecture: from files, from mappings of arrays, from another model. Never from a pickle."""
+
+import os
+import re
+from collections.abc import Mapping
+
+import keras
+import numpy as np
+
+from keras_blocks.core.block import Block
+from keras_blocks.core.chain import LayerSpec, Split, specs
+from keras_blocks.weights.files import read_arrays
+
+
+def convert_weights(source, model):
+    """Copies weights from elsewhere into a model, all or none.
+
+    A convolution's bias that the source has and the model lacks, as a BatchNormalization follows, is folded into the
+    moving mean, exactly; one that the model has and the source lacks becomes zero where a BatchNormalization follows.
+
+    Args:
+        source: a Keras model of the same architecture, of ours or of keras.applications; a mapping of name -> array,
+            such as a PyTorch `state_dict` as numpy; or the path of an `.npz` or `.safetensors` file of such (the
+            second needs the extra `keras-blocks[safetensors]`). Names are our own `layer/sublayer/variable`
+            (`named_weights(model)`), or those of one of the conventions in `model.published_names()`, such as those of
+            keras.applications, torchvision and timm. Kernels are (height, width, in, out), or PyTorch's (out, in,
+            height, width) under PyTorch's names.
+        model: a built model, which is changed in place.
+
+    Returns:
+        `model`.
+
+    Raises:
+        ImportError: for a `.safetensors` file without the library.
+        TypeError: for a source of another kind.
+        ValueError: for a file of another kind, such as a pickle, or one far larger than the model; where a weight is
+            missing, left over or of another shape: it names both sides, and the model is unchanged.
+
+    Example:
+
+    >>> import keras, keras_blocks
+    >>> theirs = keras.applications.ResNet50(weights=None, include_top=False, input_shape=(64, 64, 3))
+    >>> ours = keras_blocks.create_model("resnet50_v1", include_top=False, input_shape=(64, 64, 3))
+    >>> ours = keras_blocks.convert_weights(theirs, ours)
+    """
+    targets = named_weights(model)
+    arrays = _arrays(source, model)
+    normalizations = _normalizations(model)
+    names = _best_convention(arrays, targets, model)
+    arrays = _best_order(arrays, names, targets, model)
+    found, problems = {}, []
+    for name, variable in targets.items():
+        key = _renamed(name, names)
+        shape = tuple(variable.shape)
+        if key in arrays:
+            theirs = tuple(np.shape(arrays[key]))
+            if theirs != shape:
+                problems.append(f"the model's {name} has the shape {shape}, the source's {key} {theirs}")
+            found[name] = arrays[key]
+        elif name.removesuffix("/bias") in normalizations:
+            found[name] = np.zeros(shape, "float32")
+        else:
+            problems.append(f"the model's {name}, of the shape {shape}, has no counterpart: the source has no '{key}'")
+    problems += _fold_or_report(arrays, names, targets, found, normalizations, _known_layers(model))
+    if problems:
+        shown = "; ".join(problems[:8]) + (f"; and {len(problems) - 8} more" if len(problems) > 8 else "")
+        raise ValueError(f"the weights do not fit '{model.name}', which is unchanged: {shown}.")
+    for name, value in found.items():
+        targets[name].assign(value)
+    for layer in model.layers:
+        if hasattr(layer, "finalize_state"):  # Normalization and its like keep what follows from their weights
+            layer.finalize_state()
+    return model
+
+
+def _arrays(source, model) -> dict:
+    """The source as name -> array, PyTorch's variables renamed as Keras'."""
+    if isinstance(source, (str, os.PathLike)):
+        source = read_arrays(source, most_bytes=16 * model.count_params() + 2**20)
+    elif isinstance(source, keras.Model):
+        names = _counted_from_zero(source)
+        return {
+            f"{names.get(layer, layer)}/{rest}": value.numpy()
+            for (layer, _, rest), value in ((name.partition("/"), v) for name, v in named_weights(source).items())
+        }
+    elif not isinstance(source, Mapping):
+        raise TypeError(f"`source` must be a mapping, the path of a file or a model; received {source!r}.")
+    if not any(name.endswith(".weight") for name in source):
+        return dict(source)
+    arrays = {}
+    for name, value in source.items():
+        layer, _, variable = name.removeprefix("module.").rpartition(".")
+        normalizes = f"{name.rpartition('.')[0]}.running_mean" in source
+        if variable != "num_batches_tracked":
+            arrays[f"{layer}/{_TORCH_VARIABLES[normalizes].get(variable, variable)}"] = np.asarray(value)
+    return arrays
+
+
+def _counted_from_zero(model) -> dict:
+    """Names of layers that Keras counted -> as if it had begun to count in this model: `conv2d`, `conv2d_1`, ...
+
+    It goes on counting through a whole process, and so a network's layers without names have others the second time.
+    """
+    found = {}
+    for layer in model.layers:
+        kind = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(layer).__name__).lower()
+        if counted := re.fullmatch(rf"{kind}(?:_(\d+))?", layer.name):
+            found.setdefault(kind, []).append((int(counted[1] or 0), layer.name))
+    return {
+        name: kind if rank == 0 else f"{kind}_{rank}"
+        for kind, counted in found.items()
+        for rank, (_, name) in enumerate(sorted(counted))
+    }
+
+
+_TORCH_VARIABLES = {
+    True: {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"},
+    False: {"weight": "kernel"},
+}
+
+
+def _best_convention(arrays, targets, model) -> dict:
+    """Of the architecture's naming conventions, the one by which most weights are found: our layer -> theirs."""
+    conventions = model.published_names().values() if hasattr(model, "published_names") else ()
+    return max([{}, *conventions], key=lambda names: sum(_renamed(name, names) in arrays for name in targets))
+
+
+def _renamed(name, names) -> str:
+    layer, _, variable = name.rpartition("/")
+    return f"{names.get(layer, layer)}/{variable}"
+
+
+def _best_order(arrays, names, targets, model) -> dict:
+    """The arrays in Keras' order of axes or turned from PyTorch's to it, by which more of their shapes fit.
+
+    Names do not tell: files exist that have PyTorch's names and Keras' order.
+    """
+    turned = {key: np.transpose(value, _TORCH_AXES.get(np.ndim(value))) for key, value in arrays.items()}
+    back = {_renamed(name, names): name for name in targets}
+    if hasattr(model, "from_torch"):
+        turned = {key: model.from_torch(back.get(key, key), value) for key, value in turned.items()}
+
+    # A convolution over the whole map is a dense layer: timm's heads have such.
+    dense = {key for key, name in back.items() if len(targets[name].shape) == 2}
+    turned = {k: v.reshape(-1, v.shape[-1]) if k in dense and np.ndim(v) == 4 else v for k, v in turned.items()}
+
+    def fitting(candidate):
+        keys = {name: _renamed(name, names) for name in targets}
+        return sum(np.shape(candidate.get(keys[name])) == tuple(weight.shape) for name, weight in targets.items())
+
+    return turned if fitting(turned) > fitting(arrays) else arrays
+
+
+_TORCH_AXES = {4: (2, 3, 1, 0), 2: (1, 0)}
+
+
+def _known_layers(model) -> set:
+    """Paths of all layers that the architecture may have, in this model or left out of it, as its top."""
+    conventions = model.published_names().values() if hasattr(model, "published_names") else ()
+    return {layer for names in conventions for layer in names}
+
+
+def _fold_or_report(arrays, names, targets, found, normalizations, known) -> list:
+    """Folds what the source has beyond the model's weights into them where that is exact; reports the rest."""
+    used = {_renamed(name, names) for name in found}
+    ours = {theirs: layer for layer, theirs in names.items()}
+    built = {name.rpartition("/")[0] for name in targets}
+    problems = []
+    for key in arrays:
+        layer, _, variable = key.rpartition("/")
+        mine = ours.get(layer, layer)
+        mean = f"{normalizations.get(mine)}/moving_mean"
+        if key in used or (mine in known and mine not in built):
+            continue  # the second: a part that this model was made without, as its top
+        if variable == "bias" and np.shape(found.get(mean)) == np.shape(arrays[key]):
+            found[mean] = found[mean] - arrays[key]
+        else:
+            problems.append(f"the source's {key}, of the shape {tuple(np.shape(arrays[key]))}, fits no weight")
+    return problems
+
+
+def named_weights(model) -> dict:
+    """`layer/sublayer/variable` -> variable, for all weights of a model, in their order."""
+    named = [
+        (f"{path}/{variable.name}", variable)
+        for layer in model.layers
+        for path, weights in _parts(layer.name, layer)
+        for variable in weights
+    ]
+    if len(dict(named)) != len(named):
+        double = sorted({name for name, _ in named if [other for other, _ in named].count(name) > 1})
+        raise ValueError(f"several weights of '{model.name}' have the same name: {double[:5]}.")
+    return dict(named)
+
+
+def _parts(path, layer):
+    """(path, weights) of a layer and all layers inside of it."""
+    if isinstance(layer, Block):
+        inner = [(spec.name, getattr(layer, spec.name)) for spec in specs(layer.steps(None))]
+    else:
+        inner = [(part.name, part) for part in layer._flatten_layers(include_self=False, recursive=False)]
+    theirs = {id(weight) for _, part in inner for weight in part.weights}
+    yield path, [weight for weight in layer.weights if id(weight) not in theirs]
+    for name, part in inner:
+        yield from _parts(f"{path}/{name}", part)
+
+
+def _normalizations(model) -> dict:
+    """Path of each convolution that a BatchNormalization directly follows in its chain -> that one's path."""
+    return dict(
+        pair
+        for layer in model.layers
+        if isinstance(layer, Block)
+        for pair in _followed(layer.name, layer, layer.steps(None))
+    )
+
+
+def _followed(path, block, chain):
+    for step, after in zip(chain, [*chain[1:], None]):
+        if isinstance(step, Split):
+            for branch in step.branches:
+                yield from _followed(path, block, branch)
+        elif issubclass(step.cls, Block):
+            inner = getattr(block, step.name)
+            yield from _followed(f"{path}/{step.name}", inner, inner.steps(None))
+        elif isinstance(after, LayerSpec) and issubclass(after.cls, keras.layers.BatchNormalization):
+            yield f"{path}/{step.name}", f"{path}/{after.name}"

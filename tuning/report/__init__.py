@@ -1,0 +1,1 @@
+"""What a search found: on a terminal, as a page, as pictures."""

@@ -1,0 +1,1 @@
+"""Runs a study's trials: in processes, on machines, under limits."""

@@ -1,0 +1,62 @@
+"""Starts a search's workers on a Ray cluster."""
+
+from keras_blocks.tuning.search.progress import Quiet
+
+WAIT_SECONDS = 1.0
+
+
+def run_workers(search, address: str, progress=None, *, cpus: float = 1, gpus: float = 0) -> list[str]:
+    """Runs a search's trials on a Ray cluster, as many at a time as `settings.workers`.
+
+    Ray gives each worker its processors and devices, and starts one again whose machine was lost; its trial goes on
+    elsewhere, from the study. The storage must be one that all machines reach, and the run folder, for trials to go on
+    from their checkpoints, too.
+
+    Args:
+        search: a `Search`.
+        address: of the cluster, as `ray.init` takes it: "auto", "ray://host:10001", or "local" for a new one here.
+        progress: shows what happens, see `report.Progress`.
+        cpus, gpus: of each worker.
+
+    Returns:
+        Why each worker ended.
+
+    Raises:
+        ValueError: where Ray is not installed.
+    """
+    try:
+        import ray
+    except ImportError as error:
+        raise ValueError("`ray` needs Ray: install keras-blocks[ray].") from error
+    progress, engine = progress or Quiet(), search.engine
+    started = not ray.is_initialized()
+    if started:
+        ray.init(address=address, log_to_driver=False, include_dashboard=False if address == "local" else None)
+    try:
+        work = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=-1)(_work)
+        folder = str(search.folder.path.absolute())
+        waiting = [work.remote(engine.name, engine.url, folder) for _ in range(search.settings.workers)]
+        ended = []
+        while waiting:
+            done, waiting = ray.wait(waiting, timeout=WAIT_SECONDS)
+            ended += ray.get(done)
+            progress.update(search.trials, max_trials=search.settings.trials, max_seconds=None)
+        return ended
+    finally:
+        if started:
+            ray.shutdown()
+
+
+def _work(name, url, folder) -> str:
+    """In a process of Ray: one worker, until no trial is left."""
+    from keras_blocks.tuning.run_folder import RunFolder
+    from keras_blocks.tuning.search.session import Engine
+    from keras_blocks.tuning.study.study import quiet_optuna
+
+    with quiet_optuna():
+        engine = Engine.joined(name, url, RunFolder(folder), workers=1)
+        try:
+            return engine.run()
+        finally:
+            engine.stop()
+            engine.study.close()

@@ -1,0 +1,221 @@
+"""Search: candidates from a space, trials, the best one trained on and kept, all under one run folder."""
+
+import copy
+import dataclasses
+import importlib.metadata
+import json
+import platform
+
+import keras
+import optuna
+
+from keras_blocks.tuning.data.load import load_dataset
+from keras_blocks.tuning.disk import DiskFull, is_full
+from keras_blocks.tuning.report import plots
+from keras_blocks.tuning.run_folder import RunFolder
+from keras_blocks.tuning.search.progress import Quiet
+from keras_blocks.tuning.search.session import Engine
+from keras_blocks.tuning.search.settings import SearchSettings
+from keras_blocks.tuning.spaces.dimension import part_from_config
+from keras_blocks.tuning.spaces.names import space_of
+from keras_blocks.tuning.spaces.space import HyperSpace
+from keras_blocks.tuning.study.store import StudyStorage, sqlite_url
+from keras_blocks.tuning.study.study import quiet_optuna
+from keras_blocks.tuning.study.trial import architectures, best_of, write_csv
+from keras_blocks.tuning.training.checkpoint import set_aside
+
+PACKAGES = ("keras-blocks", "keras", "keras-tuner", "optuna", "numpy")
+
+
+class SearchFailed(RuntimeError):
+    """The search ended without a model."""
+
+
+class Search:
+    """A search of architectures and their training, kept in a run folder and a study.
+
+    Creating it checks everything that a user can get wrong and makes, or finds, the folder and the study; `run` does
+    the work. Where a search was interrupted, the same call goes on with it.
+
+    Args:
+        settings: `SearchSettings`.
+        run: path of the run folder.
+        space: a `HyperArchitecture`; by default the one that `settings.model` names, for the data.
+        storage: URL of the study's storage, "postgresql://..." where many machines search; by default an SQLite file
+            in the run folder.
+        replace: remove the run and the study that are there. Never removes anything else.
+
+    Raises:
+        TypeError, ValueError: for data or a folder that cannot be used, and where the run was begun with other
+            settings, data, backend or search space. Nothing was changed then.
+
+    Example:
+
+    >>> search = Search(SearchSettings(data="digits", trials=2, epochs=1, final_epochs=1), "runs/first")
+    >>> result = search.run()
+    >>> result["test_images"]
+    359
+    """
+
+    def __init__(self, settings: SearchSettings, run, *, space=None, storage=None, replace=False):
+        if space is not None and not isinstance(space, HyperSpace):
+            raise TypeError(f"`space` must be a search space, such as a HyperResNet; received {space!r}.")
+        self.settings, self.folder = settings, RunFolder(run)
+        self.dataset = load_dataset(settings.data, seed=settings.seed, image_size=settings.image_size)
+        parts = {name: part_from_config(copy.deepcopy(config)) for name, config in settings.parts.items()}
+        self.space = space or space_of(settings.model).from_dataset(self.dataset, **parts)
+        data_sha256 = self.dataset.fingerprint()
+        if storage is not None:
+            StudyStorage(storage).close()  # finds out before anything is made
+        going_on = self.folder.is_run() and not replace
+        if going_on:
+            described = self.folder.describe()
+            if described.get("kind") != "search":
+                raise ValueError(f"`run`: {self.folder} holds no search, but a {described.get('kind')!r} run.")
+            storage = storage or described.get("storage")
+        else:
+            self.folder.create(
+                {
+                    "kind": "search",
+                    "settings": dataclasses.asdict(settings),
+                    "storage": storage,  # a password in it is the user's to keep out: PGPASSFILE, PGPASSWORD
+                    "backend": keras.backend.backend(),
+                    "versions": {
+                        "python": platform.python_version(),
+                        **{name: importlib.metadata.version(name) for name in PACKAGES},
+                    },
+                },
+                replace=replace,
+            )
+        name, url = self.folder.path.name, storage or sqlite_url(self.folder.study)
+        if replace and storage is not None:
+            delete_study(name, url)
+        with quiet_optuna():
+            self.engine = Engine(
+                settings,
+                self.space,
+                self.folder,
+                name=name,
+                url=url,
+                backend=keras.backend.backend(),
+                data_sha256=data_sha256,
+            )
+            self.engine.publish()
+        if going_on and described["settings"] != json_like(dataclasses.asdict(settings)):
+            self.folder.change(settings=dataclasses.asdict(settings))
+
+    @property
+    def study(self):
+        """The `Study`."""
+        return self.engine.study
+
+    @property
+    def trials(self) -> list:
+        """All trials so far."""
+        return self.study.trials()
+
+    def run(self, progress=None, *, devices=()) -> dict:
+        """Runs the trials that are left, trains the best candidate on, and evaluates it on the test images.
+
+        Args:
+            progress: shows what happens, see `report.Progress`.
+            devices: CUDA devices, a worker for each; by default `settings.workers` workers.
+
+        Returns:
+            What result.json holds.
+
+        Raises:
+            SearchFailed: where no candidate could be drawn, or none could be trained, or the disk is full.
+        """
+        progress = progress or Quiet()
+        with quiet_optuna():
+            try:
+                why = self.engine.run(progress, devices=devices)
+                return self._finished(why, progress)
+            except (DiskFull, OSError) as error:
+                if not is_full(error):
+                    raise
+                best = best_of(self.trials)
+                has = f"the best of its trials so far is {best.number}" if best else "no trial is done"
+                raise SearchFailed(
+                    f"{error}. The search has ended with what it has: {has}. Free some, and start the same command "
+                    "again to go on."
+                ) from error
+            finally:
+                self.engine.stop()
+
+    def close(self) -> None:
+        """Closes the connections to the study."""
+        self.study.close()
+
+    def _finished(self, why, progress) -> dict:
+        trials = self.trials
+        best = best_of(trials)
+        if best is None:
+            failed = [trial for trial in trials if trial.error and trial.counted]
+            raise SearchFailed(
+                f"{why}{f'; {len(failed)} trials failed, the last: {failed[-1].error}' if failed else ''}"
+            )
+        write_csv(trials, self.folder.trials_csv)
+        plots.plot_trials(
+            trials, best, self.folder.trials_png, title=f"Trials of {self.space.name} on {self.dataset.name}"
+        )
+        notes = self._notes(why, trials, best)
+        same = {"trial": notes["trial"], "trials": notes["trials"], "epochs": self.settings.final_epochs}
+        result = self._result_before(progress)
+        if result is not None and all(result[name] == value for name, value in same.items()):
+            return result
+        progress.training(self.settings.final_epochs)
+        outcome = self.engine.train_on(
+            {
+                "what": "final",
+                "folder": str(self.folder),
+                "candidate": {
+                    "architecture": best.architecture,
+                    "metaparameters": best.metaparameters,
+                    "hyperparameters": best.hyperparameters,
+                },
+                "epochs": self.settings.final_epochs,
+                "seed": self.settings.seed,
+                "notes": notes,
+            },
+            epochs=self.settings.final_epochs,
+            epoch=progress.epoch,
+        )
+        if outcome.status == "failed":
+            raise SearchFailed(f"the training of the best candidate failed: {outcome.reason}")
+        return outcome.result
+
+    def _result_before(self, progress) -> dict | None:
+        try:
+            return self.folder.results()
+        except ValueError as error:
+            aside = set_aside(self.folder.result)
+            progress.note(f"{self.folder.result} cannot be read: {error}; it was kept as {aside.name}")
+            return None
+
+    def _notes(self, why, trials, best) -> dict:
+        """What result.json says of the search, besides the training's result."""
+        return {
+            "trial": best.number,
+            "trials": sum(trial.counted for trial in trials),
+            "trials_completed": sum(trial.completed for trial in trials),
+            "architectures": architectures([trial for trial in trials if trial.completed]),
+            "ended": why,
+            "pareto": [trial.number for trial in self.study.pareto()] if len(self.settings.objectives) > 1 else [],
+        }
+
+
+def delete_study(name, url) -> None:
+    """Removes a study from a database, if it is there."""
+    storage = StudyStorage(url)
+    try:
+        if name in optuna.study.get_all_study_names(storage.rdb):
+            optuna.delete_study(study_name=name, storage=storage.rdb)
+    finally:
+        storage.close()
+
+
+def json_like(value):
+    """Plain data as JSON gives them back."""
+    return json.loads(json.dumps(value))

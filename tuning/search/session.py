@@ -1,0 +1,255 @@
+"""What all processes of one search share: its study, its space, and workers that run its trials."""
+
+import dataclasses
+import functools
+import os
+import socket
+import threading
+import time
+import uuid
+
+from keras_tuner import HyperParameters
+
+from keras_blocks.tuning.search import user_code
+from keras_blocks.tuning.search.progress import Quiet
+from keras_blocks.tuning.search.settings import SearchSettings
+from keras_blocks.tuning.search.supervisor import MEMORY_SHARE, Supervisor, memory_of_machine
+from keras_blocks.tuning.search.worker import Worker
+from keras_blocks.tuning.seeds import CANDIDATES, derived_seed
+from keras_blocks.tuning.spaces.inspection import inspected
+from keras_blocks.tuning.spaces.names import space_from_config
+from keras_blocks.tuning.study.samplers import make_pruner, make_sampler
+from keras_blocks.tuning.study.store import StudyStorage
+from keras_blocks.tuning.study.stored_study import stored_study
+from keras_blocks.tuning.study.study import Study
+from keras_blocks.tuning.study.trial import RUNNING, WAITING
+
+LOOK_SECONDS = 1.0
+"""Between two looks at the study, for the progress and the time that is left."""
+
+SPEND_SECONDS = 5.0
+"""Between two notes of the time spent: what a kill can lose of it."""
+
+
+class Engine:
+    """One process' part in a search.
+
+    Args:
+        settings: `SearchSettings`.
+        space: a `HyperArchitecture`.
+        folder: a `RunFolder`, for checkpoints and models.
+        name: of the study.
+        url: of its storage.
+        backend: of Keras, by name.
+        data_sha256: the data's fingerprint.
+    """
+
+    def __init__(self, settings: SearchSettings, space, folder, *, name, url, backend, data_sha256):
+        self.settings, self.space, self.folder, self.name = settings, space, folder, name
+        self.url, self._backend, self._data_sha256 = url, backend, data_sha256
+        self._declared = HyperParameters()
+        space.declare_hyperparameters(self._declared)
+        self._imports = user_code.origins(space)
+        self.study = self.open_study()
+        self.note = lambda text: None
+        self._supervisors = []
+
+    @classmethod
+    def joined(cls, name, url, folder, **changes) -> "Engine":
+        """The engine of a search that was begun elsewhere, from what its study says.
+
+        Args:
+            name: of the study.
+            url: of its storage.
+            folder: a `RunFolder`.
+            **changes: settings that are others here, such as `workers` and `data`.
+
+        Raises:
+            ValueError: where there is no such study.
+        """
+        with stored_study(name, url) as stored:
+            about = stored.user_attrs["search"]
+        return cls(
+            SearchSettings(**{**about["settings"], **changes}),
+            space_from_config(about["space"]),
+            folder,
+            name=name,
+            url=url,
+            backend=about["backend"],
+            data_sha256=about["data_sha256"],
+        )
+
+    def open_study(self) -> Study:
+        """A connection to the study; each thread needs one of its own."""
+        settings = self.settings
+        storage = StudyStorage(self.url, heartbeat=max(1, settings.grace // 6), grace=settings.grace)
+        study = Study(
+            storage,
+            self.name,
+            space=self._declared.space,
+            sampler=make_sampler(
+                settings.sampler, settings.seed, self._declared.space, objectives=len(settings.objectives)
+            ),
+            pruner=make_pruner(settings.pruner, settings.epochs),
+            directions=[direction for _, direction in settings.directions],
+            identity={
+                "settings": settings.identity(),
+                "backend": self._backend,
+                "data_sha256": self._data_sha256,
+                "space": self._declared.get_config()["space"],
+            },
+            inspect=lambda values: self._inspected(study, values),
+            max_trials=settings.trials,
+            seed=derived_seed(settings.seed, CANDIDATES),
+        )
+        return study
+
+    def publish(self) -> None:
+        """Tells workers elsewhere what they need to join."""
+        about = {
+            "settings": dataclasses.asdict(self.settings),
+            "space": self.space.get_config(),
+            "backend": self._backend,
+            "data_sha256": self._data_sha256,
+        }
+        self.study.optuna.set_user_attr("search", about)
+
+    def run(self, progress=None, *, devices=()) -> str:
+        """Runs trials with as many workers as the settings say, until none is left.
+
+        Args:
+            progress: shows what happens, see `report.Progress`.
+            devices: CUDA devices, one for each worker; their number is the workers' then.
+
+        Returns:
+            Why it ended.
+
+        Raises:
+            DiskFull: where nothing can be written; what was running was given back.
+        """
+        progress, stop = progress or Quiet(), threading.Event()
+        self.note = progress.note
+        environments = [{"CUDA_VISIBLE_DEVICES": str(device)} for device in devices] or [{}] * self.settings.workers
+        threads = [
+            _Running(functools.partial(self._worker, i, environment, len(environments), stop))
+            for i, environment in enumerate(environments)
+        ]
+        session, began, spent, noted = uuid.uuid4().hex[:8], time.monotonic(), 0.0, -SPEND_SECONDS
+        why = None
+        for thread in threads:
+            thread.start()
+        try:
+            while any(thread.is_alive() for thread in threads):
+                seconds = time.monotonic() - began
+                if seconds - noted > SPEND_SECONDS:
+                    spent, noted = self.study.spend(session, seconds), seconds
+                self._show(progress, spent)
+                if self.settings.max_seconds is not None and spent >= self.settings.max_seconds:
+                    why = f"its {self.settings.max_seconds:g} seconds are spent"
+                    stop.set()
+                if any(thread.error is not None for thread in threads):
+                    stop.set()
+                next((thread for thread in threads if thread.is_alive()), threads[0]).join(LOOK_SECONDS)
+            self.study.spend(session, time.monotonic() - began)
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+            for supervisor in self._supervisors[1:]:
+                supervisor.stop()
+        for thread in threads:
+            if thread.error is not None:
+                raise thread.error
+        trials = self.study.trials()
+        self.folder.keep_models(self.settings.kept_numbers(trials))
+        self.folder.sweep([trial.number for trial in trials if trial.status in (RUNNING, WAITING)])
+        self._show(progress, spent)
+        return why or threads[0].why
+
+    def _supervisor(self, name, *, workers=1, environment=None) -> Supervisor:
+        """One that trains with this search's data and backend."""
+        settings = self.settings
+        made = Supervisor(
+            {
+                "data": settings.data,
+                "seed": settings.seed,
+                "image_size": settings.image_size,
+                "data_sha256": self._data_sha256,
+                "imports": self._imports,
+            },
+            self.folder.log(name),
+            max_seconds=settings.max_trial_seconds,
+            max_memory=self._most_memory(workers),
+            environment={"KERAS_BACKEND": self._backend, **(environment or {})},
+            note=lambda text: self.note(text),
+        )
+        self._supervisors.append(made)
+        return made
+
+    def _worker(self, number, environment, workers, stop) -> Worker:
+        name = f"{socket.gethostname()}-{os.getpid()}-{number}"
+        supervisor = self._supervisor(f"worker{number}", workers=workers, environment=environment)
+        return Worker(
+            name,
+            self.open_study(),
+            supervisor,
+            self.folder,
+            self.settings,
+            stop=stop,
+            note=lambda text: self.note(text),
+        )
+
+    def train_on(self, request: dict, *, epochs: int, epoch):
+        """Trains the model that is kept, in the process of a worker that has ended, where there is one.
+
+        Args:
+            request: see `child`.
+            epochs: of the training, for which it may take as much longer than a trial; it has all workers' memory.
+            epoch: see `Supervisor.run`.
+
+        Returns:
+            An `Outcome`.
+        """
+        supervisor = self._supervisors[0] if self._supervisors else self._supervisor("final")
+        seconds = self.settings.max_trial_seconds * max(1, epochs / self.settings.epochs)
+        return supervisor.run(request, epoch=epoch, max_seconds=seconds, max_memory=self._most_memory())
+
+    def stop(self) -> None:
+        """Ends the processes that train."""
+        for supervisor in self._supervisors:
+            supervisor.stop()
+        self._supervisors.clear()
+
+    def _most_memory(self, workers=1) -> int:
+        return self.settings.max_memory or int(memory_of_machine() * MEMORY_SHARE / workers)
+
+    def _show(self, progress, spent):
+        settings = self.settings
+        progress.update(self.study.trials(), max_trials=settings.trials, max_seconds=settings.max_seconds, now=spent)
+
+    def _inspected(self, study, values) -> dict:
+        """What drawn values come to."""
+        hp = self._declared.copy()
+        hp.values = dict(values)
+        trials = study.trials() if self.settings.max_latency is not None else ()
+        return inspected(self.space.candidate(hp), self.settings.budget, trials)
+
+
+class _Running(threading.Thread):
+    """A worker at work. Its connections are made and closed in its own thread."""
+
+    def __init__(self, make):
+        super().__init__(daemon=True)
+        self._make = make
+        self.error = None
+        self.why = "it was stopped"
+
+    def run(self):
+        try:
+            worker = self._make()
+            try:
+                self.why = worker.run()
+            finally:
+                worker.study.close()
+        except BaseException as error:  # raised again in the main thread
+            self.error = error

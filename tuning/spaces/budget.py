@@ -1,0 +1,58 @@
+"""What a candidate may cost, checked before it is built."""
+
+import dataclasses
+
+from keras_blocks.core import validation
+from keras_blocks.tuning.training import latency
+
+UNITS = {"params": "parameters", "macs": "multiply-adds", "activation_bytes": "bytes of activations"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Budget:
+    """The most that a candidate may cost.
+
+    Args:
+        max_params: parameters.
+        max_macs: multiply-adds for one image.
+        max_activation_bytes: bytes of all layers' outputs for one image.
+        max_latency: seconds for one image, measured on the machine that trains. Candidates that are surely slower, by
+            what others of the search took, are not built; the others are measured before they are trained.
+
+    Raises:
+        TypeError, ValueError: for a value out of range.
+
+    Example:
+
+    >>> Budget(max_params=10_000).refusal(keras_blocks.cost(keras_blocks.FireBlock(16), (8, 8, 64)))
+    '11,408 parameters are more than 10,000'
+    """
+
+    max_params: int | None = None
+    max_macs: int | None = None
+    max_activation_bytes: int | None = None
+    max_latency: float | None = None
+
+    def __post_init__(self):
+        for name in UNITS:
+            if getattr(self, f"max_{name}") is not None:
+                validation.integer(f"max_{name}", getattr(self, f"max_{name}"), least=1, most=2**60)
+        if self.max_latency is not None:
+            validation.number("max_latency", self.max_latency, least=1e-9, most=1e6)
+
+    def refusal(self, cost, trials=()) -> str | None:
+        """Why a candidate of this cost must not be built, or `None`.
+
+        Args:
+            cost: a `Cost`.
+            trials: of the search so far, from which latency is foretold.
+        """
+        for name, unit in UNITS.items():
+            most, value = getattr(self, f"max_{name}"), getattr(cost, name)
+            if most is not None and value > most:
+                return f"{value:,} {unit} are more than {most:,}"
+        if self.max_latency is not None:
+            seconds = latency.foretold(cost, trials)
+            if seconds is not None and seconds > latency.DOUBT * self.max_latency:
+                return f"{seconds:.4f} seconds for an image, foretold, are more than {self.max_latency}"
+        return None

@@ -1,0 +1,80 @@
+"""Candidate: one draw from a search space, as plain data that anyone can build, count and compare."""
+
+import dataclasses
+
+from keras_blocks.core import validation
+from keras_blocks.core.immutable import thaw
+from keras_blocks.costs.cost import Cost, cost
+from keras_blocks.models.architecture import Architecture
+from keras_blocks.tuning.spaces.digest import architecture_digest, digest
+from keras_blocks.tuning.training import fit as training
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """What a model is and how it is trained.
+
+    Args:
+        architecture: name of the class, such as "ResNet".
+        metaparameters: arguments of its constructor, plain data.
+        hyperparameters: of the training, see `training.compiled` and `training.fit`.
+
+    Example:
+
+    >>> groups = [{"filters": 8, "blocks": 1}]
+    >>> candidate = Candidate("ResNet", {"groups": groups, "stem": "cifar", "input_shape": (8, 8, 1)}, {})
+    >>> candidate.cost().params
+    34576
+    >>> candidate.signature() == Candidate(**dataclasses.asdict(candidate)).signature()
+    True
+    """
+
+    architecture: str
+    metaparameters: dict
+    hyperparameters: dict
+
+    def __post_init__(self):
+        object.__setattr__(self, "metaparameters", thaw(self.metaparameters))
+        object.__setattr__(self, "hyperparameters", thaw(self.hyperparameters))
+
+    @property
+    def architecture_class(self) -> type:
+        """The class.
+
+        Raises:
+            ValueError: where no imported class has the name.
+        """
+        return architecture_named(self.architecture)
+
+    def cost(self) -> Cost:
+        """Parameters, multiply-adds and activation bytes, with nothing built."""
+        return cost(self.architecture_class, **self.metaparameters)
+
+    def architecture_signature(self) -> str:
+        """A digest that is equal for two candidates whose models have the same layers."""
+        return architecture_digest(self.architecture_class, self.metaparameters)
+
+    def signature(self) -> str:
+        """A digest that is equal for two candidates that are the same model, trained in the same way."""
+        return digest([self.architecture_signature(), {**training.DEFAULTS, **self.hyperparameters}])
+
+    def compiled(self, *, scale=1.0, flips=False):
+        """A new model, ready to fit; see `training.compiled`."""
+        return training.compiled(
+            self.architecture_class, self.metaparameters, self.hyperparameters, scale=scale, flips=flips
+        )
+
+
+def architecture_named(name: str) -> type[Architecture]:
+    """The architecture's class of this name, of all that are imported; of two, the one defined last.
+
+    Raises:
+        ValueError: for an unknown name, with the nearest ones.
+    """
+    found = {cls.__name__: cls for cls in subclasses(Architecture)}
+    return found[validation.choice("architecture", name, tuple(found))]
+
+
+def subclasses(cls) -> list:
+    """All subclasses, those of subclasses too."""
+    return [found for child in cls.__subclasses__() for found in (child, *subclasses(child))]

@@ -1,0 +1,59 @@
+"""The search space of DenseNet."""
+
+from keras_blocks.models.densenet import DenseNet
+from keras_blocks.models.output_stride import STEMS
+from keras_blocks.tuning.spaces.architecture import HyperArchitecture
+from keras_blocks.tuning.spaces.dimension import hp_range
+from keras_blocks.tuning.spaces.widths import most_groups
+
+MOST_GROUPS = 4
+
+LARGE = 65
+"""Smaller side from which on the stem divides the size by 4."""
+
+STEM_RATIO = 2
+"""Channels of the stem over the growth rate, as the paper has it."""
+
+
+class HyperDenseNet(HyperArchitecture):
+    """DenseNets: groups, dense layers in each, growth rate, bottleneck, compression and dropout are drawn.
+
+    The stem follows from the smaller side: "cifar" to 64 pixels, "imagenet" above; it has twice the growth rate of
+    channels. There are as many groups at most as leave a feature map of 2 pixels.
+
+    See `HyperArchitecture` for the arguments; other parts are any of `DenseNet`'s.
+
+    Reference:
+        Huang et al., "Densely Connected Convolutional Networks", 2016, section 3.
+
+    Example:
+
+    >>> import keras_tuner
+    >>> from keras_blocks.tuning import HyperDenseNet
+    >>> space = HyperDenseNet((32, 32, 3), classes=10, filters=12, layers=4)
+    >>> space.candidate(keras_tuner.HyperParameters()).metaparameters["groups"]
+    [{'layers': 4}, {'layers': 4}]
+    """
+
+    architecture = DenseNet
+
+    per_group = ("layers",)
+
+    def table(self):
+        side = min(self.input_shape[:2])
+        stem = "cifar" if side < LARGE else "imagenet"
+        pixels = max(STEMS.get(name, 1) for name in self.possible("stem", stem))
+        most = most_groups(-(-side // pixels), MOST_GROUPS)
+        return {
+            "stem": stem,
+            "groups": hp_range(min(2, most), most),
+            "layers": hp_range(2, 6),
+            "filters": [8, 12, 16, 24],
+            "bottleneck": [4, 2, 0],
+            "compression": [0.5, 0.75, 1.0],
+            "dropout": hp_range(0.0, 0.2, step=0.1),
+        }
+
+    def own(self, part):
+        groups = [{"layers": layers} for layers in part["layers"]]
+        return {"stem_filters": STEM_RATIO * part["filters"], **super().own(part), "groups": groups}

@@ -1,0 +1,98 @@
+"""A digest of what an architecture is: equal for equal layers, whatever the arguments that led to them."""
+
+import functools
+import hashlib
+import json
+
+import keras
+
+from keras_blocks.core.block import Block
+from keras_blocks.core.chain import Fork, LayerSpec, ShapeTensor, Split, walk
+from keras_blocks.core.layers import SHARED, serialized
+from keras_blocks.costs.cost import WEIGHTLESS, block_key, block_steps, shape_after
+
+NOT_IN_WEIGHTS = ("name", "trainable", "labels", "remat")
+"""Arguments that change neither what a model computes nor how it is trained."""
+
+
+def architecture_digest(cls: type, metaparameters: dict) -> str:
+    """SHA-256, in hexadecimal, of the layers of an architecture: their classes, names, settings, shapes and order.
+
+    Arguments that a block does not use, and defaults that are given or not, make no difference. No layer is built.
+
+    Args:
+        cls: an architecture's class.
+        metaparameters: its constructor's arguments.
+
+    Raises:
+        TypeError, ValueError: for arguments that the constructor refuses.
+
+    Example: the version of a ResNet's basic block without a stride in its 1x1 convolution is one.
+
+    >>> groups = [{"filters": 8, "blocks": 1}]
+    >>> one, other = ({"groups": groups, "block": "basic", "version": version} for version in ("v1", "v1.5"))
+    >>> architecture_digest(keras_blocks.ResNet, one) == architecture_digest(keras_blocks.ResNet, other)
+    True
+    """
+    outline = cls.outline(**metaparameters)
+    shape = (None, *outline.metaparameters.input_shape)
+    found = []
+
+    def visit(step, shape):
+        found.append([_layer(step, shape) if isinstance(step, LayerSpec) else serialized(step), shape])
+        return shape_after(step, shape)
+
+    try:
+        outline.assemble(ShapeTensor(shape, visit))
+    except (AttributeError, TypeError, ValueError):  # a part that uses Keras' own layers takes no shape alone
+        settings = {name: getattr(outline, name) for name in SHARED}
+        config = serialized({**settings, **outline.metaparameters})
+        return digest({key: value for key, value in config.items() if key not in NOT_IN_WEIGHTS})
+    losses = {name: weight for name, (_, weight) in outline._side_outputs.items()}
+    return digest([shape, outline.metaparameters.include_top, losses, found])
+
+
+def digest(value) -> str:
+    """SHA-256 of plain data."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=_text)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _layer(spec, shape):
+    """A layer's class, name, dtype and options; in place of a block's options, its layers."""
+    name = f"{spec.cls.__module__}.{spec.cls.__qualname__}"
+    dtype = keras.dtype_policies.get(spec.dtype).name
+    if not issubclass(spec.cls, Block):
+        return [name, spec.name, dtype, serialized(spec.options)]
+    weightless = {key: serialized(value) for key, value in spec.options.items() if isinstance(value, WEIGHTLESS)}
+    return [name, spec.name, dtype, _block(*block_key(spec, shape)), weightless]
+
+
+@functools.lru_cache(maxsize=2**16)
+def _block(*key):
+    """The digest of a block's layers, remembered."""
+    (steps, _), shape, found = block_steps(*key), key[2], []
+
+    def visit(spec, shape):
+        found.append([_layer(spec, shape), shape])
+        return shape_after(spec, shape)
+
+    walk(steps, shape, visit)
+    return digest([_structure(steps), found])
+
+
+def _structure(chain):
+    """The names of a chain's layers, nested as its branches are."""
+    found = []
+    for step in chain:
+        if isinstance(step, Split):
+            found.append([[_structure(branch) for branch in step.branches], step.merge.name])
+        elif isinstance(step, Fork):
+            found.append({name: _structure(branch) for name, branch in step.branches.items()})
+        else:
+            found.append(step.name)
+    return found
+
+
+def _text(value):
+    return serialized(value) if not isinstance(value, (set, bytes)) else repr(value)

@@ -1,0 +1,80 @@
+"""The search space of SqueezeNet."""
+
+import math
+
+from keras_blocks.models.squeezenet import SqueezeNet
+from keras_blocks.tuning.spaces.architecture import HyperArchitecture
+from keras_blocks.tuning.spaces.dimension import hp_range
+from keras_blocks.tuning.spaces.widths import geometric, most_groups
+
+STEMS = ((28, "tiny", 1), (65, "small", 2))
+"""(sides below this, stem, by how much it divides the side); larger images have the stem of version 1.1."""
+
+LARGE_STEM = ("v1.1", 4)
+
+MOST_GROUPS = 4
+
+WIDTHS = {"tiny": (8, 12, 16), "small": (8, 16, 24, 32), "v1.1": (16, 24, 32)}
+"""Squeeze channels of the first group, by the stem."""
+
+MOST_BLOCKS = {"tiny": 2, "small": 3, "v1.1": 3}
+
+
+class HyperSqueezeNet(HyperArchitecture):
+    """SqueezeNets: groups, blocks in each, filters and their growth, expand ratio, bypass and dropout are drawn.
+
+    The stem follows from the smaller side: "tiny" to 27 pixels, "small" to 64, "v1.1" above. There are as many groups
+    at most as leave a feature map of 2 pixels.
+
+    See `HyperArchitecture` for the arguments.
+
+    Reference:
+        Iandola et al., "SqueezeNet: AlexNet-level accuracy with 50x fewer parameters", 2016, section 5, whose
+        metaparameters are the base width, its growth and the expand ratio.
+
+    Example: any KerasTuner tuner takes it.
+
+    >>> import keras_tuner
+    >>> from keras_blocks.tuning import HyperSqueezeNet, load_dataset
+    >>> data = load_dataset("digits")
+    >>> hyper = HyperSqueezeNet.from_dataset(data)
+    >>> tuner = keras_tuner.RandomSearch(hyper, objective="val_accuracy", max_trials=2, seed=1, directory="runs")
+    >>> tuner.search(data.x_train, data.y_train, validation_data=(data.x_val, data.y_val), epochs=1, verbose=0)
+    """
+
+    architecture = SqueezeNet
+
+    per_group = ("blocks",)
+
+    def table(self):
+        stem, side = self._stem()
+        most = most_groups(side, MOST_GROUPS)
+        return {
+            "stem": stem,
+            "groups": hp_range(min(2, most), most),
+            "filters": list(WIDTHS[stem]),
+            "growth": [1.0, 1.5, 2.0],
+            "blocks": hp_range(1, MOST_BLOCKS[stem]),
+            "bypass": [None, "simple", "complex"],
+            "expand_ratio": hp_range(2, 4),
+            "dropout": hp_range(0.0, 0.5, step=0.1),
+        }
+
+    def own(self, part):
+        widths = geometric(part["filters"], part["growth"], part["groups"])
+        groups = [{"filters": [width] * blocks} for width, blocks in zip(widths, part["blocks"])]
+        return {**super().own(part), "groups": groups}
+
+    def adapted(self, metaparameters):
+        """The published stems halve the image twice; smaller images get the stem of their size."""
+        stem, _ = self._stem()
+        return metaparameters if stem == LARGE_STEM[0] else {**metaparameters, "stem": stem}
+
+    def _stem(self):
+        """Name of the stem, and the side of the feature map that it gives."""
+        side = min(self.input_shape[:2])
+        for below, name, divisor in STEMS:
+            if side < below:
+                return name, math.ceil(side / divisor)
+        name, divisor = LARGE_STEM
+        return name, side // divisor

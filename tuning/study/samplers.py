@@ -1,0 +1,153 @@
+"""Optuna's samplers and pruners by name, seeded so that a search that was interrupted draws what it would have."""
+
+import itertools
+import math
+import warnings
+
+import optuna
+from optuna.samplers import BaseSampler
+
+from keras_blocks.core import validation
+from keras_blocks.tuning.seeds import CANDIDATES, derived_seed
+
+MOST_COMBINATIONS = 1_000_000
+"""Of a grid, which Optuna holds as a list."""
+
+
+def _tpe(seed, space, objectives):
+    return optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
+
+
+def _grid(seed, space, objectives):
+    return optuna.samplers.GridSampler(grid_of(space), seed=0)
+
+
+SAMPLERS = {
+    "tpe": _tpe,
+    "random": lambda seed, space, objectives: optuna.samplers.RandomSampler(seed=seed),
+    "gp": lambda seed, space, objectives: optuna.samplers.GPSampler(seed=seed, deterministic_objective=False),
+    "cmaes": lambda seed, space, objectives: optuna.samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False),
+    "nsgaii": lambda seed, space, objectives: optuna.samplers.NSGAIISampler(seed=seed, population_size=20),
+    "qmc": lambda seed, space, objectives: optuna.samplers.QMCSampler(
+        seed=0, scramble=True, warn_independent_sampling=False, warn_asynchronous_seeding=False
+    ),
+    "grid": _grid,
+}
+
+SINGLE_OBJECTIVE = ("cmaes",)
+"""Samplers that know one objective only."""
+
+PRUNERS = ("none", "median", "hyperband")
+
+
+def make_sampler(name: str, seed: int, space=(), objectives: int = 1) -> BaseSampler:
+    """An Optuna sampler, which draws a trial by its number: the same seed gives the same draws, after a kill too.
+
+    Args:
+        name: "tpe", "random", "gp", "cmaes", "nsgaii", "qmc" or "grid".
+        seed: from 0.
+        space: KerasTuner's hyperparameters, for a grid.
+        objectives: how many.
+
+    Raises:
+        ValueError: for another name, a sampler that cannot have several objectives, a grid too large.
+
+    Example:
+
+    >>> make_sampler("tpe", seed=0)
+    SeededByTrial('tpe', seed=0)
+    """
+    validation.choice("sampler", name, tuple(SAMPLERS))
+    if objectives > 1 and name in SINGLE_OBJECTIVE:
+        raise ValueError(
+            f"`sampler` must be one that takes {objectives} objectives, such as 'nsgaii'; received {name!r}."
+        )
+    return SeededByTrial(name, seed, tuple(space), objectives)
+
+
+class SeededByTrial(BaseSampler):
+    """Makes the named sampler anew for each trial, with a seed that follows from the trial's number.
+
+    Optuna's samplers keep their random state in the process, so one that starts again repeats its first draws. What
+    they must remember (generations, a covariance) they keep in the study.
+    """
+
+    def __init__(self, name, seed, space=(), objectives=1):
+        self._name, self._seed, self._space, self._objectives = name, seed, space, objectives
+        self._number, self._sampler = None, None
+
+    def infer_relative_search_space(self, study, trial):
+        return self._of(trial).infer_relative_search_space(study, trial)
+
+    def sample_relative(self, study, trial, search_space):
+        return self._of(trial).sample_relative(study, trial, search_space)
+
+    def sample_independent(self, study, trial, param_name, param_distribution):
+        return self._of(trial).sample_independent(study, trial, param_name, param_distribution)
+
+    def before_trial(self, study, trial):
+        self._of(trial).before_trial(study, trial)
+
+    def after_trial(self, study, trial, state, values):
+        try:
+            self._of(trial).after_trial(study, trial, state, values)
+        except RuntimeError as error:  # a grid at its end stops `Study.optimize`, which we do not use
+            if "Study.stop" not in str(error):
+                raise
+
+    def is_exhausted(self, study) -> bool:
+        """Whether there is nothing left to draw, as there is of a grid."""
+        return self._name == "grid" and self._of(None).is_exhausted(study)
+
+    def _of(self, trial):
+        number = None if self._name == "grid" else trial.number  # which is no matter of a seed, and long to make
+        if self._sampler is None or number != self._number:
+            seed = derived_seed(self._seed, CANDIDATES, number or 0)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                self._sampler = SAMPLERS[self._name](seed, self._space, self._objectives)
+            self._number = number
+        return self._sampler
+
+    def __repr__(self):
+        return f"{type(self).__name__}({self._name!r}, seed={self._seed})"
+
+
+def make_pruner(name: str, epochs: int) -> optuna.pruners.BasePruner:
+    """An Optuna pruner, which ends a trial that is behind others at the same epoch.
+
+    Args:
+        name: "none"; "median", from the median of the others; "hyperband", successive halving of the epochs in
+            several brackets.
+        epochs: most of a trial.
+
+    Example:
+
+    >>> type(make_pruner("hyperband", epochs=27)).__name__
+    'HyperbandPruner'
+    """
+    validation.choice("pruner", name, PRUNERS)
+    if name == "median":
+        return optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=max(1, epochs // 10))
+    if name == "hyperband":
+        return optuna.pruners.HyperbandPruner(min_resource=1, max_resource=max(2, epochs), reduction_factor=3)
+    return optuna.pruners.NopPruner()
+
+
+def grid_of(space) -> dict:
+    """All values of each hyperparameter, by its name in Optuna.
+
+    Raises:
+        ValueError: where they have more combinations than can be held.
+    """
+    from keras_blocks.tuning.study.suggestions import names_of, values_of
+
+    grid = {name: list(values_of(hp)) for name, hp in zip(names_of(space), space)}
+    combinations = math.prod(len(values) for values in grid.values())
+    if combinations > MOST_COMBINATIONS:
+        largest = sorted(grid, key=lambda name: -len(grid[name]))
+        raise ValueError(
+            f"`sampler` 'grid' can go through {MOST_COMBINATIONS:,} combinations at most; this space has "
+            f"{combinations:,}. Fix or narrow some of {', '.join(itertools.islice(largest, 5))}, or take 'qmc'."
+        )
+    return grid

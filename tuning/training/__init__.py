@@ -1,0 +1,1 @@
+"""One model's training: from its hyperparameters to its evaluation."""

@@ -1,0 +1,81 @@
+"""The state of a training after an epoch, in one file from which another process goes on."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from keras_blocks.tuning.files import replacing
+
+FORMAT = 1
+
+
+def save(path, *, model, best, state: dict) -> None:
+    """Writes the model's variables, its optimizer's, the best epoch's weights, and plain data.
+
+    A file that is there stays until the new one is whole.
+
+    Args:
+        path: of an `.npz` file.
+        model: compiled, its optimizer built.
+        best: list of arrays, the weights of the best epoch so far.
+        state: plain data.
+    """
+    arrays = {"state": np.frombuffer(json.dumps({"format": FORMAT, **state}).encode(), "uint8")}
+    for name, values in (("model", _variables(model)), ("optimizer", model.optimizer.variables)):
+        arrays.update({f"{name}{i}": np.asarray(value) for i, value in enumerate(values)})
+    arrays.update({f"best{i}": value for i, value in enumerate(best)})
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as part, part.open("wb") as file:
+        np.savez(file, **arrays)
+
+
+def load(path, model) -> tuple[dict, list]:
+    """Gives a model the state that a file holds.
+
+    Args:
+        path: of the file.
+        model: as it was saved: the same architecture, compiled, its optimizer built.
+
+    Returns:
+        (the plain data, the weights of the best epoch).
+
+    Raises:
+        ValueError: where the file is torn, or of another model. The model is unchanged.
+    """
+    try:
+        with Path(path).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            arrays = dict(file)  # reads all, and so checks all
+        state = json.loads(arrays.pop("state").tobytes())
+        found = {name: _numbered(arrays, name) for name in ("model", "optimizer", "best")}
+    except Exception as error:  # a torn file can fail anywhere
+        raise ValueError(f"{path} cannot be read: {error}") from error
+    targets = {"model": _variables(model), "optimizer": model.optimizer.variables}
+    for name, variables in targets.items():
+        if [tuple(variable.shape) for variable in variables] != [value.shape for value in found[name]]:
+            raise ValueError(f"{path} is of another {name}")
+    for name, variables in targets.items():
+        for variable, value in zip(variables, found[name]):
+            variable.assign(value)
+    return state, found["best"]
+
+
+def set_aside(path) -> Path:
+    """Renames a damaged file.
+
+    Returns:
+        Its new path.
+    """
+    path = Path(path)
+    aside = next(name for n in range(1, 10_000) if not (name := path.with_name(f"{path.name}.damaged-{n}")).exists())
+    path.replace(aside)
+    return aside
+
+
+def _variables(model):
+    """All of a model's variables, the states of its random layers too."""
+    return model.variables
+
+
+def _numbered(arrays, name) -> list:
+    return [arrays[f"{name}{i}"] for i in range(sum(key.removeprefix(name).isdigit() for key in arrays))]
