@@ -20,7 +20,7 @@ class Nested(keras_blocks.Block):
     def chain(self, channels):
         fire = self.layer("fire", keras_blocks.FireBlock, filters=self.filters, expand_ratio=1)
         conv = self.layer("conv", keras_blocks.ConvBlock, filters=2 * self.filters, batch_norm=True)
-        inner = self.concatenate("inner", self.unit("narrow", 2, 1), self.unit("wide", 3, 3))
+        inner = self.concatenate("inner", self.conv_unit("narrow", 2, 1), self.conv_unit("wide", 3, 3))
         return [self.sum_of("sum", [fire], [conv]), self.concatenate("outer", [inner], [])]
 
 

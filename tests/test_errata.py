@@ -20,7 +20,7 @@ def built(block, *shape):
 
 def kinds(block):
     """What a block is made of, in the order of its layers."""
-    return [type(getattr(block, spec.name)).__name__ for spec in block.steps(None)]
+    return [type(getattr(block, spec.name)).__name__ for spec in block.chain_for(None)]
 
 
 def tiny_resnet(**options):

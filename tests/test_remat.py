@@ -88,7 +88,7 @@ def test_blocks_within_a_block_are_not_rematerialized_twice(rng):
     @keras.saving.register_keras_serializable(package="tests")
     class Outer(keras_blocks.Block):
         def chain(self, channels):
-            return [self.layer("inner", Inner), self.normalize("bn")]
+            return [self.layer("inner", Inner), self.norm("bn")]
 
     block = Outer(remat=True)
     block.build((None, 8, 8, 3))

@@ -32,7 +32,7 @@ def test_safetensors(tmp_path, safetensors):
 def test_create_model_takes_safetensors_under_pytorchs_names(tmp_path, safetensors):
     options = {key: value for key, value in SMALL.items() if key != "groups"}
     source = keras_blocks.create_model("squeezenet_1.1", **options)
-    names = source.published_names()["torchvision"]
+    names = source.weight_names()["torchvision"]
     arrays = {}
     for name, weight in named_weights(source).items():
         layer, _, variable = name.rpartition("/")

@@ -80,7 +80,7 @@ def test_weights_of_a_variant_go_into_its_features(shared_data):
 def test_every_layer_has_a_published_name(variant):
     model = keras_blocks.create_model(variant, kernel_initializer="zeros")
     layers = {name.rpartition("/")[0] for name in named_weights(model)}
-    for convention, names in model.published_names().items():
+    for convention, names in model.weight_names().items():
         assert layers <= set(names), f"{convention} has no name for {sorted(layers - set(names))[:3]}"
         theirs = [names[layer] for layer in layers]
         assert len(set(theirs)) == len(theirs)

@@ -74,8 +74,8 @@ class EncoderBlock(CodingBlock):
         if self.kind == "residual":
             down = self.conv2d("down", self.filters, self.kernel_size, strides=self.strides)
             return [down, *self._residual_blocks(self.filters)]
-        down = self.unit("down", self.filters, self.kernel_size, strides=self.strides)
-        convs = [self.unit(f"conv{i}", self.filters, self.kernel_size) for i in range(2, self.blocks + 1)]
+        down = self.conv_unit("down", self.filters, self.kernel_size, strides=self.strides)
+        convs = [self.conv_unit(f"conv{i}", self.filters, self.kernel_size) for i in range(2, self.blocks + 1)]
         return [*down, *(spec for unit in convs for spec in unit)]
 
 
@@ -125,7 +125,7 @@ class DecoderBlock(CodingBlock):
             raise ValueError(f"`trim` must be less than `strides`; received trim={trim!r}, strides={self.strides!r}.")
 
     def chain(self, channels):
-        norm = self.normalized("up") if self.kind == "plain" and self.activated else ()
+        norm = self.norm_if_any("up") if self.kind == "plain" and self.activated else ()
         bias = {"use_bias": bool(self.use_bias)} if norm else {}
         up = self.conv2d(
             "up", self.filters, self.kernel_size, transposed=True, strides=self.strides, padding="valid", **bias
@@ -134,7 +134,7 @@ class DecoderBlock(CodingBlock):
         crop = [self.layer("crop", keras.layers.Cropping2D, cropping=borders)] if any(map(any, borders)) else []
         if self.kind == "residual":
             return [*self._residual_blocks(channels), up, *crop]
-        convs = [self.unit(f"conv{i}", channels, self.kernel_size) for i in range(2, self.blocks + 1)]
+        convs = [self.conv_unit(f"conv{i}", channels, self.kernel_size) for i in range(2, self.blocks + 1)]
         after = (*norm, self.activate("up_activation")) if self.activated else ()
         return [*(spec for unit in convs for spec in unit), up, *crop, *after]
 

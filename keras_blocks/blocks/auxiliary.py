@@ -74,6 +74,6 @@ class AuxiliaryClassifier(Block):
             middle = [self.layer("flatten", keras.layers.Flatten), *dense]
         else:
             average = self.layer("average", keras.layers.GlobalAveragePooling2D)
-            middle = [*self.unit("conv2", hidden, pixels, padding="valid"), average]
+            middle = [*self.conv_unit("conv2", hidden, pixels, padding="valid"), average]
         drop = [self.layer("drop", keras.layers.Dropout, rate=dropout)] if dropout else []
-        return [pool, *self.unit("conv", self.width, 1), *middle, *drop, self.dense("scores", self.filters)]
+        return [pool, *self.conv_unit("conv", self.width, 1), *middle, *drop, self.dense("scores", self.filters)]

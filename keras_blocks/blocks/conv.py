@@ -72,7 +72,7 @@ class ConvBlock(Block):
 
     def chain(self, channels):
         validation.divides("groups", self.groups, total_name="input channels", total=channels)
-        return self.unit(
+        return self.conv_unit(
             "conv",
             self.filters,
             self.kernel_size,

@@ -61,8 +61,8 @@ class DenseLayer(Block):
     def chain(self, channels):
         narrow = ()
         if self.bottleneck:
-            narrow = self.unit("conv1", self.filters * self.bottleneck, 1, pre_activation=True)
-        wide = self.unit("conv2", self.filters, 3, pre_activation=True, dilation_rate=self.dilation_rate)
+            narrow = self.conv_unit("conv1", self.filters * self.bottleneck, 1, pre_activation=True)
+        wide = self.conv_unit("conv2", self.filters, 3, pre_activation=True, dilation_rate=self.dilation_rate)
         new = (*narrow, *wide)
         if self.dropout:
             new = (*new, self.layer("drop", keras.layers.Dropout, rate=self.dropout))
@@ -74,7 +74,7 @@ class DenseLayer(Block):
         The backward pass keeps these and computes the rest again, but for the last convolution, whose output it does
         not need. Keeping the layer's input instead would keep every feature map once for each layer after it.
         """
-        layers = [getattr(self, spec.name) for spec in self.steps(None)[0].branches[1]]
+        layers = [getattr(self, spec.name) for spec in self.chain_for(None)[0].branches[1]]
 
         def run(*tensors):
             x = keras.ops.concatenate(tensors, self.channel_axis) if len(tensors) > 1 else tensors[0]
@@ -148,7 +148,7 @@ class DenseBlock(Block):
             return super().call(inputs, training=training)
         self._check_size(inputs.shape)
         features = [as_float(inputs, self.compute_dtype)]
-        for spec in self.steps(None):
+        for spec in self.chain_for(None):
             features.append(getattr(self, spec.name).new_features(features, training))
         return keras.ops.concatenate(features, self.channel_axis)
 
@@ -206,6 +206,6 @@ class TransitionBlock(Block):
             )
         step = {"strides": 1, "padding": "same"} if self.atrous else {"strides": 2}
         return [
-            *self.unit("conv", filters, 1, pre_activation=True),
+            *self.conv_unit("conv", filters, 1, pre_activation=True),
             self.layer("pool", keras.layers.AveragePooling2D, pool_size=2, **step),
         ]

@@ -53,8 +53,8 @@ class FireBlock(Block):
     def chain(self, channels):
         width = self.filters * self.expand_ratio
         fire = [
-            *self.unit("squeeze", self.filters, 1),
-            self.concatenate("concat", self.unit("expand_1x1", width, 1), self.unit("expand_3x3", width, 3)),
+            *self.conv_unit("squeeze", self.filters, 1),
+            self.concatenate("concat", self.conv_unit("expand_1x1", width, 1), self.conv_unit("expand_3x3", width, 3)),
         ]
         if self.bypass is None:
             return fire

@@ -5,7 +5,7 @@ import keras
 from keras_blocks.core import validation
 from keras_blocks.core.block import Block, register
 from keras_blocks.core.chain import Fork
-from keras_blocks.core.immutable import Frozen
+from keras_blocks.core.immutable import FrozenDict
 from keras_blocks.decode.predictions import decode_predictions
 
 POOLINGS = {"avg": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
@@ -135,7 +135,7 @@ class MultiLabelHead(Head):
             name: (self.dense(f"{name}_scores", classes), self.probabilities(f"{name}_softmax", "softmax"))
             for name, classes in zip(self.names, self.classes)
         }
-        return [*self.features(), Fork(Frozen(branches))]
+        return [*self.features(), Fork(FrozenDict(branches))]
 
     def compute_output_spec(self, *args, **kwargs):
         dtype = self.probabilities("any", None).dtype

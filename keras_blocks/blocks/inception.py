@@ -38,8 +38,8 @@ class BranchedBlock(Block):
     def convs(self, *units, **options) -> tuple:
         """Convolutions in a row, each `(name, filters, kernel_size)`; `options` are those of the last."""
         *before, last = units
-        first = [spec for unit in before for spec in self.unit(*unit)]
-        return (*first, *self.unit(*last, **options))
+        first = [spec for unit in before for spec in self.conv_unit(*unit)]
+        return (*first, *self.conv_unit(*last, **options))
 
     def double(self, reduce, filters, kernel_size=3, **options) -> tuple:
         """A 1x1 convolution and two of `kernel_size`, which together see as much as one of nearly twice that."""
@@ -72,7 +72,7 @@ class PoolingBranch(BranchedBlock):
             ]
         else:
             pool = [self.layer("pool", keras.layers.AveragePooling2D, pool_size=3, strides=1, padding="same")]
-        return [*pool, *self.unit("pool_proj", self.width["pool proj"], 1)]
+        return [*pool, *self.conv_unit("pool_proj", self.width["pool proj"], 1)]
 
 
 @register
@@ -302,5 +302,5 @@ class InceptionC(PoolingBranch):
         ]
 
     def _expanded(self, name, filters):
-        row, column = self.unit(f"{name}_1x3", filters, (1, 3)), self.unit(f"{name}_3x1", filters, (3, 1))
+        row, column = self.conv_unit(f"{name}_1x3", filters, (1, 3)), self.conv_unit(f"{name}_3x1", filters, (3, 1))
         return self.concatenate(f"{name}_concat", row, column)

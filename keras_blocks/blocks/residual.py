@@ -79,7 +79,7 @@ class ResidualUnit(Block):
             main = (*main, drop)
         if self.version != "v2":
             return [self.sum_of("add", shortcut, main), self.activate("out_activation")]
-        before = (*self.normalized("pre"), self.activate("pre_activation"))
+        before = (*self.norm_if_any("pre"), self.activate("pre_activation"))
         if self._projects(channels):
             return [*before, self.sum_of("add", shortcut, main)]  # the projection sees the activated input, too
         return [self.sum_of("add", shortcut, (*before, *main))]
@@ -91,10 +91,10 @@ class ResidualUnit(Block):
             {**symmetric, "strides": self._step, "dilation_rate": self.dilation_rate},
             {**symmetric, "dilation_rate": after},
         )
-        main = [spec for name, width, size, more in units for spec in self.unit(name, width, size, **more)]
+        main = [spec for name, width, size, more in units for spec in self.conv_unit(name, width, size, **more)]
         if self.version == "v2":
             return (*main, *self.padded_conv2d(last, filters, kernel_size, **more))
-        return (*main, *self.unit(last, filters, kernel_size, activated=False, **more))
+        return (*main, *self.conv_unit(last, filters, kernel_size, activated=False, **more))
 
     def _shortcut(self, channels):
         if self._projects(channels):
@@ -103,7 +103,7 @@ class ResidualUnit(Block):
                 options["dilation_rate"] = self.dilation_rate
             if self.version == "v2":
                 return self.padded_conv2d("projection", self.output_channels, self.projection_size, **options)
-            return self.unit("projection", self.output_channels, self.projection_size, activated=False, **options)
+            return self.conv_unit("projection", self.output_channels, self.projection_size, activated=False, **options)
         missing = self.output_channels - channels
         if self.shortcut == "identity" and missing:
             raise ValueError(

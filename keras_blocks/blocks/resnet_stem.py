@@ -65,11 +65,11 @@ class ResNetStem(Block):
         self.deep = validation.boolean("deep", deep)
 
     def chain(self, channels):
-        make = self.padded_conv2d if self.pre_activated else self.unit
+        make = self.padded_conv2d if self.pre_activated else self.conv_unit
         strided = {"strides": 2, "padding": "symmetric"}
         if self.deep:
             half = max(1, self.filters // 2)
-            first, second = self.unit("conv1", half, 3, **strided), self.unit("conv2", half, 3)
+            first, second = self.conv_unit("conv1", half, 3, **strided), self.conv_unit("conv2", half, 3)
             conv = (*first, *second, *make("conv3", self.filters, 3))
         else:
             conv = make("conv", self.filters, 7, **strided)

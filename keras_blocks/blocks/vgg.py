@@ -41,5 +41,5 @@ class VGGGroup(Block):
         self.layers = validation.integer("layers", layers, most=64)
 
     def chain(self, channels):
-        convs = [spec for i in range(1, self.layers + 1) for spec in self.unit(f"conv{i}", self.filters, 3)]
+        convs = [spec for i in range(1, self.layers + 1) for spec in self.conv_unit(f"conv{i}", self.filters, 3)]
         return [*convs, self.layer("pool", keras.layers.MaxPooling2D, pool_size=2, strides=2)]

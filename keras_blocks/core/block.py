@@ -3,7 +3,7 @@
 import keras
 
 from keras_blocks.core.chain import LayerSpec, specs, walk
-from keras_blocks.core.layers import Settings, serialized
+from keras_blocks.core.layers import LayerFactory, serialized
 from keras_blocks.core.registration import register
 from keras_blocks.core.remat import rematerialized
 from keras_blocks.core.signature import arguments
@@ -13,7 +13,7 @@ BUILT = "built"
 """Marks a built block in a file of weights: a block that is not built has nowhere to load them to, and says so."""
 
 
-class Steps:
+class BuiltChain:
     """Holds a chain for a layer. A list or a tuple would be wrapped and searched for layers by Keras."""
 
     __slots__ = ("chain", "checked")
@@ -25,7 +25,7 @@ class Steps:
 
 
 @register
-class Block(Settings, keras.layers.Layer):
+class Block(LayerFactory, keras.layers.Layer):
     """A micro-architecture as one layer: split, transform, merge.
 
     A subclass declares its layers as data in `chain(channels)` and says nothing else: building, calling, shapes,
@@ -65,7 +65,7 @@ class Block(Settings, keras.layers.Layer):
     ...         self.filters = filters
     ...
     ...     def chain(self, channels):
-    ...         narrow, wide = self.unit("narrow", self.filters, 1), self.unit("wide", self.filters, 3)
+    ...         narrow, wide = self.conv_unit("narrow", self.filters, 1), self.conv_unit("wide", self.filters, 3)
     ...         return [self.concatenate("concat", narrow, wide)]
     >>> block = TwoPaths(8)
     >>> block(keras.Input((32, 32, 3))).shape
@@ -97,21 +97,21 @@ class Block(Settings, keras.layers.Layer):
             remat=remat,
         )
         self.input_spec = keras.layers.InputSpec(ndim=4)
-        self._steps = None
+        self._built_chain = None
         self._frozen_paths = ()
 
     def chain(self, channels: int):
         """The block's layers for an input of so many channels, as a list of specs and splits. The one thing to declare.
 
-        Specs come from `self.unit`, `self.conv2d`, `self.normalize`, `self.activate`, `self.layer`; splits from
+        Specs come from `self.conv_unit`, `self.conv2d`, `self.norm`, `self.activate`, `self.layer`; splits from
         `self.concatenate` and `self.sum_of`. The chain may depend on the channels (a projection where they differ),
         never on the image's size.
         """
         raise NotImplementedError(f"{type(self).__name__} must declare its layers in `chain(self, channels)`.")
 
-    def steps(self, input_shape):
+    def chain_for(self, input_shape):
         """The chain for inputs of this shape: the one built, or for a block not yet built, the one it would build."""
-        return self._steps.chain if self._steps else self._declare(input_shape).chain
+        return self._built_chain.chain if self._built_chain else self._declare(input_shape).chain
 
     def build(self, input_shape):
         steps = self._declare(input_shape)
@@ -127,7 +127,7 @@ class Block(Settings, keras.layers.Layer):
             if not self.trainable:
                 layer.trainable = False
             setattr(self, name, layer)
-        self._steps = steps
+        self._built_chain = steps
         for path in self._frozen_paths:
             freeze_part(self, path)
         self.input_spec = keras.layers.InputSpec(ndim=4, axes={self.channel_axis: self.channels(input_shape)})
@@ -135,7 +135,7 @@ class Block(Settings, keras.layers.Layer):
     def call(self, inputs, training=None):
         self._check_size(inputs.shape)
         inputs = as_float(inputs, self.compute_dtype)
-        if training and self.remat and not all(issubclass(spec.cls, Block) for spec in specs(self._steps.chain)):
+        if training and self.remat and not all(issubclass(spec.cls, Block) for spec in specs(self._built_chain.chain)):
             return rematerialized([self], lambda x: self._run(x, training), inputs)
         return self._run(inputs, training)
 
@@ -144,7 +144,7 @@ class Block(Settings, keras.layers.Layer):
         def apply(spec, x):
             return getattr(self, spec.name)(x, training=training)
 
-        return walk(self._steps.chain, x, apply)
+        return walk(self._built_chain.chain, x, apply)
 
     def expand(self, inputs, training=None):
         """Applies the block's own layers to a Keras tensor one by one, and returns the output's Keras tensor.
@@ -175,14 +175,14 @@ class Block(Settings, keras.layers.Layer):
             bound = {} if training is None else {"training": training}
             return layer.expand(x, **bound) if isinstance(layer, Block) else layer(x, **bound)
 
-        return walk(self._steps.chain, as_float(inputs, self.compute_dtype), apply)
+        return walk(self._built_chain.chain, as_float(inputs, self.compute_dtype), apply)
 
     def compute_output_shape(self, input_shape):
         def shape_after(spec, shape):
-            layer = getattr(self, spec.name) if self._steps else spec.make()
+            layer = getattr(self, spec.name) if self._built_chain else spec.make()
             return self._next_shape(layer, spec, shape)
 
-        after = walk(self.steps(input_shape), tuple(input_shape), shape_after)
+        after = walk(self.chain_for(input_shape), tuple(input_shape), shape_after)
         return {name: tuple(shape) for name, shape in after.items()} if isinstance(after, dict) else tuple(after)
 
     def get_config(self):
@@ -226,10 +226,10 @@ class Block(Settings, keras.layers.Layer):
                 f"{self._title()} must know the number of channels (axis {self.channel_axis}, as data_format is "
                 f"'{self.data_format}'); received the shape {tuple(input_shape)}."
             )
-        steps = Steps(self.chain(channels))
+        steps = BuiltChain(self.chain(channels))
         seen = set()
         for spec in specs(steps.chain):
-            taken = hasattr(type(self), spec.name) or (not self._steps and hasattr(self, spec.name))
+            taken = hasattr(type(self), spec.name) or (not self._built_chain and hasattr(self, spec.name))
             if taken or spec.name in seen or not spec.name.isidentifier() or spec.name.startswith("_"):
                 raise ValueError(
                     f"{self._title()} cannot have a layer named '{spec.name}': a name must be an identifier without a "
@@ -264,9 +264,9 @@ class Block(Settings, keras.layers.Layer):
     def _check_size(self, shape):
         """Refuses an image too small for the block before the backend does, or gives an empty tensor and a NaN mean."""
         shape = tuple(size if isinstance(size, int) else None for size in shape)  # some tracers have symbolic sizes
-        if shape not in self._steps.checked:
+        if shape not in self._built_chain.checked:
             self.compute_output_shape(shape)
-            self._steps.checked.add(shape)
+            self._built_chain.checked.add(shape)
 
     def _title(self):
         return f"{type(self).__name__} '{self.name}'"
@@ -276,7 +276,7 @@ def frozen_parts(owner) -> list[str]:
     """Paths of the layers inside a trainable block or model that are frozen: `bn`, `inner/bn`."""
     if not owner.trainable:
         return []
-    names = [spec.name for spec in specs(owner.steps(None))] if isinstance(owner, Block) else []
+    names = [spec.name for spec in specs(owner.chain_for(None))] if isinstance(owner, Block) else []
     parts = [(name, getattr(owner, name)) for name in names] or [(layer.name, layer) for layer in owner.layers]
     found = []
     for name, part in parts:

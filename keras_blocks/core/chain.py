@@ -9,7 +9,7 @@ with a block (building, calling, expanding, counting, converting) is one `walk` 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 
-from keras_blocks.core.immutable import Frozen, thaw
+from keras_blocks.core.immutable import FrozenDict, thaw
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -22,12 +22,12 @@ class LayerSpec:
 
     cls: type
     name: str
-    options: Frozen
+    options: FrozenDict
     dtype: object = None
 
     def make(self, prefix=""):
         """A new layer, named with `prefix` in front."""
-        options = {key: thaw(value) if isinstance(value, Frozen) else value for key, value in self.options.items()}
+        options = {key: thaw(value) if isinstance(value, FrozenDict) else value for key, value in self.options.items()}
         return self.cls(**options, name=prefix + self.name, dtype=self.dtype)
 
     def __call__(self, x):
@@ -50,7 +50,7 @@ class Split:
 class Fork:
     """The same input to each of `branches`, name -> chain; what they give is a dict. The last step of a chain."""
 
-    branches: Frozen
+    branches: FrozenDict
 
 
 class ShapeTensor:

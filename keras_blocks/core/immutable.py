@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 
 
-class Frozen(Mapping):
+class FrozenDict(Mapping):
     """A mapping that cannot change, hashes by value, and reads `m.groups` as `m["groups"]`.
 
     Keras wraps lists and dicts that are assigned to a layer in containers of its own and tracks what is in them;
-    it leaves a `Frozen` alone, so metaparameters stay plain and no two models can share a mutable one.
+    it leaves a `FrozenDict` alone, so metaparameters stay plain and no two models can share a mutable one.
     """
 
     __slots__ = ("_hash", "_items")
@@ -46,18 +46,18 @@ class Frozen(Mapping):
         return repr(thaw(self))
 
     def __reduce__(self):
-        return Frozen, (self._items,)
+        return FrozenDict, (self._items,)
 
     def __deepcopy__(self, memo):
         return self
 
 
 def freeze(value):
-    """Mappings become `Frozen`, lists become tuples, all the way down; anything else stays itself."""
-    if isinstance(value, Frozen):
+    """Mappings become `FrozenDict`, lists become tuples, all the way down; anything else stays itself."""
+    if isinstance(value, FrozenDict):
         return value
     if isinstance(value, Mapping):
-        return Frozen(value)
+        return FrozenDict(value)
     if isinstance(value, (list, tuple)):
         return tuple(freeze(item) for item in value)
     return value

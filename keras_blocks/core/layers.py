@@ -8,7 +8,7 @@ import keras
 from keras_blocks.core import validation
 from keras_blocks.core.chain import LayerSpec, Split
 from keras_blocks.core.grouped_conv2d import GroupedConv2D
-from keras_blocks.core.immutable import Frozen, freeze, thaw
+from keras_blocks.core.immutable import FrozenDict, freeze, thaw
 from keras_blocks.core.normalization import BatchNormalization
 from keras_blocks.core.signature import takes
 
@@ -16,7 +16,7 @@ SHARED = ("activation", "batch_norm", "use_bias", "kernel_initializer", "kernel_
 """The settings that an architecture hands to each of its blocks, and a block to each of its layers."""
 
 
-class Settings:
+class LayerFactory:
     """Mixed into `Block` and `Architecture`: the shared settings, the layers that follow from them, and the config."""
 
     def _set_settings(
@@ -43,17 +43,17 @@ class Settings:
 
     def layer(self, name: str, cls: type, **options) -> LayerSpec:
         """A layer of any class, told the data format and the dtype policy; a block is told all shared settings."""
-        shared = SHARED if issubclass(cls, Settings) else ("data_format",)
+        shared = SHARED if issubclass(cls, LayerFactory) else ("data_format",)
         bound = {key: getattr(self, key) for key in shared if takes(cls, key)}
         if "kernel_initializer" in bound:
             bound["kernel_initializer"] = own_initializer(self.kernel_initializer, name)
         dtype = options.pop("dtype", self.dtype_policy)
-        return LayerSpec(cls, name, Frozen({**bound, **options}), dtype)
+        return LayerSpec(cls, name, FrozenDict({**bound, **options}), dtype)
 
     def conv2d(self, name: str, filters: int, kernel_size, *, transposed=False, **options) -> LayerSpec:
         """A convolution with the settings' initializer and regularizer; its activation is a layer of its own.
 
-        It has a bias unless the settings say otherwise, or a normalization follows (see `unit`).
+        It has a bias unless the settings say otherwise, or a normalization follows (see `conv_unit`).
         """
         bound = {
             "filters": filters,
@@ -68,7 +68,7 @@ class Settings:
             cls = keras.layers.Conv2DTranspose
         return self.layer(name, cls, **{**bound, **options})
 
-    def normalize(self, name: str) -> LayerSpec:
+    def norm(self, name: str) -> LayerSpec:
         """A BatchNormalization over the channels, with the settings' momentum, epsilon, scale and center."""
         options = self.batch_norm if isinstance(self.batch_norm, Mapping) else {}
         return self.layer(name, BatchNormalization, axis=self.channel_axis, **options)
@@ -95,14 +95,14 @@ class Settings:
             (self.layer(f"{name}_pad", keras.layers.ZeroPadding2D, padding=borders), conv) if any(borders) else (conv,)
         )
 
-    def unit(
+    def conv_unit(
         self, name: str, filters: int, kernel_size, *, pre_activation=False, activated=True, **options
     ) -> tuple[LayerSpec, ...]:
         """Convolution, normalization if the settings ask for it, activation; pre-activated, the convolution is last.
 
         A convolution right before a normalization, which takes out any bias, has none unless the settings want one.
         """
-        norm = self.normalized(name)
+        norm = self.norm_if_any(name)
         if norm and not pre_activation:
             options = {"use_bias": bool(self.use_bias), **options}
         conv = self.padded_conv2d(name, filters, kernel_size, **options)
@@ -123,12 +123,15 @@ class Settings:
         """The activation of an output, in float32 also where the policy computes in 16 bits."""
         low = self.dtype_policy.compute_dtype in ("float16", "bfloat16")
         return LayerSpec(
-            keras.layers.Activation, name, Frozen({"activation": activation}), "float32" if low else self.dtype_policy
+            keras.layers.Activation,
+            name,
+            FrozenDict({"activation": activation}),
+            "float32" if low else self.dtype_policy,
         )
 
-    def normalized(self, name: str) -> tuple[LayerSpec, ...]:
+    def norm_if_any(self, name: str) -> tuple[LayerSpec, ...]:
         """The normalization that belongs to the layer `name`, or nothing where the settings have none."""
-        return (self.normalize(f"{name}_bn"),) if self.batch_norm is not False else ()
+        return (self.norm(f"{name}_bn"),) if self.batch_norm is not False else ()
 
     def concatenate(self, name: str, *branches) -> Split:
         """Branches whose outputs are concatenated along the channels."""

@@ -8,7 +8,7 @@ import keras
 
 from keras_blocks.core.block import Block
 from keras_blocks.core.chain import LayerSpec, ShapeTensor, walk
-from keras_blocks.core.immutable import Frozen, freeze
+from keras_blocks.core.immutable import FrozenDict, freeze
 from keras_blocks.core.signature import arguments
 from keras_blocks.costs.layer_costs import RULES, VIEWS, LayerCost, count_weights, layer_macs, measured, unallocated
 
@@ -165,19 +165,19 @@ def block_key(spec, shape) -> tuple:
 
     The text tells 1 from 1.0 and from True, as equality does not.
     """
-    options = Frozen({key: value for key, value in spec.options.items() if not isinstance(value, WEIGHTLESS)})
+    options = FrozenDict({key: value for key, value in spec.options.items() if not isinstance(value, WEIGHTLESS)})
     return spec.cls, options, freeze(shape), repr(options)
 
 
 @functools.lru_cache(maxsize=2**14)
-def block_steps(cls: type, options: Frozen, shape, text: str):
+def block_steps(cls: type, options: FrozenDict, shape, text: str):
     """A block's chain for an input of this shape, and the bytes of each of its values; remembered."""
     block = cls(**options)
-    return block.steps(shape), _bytes_per_value(block)
+    return block.chain_for(shape), _bytes_per_value(block)
 
 
 @functools.lru_cache(maxsize=2**16)
-def _counted(cls: type, options: Frozen, shape, text: str):
+def _counted(cls: type, options: FrozenDict, shape, text: str):
     """Output shape, parameters, multiply-adds and values of a block, or of a layer that has no rule; remembered."""
     if issubclass(cls, Block):
         steps, width = block_steps(cls, options, shape, text)
@@ -196,7 +196,7 @@ def _chain_cost(steps, shape):
 def _layer_object_cost(layer, shape, after=None):
     """(output shape, Cost) of a layer that exists, built or not; its output's shape is given where it is known."""
     if isinstance(layer, Block):
-        return _chain_cost(layer.steps(shape), shape)
+        return _chain_cost(layer.chain_for(shape), shape)
     if isinstance(layer, keras.Model):
         return tuple(layer.compute_output_shape(shape)), _model_cost(layer, shape[1:])
     if not layer.built:

@@ -132,7 +132,7 @@ class DenseNet(Architecture):
             x = self.layer(f"group{i}", DenseBlock, **dense)(x)
             if i < len(m.groups):
                 x = self.feature(f"group{i}", x)
-        for spec in (*self.normalized("last"), self.activate("last_activation")):
+        for spec in (*self.norm_if_any("last"), self.activate("last_activation")):
             x = spec(x)
         return self.feature(f"group{len(m.groups)}", x)
 
@@ -140,7 +140,7 @@ class DenseNet(Architecture):
         x = self.layer("head", ClassifierHead, filters=self.metaparameters.classes)(x)
         return self.output_activation()(x)
 
-    def published_names(self):
+    def weight_names(self):
         keras = {"stem/conv": "conv1_conv", "stem/conv_bn": "conv1_bn", "last_bn": "bn", "head/scores": "predictions"}
         torch = {"stem/conv": "features.conv0", "stem/conv_bn": "features.norm0", "head/scores": "classifier"}
         groups = self.metaparameters.groups

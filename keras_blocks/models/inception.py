@@ -160,7 +160,7 @@ class Inception(Architecture):
         x = self.layer("head", ClassifierHead, filters=m.classes, dropout=m.dropout)(x)
         return self.output_activation()(x)
 
-    def published_names(self):
+    def weight_names(self):
         groups = self.metaparameters.groups
         kinds = {group["block"] for group in groups}
         if kinds <= {"v1"}:

@@ -7,8 +7,8 @@ import keras
 from keras_blocks.core import validation
 from keras_blocks.core.block import Block, freeze_part, frozen_parts
 from keras_blocks.core.chain import ShapeTensor
-from keras_blocks.core.immutable import Frozen
-from keras_blocks.core.layers import SHARED, Settings, serialized
+from keras_blocks.core.immutable import FrozenDict
+from keras_blocks.core.layers import SHARED, LayerFactory, serialized
 from keras_blocks.core.signature import arguments
 from keras_blocks.models.preprocessing import DetachablePreprocessing, preprocessing_layers, unless_training
 from keras_blocks.models.side_outputs import SideOutputs
@@ -17,7 +17,7 @@ from keras_blocks.models.variants import Variants
 _OUTLINING = contextvars.ContextVar("outlining", default=False)
 
 
-class Network(Settings, Variants, DetachablePreprocessing, SideOutputs, keras.Model):
+class Network(LayerFactory, Variants, DetachablePreprocessing, SideOutputs, keras.Model):
     """What all models of the library are: a functional model whose graph `assemble` makes of metaparameters.
 
     The constructor's arguments are the metaparameters; they are plain data, cannot be changed, and are what a saved
@@ -62,7 +62,7 @@ class Network(Settings, Variants, DetachablePreprocessing, SideOutputs, keras.Mo
         )
         if input_tensor is not None:
             input_shape = _shape_of_input(input_tensor, input_shape)
-        self.metaparameters = Frozen(
+        self.metaparameters = FrozenDict(
             {
                 **own,
                 "input_shape": self._image_shape(input_shape),
@@ -143,7 +143,7 @@ class Network(Settings, Variants, DetachablePreprocessing, SideOutputs, keras.Mo
         for layer in keras.Model(self.inputs, self._features[up_to]).layers:
             layer.trainable = False
 
-    def published_names(self) -> dict:
+    def weight_names(self) -> dict:
         """Convention -> {path of a layer in this model: its name in published weights}, for `convert_weights`."""
         return {}
 

@@ -108,7 +108,7 @@ class ResidualNetwork(Architecture):
             if i < len(m.groups):
                 x = self.feature(f"group{i}", x)
         if self.pre_activated:
-            for spec in (*self.normalized("last"), self.activate("last_activation")):
+            for spec in (*self.norm_if_any("last"), self.activate("last_activation")):
                 x = spec(x)
         return self.feature(f"group{len(m.groups)}", x)
 

@@ -186,7 +186,7 @@ class ResNet(ResidualNetwork):
         last = j == m.groups[i - 1]["blocks"] and i < len(m.groups)
         return {"strides": 2 if last else 1, "shortcut": m.shortcut if j == 1 else "identity"}
 
-    def published_names(self):
+    def weight_names(self):
         keras = {
             "stem/conv": "conv1_conv",
             "stem/conv_bn": "conv1_bn",

@@ -108,5 +108,5 @@ class ResNeXt(ResidualNetwork):
         m = self.metaparameters
         return self.layer(name, ResNeXtBlock, cardinality=m.cardinality, base_width=m.base_width, **options)
 
-    def published_names(self):
+    def weight_names(self):
         return {"torchvision": self.torch_names()}

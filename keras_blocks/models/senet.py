@@ -81,6 +81,6 @@ class SENet(ResNeXt):
         size = 3 if strides > 1 else 1
         return super().block(name, strides=strides, narrow_entry=True, projection_size=size, **options)
 
-    def published_names(self):
+    def weight_names(self):
         stem = {f"stem/conv{k}{bn}": f"layer0.{'bn' if bn else 'conv'}{k}" for k in (1, 2, 3) for bn in ("", "_bn")}
         return {"timm": {**self.torch_names(se="se_module"), **stem, "head/scores": "last_linear"}}

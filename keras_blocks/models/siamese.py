@@ -9,7 +9,7 @@ from keras_blocks.blocks.heads import POOLINGS
 from keras_blocks.blocks.pairwise_distance import PairwiseDistance
 from keras_blocks.blocks.unit_length import UnitLength
 from keras_blocks.core import validation
-from keras_blocks.core.immutable import Frozen
+from keras_blocks.core.immutable import FrozenDict
 from keras_blocks.core.layers import serialized
 from keras_blocks.core.registration import register
 from keras_blocks.models.architecture import Architecture
@@ -111,7 +111,7 @@ class Siamese(Variants, DetachablePreprocessing, keras.Model):
         }
         backbone, shape = _backbone(backbone, own["preprocess"], input_shape, dtype, metaparameters)
         policy = keras.dtype_policies.get(backbone.dtype_policy if dtype is None else dtype)
-        self.metaparameters = Frozen({"backbone": backbone, **own, "input_shape": shape})
+        self.metaparameters = FrozenDict({"backbone": backbone, **own, "input_shape": shape})
         self.dtype_policy = policy
         shared = _SHARED.get() or {}
 

@@ -129,7 +129,7 @@ class SqueezeNet(Architecture):
         x = self.global_pool("classifier_pool", "avg")(x)
         return self.output_activation()(x)
 
-    def published_names(self):
+    def weight_names(self):
         caffe = {"stem_conv/conv": "conv1", "classifier_conv/conv": "conv10"}
         torch = {"stem_conv/conv": "features.0", "classifier_conv/conv": "classifier.1"}
         number, index = 2, 3  # of the next fire module, in the paper and in torchvision's `features`

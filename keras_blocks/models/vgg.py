@@ -92,7 +92,7 @@ class VGG(Architecture):
         )(x)
         return self.output_activation()(x)
 
-    def published_names(self):
+    def weight_names(self):
         kinds, index = {"keras": {}, "torchvision": {}, "timm": {}}, 0
         for i, group in enumerate(self.metaparameters.groups, start=1):
             for j in range(1, group["layers"] + 1):

@@ -22,7 +22,7 @@ def convert_weights(source, model):
         source: a Keras model of the same architecture, of ours or of keras.applications; a mapping of name -> array,
             such as a PyTorch `state_dict` as numpy; or the path of an `.npz` or `.safetensors` file of such (the
             second needs the extra `keras-blocks[safetensors]`). Names are our own `layer/sublayer/variable`
-            (`named_weights(model)`), or those of one of the conventions in `model.published_names()`, such as those of
+            (`named_weights(model)`), or those of one of the conventions in `model.weight_names()`, such as those of
             keras.applications, torchvision and timm. Kernels are (height, width, in, out), or PyTorch's (out, in,
             height, width) under PyTorch's names.
         model: a built model, which is changed in place.
@@ -121,7 +121,7 @@ _TORCH_VARIABLES = {
 
 def _best_convention(arrays, targets, model) -> dict:
     """Of the architecture's naming conventions, the one by which most weights are found: our layer -> theirs."""
-    conventions = model.published_names().values() if hasattr(model, "published_names") else ()
+    conventions = model.weight_names().values() if hasattr(model, "weight_names") else ()
     return max([{}, *conventions], key=lambda names: sum(_renamed(name, names) in arrays for name in targets))
 
 
@@ -156,7 +156,7 @@ _TORCH_AXES = {4: (2, 3, 1, 0), 2: (1, 0)}
 
 def _known_layers(model) -> set:
     """Paths of all layers that the architecture may have, in this model or left out of it, as its top."""
-    conventions = model.published_names().values() if hasattr(model, "published_names") else ()
+    conventions = model.weight_names().values() if hasattr(model, "weight_names") else ()
     return {layer for names in conventions for layer in names}
 
 
@@ -196,7 +196,7 @@ def named_weights(model) -> dict:
 def _parts(path, layer):
     """(path, weights) of a layer and all layers inside of it."""
     if isinstance(layer, Block):
-        inner = [(spec.name, getattr(layer, spec.name)) for spec in specs(layer.steps(None))]
+        inner = [(spec.name, getattr(layer, spec.name)) for spec in specs(layer.chain_for(None))]
     else:
         inner = [(part.name, part) for part in layer._flatten_layers(include_self=False, recursive=False)]
     theirs = {id(weight) for _, part in inner for weight in part.weights}
@@ -211,7 +211,7 @@ def _normalizations(model) -> dict:
         pair
         for layer in model.layers
         if isinstance(layer, Block)
-        for pair in _followed(layer.name, layer, layer.steps(None))
+        for pair in _followed(layer.name, layer, layer.chain_for(None))
     )
 
 
@@ -222,6 +222,6 @@ def _followed(path, block, chain):
                 yield from _followed(path, block, branch)
         elif issubclass(step.cls, Block):
             inner = getattr(block, step.name)
-            yield from _followed(f"{path}/{step.name}", inner, inner.steps(None))
+            yield from _followed(f"{path}/{step.name}", inner, inner.chain_for(None))
         elif isinstance(after, LayerSpec) and issubclass(after.cls, keras.layers.BatchNormalization):
             yield f"{path}/{step.name}", f"{path}/{after.name}"

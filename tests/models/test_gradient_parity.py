@@ -47,7 +47,7 @@ def test_same_gradients_as_torchvision(name, record_property):
     # The directions take the way of the weights, and so the order of their axes.
     directions = {name: golden_weights.direction(name, tuple(shape)) for name, shape in golden["shapes"].items()}
     keras_blocks.convert_weights(directions, model)
-    names = model.published_names()["torchvision"]
+    names = model.weight_names()["torchvision"]
     shares = {}
     for path, weight in named_weights(model).items():
         if path in ours:
@@ -79,7 +79,7 @@ def test_same_gradients_as_keras_applications(variant, function, record_property
     keras_blocks.convert_weights(theirs, ours)
     images = golden_weights.images((4, 64, 64, 3))
     expected, found = by_name(theirs, images), by_name(ours, images)
-    names = ours.published_names()["keras"]
+    names = ours.weight_names()["keras"]
     shares = {}
     for path, gradient in found.items():
         layer, _, variable = path.rpartition("/")

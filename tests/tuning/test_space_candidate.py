@@ -121,7 +121,7 @@ def test_it_is_built_by_anyone():
     assert isinstance(model, keras_blocks.ResNet)
     assert model.count_params() == Candidate("ResNet", BASIC, HOW).cost().params
     assert model.layers[1].name == "rescale"
-    with pytest.raises(ValueError, match=r"`architecture` must be one of .* Did you mean 'ResNet'"):
+    with pytest.raises(ValueError, match=r"`architecture` must be one of .* Did you mean 'keras_blocks>ResNet'"):
         Candidate("ResNett", BASIC, HOW).compiled()
 
 

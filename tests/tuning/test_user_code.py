@@ -32,7 +32,7 @@ def test_a_script_with_its_own_space_and_architecture(few_digits, tmp_path):
     done = subprocess.run(
         [sys.executable, str(script), str(tmp_path / "run"), str(few_digits)], capture_output=True, text=True
     )
-    assert "architecture OwnNet" in done.stdout, done.stderr
+    assert "architecture my_search>OwnNet" in done.stdout, done.stderr
 
 
 def test_what_is_ours_needs_no_import():

@@ -101,9 +101,9 @@ def trade_off(trials, objectives, name, against) -> go.Figure:
             marker={"size": 13, "symbol": "circle-open", "line": {"width": 2}, "color": ORANGE},
             hoverinfo="skip",
         )
-    kinds = list(dict.fromkeys(trial.architecture for trial in shown))
+    kinds = list(dict.fromkeys(trial.architecture_label for trial in shown))
     for place, kind in enumerate(sorted(kinds, key=str)):
-        those = [trial for trial in shown if trial.architecture == kind]
+        those = [trial for trial in shown if trial.architecture_label == kind]
         figure.add_scatter(
             x=_scaled(against, [measured(trial, against, objectives) for trial in those]),
             y=_scaled(name, [measured(trial, name, objectives) for trial in those]),
@@ -281,7 +281,12 @@ def _about(trial, objectives) -> str:
     sizes = [(name, getattr(trial, name)) for name in ("params", "macs")]
     facts = {name: f"{text(name, value)} {label(name)}" for name, value in (*results, *sizes) if value is not None}
     lines = [f"<b>trial {trial.number}</b>, {trial.status}", _plain(", ".join(facts.values()))]
-    for words in (trial.error, trial.architecture, described(trial.metaparameters), described(trial.hyperparameters)):
+    for words in (
+        trial.error,
+        trial.architecture_label,
+        described(trial.metaparameters),
+        described(trial.hyperparameters),
+    ):
         lines += [_plain(line) for line in textwrap.wrap(words or "", 72, max_lines=4, placeholder=" …")]
     return "<br>".join(line for line in lines if line)
 

@@ -5,12 +5,13 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from keras_blocks.core.registration import class_named
 from keras_blocks.costs.cost import cost_rows
+from keras_blocks.models.architecture import Architecture
 from keras_blocks.tuning.files import replacing
 from keras_blocks.tuning.report import figures
 from keras_blocks.tuning.report.descriptions import described, differing
 from keras_blocks.tuning.report.page import Page, escaped, facts, none, sortable, table, tabs
-from keras_blocks.tuning.spaces.candidate import architecture_named
 from keras_blocks.tuning.study.importances import TooFewTrials, importances
 from keras_blocks.tuning.study.objectives import best_trial, front, label, measured, text
 from keras_blocks.tuning.study.trial import (
@@ -98,7 +99,9 @@ def _cards(trials, objectives, best) -> str:
         values = [value for trial in trials if (value := measured(trial, name, objectives)) is not None]
         value = (max if direction == "maximize" else min)(values, default=None)
         first = next((trial for trial in trials if measured(trial, name, objectives) == value), None)
-        about = f"trial {first.number}, {first.architecture or 'no architecture'}" if values else "no trial completed"
+        about = (
+            f"trial {first.number}, {first.architecture_label or 'no architecture'}" if values else "no trial completed"
+        )
         extreme = "highest" if direction == "maximize" else "lowest"
         shown.append(("best", f"{extreme} {label(name)}", text(name, value), about))
     if best is not None:
@@ -179,7 +182,7 @@ def _best(best, objectives) -> str:
     about = {
         "trial": str(best.number),
         **{label(name): text(name, measured(best, name, objectives)) for name, _ in objectives},
-        "architecture": best.architecture or "-",
+        "architecture": best.architecture_label or "-",
         "metaparameters": described(best.metaparameters),
         "hyperparameters": described(best.hyperparameters),
     }
@@ -189,7 +192,7 @@ def _best(best, objectives) -> str:
 def _blocks(trial) -> str:
     """A row for each block, counted with nothing built."""
     try:
-        cls = architecture_named(trial.architecture)
+        cls = class_named("architecture", trial.architecture, Architecture)
     except ValueError:
         return none(f"The class {trial.architecture!r} is not imported here, so its blocks are not listed.")
     try:
@@ -335,7 +338,7 @@ def _trial(trial, is_best, measures, objectives, names, several) -> str:
         shown = "" if value is None else text(name, value)
         cells.append(f'<td class="number" data-value="{"" if value is None else repr(value)}">{shown}</td>')
     how = described({name: trial.metaparameters[name] for name in names if name in trial.metaparameters})
-    parts = [trial.architecture if several else "", how, described(trial.hyperparameters)]
+    parts = [trial.architecture_label if several else "", how, described(trial.hyperparameters)]
     about = escaped("; ".join(part for part in parts if part) or described(trial.values))
     if trial.duplicate_of is not None:
         about = f"the same as trial {trial.duplicate_of}; {about}"
@@ -372,7 +375,7 @@ def _share(part, whole) -> str:
 def _summary(trial, names, those) -> str:
     how = described({name: trial.metaparameters[name] for name in names if name in trial.metaparameters})
     several = len({one.architecture for one in those}) > 1
-    return "; ".join(part for part in (trial.architecture if several else "", how) if part)
+    return "; ".join(part for part in (trial.architecture_label if several else "", how) if part)
 
 
 def _shape(shape) -> str:

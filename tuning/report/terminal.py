@@ -227,7 +227,7 @@ def trials_table(trials, best) -> Table:
             _count(trial.params),
             _count(trial.macs),
             f"{trial.seconds:.1f}" if trial.seconds else "",
-            *([_escaped(trial.architecture or "")] if several else []),
+            *([_escaped(trial.architecture_label)] if several else []),
             _escaped(how if trial.error is None else trial.error),
             style="bold" if chosen else None,
         )

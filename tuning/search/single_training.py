@@ -1,6 +1,7 @@
 """SingleTraining: a named model trained from random weights, kept in a run folder."""
 
 from keras_blocks.core import validation
+from keras_blocks.core.registration import registered_name
 from keras_blocks.core.signature import arguments
 from keras_blocks.costs.cost import cost
 from keras_blocks.models.registry import classifier_of
@@ -78,7 +79,7 @@ class SingleTraining:
             cost(self.architecture, **self.metaparameters)  # finds out with nothing built
         except ValueError as error:
             raise ValueError(f"`data`: images of {self.dataset.image_shape} do not fit {name!r}: {error}") from error
-        self.candidate = Candidate(self.architecture.__name__, self.metaparameters, self.hyperparameters)
+        self.candidate = Candidate(registered_name(self.architecture), self.metaparameters, self.hyperparameters)
         self.folder.create(
             {"kind": "train", "model": name, "data": data, "seed": seed, "epochs": epochs, **self.hyperparameters},
             replace=replace,

@@ -5,6 +5,8 @@ import importlib.util
 import sys
 from pathlib import Path
 
+from keras_blocks.core.registration import module_of
+
 
 def origins(space) -> list[dict]:
     """Where another process finds a space and its architectures, as far as they are the user's own.
@@ -35,10 +37,12 @@ def origin(cls: type) -> dict | None:
     """
     if cls.__module__.partition(".")[0] == "keras_blocks":
         return None
-    if cls.__module__ != "__main__":
-        folder = _import_folder(cls.__module__)
-        return {"module": cls.__module__, "folder": folder}
-    path = getattr(sys.modules["__main__"], "__file__", None)
+    main = sys.modules["__main__"]
+    by_name = main.__spec__ is not None and hasattr(main, cls.__name__)  # it runs as `python -m name`
+    if cls.__module__ != "__main__" or by_name:
+        name = module_of(cls)
+        return {"module": name, "folder": _import_folder(cls.__module__, name.count("."))}
+    path = getattr(main, "__file__", None)
     if path is None:
         raise ValueError(f"`space`: {cls.__qualname__} must be defined in a file, since trials run in other processes.")
     return {"module": "__main__", "path": str(Path(path).absolute())}
@@ -58,7 +62,7 @@ def bring_in(about: dict) -> None:
     importlib.import_module(about["module"])
 
 
-def _import_folder(name) -> str | None:
-    """The folder on the path from which a module comes."""
-    path = getattr(sys.modules.get(name), "__file__", None)
-    return str(Path(path).absolute().parents[name.count(".")]) if path else None
+def _import_folder(module, depth) -> str | None:
+    """The folder on the path from which a module comes, that lies in so many packages."""
+    path = getattr(sys.modules.get(module), "__file__", None)
+    return str(Path(path).absolute().parents[depth]) if path else None

@@ -1,8 +1,9 @@
 """HyperAny: a search across several spaces."""
 
 from keras_blocks.core import validation
+from keras_blocks.core.registration import class_named, register, registered_name
 from keras_blocks.tuning.spaces.architecture import HyperArchitecture
-from keras_blocks.tuning.spaces.candidate import Candidate, subclasses
+from keras_blocks.tuning.spaces.candidate import Candidate
 from keras_blocks.tuning.spaces.densenet import HyperDenseNet
 from keras_blocks.tuning.spaces.inception import HyperInception
 from keras_blocks.tuning.spaces.resnet import HyperResNet
@@ -27,6 +28,7 @@ FAMILY = "family"
 """KerasTuner's name for the choice of the space."""
 
 
+@register
 class HyperAny(HyperSpace):
     """Several spaces as one: which of them a model comes from is drawn, too.
 
@@ -50,7 +52,7 @@ class HyperAny(HyperSpace):
     >>> space = HyperAny([HyperResNet(**images, version="v2"), HyperDenseNet(**images)], optimizer="sgd")
     >>> hp = keras_tuner.HyperParameters()
     >>> space.candidate(hp).architecture, hp.get("family"), hp.get("resnet/groups")
-    ('ResNet', 'resnet', 2)
+    ('keras_blocks>ResNet', 'resnet', 2)
     """
 
     def __init__(self, spaces, *, name="any", **parts):
@@ -104,7 +106,7 @@ class HyperAny(HyperSpace):
 
     def candidate(self, hp):
         metaparameters, hyperparameters = self.metaparameters(hp), self.hyperparameters(hp)
-        return Candidate(self.chosen(hp).architecture.__name__, metaparameters, hyperparameters)
+        return Candidate(registered_name(self.chosen(hp).architecture), metaparameters, hyperparameters)
 
     def get_config(self):
         return {**super().get_config(), "spaces": [space.get_config() for space in self.spaces.values()]}
@@ -129,5 +131,4 @@ def space_from_config(config: dict) -> HyperSpace:
     >>> space_from_config(space.get_config()).get_config() == space.get_config()
     True
     """
-    known = {cls.__name__: cls for cls in subclasses(HyperSpace)}
-    return known[validation.choice("space", config["space"], tuple(known))].from_config(config)
+    return class_named("space", config["space"], HyperSpace).from_config(config)

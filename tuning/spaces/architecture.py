@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 
 from keras_blocks.core import validation
+from keras_blocks.core.registration import registered_name
 from keras_blocks.core.signature import arguments
 from keras_blocks.tuning.spaces import table as tables
 from keras_blocks.tuning.spaces.candidate import Candidate
@@ -117,7 +118,7 @@ class HyperArchitecture(HyperSpace):
         return self.assembled(self.drawn(hp))
 
     def candidate(self, hp):
-        return Candidate(self.architecture.__name__, self.metaparameters(hp), self.hyperparameters(hp))
+        return Candidate(registered_name(self.architecture), self.metaparameters(hp), self.hyperparameters(hp))
 
     def drawn(self, hp) -> dict:
         """Name -> value of the parts that are drawn, as KerasTuner knows them."""
@@ -182,7 +183,7 @@ class HyperArchitecture(HyperSpace):
             if not each or any(name in self.architecture_parts for name in each):
                 made = self.assembled(tables.draw(tables.fixed(self.architecture_parts, each), None))
                 if repr(made) not in tried:
-                    Candidate(self.architecture.__name__, made, {}).cost()
+                    Candidate(registered_name(self.architecture), made, {}).cost()
                 tried.add(repr(made))
         except (TypeError, ValueError, ArithmeticError) as error:
             values = values or {"input_shape": self.input_shape}

@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from keras_blocks.core import validation
 from keras_blocks.core.immutable import thaw
+from keras_blocks.core.registration import class_named, full_name
 from keras_blocks.costs.cost import Cost, cost
 from keras_blocks.models.architecture import Architecture
 from keras_blocks.tuning.spaces.digest import architecture_digest, digest
@@ -15,7 +15,7 @@ class Candidate:
     """What a model is and how it is trained.
 
     Args:
-        architecture: name of the class, such as "ResNet".
+        architecture: registered name of the class, such as "keras_blocks>ResNet", or of this library's the bare one.
         metaparameters: arguments of its constructor, plain data.
         hyperparameters: of the training, see `training.compiled` and `training.fit`.
 
@@ -34,6 +34,7 @@ class Candidate:
     hyperparameters: dict
 
     def __post_init__(self):
+        object.__setattr__(self, "architecture", full_name(self.architecture))
         object.__setattr__(self, "metaparameters", thaw(self.metaparameters))
         object.__setattr__(self, "hyperparameters", thaw(self.hyperparameters))
 
@@ -44,7 +45,7 @@ class Candidate:
         Raises:
             ValueError: where no imported class has the name.
         """
-        return architecture_named(self.architecture)
+        return class_named("architecture", self.architecture, Architecture)
 
     def cost(self) -> Cost:
         """Parameters, multiply-adds and activation bytes, with nothing built."""
@@ -63,18 +64,3 @@ class Candidate:
         return training.compiled(
             self.architecture_class, self.metaparameters, self.hyperparameters, scale=scale, flips=flips
         )
-
-
-def architecture_named(name: str) -> type[Architecture]:
-    """The architecture's class of this name, of all that are imported; of two, the one defined last.
-
-    Raises:
-        ValueError: for an unknown name, with the nearest ones.
-    """
-    found = {cls.__name__: cls for cls in subclasses(Architecture)}
-    return found[validation.choice("architecture", name, tuple(found))]
-
-
-def subclasses(cls) -> list:
-    """All subclasses, those of subclasses too."""
-    return [found for child in cls.__subclasses__() for found in (child, *subclasses(child))]

@@ -1,5 +1,6 @@
 """The search space of DenseNet."""
 
+from keras_blocks.core.registration import register
 from keras_blocks.models.densenet import DenseNet
 from keras_blocks.models.output_stride import STEMS
 from keras_blocks.tuning.spaces.architecture import HyperArchitecture
@@ -15,6 +16,7 @@ STEM_RATIO = 2
 """Channels of the stem over the growth rate, as the paper has it."""
 
 
+@register
 class HyperDenseNet(HyperArchitecture):
     """DenseNets: groups, dense layers in each, growth rate, bottleneck, compression and dropout are drawn.
 

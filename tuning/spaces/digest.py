@@ -3,12 +3,14 @@
 import functools
 import hashlib
 import json
+from collections.abc import Mapping
 
 import keras
 
 from keras_blocks.core.block import Block
 from keras_blocks.core.chain import Fork, LayerSpec, ShapeTensor, Split, walk
 from keras_blocks.core.layers import SHARED, serialized
+from keras_blocks.core.registration import registered_name
 from keras_blocks.costs.cost import WEIGHTLESS, block_key, block_steps, shape_after
 
 NOT_IN_WEIGHTS = ("name", "trainable", "labels", "remat")
@@ -47,20 +49,35 @@ def architecture_digest(cls: type, metaparameters: dict) -> str:
     except (AttributeError, TypeError, ValueError):  # a part that uses Keras' own layers takes no shape alone
         settings = {name: getattr(outline, name) for name in SHARED}
         config = serialized({**settings, **outline.metaparameters})
-        return digest({key: value for key, value in config.items() if key not in NOT_IN_WEIGHTS})
+        config = {key: value for key, value in config.items() if key not in NOT_IN_WEIGHTS}
+        return digest([registered_name(cls), config])
     losses = {name: weight for name, (_, weight) in outline._side_outputs.items()}
     return digest([shape, outline.metaparameters.include_top, losses, found])
 
 
 def digest(value) -> str:
     """SHA-256 of plain data."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=_text)
+    text = json.dumps(_unplaced(value), sort_keys=True, separators=(",", ":"), default=_text)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _unplaced(value):
+    """Keras' configs of objects without the modules that the objects lie in, which may move."""
+    if isinstance(value, (list, tuple)):
+        return [_unplaced(item) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    value = {key: _unplaced(item) for key, item in value.items()}
+    if not {"module", "class_name", "registered_name", "config"} <= set(value):
+        return value
+    name = value["registered_name"] or ""
+    kept = {key: item for key, item in value.items() if key not in ("module", "class_name")}
+    return {**kept, "registered_name": name if ">" in name else f"{value['module']}>{value['class_name']}"}
 
 
 def _layer(spec, shape):
     """A layer's class, name, dtype and options; in place of a block's options, its layers."""
-    name = f"{spec.cls.__module__}.{spec.cls.__qualname__}"
+    name = registered_name(spec.cls)
     dtype = keras.dtype_policies.get(spec.dtype).name
     if not issubclass(spec.cls, Block):
         return [name, spec.name, dtype, serialized(spec.options)]

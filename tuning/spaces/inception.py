@@ -2,6 +2,7 @@
 
 import math
 
+from keras_blocks.core.registration import register
 from keras_blocks.models.inception import Inception
 from keras_blocks.tuning.spaces.architecture import HyperArchitecture
 from keras_blocks.tuning.spaces.dimension import hp_range
@@ -38,6 +39,7 @@ STEMS = ((28, 1), (65, 2))
 """(sides below this, by how much the stem divides them); those of larger images by 8."""
 
 
+@register
 class HyperInception(HyperArchitecture):
     """Inceptions: groups, kind and number of modules in each, their channels and growth, and the reduction are drawn.
 

@@ -1,10 +1,12 @@
 """The search space of ResNet."""
 
 from keras_blocks.blocks.residual import EXPANSION
+from keras_blocks.core.registration import register
 from keras_blocks.models.resnet import ResNet
 from keras_blocks.tuning.spaces.residual import HyperResidual
 
 
+@register
 class HyperResNet(HyperResidual):
     """ResNets: groups, blocks in each, filters and their growth, kind and version of the blocks and more are drawn.
 

@@ -2,6 +2,7 @@
 
 import math
 
+from keras_blocks.core.registration import register
 from keras_blocks.models.resnext import ResNeXt
 from keras_blocks.tuning.spaces.residual import HyperResidual
 
@@ -9,6 +10,7 @@ REFERENCE_FILTERS = 64
 """Of the group that has `base_width` channels in each group of a convolution."""
 
 
+@register
 class HyperResNeXt(HyperResidual):
     """ResNeXts: groups, blocks in each, filters and their growth, cardinality, base width and more are drawn.
 

@@ -1,9 +1,11 @@
 """The search space of SENet."""
 
+from keras_blocks.core.registration import register
 from keras_blocks.models.senet import SENet
 from keras_blocks.tuning.spaces.resnext import HyperResNeXt
 
 
+@register
 class HyperSENet(HyperResNeXt):
     """SENets: as ResNeXts, with squeeze-excitation in every block, whose ratio is drawn.
 

@@ -3,6 +3,7 @@
 import keras_tuner
 
 from keras_blocks.core import validation
+from keras_blocks.core.registration import registered_name
 from keras_blocks.costs.cost import Cost
 from keras_blocks.tuning.spaces import table as tables
 from keras_blocks.tuning.spaces.candidate import Candidate
@@ -90,7 +91,7 @@ class HyperSpace(keras_tuner.HyperModel):
     def get_config(self) -> dict:
         """The space as plain data, from which `space_from_config` makes it again, in another process too."""
         return {
-            "space": type(self).__name__,
+            "space": registered_name(type(self)),
             "name": self.name,
             "parts": {name: part.get_config() for name, part in self.narrowed.items()},
         }

@@ -2,6 +2,7 @@
 
 import math
 
+from keras_blocks.core.registration import register
 from keras_blocks.models.squeezenet import SqueezeNet
 from keras_blocks.tuning.spaces.architecture import HyperArchitecture
 from keras_blocks.tuning.spaces.dimension import hp_range
@@ -20,6 +21,7 @@ WIDTHS = {"tiny": (8, 12, 16), "small": (8, 16, 24, 32), "v1.1": (16, 24, 32)}
 MOST_BLOCKS = {"tiny": 2, "small": 3, "v1.1": 3}
 
 
+@register
 class HyperSqueezeNet(HyperArchitecture):
     """SqueezeNets: groups, blocks in each, filters and their growth, expand ratio, bypass and dropout are drawn.
 

@@ -2,6 +2,7 @@
 
 import math
 
+from keras_blocks.core.registration import register
 from keras_blocks.models.vgg import VGG
 from keras_blocks.tuning.spaces.architecture import HyperArchitecture
 from keras_blocks.tuning.spaces.dimension import hp_choice, hp_range
@@ -15,6 +16,7 @@ MOST_FLATTENED = 8
 DIVISOR = 4
 
 
+@register
 class HyperVGG(HyperArchitecture):
     """VGGs: groups, convolutions in each, filters and their growth, the head's dense layers and dropout are drawn.
 

@@ -5,6 +5,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+from keras_blocks.core.registration import short_name
 from keras_blocks.tuning.files import replacing
 
 COMPLETED, FAILED, PRUNED, RUNNING, WAITING, REFUSED, DUPLICATE = (
@@ -31,7 +32,7 @@ class Trial:
         number: from 0, in the order of the study; refused and duplicate ones have numbers, too.
         status: one of the above.
         values: what was drawn, by KerasTuner's names.
-        architecture: name of the class.
+        architecture: registered name of the class.
         metaparameters: its arguments.
         hyperparameters: how it was trained.
         params, macs, activation_bytes: of the model, for one image.
@@ -76,6 +77,11 @@ class Trial:
     @property
     def completed(self) -> bool:
         return self.status == COMPLETED
+
+    @property
+    def architecture_label(self) -> str:
+        """The architecture's name for people; "" where there is none."""
+        return short_name(self.architecture or "")
 
     @property
     def counted(self) -> bool:
