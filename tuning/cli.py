@@ -169,7 +169,7 @@ def worker(
     ] = None,
 ):
     """Run trials of a search that was begun on another machine, until none is left."""
-    from keras_blocks.tuning.disk import DiskFull
+    from keras_blocks.tuning.files import DiskFull
     from keras_blocks.tuning.report.terminal import Progress
     from keras_blocks.tuning.run_folder import RunFolder
     from keras_blocks.tuning.search.session import Engine
@@ -369,7 +369,7 @@ def _default_run(model, data) -> Path:
 
 
 def _report(console, folder) -> None:
-    from keras_blocks.tuning.disk import is_full
+    from keras_blocks.tuning.files import is_full
     from keras_blocks.tuning.report.search_report import write_search_report
 
     try:

@@ -11,7 +11,7 @@ import time
 import psutil
 import pytest
 
-from keras_blocks.tuning.disk import DiskFull
+from keras_blocks.tuning.files import DiskFull
 from keras_blocks.tuning.search import supervisor as module
 from keras_blocks.tuning.search.supervisor import Supervisor
 

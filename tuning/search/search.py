@@ -10,7 +10,7 @@ import keras
 import optuna
 
 from keras_blocks.tuning.data.load import load_dataset
-from keras_blocks.tuning.disk import DiskFull, is_full
+from keras_blocks.tuning.files import DiskFull, is_full, set_aside
 from keras_blocks.tuning.report import plots
 from keras_blocks.tuning.run_folder import RunFolder
 from keras_blocks.tuning.search.progress import Quiet
@@ -22,7 +22,6 @@ from keras_blocks.tuning.spaces.space import HyperSpace
 from keras_blocks.tuning.study.store import StudyStorage, sqlite_url
 from keras_blocks.tuning.study.study import quiet_optuna
 from keras_blocks.tuning.study.trial import architectures, best_of, write_csv
-from keras_blocks.tuning.training.checkpoint import set_aside
 
 PACKAGES = ("keras-blocks", "keras", "keras-tuner", "optuna", "numpy")
 

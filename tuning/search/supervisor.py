@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from keras_blocks.tuning.disk import DiskFull
+from keras_blocks.tuning.files import DiskFull
 from keras_blocks.tuning.search import trial_process as child
 
 START_SECONDS = 300

@@ -79,7 +79,7 @@ def main(handle: int) -> None:
 
 def _answer(line, request, dataset) -> float:
     """The bytes that may be left; infinity where something went wrong, and nobody knows."""
-    from keras_blocks.tuning.disk import is_full
+    from keras_blocks.tuning.files import is_full
 
     try:
         if request["what"] == "final":

@@ -14,7 +14,7 @@ import optuna
 import sqlalchemy
 from optuna.trial import TrialState
 
-from keras_blocks.tuning.disk import DiskFull, is_full
+from keras_blocks.tuning.files import DiskFull, is_full
 from keras_blocks.tuning.seeds import CANDIDATES, derived_seed
 from keras_blocks.tuning.study.ownership import history, is_left, issued_of, lost_again
 from keras_blocks.tuning.study.processes import this_process
