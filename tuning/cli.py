@@ -172,7 +172,7 @@ def worker(
     from keras_blocks.tuning.files import DiskFull
     from keras_blocks.tuning.report.terminal import Progress
     from keras_blocks.tuning.run_folder import RunFolder
-    from keras_blocks.tuning.search.session import Engine
+    from keras_blocks.tuning.search.session import Session
     from keras_blocks.tuning.study.study import quiet_optuna
 
     console = Console()
@@ -180,15 +180,15 @@ def worker(
         for name in modules or ():
             importlib.import_module(name)
         folder = RunFolder(run or Path("runs") / study)
-        engine = Engine.joined(study, storage, folder, workers=workers, **({"data": data} if data else {}))
+        session = Session.joined(study, storage, folder, workers=workers, **({"data": data} if data else {}))
         if not folder.is_run():
             folder.create({"kind": "worker", "study": study})
     try:
         with Progress(console) as progress, _usage_errors(), quiet_optuna():
             try:
-                why = engine.run(progress, devices=devices.split(",") if devices else ())
+                why = session.run(progress, devices=devices.split(",") if devices else ())
             finally:
-                engine.stop()
+                session.stop()
     except DiskFull as error:
         _stop(error, FAILED)
     except KeyboardInterrupt:

@@ -2,15 +2,21 @@
 
 import threading
 import time
+from collections.abc import Callable
+from typing import Any
 
-from keras_blocks.tuning.search.supervisor import Outcome
+from keras_blocks.tuning.run_folder import RunFolder
+from keras_blocks.tuning.search.protocol import TrialRequest
+from keras_blocks.tuning.search.settings import SearchSettings
+from keras_blocks.tuning.search.supervisor import Outcome, Supervisor
 from keras_blocks.tuning.seeds import TRIAL, derived_seed
 from keras_blocks.tuning.study.study import WAIT, Lease, Study, StudyEnded
 
 BEAT_SHARE = 1 / 3
-"""Of the storage's grace, between two signs of life."""
+"""The share of the storage's grace that passes between two signs of life."""
 
 WAIT_SECONDS = 0.5
+"""How long a worker waits until it asks again, where there was no trial for it."""
 
 
 class _Stopped(Exception):
@@ -34,7 +40,17 @@ class Worker:
         note: function of a text, told what happens.
     """
 
-    def __init__(self, name, study: Study, supervisor, folder, settings, *, stop=None, note=lambda text: None):
+    def __init__(
+        self,
+        name: str,
+        study: Study,
+        supervisor: Supervisor,
+        folder: RunFolder,
+        settings: SearchSettings,
+        *,
+        stop: threading.Event | None = None,
+        note: Callable[[str], None] = lambda text: None,
+    ) -> None:
         self.name, self.study, self._supervisor, self._folder = name, study, supervisor, folder
         self._settings, self._stop, self._note = settings, stop or threading.Event(), note
         self._beaten = 0.0
@@ -83,21 +99,20 @@ class Worker:
     def _trained(self, lease: Lease) -> Outcome:
         settings, candidate = self._settings, lease.candidate
         self._beaten = time.monotonic()
-        request = {
-            "what": "trial",
-            "number": lease.number,
-            "candidate": {name: candidate[name] for name in ("architecture", "metaparameters", "hyperparameters")},
-            "signature": candidate["signature"],
-            "epochs": settings.epochs,
-            "monitor": "val_accuracy",
-            "seed": derived_seed(settings.seed, TRIAL, lease.number),
-            "asks": settings.pruner != "none",
-            "latency": settings.measures_latency,
-            "max_latency": settings.max_latency,
-            "initial": self._folder.shared_weights(candidate) if settings.keep_weights else None,
-            "checkpoint": str(self._folder.checkpoint(lease.number)),
-            "keep": str(self._folder.model(lease.number)),
-        }
+        request = TrialRequest(
+            number=lease.number,
+            candidate={name: candidate[name] for name in ("architecture", "metaparameters", "hyperparameters")},
+            signature=candidate["signature"],
+            epochs=settings.epochs,
+            monitor="val_accuracy",
+            seed=derived_seed(settings.seed, TRIAL, lease.number),
+            checkpoint=str(self._folder.checkpoint(lease.number)),
+            model=str(self._folder.model(lease.number)),
+            asks=settings.pruner != "none",
+            measures_latency=settings.measures_latency,
+            max_latency=settings.max_latency,
+            shared_weights=self._folder.shared_weights(candidate) if settings.keep_weights else None,
+        )
         return self._supervisor.run(
             request,
             epoch=lambda done, logs: self._epoch(lease, done, logs),
@@ -105,7 +120,7 @@ class Worker:
             idle=lambda: self._idle(lease),
         )
 
-    def _end(self, lease, outcome) -> bool:
+    def _end(self, lease: Lease, outcome: Outcome) -> bool:
         if outcome.status == "failed":
             return self.study.fail(lease, outcome.reason, outcome.result)
         if outcome.status == "refused":
@@ -118,11 +133,11 @@ class Worker:
         except ValueError as error:
             return self.study.fail(lease, str(error))
 
-    def _epoch(self, lease, done, logs) -> bool:
+    def _epoch(self, lease: Lease, done: int, logs: dict[str, float]) -> bool:
         objective, _ = self._settings.directions[0]
         return objective in logs and self.study.report(lease, done, logs[objective])
 
-    def _is_good(self, lease, result) -> bool:
+    def _is_good(self, lease: Lease, result: dict[str, Any]) -> bool:
         """Whether the model would be among the best that are kept."""
         if self._settings.keep_weights:
             return True
@@ -131,7 +146,7 @@ class Worker:
             len(accuracies) < self._settings.keep
         )
 
-    def _idle(self, lease) -> None:
+    def _idle(self, lease: Lease) -> None:
         if self._stop.is_set():
             raise _Stopped
         now = time.monotonic()
