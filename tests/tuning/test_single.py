@@ -2,7 +2,7 @@
 
 import pytest
 
-from keras_blocks.tuning.search.progress import Quiet
+from keras_blocks.tuning.search.progress import NoProgress
 from keras_blocks.tuning.search.single_training import SingleTraining
 
 
@@ -32,7 +32,7 @@ def test_images_that_are_too_small_leave_no_folder(tmp_path):
 
 
 def test_a_torn_checkpoint_is_set_aside_and_reported(tmp_path):
-    class Notes(Quiet):
+    class Notes(NoProgress):
         def note(self, text):
             notes.append(text)
 

@@ -161,7 +161,8 @@ keras_blocks_cli.hold_back()
 from keras_blocks.tuning.search.protocol import Setup
 from keras_blocks.tuning.search.supervisor import Supervisor
 
-supervisor = Supervisor(Setup("", 0, None, "", []), sys.argv[1], max_seconds=60, command=(sys.executable, "-c", sys.argv[2]))
+setup, command = Setup("", 0, None, "", []), (sys.executable, "-c", sys.argv[2])
+supervisor = Supervisor(setup, sys.argv[1], max_seconds=60, command=command)
 supervisor.start()
 print(supervisor.process.pid, flush=True)
 time.sleep(600)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from keras_blocks.tuning.study.objectives import Objective
 from keras_blocks.tuning.study.trial import Trial
 
 
@@ -13,6 +14,7 @@ class Progress(Protocol):
         self,
         trials: Sequence[Trial],
         *,
+        objectives: Sequence[Objective] = (),
         max_trials: int | None = None,
         max_seconds: float | None = None,
         now: float | None = None,

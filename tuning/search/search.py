@@ -23,9 +23,11 @@ from keras_blocks.tuning.search.settings import SearchSettings
 from keras_blocks.tuning.spaces.dimension import part_from_config
 from keras_blocks.tuning.spaces.names import space_of
 from keras_blocks.tuning.spaces.space import HyperSpace
+from keras_blocks.tuning.study.objectives import ranking
+from keras_blocks.tuning.study.status import Status
 from keras_blocks.tuning.study.store import StudyStorage, sqlite_url
 from keras_blocks.tuning.study.study import Study, quiet_optuna
-from keras_blocks.tuning.study.trial import Trial, architectures, best_of, write_csv
+from keras_blocks.tuning.study.trial import Trial, architectures, write_csv
 
 PACKAGES = ("keras-blocks", "keras", "keras-tuner", "optuna", "numpy")
 """Packages whose versions are written to run.json."""
@@ -128,6 +130,11 @@ class Search:
         """All trials so far."""
         return self.study.trials()
 
+    @property
+    def best(self) -> Trial | None:
+        """The completed trial that is the best so far, by the objectives; `None` where none is completed."""
+        return next(iter(ranking(self.trials, self.settings.judged_by)), None)
+
     def run(self, progress: Progress | None = None, *, devices: Sequence[str] = ()) -> dict[str, Any]:
         """Runs the trials that are left, trains the best candidate on, and evaluates it on the test images.
 
@@ -149,7 +156,7 @@ class Search:
             except (DiskFull, OSError) as error:
                 if not is_full(error):
                     raise
-                best = best_of(self.trials)
+                best = self.best
                 has = f"the best of its trials so far is {best.number}" if best else "no trial is done"
                 raise SearchFailed(
                     f"{error}. The search has ended with what it has: {has}. Free some, and start the same command "
@@ -163,8 +170,7 @@ class Search:
         self.study.close()
 
     def _finished(self, why: str, progress: Progress) -> dict[str, Any]:
-        trials = self.trials
-        best = best_of(trials)
+        trials, best = self.trials, self.best
         if best is None:
             failed = [trial for trial in trials if trial.error and trial.counted]
             raise SearchFailed(
@@ -194,7 +200,7 @@ class Search:
             ),
             epoch=progress.epoch,
         )
-        if outcome.status == "failed":
+        if outcome.status is Status.FAILED:
             raise SearchFailed(f"the training of the best candidate failed: {outcome.reason}")
         return outcome.result
 

@@ -8,7 +8,7 @@ from keras_blocks.models.registry import classifier_of
 from keras_blocks.tuning.data.load import load_dataset
 from keras_blocks.tuning.report import plots
 from keras_blocks.tuning.run_folder import RunFolder
-from keras_blocks.tuning.search.progress import Quiet
+from keras_blocks.tuning.search.progress import NoProgress
 from keras_blocks.tuning.spaces.candidate import Candidate
 from keras_blocks.tuning.spaces.names import space_of_architecture
 from keras_blocks.tuning.training import final_training as final
@@ -97,7 +97,7 @@ class SingleTraining:
         Raises:
             TrainingDiverged: where the loss became NaN or infinite.
         """
-        progress = progress or Quiet()
+        progress = progress or NoProgress()
         progress.training(self.epochs)
         result = final.train_and_keep(
             self.folder,

@@ -18,7 +18,7 @@ import psutil
 from keras_blocks.tuning.files import DiskFull
 from keras_blocks.tuning.search import protocol
 from keras_blocks.tuning.search.protocol import FinalRequest, Line, Message, Setup, TrialRequest
-from keras_blocks.tuning.study.trial import COMPLETED, FAILED, PRUNED, REFUSED
+from keras_blocks.tuning.study.status import Status
 
 COMMAND = (sys.executable, "-P", "-m", "keras_blocks.tuning.search.trial_process")
 """What trains. -P: a file named keras.py in the working directory is not imported."""
@@ -45,13 +45,13 @@ class Outcome:
     Attributes:
         status: completed, pruned, failed or refused.
         result: plain data, see `trial_process`.
-        reason: of a failure or refusal.
+        reason: of a failure or refusal; else empty.
         kept: whether the model was written.
     """
 
-    status: str
+    status: Status
     result: dict[str, Any] = dataclasses.field(default_factory=dict)
-    reason: str | None = None
+    reason: str = ""
     kept: bool = False
 
 
@@ -130,7 +130,7 @@ class Supervisor:
                 limits = (max_seconds or self.max_seconds, max_memory or self.max_memory)
                 return self._run(request, epoch, keep, idle, limits)
             except _LimitReached as error:
-                return Outcome(FAILED, reason=str(error))
+                return Outcome(Status.FAILED, reason=str(error))
             except _Ended as error:
                 self.stop()
                 self._note(f"{self._trial}{error}{'' if crash == CRASHES else '; it goes on from its last epoch'}")
@@ -138,7 +138,7 @@ class Supervisor:
             except BaseException:
                 self.stop()
                 raise
-        return Outcome(FAILED, reason=reason)
+        return Outcome(Status.FAILED, reason=reason)
 
     def start(self, idle: Callable[[], None] = lambda: None) -> None:
         """Starts the process, where none is there.
@@ -205,7 +205,7 @@ class Supervisor:
         self.start(idle)
         began = time.monotonic()
         self._say(request)
-        outcome = Outcome(FAILED)
+        outcome = Outcome(Status.FAILED)
         while True:
             match self.hear(idle, began, *limits):
                 case protocol.Epoch(done, logs):
@@ -215,13 +215,13 @@ class Supervisor:
                 case protocol.Note(text):
                     self._note(f"{self._trial}{text}")
                 case protocol.Failed(reason):
-                    return Outcome(FAILED, reason=reason)
+                    return Outcome(Status.FAILED, reason=reason)
                 case protocol.Full():
                     raise DiskFull("the disk is full")
                 case protocol.TooSlow(result):
-                    return Outcome(REFUSED, result, f"{result['latency']} seconds for one image")
+                    return Outcome(Status.REFUSED, result, f"{result['latency']} seconds for one image")
                 case protocol.Trained(result, pruned):
-                    outcome = Outcome(PRUNED if pruned else COMPLETED, result)
+                    outcome = Outcome(Status.PRUNED if pruned else Status.COMPLETED, result)
                     if isinstance(request, FinalRequest):
                         return outcome
                     kept = not pruned and keep(result)

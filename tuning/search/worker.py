@@ -10,7 +10,10 @@ from keras_blocks.tuning.search.protocol import TrialRequest
 from keras_blocks.tuning.search.settings import SearchSettings
 from keras_blocks.tuning.search.supervisor import Outcome, Supervisor
 from keras_blocks.tuning.seeds import TRIAL, derived_seed
-from keras_blocks.tuning.study.study import WAIT, Lease, Study, StudyEnded
+from keras_blocks.tuning.study.objectives import ranking
+from keras_blocks.tuning.study.status import Status
+from keras_blocks.tuning.study.study import Lease, Study, StudyEnded
+from keras_blocks.tuning.study.trial import Trial
 
 BEAT_SHARE = 1 / 3
 """The share of the storage's grace that passes between two signs of life."""
@@ -69,7 +72,7 @@ class Worker:
                 lease = self.study.next(self.name)
             except StudyEnded as error:
                 return str(error)
-            if lease == WAIT:
+            if lease is None:
                 self._stop.wait(WAIT_SECONDS)
                 continue
             self._work(lease)
@@ -104,7 +107,7 @@ class Worker:
             candidate={name: candidate[name] for name in ("architecture", "metaparameters", "hyperparameters")},
             signature=candidate["signature"],
             epochs=settings.epochs,
-            monitor="val_accuracy",
+            monitor="val_loss" if settings.objectives[0] == "val_loss" else "val_accuracy",
             seed=derived_seed(settings.seed, TRIAL, lease.number),
             checkpoint=str(self._folder.checkpoint(lease.number)),
             model=str(self._folder.model(lease.number)),
@@ -121,30 +124,38 @@ class Worker:
         )
 
     def _end(self, lease: Lease, outcome: Outcome) -> bool:
-        if outcome.status == "failed":
+        if outcome.status is Status.FAILED:
             return self.study.fail(lease, outcome.reason, outcome.result)
-        if outcome.status == "refused":
+        if outcome.status is Status.REFUSED:
             return self.study.refuse(lease, outcome.reason, outcome.result)
-        if outcome.status == "pruned":
+        if outcome.status is Status.PRUNED:
             return self.study.prune(lease, outcome.result)
-        known = {**lease.candidate, **outcome.result}
         try:
-            return self.study.complete(lease, [known[name] for name, _ in self._settings.directions], outcome.result)
+            return self.study.complete(lease, self._values(lease, outcome.result), outcome.result)
         except ValueError as error:
             return self.study.fail(lease, str(error))
 
     def _epoch(self, lease: Lease, done: int, logs: dict[str, float]) -> bool:
-        objective, _ = self._settings.directions[0]
+        objective = self._settings.objectives[0]
         return objective in logs and self.study.report(lease, done, logs[objective])
 
     def _is_good(self, lease: Lease, result: dict[str, Any]) -> bool:
         """Whether the model would be among the best that are kept."""
         if self._settings.keep_weights:
             return True
-        accuracies = sorted((-t.val_accuracy, t.val_loss) for t in self.study.trials() if t.completed)
-        return (-result["val_accuracy"], result["val_loss"]) <= (accuracies[: self._settings.keep] or [(0, 0)])[-1] or (
-            len(accuracies) < self._settings.keep
+        mine = Trial(
+            lease.number,
+            Status.COMPLETED,
+            lease.values,
+            objectives=tuple(self._values(lease, result)),
+            val_loss=result["val_loss"],
         )
+        return mine in ranking([*self.study.trials(), mine], self._settings.judged_by)[: self._settings.keep]
+
+    def _values(self, lease: Lease, result: dict[str, Any]) -> list[float]:
+        """What the objectives came to."""
+        known = {**lease.candidate, **result}
+        return [known[name] for name in self._settings.objectives]
 
     def _idle(self, lease: Lease) -> None:
         if self._stop.is_set():
