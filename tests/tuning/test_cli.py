@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 import keras_blocks
+import keras_blocks_cli
 from keras_blocks.tuning import cli
 
 
@@ -263,4 +264,4 @@ def test_the_entry_point_is_declared():
     from importlib.metadata import entry_points
 
     (script,) = [item for item in entry_points(group="console_scripts") if item.name == "keras-blocks"]
-    assert script.load() is cli.main
+    assert script.load() is keras_blocks_cli.main
