@@ -402,6 +402,31 @@ def test_the_last_training_may_take_longer_than_a_trial(untrained, few_digits, t
     assert psutil.Process().children() == []  # in one process, which has ended
 
 
+def test_patience_reaches_the_training_and_is_no_obstacle_to_older_searches(untrained, few_digits, tmp_path):
+    asked = []
+
+    class Recording(Supervisor):
+        def run(self, request, **kwargs):
+            asked.append(getattr(request, "patience", "final"))
+            return super().run(request, **kwargs)
+
+    session = functools.partial(Session, supervisor=Recording)
+    searched(tmp_path / "run", few_digits, trials=1, patience=3, session=session)
+    assert asked == [3, "final"]
+    with pytest.raises(ValueError, match=r"settings\.patience=3 there and None here"):
+        searched(tmp_path / "run", few_digits, trials=2)
+
+    class Older(SearchSettings):
+        def identity(self):
+            return {name: value for name, value in super().identity().items() if name != "patience"}
+
+    older = Search(Older(data=str(few_digits), trials=1), tmp_path / "older")
+    older.close()
+    Search(SearchSettings(data=str(few_digits), trials=2), tmp_path / "older").close()
+    with pytest.raises(ValueError, match=r"settings\.patience=None there and 4 here"):
+        Search(SearchSettings(data=str(few_digits), trials=2, patience=4), tmp_path / "older")
+
+
 def test_a_space_that_is_none_is_named(few_digits, tmp_path):
     with pytest.raises(TypeError, match="`space` must be a search space, such as a HyperResNet; received 'resnet'"):
         Search(SearchSettings(data=str(few_digits)), tmp_path / "run", space="resnet")

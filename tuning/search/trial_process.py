@@ -117,6 +117,7 @@ def _trial(line: Line, request: TrialRequest, dataset: Dataset) -> float:
         dataset,
         epochs=request.epochs,
         monitor=request.monitor,
+        patience=request.patience,
         path=request.checkpoint,
         signature=request.signature,
         watch=watch,

@@ -111,6 +111,7 @@ class Worker:
             seed=derived_seed(settings.seed, TRIAL, lease.number),
             checkpoint=str(self._folder.checkpoint(lease.number)),
             model=str(self._folder.model(lease.number)),
+            patience=settings.patience,
             asks=settings.pruner != "none",
             measures_latency=settings.measures_latency,
             max_latency=settings.max_latency,

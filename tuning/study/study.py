@@ -131,11 +131,11 @@ class Study:
             if found is None:
                 self.optuna.set_user_attr("identity", identity)
         identity = json.loads(json.dumps(identity))
-        if found is not None and found != identity:
+        if found is not None and (differences := _differences(found, identity)):  # None is as if it were not said
             storage.close()
             raise ValueError(
                 f"`study`: {name!r} in {storage} was begun otherwise, and its trials would not compare: "
-                f"{'; '.join(_differences(found, identity))}. Give the same, or another name."
+                f"{'; '.join(differences)}. Give the same, or another name."
             )
 
     # -- what a worker does ------------------------------------------------------------------------------------------
