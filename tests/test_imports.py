@@ -21,7 +21,8 @@ FLOORS = {
     "keras_blocks": (("ops",), ("core",), ("decode",), ("blocks",), ("costs", "weights", "metric"), ("models",), ("",)),
     "tuning": (
         ("files", "seeds"),
-        ("data", "study", "run_folder"),
+        ("data", "study"),
+        ("run_folder",),
         ("training",),
         ("spaces",),
         ("report", "oracle"),

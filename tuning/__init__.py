@@ -4,6 +4,7 @@ Names are imported at first use, so that the command line starts without KerasTu
 """
 
 import importlib
+from typing import Any
 
 _HOMES = {
     "Budget": "spaces.budget",
@@ -31,11 +32,11 @@ _HOMES = {
 __all__ = list(_HOMES)
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return __all__

@@ -178,7 +178,7 @@ def train(
     """Train a named model from random weights, and keep its best epoch."""
     from keras_blocks.tuning.report.terminal import Progress
     from keras_blocks.tuning.search.single_training import SingleTraining
-    from keras_blocks.tuning.training.fit import TrainingDiverged
+    from keras_blocks.tuning.training.hyperparameters import TrainingDiverged
 
     with _usage_errors():
         settings = TrainingSettings(**read_options(TrainingSettings, given))

@@ -175,7 +175,7 @@ def _final(line: Line, request: FinalRequest, dataset: Dataset) -> None:
 
 def described(error: Exception) -> str:
     """An error in one line."""
-    from keras_blocks.tuning.training.fit import TrainingDiverged
+    from keras_blocks.tuning.training.hyperparameters import TrainingDiverged
 
     text = " ".join(str(error).split())[:500]
     return text if isinstance(error, TrainingDiverged) else f"{type(error).__name__}: {text}"

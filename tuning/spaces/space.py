@@ -10,6 +10,7 @@ from keras_blocks.tuning.spaces.candidate import Candidate
 from keras_blocks.tuning.spaces.dimension import as_part, hp_range, part_from_config
 from keras_blocks.tuning.training import fit as training
 from keras_blocks.tuning.training.augmentation import STRENGTHS
+from keras_blocks.tuning.training.hyperparameters import TrainingDiverged, checked
 
 RATE = "learning_rate"
 
@@ -76,7 +77,7 @@ class HyperSpace(keras_tuner.HyperModel):
         """
         try:
             return training.fit(model, self.hyperparameters(hp), *args, **kwargs)
-        except training.TrainingDiverged as error:
+        except TrainingDiverged as error:
             raise keras_tuner.errors.FailedTrialError(str(error)) from error
 
     def images(self) -> dict:
@@ -133,4 +134,4 @@ class HyperSpace(keras_tuner.HyperModel):
 
     def _check_training(self, values: dict):
         """Refuses hyperparameters that no training takes."""
-        training.checked(self._hyperparameters(tables.draw(tables.fixed(self.training_parts, values), None)))
+        checked(self._hyperparameters(tables.draw(tables.fixed(self.training_parts, values), None)))
