@@ -17,7 +17,7 @@ from keras_blocks.tuning.search import user_code
 from keras_blocks.tuning.search.progress import NoProgress, Progress
 from keras_blocks.tuning.search.protocol import FinalRequest, Setup
 from keras_blocks.tuning.search.settings import SearchSettings
-from keras_blocks.tuning.search.supervisor import MEMORY_SHARE, Outcome, Supervisor, memory_of_machine
+from keras_blocks.tuning.search.supervisor import MEMORY_SHARE, OnEpoch, Outcome, Supervisor, memory_of_machine
 from keras_blocks.tuning.search.worker import Worker
 from keras_blocks.tuning.seeds import CANDIDATES, derived_seed
 from keras_blocks.tuning.spaces.inspection import inspected
@@ -219,7 +219,7 @@ class Session:
             note=lambda text: self.note(text),
         )
 
-    def train_on(self, request: FinalRequest, *, epoch: Callable[[int, dict[str, float]], object]) -> Outcome:
+    def train_on(self, request: FinalRequest, *, epoch: OnEpoch) -> Outcome:
         """Trains the model that is kept, in the process of a worker that has ended, where there is one.
 
         Args:
