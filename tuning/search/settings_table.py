@@ -1,7 +1,6 @@
 """Settings that are said once: a field's type, default, bounds and help make its check, option and documentation."""
 
 import dataclasses
-import functools
 import types
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -93,7 +92,6 @@ def setting(
     return field  # type: ignore[no-any-return]
 
 
-@functools.cache
 def settings_of(cls: type) -> tuple[Setting, ...]:
     """The settings that a class declares, in order."""
     hints, settings = get_type_hints(cls), []

@@ -279,7 +279,7 @@ class Supervisor:
 
 def memory_of_machine() -> int:
     """Bytes that processes here may take: the machine's, or the container's where that is less."""
-    limits = [psutil.virtual_memory().total]
+    limits: list[int] = [psutil.virtual_memory().total]
     for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         with contextlib.suppress(OSError, ValueError):
             limits.append(int(Path(path).read_text()))
