@@ -8,6 +8,7 @@ with a block (building, calling, expanding, counting, converting) is one `walk` 
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
+from typing import TypeAlias
 
 from keras_blocks.core.immutable import FrozenDict, thaw
 
@@ -67,6 +68,10 @@ class ShapeTensor:
 
     def through(self, step):
         return ShapeTensor(self.visit(step, self.shape), self.visit)
+
+
+Step: TypeAlias = LayerSpec | Split | Fork
+Chain: TypeAlias = Sequence[Step]
 
 
 def walk(chain: Sequence, x, visit: Callable):
