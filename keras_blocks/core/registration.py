@@ -2,6 +2,7 @@
 
 import pathlib
 import sys
+from typing import TypeVar
 
 import keras
 
@@ -9,8 +10,13 @@ from keras_blocks.core import validation
 
 PACKAGE = "keras_blocks"
 
-register = keras.saving.register_keras_serializable(package=PACKAGE)
-"""Decorates every public class: a saved file finds `keras_blocks>ClassName` once `import keras_blocks` has run."""
+T = TypeVar("T")
+
+
+def register(cls: type[T]) -> type[T]:
+    """Decorates every public class: a saved file finds `keras_blocks>ClassName` once `import keras_blocks` has run."""
+    keras.saving.register_keras_serializable(package=PACKAGE)(cls)
+    return cls
 
 
 def registered_name(cls: type) -> str:

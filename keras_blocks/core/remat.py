@@ -1,13 +1,17 @@
 """Rematerialization: inner activations are computed again in the backward pass, rather than kept."""
 
 import contextvars
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
+
+from keras_blocks.typing import Tensor
 
 _ACTIVE = contextvars.ContextVar("rematerializing", default=False)
 
 
-def rematerialized(layers, function, *inputs):
+def rematerialized(layers: Sequence[keras.layers.Layer], function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
     """`function(*inputs)`, of whose computation the backward pass keeps `inputs` alone.
 
     Whatever the computation assigns, such as BatchNormalization's moving statistics and the state of random draws, is
@@ -27,7 +31,7 @@ def rematerialized(layers, function, *inputs):
     assigned = []
 
     # Backends know what to differentiate by the arguments, so trainable variables are passed as tensors.
-    def run(*tensors):
+    def run(*tensors: Tensor) -> tuple[Tensor, ...]:
         values = tensors[len(inputs) :]
         token = _ACTIVE.set(True)
         try:
@@ -46,6 +50,6 @@ def rematerialized(layers, function, *inputs):
     return output
 
 
-def _tensor(variable):
+def _tensor(variable: Any) -> Tensor:
     """The variable's value. TensorFlow's `convert_to_tensor` would give the variable itself."""
     return keras.ops.reshape(variable, variable.shape)
