@@ -58,13 +58,13 @@ class GridReductionA(GridReduction):
     (None, 17, 17, 768)
     """
 
-    columns = ("3x3", "double 3x3 reduce", "double 3x3")
+    filter_names = ("3x3", "double 3x3 reduce", "double 3x3")
 
     def branches(self):
         width = self.width
         return [
-            self.convs(("conv_3x3", width["3x3"], 3), **self.halving),
-            self.double(width["double 3x3 reduce"], width["double 3x3"], **self.halving),
+            self.conv_row(("conv_3x3", width["3x3"], 3), **self.halving),
+            self.double_conv(width["double 3x3 reduce"], width["double 3x3"], **self.halving),
             self.pooled(),
         ]
 
@@ -105,7 +105,7 @@ class GridReductionB(GridReduction):
     (None, 8, 8, 1280)
     """
 
-    columns = ("3x3 reduce", "3x3", "nxn reduce", "nxn")
+    filter_names = ("3x3 reduce", "3x3", "nxn reduce", "nxn")
 
     def __init__(self, filters, n=7, padding="valid", se_ratio=None, **kwargs):
         super().__init__(filters, padding, se_ratio, **kwargs)
@@ -115,8 +115,8 @@ class GridReductionB(GridReduction):
         width = self.width
         reduce = width["nxn reduce"]
         return [
-            self.convs(("reduce_3x3", width["3x3 reduce"], 1), ("conv_3x3", width["3x3"], 3), **self.halving),
-            self.convs(
+            self.conv_row(("reduce_3x3", width["3x3 reduce"], 1), ("conv_3x3", width["3x3"], 3), **self.halving),
+            self.conv_row(
                 ("reduce_nxn", reduce, 1),
                 ("conv_1xn", reduce, (1, self.n)),
                 ("conv_nx1", reduce, (self.n, 1)),
@@ -160,7 +160,7 @@ class PassThroughReduction(GridReduction):
     (None, 14, 14, 576)
     """
 
-    columns = ("3x3 reduce", "3x3", "double 3x3 reduce", "double 3x3")
+    filter_names = ("3x3 reduce", "3x3", "double 3x3 reduce", "double 3x3")
 
     def __init__(self, filters, padding="symmetric", se_ratio=None, **kwargs):
         super().__init__(filters, padding, se_ratio, **kwargs)
@@ -168,7 +168,7 @@ class PassThroughReduction(GridReduction):
     def branches(self):
         width = self.width
         return [
-            self.convs(("reduce_3x3", width["3x3 reduce"], 1), ("conv_3x3", width["3x3"], 3), **self.halving),
-            self.double(width["double 3x3 reduce"], width["double 3x3"], **self.halving),
+            self.conv_row(("reduce_3x3", width["3x3 reduce"], 1), ("conv_3x3", width["3x3"], 3), **self.halving),
+            self.double_conv(width["double 3x3 reduce"], width["double 3x3"], **self.halving),
             self.pooled(),
         ]
