@@ -183,7 +183,7 @@ def block_steps(cls: type, options: FrozenDict, shape: Any, text: str) -> tuple[
 def _counted(cls: type, options: FrozenDict, shape: Any, text: str) -> tuple[Any, int, int, int]:
     """Output shape, parameters, multiply-adds and values of a block, or of a layer that has no rule; remembered."""
     if issubclass(cls, Block):
-        steps, width = block_steps(cls, options, shape, text)
+        steps, width = block_steps(cls, options, shape, text)  # type: ignore[arg-type]  # a class can be hashed
         after, spent = _chain_cost(steps, shape)
         return after, spent.params, spent.macs, spent.activation_bytes // width
     found = measured(lambda: cls(**options), shape)

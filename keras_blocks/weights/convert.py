@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_blocks.core.block import Block
-from keras_blocks.core.chain import Chain, LayerSpec, Split, specs
+from keras_blocks.core.chain import Chain, Fork, LayerSpec, Split, specs
 from keras_blocks.weights.files import read_arrays
 
 M = TypeVar("M", bound=keras.Model)
@@ -229,8 +229,8 @@ def _normalizations(model: Any) -> dict[str, Any]:
 
 def _followed(path: str, block: Block, chain: Chain) -> Iterator[tuple[str, str]]:
     for step, after in zip(chain, [*chain[1:], None]):
-        if isinstance(step, Split):
-            for branch in step.branches:
+        if isinstance(step, (Split, Fork)):
+            for branch in step.branches if isinstance(step, Split) else step.branches.values():
                 yield from _followed(path, block, branch)
         elif issubclass(step.cls, Block):
             inner = getattr(block, step.name)
