@@ -1,7 +1,7 @@
 """The halves of autoencoders: blocks that make images smaller, and their mirror images that make them larger."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, TypeAlias, Unpack
+from typing import Any, Literal, Unpack
 
 import keras
 
@@ -21,7 +21,7 @@ from keras_blocks.typing import (
     Tensor,
 )
 
-Kind: TypeAlias = Literal["plain", "residual"]
+Kind = Literal["plain", "residual"]
 
 
 class CodingBlock(Block):
@@ -107,8 +107,8 @@ class EncoderBlock(CodingBlock):
 
     def chain(self, channels: int) -> Chain:
         if self.kind == "residual":
-            down = self.conv2d("down", self.filters, self.kernel_size, strides=self.strides)
-            return [down, *self._residual_blocks(self.filters)]
+            first = self.conv2d("down", self.filters, self.kernel_size, strides=self.strides)
+            return [first, *self._residual_blocks(self.filters)]
         down = self.conv_unit("down", self.filters, self.kernel_size, strides=self.strides)
         convs = [self.conv_unit(f"conv{i}", self.filters, self.kernel_size) for i in range(2, self.blocks + 1)]
         return [*down, *(spec for unit in convs for spec in unit)]

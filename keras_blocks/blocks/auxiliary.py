@@ -1,6 +1,6 @@
 """Auxiliary classifiers: they feed gradients to the middle of a network in training, and leave with it."""
 
-from typing import Literal, TypeAlias, Unpack
+from typing import Literal, Unpack
 
 import keras
 
@@ -9,9 +9,9 @@ from keras_blocks.core.block import Block, register
 from keras_blocks.core.chain import Chain
 from keras_blocks.typing import BlockOptions
 
-Version: TypeAlias = Literal["v1", "v3"]
+Version = Literal["v1", "v3"]
 
-Pooling: TypeAlias = Literal["strided", "adaptive"]
+Pooling = Literal["strided", "adaptive"]
 
 # version: pixels of the pooled map, units of the hidden layer, dropout, as published
 PUBLISHED = {"v1": (4, 1024, 0.7), "v3": (5, 768, 0.0)}

@@ -1,6 +1,6 @@
 """Zero channels on both sides: the parameter-free shortcut of the CIFAR ResNets."""
 
-from typing import Unpack
+from typing import Any, Unpack
 
 import keras
 
@@ -52,7 +52,7 @@ class ChannelPadding(keras.layers.Layer):
         return keras.ops.pad(inputs, width)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
-        shape = list(input_shape)
+        shape: list[Any] = list(input_shape)
         shape[self._axis] += 2 * self.channels
         return tuple(shape)
 

@@ -7,7 +7,7 @@ import keras
 
 from keras_blocks.core import validation
 from keras_blocks.core.block import Block, register
-from keras_blocks.core.chain import Chain
+from keras_blocks.core.chain import Chain, LayerSpec, specs
 from keras_blocks.core.remat import rematerialized
 from keras_blocks.ops.casting import as_float
 from keras_blocks.typing import BatchNorm, Initializer, SharedOptions, Tensor
@@ -64,7 +64,7 @@ class DenseLayer(Block):
         self.dilation_rate = validation.integer("dilation_rate", dilation_rate, most=1024)
 
     def chain(self, channels: int) -> Chain:
-        narrow = ()
+        narrow: tuple[LayerSpec, ...] = ()
         if self.bottleneck:
             narrow = self.conv_unit("conv1", self.filters * self.bottleneck, 1, pre_activation=True)
         wide = self.conv_unit("conv2", self.filters, 3, pre_activation=True, dilation_rate=self.dilation_rate)
@@ -79,7 +79,8 @@ class DenseLayer(Block):
         The backward pass keeps these and computes the rest again, but for the last convolution, whose output it does
         not need. Keeping the layer's input instead would keep every feature map once for each layer after it.
         """
-        layers = [getattr(self, spec.name) for spec in self.chain_for(None)[0].branches[1]]
+        *new, _ = specs(self.chain_for(None))  # the last is the concatenation
+        layers = [getattr(self, spec.name) for spec in new]
 
         def run(*tensors: Tensor) -> Tensor:
             x = keras.ops.concatenate(tensors, self.channel_axis) if len(tensors) > 1 else tensors[0]
@@ -153,7 +154,7 @@ class DenseBlock(Block):
             return super().call(inputs, training=training)
         self._check_size(inputs.shape)
         features = [as_float(inputs, self.compute_dtype)]
-        for spec in self.chain_for(None):
+        for spec in specs(self.chain_for(None)):
             features.append(getattr(self, spec.name).new_features(features, training))
         return keras.ops.concatenate(features, self.channel_axis)
 

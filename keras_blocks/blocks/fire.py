@@ -1,13 +1,13 @@
 """SqueezeNet's fire module."""
 
-from typing import Literal, TypeAlias, Unpack
+from typing import Literal, Unpack
 
 from keras_blocks.core import validation
 from keras_blocks.core.block import Block, register
 from keras_blocks.core.chain import Chain
 from keras_blocks.typing import BlockOptions
 
-Bypass: TypeAlias = Literal[None, "simple", "complex"]
+Bypass = Literal[None, "simple", "complex"]
 
 
 @register
@@ -58,7 +58,7 @@ class FireBlock(Block):
 
     def chain(self, channels: int) -> Chain:
         width = self.filters * self.expand_ratio
-        fire = [
+        fire: Chain = [
             *self.conv_unit("squeeze", self.filters, 1),
             self.concatenate("concat", self.conv_unit("expand_1x1", width, 1), self.conv_unit("expand_3x3", width, 3)),
         ]

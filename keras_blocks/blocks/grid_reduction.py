@@ -1,7 +1,7 @@
 """The Inception modules that halve the size: convolutions of stride 2 beside a pooling of stride 2."""
 
 from collections.abc import Sequence
-from typing import Unpack
+from typing import Any, Unpack
 
 import keras
 
@@ -26,7 +26,7 @@ class GridReduction(BranchedBlock):
         self.padding = validation.choice("padding", padding, Padding)
 
     @property
-    def halving(self) -> dict:
+    def halving(self) -> dict[str, Any]:
         """Options of the last convolution of a branch."""
         return {"strides": 2, "padding": self.padding}
 

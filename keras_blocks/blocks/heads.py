@@ -1,7 +1,7 @@
 """Heads: from a feature map to the scores of classes."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, TypeAlias, Unpack
+from typing import Any, Literal, Unpack
 
 import keras
 
@@ -12,12 +12,12 @@ from keras_blocks.core.immutable import FrozenDict
 from keras_blocks.decode.predictions import decode_predictions
 from keras_blocks.typing import BlockOptions
 
-Pooling: TypeAlias = Literal["avg", "max", "flatten"]
+Pooling = Literal["avg", "max", "flatten"]
 
 POOLINGS = {"avg": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
 
 
-def hidden_units(hidden: Sequence[int]) -> tuple:
+def hidden_units(hidden: Sequence[int]) -> tuple[int, ...]:
     """The argument `hidden`, checked; it may be empty."""
     hidden = () if hidden in ((), []) else validation.sequence("hidden", hidden, of="numbers of units")
     return tuple(validation.integer(f"hidden[{i}]", units) for i, units in enumerate(hidden))
@@ -31,7 +31,7 @@ class Head(Block):
         self.hidden = hidden_units(hidden)
         self.dropout = validation.number("dropout", dropout, least=0, most=1, open_end=True)
 
-    def features(self) -> list:
+    def features(self) -> list[LayerSpec]:
         """The chain from the feature map to what the scores are computed of."""
         steps = [self.layer("pool", POOLINGS.get(self.pooling, keras.layers.Flatten))]
         for i, units in enumerate(self.hidden, start=1):
@@ -155,7 +155,7 @@ class MultiLabelHead(Head):
             return [*self.features(), self.dense("scores", self.classes), self.probabilities("sigmoid", "sigmoid")]
         branches = {
             name: (self.dense(f"{name}_scores", classes), self.probabilities(f"{name}_softmax", "softmax"))
-            for name, classes in zip(self.names, self.classes)
+            for name, classes in zip(self.names or (), self.classes)
         }
         return [*self.features(), Fork(FrozenDict(branches))]
 
@@ -209,13 +209,13 @@ def _names(names: Any, classes: int | tuple[int, ...]) -> tuple[str, ...] | None
         return None
     if names is None:
         return tuple(f"label{i}" for i in range(1, len(classes) + 1))
-    names = validation.names("names", names, count=len(classes), of="`classes`")
-    for name in names:
-        if not name.isidentifier() or name.startswith("_") or names.count(name) > 1:
+    given = validation.names("names", names, count=len(classes), of="`classes`")
+    for name in given:
+        if not name.isidentifier() or name.startswith("_") or given.count(name) > 1:
             raise ValueError(
                 f"`names` must be identifiers without a leading underscore, all different; received {name!r}."
             )
-    return names
+    return given
 
 
 def _labels(labels: Any, classes: int | tuple[int, ...]) -> tuple[Any, ...] | None:

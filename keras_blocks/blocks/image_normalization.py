@@ -1,7 +1,7 @@
 """The three ways in which published networks want their pixels, as a layer."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Self, TypeAlias, Unpack
+from typing import Any, Literal, Self, Unpack
 
 import keras
 import numpy as np
@@ -10,7 +10,7 @@ from keras_blocks.core import validation
 from keras_blocks.core.block import register
 from keras_blocks.typing import Config, DataFormat, LayerOptions, Tensor
 
-Mode: TypeAlias = Literal["tf", "caffe", "torch"]
+Mode = Literal["tf", "caffe", "torch"]
 
 TORCH_MEAN, TORCH_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CAFFE_MEAN = (103.939, 116.779, 123.68)  # of blue, green, red

@@ -1,17 +1,17 @@
 """The Inception modules that keep the size: v1 and v2, and v3's A, B and C."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, TypeAlias, Unpack
+from typing import Any, Literal, Unpack
 
 import keras
 
 from keras_blocks.blocks.squeeze_excite import SqueezeExciteBlock
 from keras_blocks.core import validation
 from keras_blocks.core.block import Block, register
-from keras_blocks.core.chain import Chain, Split
+from keras_blocks.core.chain import Chain, LayerSpec, Split
 from keras_blocks.typing import BatchNorm, BlockOptions, ConvOptions, Pair
 
-Version: TypeAlias = Literal["v1", "v2"]
+Version = Literal["v1", "v2"]
 
 
 class BranchedBlock(Block):
@@ -20,7 +20,7 @@ class BranchedBlock(Block):
     A subclass names its `filter_names`, what each number of `filters` stands for, and gives its `branches()`.
     """
 
-    filter_names: tuple = ()
+    filter_names: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -35,11 +35,11 @@ class BranchedBlock(Block):
         self.se_ratio = None if se_ratio is None else validation.integer("se_ratio", se_ratio)
 
     @property
-    def width(self) -> dict:
+    def width(self) -> dict[str, int]:
         """Each of `filter_names` -> number of filters."""
         return dict(zip(self.filter_names, self.filters))
 
-    def branches(self) -> list:
+    def branches(self) -> list[Chain]:
         """The chains whose outputs are concatenated, in this order."""
         raise NotImplementedError
 
@@ -49,22 +49,23 @@ class BranchedBlock(Block):
             return [merged]
         return [merged, self.layer("se", SqueezeExciteBlock, ratio=self.se_ratio)]
 
-    def conv_row(self, *units: tuple[str, int, Pair], **options: Any) -> tuple:
+    def conv_row(self, *units: tuple[str, int, Pair], **options: Any) -> tuple[LayerSpec, ...]:
         """Convolutions in a row, each `(name, filters, kernel_size)`; `options` are those of the last."""
         *before, last = units
         first = [spec for unit in before for spec in self.conv_unit(*unit)]
         return (*first, *self.conv_unit(*last, **options))
 
-    def double_conv(self, reduce: int, filters: int, kernel_size: Pair = 3, **options: Any) -> tuple:
+    def double_conv(self, reduce: int, filters: int, kernel_size: Pair = 3, **options: Any) -> tuple[LayerSpec, ...]:
         """A 1x1 convolution and two of `kernel_size`, which together see as much as one of nearly twice that."""
         units = [(name, filters, kernel_size) for name in ("double_1", "double_2")]
         return self.conv_row(("reduce_double", reduce, 1), *units, **options)
 
     def _filters(self, filters: Any) -> tuple[int, ...]:
-        names = ", ".join(self.filter_names)
-        filters = validation.sequence("filters", filters, of=f"numbers of filters, {names}")
+        filters = validation.sequence("filters", filters, of=f"numbers of filters, {', '.join(self.filter_names)}")
         if len(filters) != len(self.filter_names):
-            raise ValueError(f"`filters` must be {len(self.filter_names)} numbers: {names}; received {filters!r}.")
+            raise ValueError(
+                f"`filters` must be {len(self.filter_names)} numbers: {', '.join(self.filter_names)}; received {filters!r}."
+            )
         return tuple(validation.integer(f"filters[{i}]", number) for i, number in enumerate(filters))
 
 

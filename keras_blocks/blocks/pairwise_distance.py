@@ -1,6 +1,6 @@
 """How far apart two embeddings are."""
 
-from typing import Any, Literal, TypeAlias, Unpack
+from typing import Any, Literal, Unpack
 
 import keras
 
@@ -10,7 +10,7 @@ from keras_blocks.ops.casting import wide
 from keras_blocks.ops.distances import DISTANCES
 from keras_blocks.typing import Config, LayerOptions, Shape, Tensor
 
-Distance: TypeAlias = Literal["l1", "l2", "cosine"]
+Distance = Literal["l1", "l2", "cosine"]
 
 
 @register

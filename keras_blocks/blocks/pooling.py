@@ -77,15 +77,15 @@ class CeilMaxPooling2D(keras.layers.MaxPooling2D):
         first = 1 if self.data_format == "channels_last" else 2
         shape = list(input_shape)
         for axis, (size, pool, step) in enumerate(self._windows(input_shape[first : first + 2]), start=first):
-            shape[axis] = None if not isinstance(size, int) else -((pool - size) // step) + 1
-            if shape[axis] is not None and shape[axis] < 1:
+            shape[axis] = after = None if not isinstance(size, int) else -((pool - size) // step) + 1
+            if after is not None and after < 1:
                 raise ValueError(
                     f"images of the shape {tuple(input_shape)} are too small for `pool_size` {self.pool_size}."
                 )
         return tuple(shape)
 
     def get_config(self) -> Config:
-        config = super().get_config()
+        config: Config = super().get_config()
         del config["padding"]
         return config
 

@@ -1,6 +1,6 @@
 """The stem of ResNet and its relatives."""
 
-from typing import Literal, TypeAlias, Unpack
+from typing import Any, Literal, Unpack
 
 import keras
 
@@ -10,7 +10,7 @@ from keras_blocks.core.block import Block, register
 from keras_blocks.core.chain import Chain
 from keras_blocks.typing import BatchNorm, Initializer, SharedOptions
 
-Border: TypeAlias = Literal["zero", "lowest", "ceil"]
+Border = Literal["zero", "lowest", "ceil"]
 
 
 @register
@@ -72,7 +72,7 @@ class ResNetStem(Block):
 
     def chain(self, channels: int) -> Chain:
         make = self.padded_conv2d if self.pre_activated else self.conv_unit
-        strided = {"strides": 2, "padding": "symmetric"}
+        strided: dict[str, Any] = {"strides": 2, "padding": "symmetric"}
         if self.deep:
             half = max(1, self.filters // 2)
             first, second = self.conv_unit("conv1", half, 3, **strided), self.conv_unit("conv2", half, 3)

@@ -1,6 +1,6 @@
 """Squeeze-excitation: channels weighted by what the whole feature map holds."""
 
-from typing import Literal, TypeAlias, Unpack
+from typing import Literal, Unpack
 
 import keras
 
@@ -9,7 +9,7 @@ from keras_blocks.core.block import Block, register
 from keras_blocks.core.chain import Chain
 from keras_blocks.typing import BlockOptions
 
-Gate: TypeAlias = Literal["sigmoid", "hard_sigmoid"]
+Gate = Literal["sigmoid", "hard_sigmoid"]
 
 
 @register

@@ -1,7 +1,7 @@
 """The bottleneck of variational autoencoders."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, TypeAlias, Unpack
+from typing import Any, Literal, Unpack
 
 import keras
 from keras import ops
@@ -13,7 +13,7 @@ from keras_blocks.core.chain import Chain, Split
 from keras_blocks.ops.casting import as_float
 from keras_blocks.typing import BlockOptions, Config, LayerOptions, Shape, Tensor
 
-Pooling: TypeAlias = Literal[None, "avg", "max", "flatten"]
+Pooling = Literal[None, "avg", "max", "flatten"]
 
 SEED_STATE = "seed_state"
 

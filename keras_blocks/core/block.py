@@ -7,7 +7,7 @@ import keras
 
 from keras_blocks.core.chain import Chain, LayerSpec, specs, walk
 from keras_blocks.core.layers import LayerFactory, serialized
-from keras_blocks.core.registration import register
+from keras_blocks.core.registration import register as register
 from keras_blocks.core.remat import rematerialized
 from keras_blocks.core.signature import arguments
 from keras_blocks.ops.casting import as_float
@@ -34,7 +34,7 @@ class BuiltChain:
 
     def __init__(self, chain: Chain):
         self.chain = tuple(chain)
-        self.checked = set()
+        self.checked: set[Shape] = set()
         """Input shapes that are known to be large enough, so that an eager call pays for the check once."""
 
 
@@ -111,8 +111,8 @@ class Block(LayerFactory, keras.layers.Layer):
             remat=remat,
         )
         self.input_spec = keras.layers.InputSpec(ndim=4)
-        self._built_chain = None
-        self._frozen_paths = ()
+        self._built_chain: Any = None  # a BuiltChain, once built
+        self._frozen_paths: Sequence[str] = ()
 
     def chain(self, channels: int) -> Chain:
         """The block's layers for an input of so many channels, as a list of specs and splits. The one thing to declare.
@@ -200,7 +200,7 @@ class Block(LayerFactory, keras.layers.Layer):
         return {name: tuple(shape) for name, shape in after.items()} if isinstance(after, dict) else tuple(after)
 
     def get_config(self) -> Config:
-        config = super().get_config()
+        config: Config = super().get_config()
         config.update({name: serialized(getattr(self, name)) for name in arguments(type(self))})
         if self.activity_regularizer is not None:
             config["activity_regularizer"] = serialized(self.activity_regularizer)
@@ -212,7 +212,7 @@ class Block(LayerFactory, keras.layers.Layer):
     def from_config(cls, config: Config) -> Self:
         config = dict(config)
         frozen = config.pop("frozen", ())
-        block = super().from_config(config)
+        block: Self = super().from_config(config)
         block._frozen_paths = tuple(frozen)
         return block
 

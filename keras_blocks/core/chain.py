@@ -43,7 +43,7 @@ class LayerSpec:
 class Split:
     """The same input to each of `branches`, each a chain; then `merge`, a layer that takes a list of tensors."""
 
-    branches: tuple
+    branches: tuple["Chain", ...]
     merge: LayerSpec
 
 
@@ -74,7 +74,7 @@ Step: TypeAlias = LayerSpec | Split | Fork
 Chain: TypeAlias = Sequence[Step]
 
 
-def walk(chain: Sequence, x: Any, visit: Callable) -> Any:
+def walk(chain: Chain, x: Any, visit: Callable[[Any, Any], Any]) -> Any:
     """Sends `x` through the chain. `visit(spec, x)` does one layer; a merge gets the list of its branches' results."""
     for step in chain:
         if isinstance(step, Split):
@@ -86,7 +86,7 @@ def walk(chain: Sequence, x: Any, visit: Callable) -> Any:
     return x
 
 
-def specs(chain: Sequence) -> Iterator[LayerSpec]:
+def specs(chain: Chain) -> Iterator[LayerSpec]:
     """All the layers of a chain, in the order in which `walk` visits them."""
     for step in chain:
         if isinstance(step, Split):

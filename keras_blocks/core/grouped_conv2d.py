@@ -88,12 +88,12 @@ class GroupedConv2D(keras.layers.Conv2D):
 
     def build(self, input_shape: Shape) -> None:
         axis = -1 if self.data_format == "channels_last" else 1
-        if len(input_shape) != 4 or input_shape[axis] is None:
+        channels = input_shape[axis] if len(input_shape) == 4 else None
+        if channels is None:
             raise ValueError(
                 f"'{self.name}' takes image batches of 4 axes, whose number of channels is known; received the shape "
                 f"{tuple(input_shape)}."
             )
-        channels = input_shape[axis]
         validation.divides("groups", self.groups, total_name="input channels", total=channels)
         super().build(input_shape)
         self.input_spec = keras.layers.InputSpec(ndim=4, axes={axis: channels})

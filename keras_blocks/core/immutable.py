@@ -38,7 +38,7 @@ class FrozenDict(Mapping[str, Any]):
     def __hash__(self) -> int:
         if self._hash is None:
             object.__setattr__(self, "_hash", hash(frozenset(self._items.items())))
-        return self._hash
+        return int(self._hash)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Mapping) and self._items == {key: freeze(value) for key, value in other.items()}

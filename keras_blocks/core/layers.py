@@ -1,7 +1,7 @@
 """What the layers of a block, or the blocks of an architecture, have in common: bound once, handed down from here."""
 
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -20,6 +20,8 @@ SHARED = ("activation", "batch_norm", "use_bias", "kernel_initializer", "kernel_
 
 class LayerFactory:
     """Mixed into `Block` and `Architecture`: the shared settings, the layers that follow from them, and the config."""
+
+    dtype_policy: Any  # Keras' layers have it
 
     def _set_settings(
         self,
@@ -45,7 +47,7 @@ class LayerFactory:
         """The axis of a batch that holds the channels: -1, or 1 for channels_first."""
         return -1 if self.data_format == "channels_last" else 1
 
-    def channels(self, shape: Any) -> int:
+    def channels(self, shape: Any) -> Any:
         """The number of channels of a batch of this shape."""
         return shape[self.channel_axis]
 
@@ -165,7 +167,7 @@ class LayerFactory:
         return Split(branches, self.layer(name, keras.layers.Multiply))
 
 
-def _both(value: Pair) -> tuple:
+def _both(value: Pair) -> tuple[int, ...]:
     return (value, value) if isinstance(value, int) else tuple(value)
 
 
@@ -196,6 +198,6 @@ def serialized(value: Any) -> Any:
         return {key: serialized(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [serialized(item) for item in value]
-    if isinstance(value, Callable):
+    if callable(value):
         return keras.activations.serialize(value)
     return thaw(value)

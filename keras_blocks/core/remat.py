@@ -28,7 +28,7 @@ def rematerialized(layers: Sequence[keras.layers.Layer], function: Callable[...,
     trainable = [variable for layer in layers for variable in layer.trainable_variables]
     state = [variable for layer in layers for variable in layer.non_trainable_variables]
     before = [keras.ops.copy(_tensor(variable)) for variable in state]  # PyTorch assigns in place
-    assigned = []
+    assigned: list[Any] = []
 
     # Backends know what to differentiate by the arguments, so trainable variables are passed as tensors.
     def run(*tensors: Tensor) -> tuple[Tensor, ...]:

@@ -20,7 +20,7 @@ MOST_CHANNELS = 2**20
 def integer(name: str, value: Any, *, least: int = 1, most: int = MOST_CHANNELS) -> int:
     """A whole number of an integer type, from `least` to `most`. Not a bool, and not a float, not even 8.0."""
     allowed = f"an integer from {least} to {most}"
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+    if isinstance(value, bool) or not issubclass(type(value), numbers.Integral):
         raise TypeError(f"`{name}` must be {allowed}; received {value!r} of type {type(value).__name__}.")
     if not least <= value <= most:
         raise ValueError(f"`{name}` must be {allowed}; received {value!r}.")
@@ -32,14 +32,15 @@ def pair(name: str, value: Any, *, least: int = 1, most: int = 1024) -> tuple[in
     if isinstance(value, Sequence) and not isinstance(value, str):
         if len(value) != 2:
             raise ValueError(f"`{name}` must be an integer or two of them, (height, width); received {value!r}.")
-        return tuple(integer(f"{name}[{i}]", item, least=least, most=most) for i, item in enumerate(value))
+        height, width = (integer(f"{name}[{i}]", item, least=least, most=most) for i, item in enumerate(value))
+        return height, width
     return (integer(name, value, least=least, most=most),) * 2
 
 
 def number(name: str, value: Any, *, least: float, most: float, open_end: bool = False) -> float:
     """A finite number from `least` to `most`, the upper end excluded where `open_end`."""
     allowed = f"a number from {least} {'to below' if open_end else 'to'} {most}"
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+    if isinstance(value, bool) or not issubclass(type(value), numbers.Real):
         raise TypeError(f"`{name}` must be {allowed}; received {value!r} of type {type(value).__name__}.")
     if math.isnan(value) or not least <= value <= most or (open_end and value == most):
         raise ValueError(f"`{name}` must be {allowed}; received {value!r}.")
@@ -103,7 +104,7 @@ def activation(name: str, value: Any) -> Callable[..., Any]:
     """A Keras activation: a function that can be saved by its name, as Keras' own and registered ones can."""
     if isinstance(value, keras.layers.Layer):
         raise TypeError(f"`{name}` must be an activation's name or function, not a layer; received {value!r}.")
-    function = _from_keras(name, value, keras.activations)
+    function: Callable[..., Any] = _from_keras(name, value, keras.activations)
     if not _comes_back(function):
         raise ValueError(
             f"`{name}` must be a Keras activation or a function registered with "
@@ -172,12 +173,12 @@ def batch_norm(name: str, value: Any) -> bool | dict[str, Any]:
 
 def data_format(name: str, value: Any) -> DataFormat:
     """'channels_last' or 'channels_first'; None means Keras' setting."""
-    if value is None:
-        return keras.config.image_data_format()
-    return choice(name, value, ("channels_last", "channels_first"))
+    given = keras.config.image_data_format() if value is None else value
+    found: DataFormat = choice(name, given, DataFormat)
+    return found
 
 
-def record(name: str, value: Any, fields: dict) -> dict:
+def record(name: str, value: Any, fields: Mapping[str, int | None]) -> dict[str, int]:
     """A mapping of integers: `fields` gives each key's default, `None` for a key that must be there."""
     required = [key for key, default in fields.items() if default is None]
     mapping(name, value, keys=tuple(fields), required=required)

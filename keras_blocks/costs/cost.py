@@ -44,7 +44,7 @@ class CostRow(NamedTuple):
 
     name: str
     kind: str
-    shape: tuple
+    shape: Any
     cost: Cost
 
 
@@ -139,7 +139,7 @@ class _Ledger:
 
     def __init__(self) -> None:
         self.total = NOTHING
-        self.rows = []
+        self.rows: list[CostRow] = []
 
     def visit(self, step: Any, shape: Any) -> Any:
         count = _spec_cost if isinstance(step, LayerSpec) else _layer_object_cost
@@ -163,7 +163,7 @@ def _spec_cost(spec: LayerSpec, shape: Any) -> tuple[Any, Cost]:
     return after, Cost(params, macs, values * width)
 
 
-def block_key(spec: LayerSpec, shape: Any) -> tuple:
+def block_key(spec: LayerSpec, shape: Any) -> tuple[Any, ...]:
     """What tells apart, for functions that remember: class, options that change a count, shape, and the options' repr.
 
     The text tells 1 from 1.0 and from True, as equality does not.
@@ -183,7 +183,7 @@ def block_steps(cls: type, options: FrozenDict, shape: Any, text: str) -> tuple[
 def _counted(cls: type, options: FrozenDict, shape: Any, text: str) -> tuple[Any, int, int, int]:
     """Output shape, parameters, multiply-adds and values of a block, or of a layer that has no rule; remembered."""
     if issubclass(cls, Block):
-        steps, width = block_steps(cls, options, shape, text)
+        steps, width = block_steps(cls, options, shape, text)  # type: ignore[arg-type]  # a class can be hashed
         after, spent = _chain_cost(steps, shape)
         return after, spent.params, spent.macs, spent.activation_bytes // width
     found = measured(lambda: cls(**options), shape)
@@ -274,7 +274,7 @@ def _as_graph(model: Any, shape: Any) -> keras.Model:
     return keras.Model(inputs, model.call(inputs))
 
 
-def _architecture_cost(cls, metaparameters: dict[str, Any]) -> Cost:
+def _architecture_cost(cls: Any, metaparameters: dict[str, Any]) -> Cost:
     """Sends a shape through an architecture's parts, with no layer made where the parts use `self.layer`."""
     if (ledger := _outlined(cls, metaparameters)) is not None:
         return ledger.total
@@ -282,7 +282,7 @@ def _architecture_cost(cls, metaparameters: dict[str, Any]) -> Cost:
         return _model_cost(cls(**metaparameters), None)
 
 
-def _outlined(cls, metaparameters: dict[str, Any]) -> _Ledger | None:
+def _outlined(cls: Any, metaparameters: dict[str, Any]) -> _Ledger | None:
     """The ledger of all parts; `None` where a class has no parts, or one uses Keras' own layers, which take no shape.
 
     What is wrong in itself gives `None`, too, and is refused when the model is made.
@@ -299,7 +299,7 @@ def _outlined(cls, metaparameters: dict[str, Any]) -> _Ledger | None:
     return ledger
 
 
-def _shape(tensor: Any) -> tuple:
+def _shape(tensor: Any) -> tuple[Any, ...]:
     return tuple(tensor.shape)
 
 

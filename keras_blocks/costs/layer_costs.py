@@ -26,12 +26,12 @@ Counts: TypeAlias = tuple[Sizes, int, int]
 class LayerCost(NamedTuple):
     """One layer, or one block: the shape that it gives, and what that takes for one image."""
 
-    shape: tuple
+    shape: Any
     params: int
     macs: int
 
 
-def measured(make: Callable, shape: Any) -> LayerCost:
+def measured(make: Callable[[], Any], shape: Any) -> LayerCost:
     """The cost as read off the layer that `make` returns, with variables that are never given values."""
     with unallocated():
         layer = make()
@@ -61,14 +61,14 @@ def count_weights(layer: Any) -> int:
 def layer_macs(layer: Any, shape: Any, after: Any) -> int:
     """Multiply-adds of a built layer for one image. Convolutions and dense products count, additions alone do not."""
     if isinstance(layer, keras.layers.Dense):
-        return math.prod(layer.kernel.shape) * math.prod(after[1:-1])
+        return int(math.prod(layer.kernel.shape) * math.prod(after[1:-1]))
     if isinstance(layer, keras.layers.SeparableConv1D | keras.layers.SeparableConv2D):
         kernels = math.prod(layer.depthwise_kernel.shape) + math.prod(layer.pointwise_kernel.shape)
-        return kernels * _pixels(after, layer.data_format)
+        return int(kernels * _pixels(after, layer.data_format))
     if isinstance(layer, TRANSPOSED):
-        return math.prod(layer.kernel.shape) * _pixels(shape, layer.data_format)
+        return int(math.prod(layer.kernel.shape) * _pixels(shape, layer.data_format))
     if isinstance(layer, CONVOLUTIONS):
-        return math.prod(layer.kernel.shape) * _pixels(after, layer.data_format)
+        return int(math.prod(layer.kernel.shape) * _pixels(after, layer.data_format))
     if any(len(weight.shape) > 1 for weight in layer.weights) and not isinstance(layer, keras.layers.Embedding):
         warnings.warn(
             f"the multiply-adds of '{layer.name}' ({type(layer).__name__}) are not known and count as 0", stacklevel=2
@@ -190,7 +190,7 @@ def _join(options: Options, shape: Sizes, sizes: Sequence[int], channels: int) -
     return (shape[0], channels, *sizes)
 
 
-RULES = {
+RULES: dict[type, Callable[[Options, Any], Counts]] = {
     keras.layers.Activation: _same_shape,
     keras.layers.Add: _first_shape,
     keras.layers.AveragePooling2D: _pooling,

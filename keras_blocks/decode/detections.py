@@ -22,19 +22,21 @@ def are_detections(predictions: Any) -> bool:
     return isinstance(one, Mapping) and "boxes" in one and any(key in one for key in SCORES)
 
 
-def decode_detections(predictions: Any, labels: Sequence[str], top: int | None, threshold: float | None) -> list:
+def decode_detections(
+    predictions: Any, labels: Sequence[str], top: int | None, threshold: float | None
+) -> list[list[Detection]]:
     """For each image a list of `(name, score, box)`, the best first; see `keras_blocks.decode_predictions`."""
     if isinstance(predictions, Mapping):
         parts = _parts("predictions", predictions)
         images, most = parts[1].shape
         counts = _array(predictions.get("num_detections", np.full(images, most))).reshape(images).astype(int)
-        found = [_of_image(*(part[i][:count] for part in parts), labels) for i, count in enumerate(counts)]
+        found = [_of_image(labels, *(part[i][:count] for part in parts)) for i, count in enumerate(counts)]
     else:
         found = []
         for i, one in enumerate(predictions):
             if not are_detections(one):
                 raise ValueError(f"`predictions[{i}]` must be a dict like the first; received {one!r}.")
-            found.append(_of_image(*(part[0] for part in _parts(f"predictions[{i}]", one, batch=False)), labels))
+            found.append(_of_image(labels, *(part[0] for part in _parts(f"predictions[{i}]", one, batch=False))))
     least = -np.inf if threshold is None else threshold
     return [[detection for detection in image if detection[1] >= least][:top] for image in found]
 
@@ -66,7 +68,7 @@ def _one_of(name: str, predictions: Any, keys: Sequence[str]) -> Any:
     raise ValueError(f"`{name}` must have one of the keys {list(keys)}; received {sorted(predictions)}.")
 
 
-def _of_image(boxes: np.ndarray, scores: np.ndarray, classes: np.ndarray, labels: Sequence[str]) -> list[Detection]:
+def _of_image(labels: Sequence[str], boxes: Any, scores: Any, classes: Any) -> list[Detection]:
     """The detections of one image, without the padding."""
     there = classes != PADDING
     boxes, scores, classes = boxes[there], scores[there], classes[there]

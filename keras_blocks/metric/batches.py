@@ -152,7 +152,7 @@ class PairSampler(ClassSampler):
 
     def _pair(self, alike: bool, rng: np.random.Generator) -> Any:
         if alike:
-            return self._two_of(rng.integers(len(self.classes)), rng)
+            return self._two_of(int(rng.integers(len(self.classes))), rng)
         return [self._one_of(number, rng) for number in rng.choice(len(self.classes), 2, replace=False)]
 
 

@@ -1,6 +1,6 @@
 """The loss of triplets: an anchor, another image of its class, and one of a different class."""
 
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import keras
 
@@ -9,7 +9,7 @@ from keras_blocks.core.registration import register
 from keras_blocks.ops.distances import root, squared_distances
 from keras_blocks.typing import Config, DType, Tensor
 
-Mining: TypeAlias = Literal["semi-hard", "hard", None]
+Mining = Literal["semi-hard", "hard", None]
 
 FAR = 1e30
 """A distance that no embedding has."""

@@ -17,7 +17,7 @@ for it, keeps TensorFlow's own form, which XLA compiles to the slow gradient.
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import keras
@@ -89,7 +89,7 @@ def _most_together(groups: int, group_width: int, width: int) -> int:
     return max(n for n in range(1, groups + 1) if groups % n == 0 and (n == 1 or n * group_width <= width))
 
 
-def _formulation(dtype: str) -> Callable[..., Tensor]:
+def _formulation(dtype: str) -> Any:
     backend = keras.backend.backend()
     if backend == "tensorflow":
         if _on_accelerator() or (not _in_xla() and _tensorflow_trains(dtype)):

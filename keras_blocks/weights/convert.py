@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_blocks.core.block import Block
-from keras_blocks.core.chain import Chain, LayerSpec, Split, specs
+from keras_blocks.core.chain import Chain, Fork, LayerSpec, Split, specs
 from keras_blocks.weights.files import read_arrays
 
 M = TypeVar("M", bound=keras.Model)
@@ -76,7 +76,7 @@ def convert_weights(source: Mapping[str, Any] | str | os.PathLike[str] | keras.M
     return model
 
 
-def _arrays(source: Any, model: Any) -> dict:
+def _arrays(source: Any, model: Any) -> dict[str, Any]:
     """The source as name -> array, PyTorch's variables renamed as Keras'."""
     if isinstance(source, (str, os.PathLike)):
         source = read_arrays(source, most_bytes=16 * model.count_params() + 2**20)
@@ -99,12 +99,12 @@ def _arrays(source: Any, model: Any) -> dict:
     return arrays
 
 
-def _counted_from_zero(model: Any) -> dict:
+def _counted_from_zero(model: Any) -> dict[str, Any]:
     """Names of layers that Keras counted -> as if it had begun to count in this model: `conv2d`, `conv2d_1`, ...
 
     It goes on counting through a whole process, and so a network's layers without names have others the second time.
     """
-    found = {}
+    found: dict[str, list[tuple[int, str]]] = {}
     for layer in model.layers:
         kind = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(layer).__name__).lower()
         if counted := re.fullmatch(rf"{kind}(?:_(\d+))?", layer.name):
@@ -122,7 +122,7 @@ _TORCH_VARIABLES = {
 }
 
 
-def _best_convention(arrays: Mapping[str, Any], targets: Mapping[str, Any], model: Any) -> dict:
+def _best_convention(arrays: Mapping[str, Any], targets: Mapping[str, Any], model: Any) -> dict[str, Any]:
     """Of the architecture's naming conventions, the one by which most weights are found: our layer -> theirs."""
     conventions = model.weight_names().values() if hasattr(model, "weight_names") else ()
     return max([{}, *conventions], key=lambda names: sum(_renamed(name, names) in arrays for name in targets))
@@ -133,7 +133,9 @@ def _renamed(name: str, names: Mapping[str, str]) -> str:
     return f"{names.get(layer, layer)}/{variable}"
 
 
-def _best_order(arrays: dict[str, Any], names: Mapping[str, str], targets: Mapping[str, Any], model: Any) -> dict:
+def _best_order(
+    arrays: dict[str, Any], names: Mapping[str, str], targets: Mapping[str, Any], model: Any
+) -> dict[str, Any]:
     """The arrays in Keras' order of axes or turned from PyTorch's to it, by which more of their shapes fit.
 
     Names do not tell: files exist that have PyTorch's names and Keras' order.
@@ -147,7 +149,7 @@ def _best_order(arrays: dict[str, Any], names: Mapping[str, str], targets: Mappi
     dense = {key for key, name in back.items() if len(targets[name].shape) == 2}
     turned = {k: v.reshape(-1, v.shape[-1]) if k in dense and np.ndim(v) == 4 else v for k, v in turned.items()}
 
-    def fitting(candidate: Mapping[str, Any]) -> int:
+    def fitting(candidate: Any) -> int:
         keys = {name: _renamed(name, names) for name in targets}
         return sum(np.shape(candidate.get(keys[name])) == tuple(weight.shape) for name, weight in targets.items())
 
@@ -157,7 +159,7 @@ def _best_order(arrays: dict[str, Any], names: Mapping[str, str], targets: Mappi
 _TORCH_AXES = {4: (2, 3, 1, 0), 2: (1, 0)}
 
 
-def _known_layers(model: Any) -> set:
+def _known_layers(model: Any) -> set[str]:
     """Paths of all layers that the architecture may have, in this model or left out of it, as its top."""
     conventions = model.weight_names().values() if hasattr(model, "weight_names") else ()
     return {layer for names in conventions for layer in names}
@@ -167,10 +169,10 @@ def _fold_or_report(
     arrays: Mapping[str, Any],
     names: Mapping[str, str],
     targets: Mapping[str, Any],
-    found: dict[str, Any],
+    found: Any,
     normalizations: Mapping[str, str],
     known: set[str],
-) -> list:
+) -> list[str]:
     """Folds what the source has beyond the model's weights into them where that is exact; reports the rest."""
     used = {_renamed(name, names) for name in found}
     ours = {theirs: layer for layer, theirs in names.items()}
@@ -189,7 +191,7 @@ def _fold_or_report(
     return problems
 
 
-def named_weights(model: Any) -> dict:
+def named_weights(model: Any) -> dict[str, Any]:
     """`layer/sublayer/variable` -> variable, for all weights of a model, in their order."""
     named = [
         (f"{path}/{variable.name}", variable)
@@ -215,7 +217,7 @@ def _parts(path: str, layer: Any) -> Iterator[tuple[str, list[Any]]]:
         yield from _parts(f"{path}/{name}", part)
 
 
-def _normalizations(model: Any) -> dict:
+def _normalizations(model: Any) -> dict[str, Any]:
     """Path of each convolution that a BatchNormalization directly follows in its chain -> that one's path."""
     return dict(
         pair
@@ -227,8 +229,8 @@ def _normalizations(model: Any) -> dict:
 
 def _followed(path: str, block: Block, chain: Chain) -> Iterator[tuple[str, str]]:
     for step, after in zip(chain, [*chain[1:], None]):
-        if isinstance(step, Split):
-            for branch in step.branches:
+        if isinstance(step, (Split, Fork)):
+            for branch in step.branches if isinstance(step, Split) else step.branches.values():
                 yield from _followed(path, block, branch)
         elif issubclass(step.cls, Block):
             inner = getattr(block, step.name)

@@ -9,7 +9,7 @@ import numpy as np
 PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl")
 
 
-def read_arrays(path: str | os.PathLike[str], most_bytes: int) -> dict:
+def read_arrays(path: str | os.PathLike[str], most_bytes: int) -> dict[str, Any]:
     """The arrays of an `.npz` or `.safetensors` file; those of 16 bits as float32, as Keras' variables take them.
 
     Args:
@@ -44,7 +44,7 @@ def _check_size(path: str, size: int, most_bytes: int) -> None:
         raise ValueError(f"{path} unpacks to {size} bytes; weights of this model take {most_bytes} at most.")
 
 
-def _read_npz(path: str, most_bytes: int) -> dict:
+def _read_npz(path: str, most_bytes: int) -> dict[str, Any]:
     """Refused before it is unpacked where that would take far more than the model does."""
     with zipfile.ZipFile(path) as archive:
         _check_size(path, sum(entry.file_size for entry in archive.infolist()), most_bytes)
@@ -52,7 +52,7 @@ def _read_npz(path: str, most_bytes: int) -> dict:
         return {name: arrays[name] for name in arrays.files}
 
 
-def _read_safetensors(path: str, most_bytes: int) -> dict:
+def _read_safetensors(path: str, most_bytes: int) -> dict[str, Any]:
     """The format has no compression, and the library refuses a header that does not agree with the file's size."""
     try:
         import safetensors
