@@ -6,7 +6,7 @@ from typing import Any, Literal, Unpack
 import keras
 
 from keras_blocks.blocks.residual import ResidualBlock
-from keras_blocks.core import validation
+from keras_blocks.core import keras_arguments, validation
 from keras_blocks.core.block import Block, register
 from keras_blocks.core.chain import Chain, LayerSpec
 from keras_blocks.typing import (
@@ -212,7 +212,7 @@ class TrimLike(keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         self.kernel_size, self.strides = tuple(kernel_size), tuple(strides)
-        self.data_format = validation.data_format("data_format", data_format)
+        self.data_format = keras_arguments.data_format("data_format", data_format)
 
     def build(self, input_shape: Any) -> None:
         self.built = True

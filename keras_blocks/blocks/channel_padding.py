@@ -4,7 +4,7 @@ from typing import Any, Unpack
 
 import keras
 
-from keras_blocks.core import validation
+from keras_blocks.core import keras_arguments, validation
 from keras_blocks.core.block import register
 from keras_blocks.typing import Config, DataFormat, LayerOptions, Shape, Tensor
 
@@ -40,7 +40,7 @@ class ChannelPadding(keras.layers.Layer):
     def __init__(self, channels: int, data_format: DataFormat | None = None, **kwargs: Unpack[LayerOptions]):
         super().__init__(**kwargs)
         self.channels = validation.integer("channels", channels)
-        self.data_format = validation.data_format("data_format", data_format)
+        self.data_format = keras_arguments.data_format("data_format", data_format)
         self.input_spec = keras.layers.InputSpec(ndim=4)
 
     def build(self, input_shape: Shape) -> None:

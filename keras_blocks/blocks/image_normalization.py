@@ -6,7 +6,7 @@ from typing import Any, Literal, Self, Unpack
 import keras
 import numpy as np
 
-from keras_blocks.core import validation
+from keras_blocks.core import keras_arguments, validation
 from keras_blocks.core.block import register
 from keras_blocks.typing import Config, DataFormat, LayerOptions, Tensor
 
@@ -54,7 +54,7 @@ class ImageNormalization(keras.layers.Rescaling):
     def __init__(self, mode: Mode = "tf", data_format: DataFormat | None = None, **kwargs: Unpack[LayerOptions]):
         super().__init__(scale=1.0, **kwargs)
         self.mode = validation.choice("mode", mode, Mode)
-        self.data_format = validation.data_format("data_format", data_format)
+        self.data_format = keras_arguments.data_format("data_format", data_format)
 
     def build(self, input_shape: Any) -> None:
         channels = input_shape and input_shape[self._axis]  # None within tf.data under another backend

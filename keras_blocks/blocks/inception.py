@@ -61,11 +61,10 @@ class BranchedBlock(Block):
         return self.conv_row(("reduce_double", reduce, 1), *units, **options)
 
     def _filters(self, filters: Any) -> tuple[int, ...]:
-        filters = validation.sequence("filters", filters, of=f"numbers of filters, {', '.join(self.filter_names)}")
+        names = ", ".join(self.filter_names)
+        filters = validation.sequence("filters", filters, of=f"numbers of filters, {names}")
         if len(filters) != len(self.filter_names):
-            raise ValueError(
-                f"`filters` must be {len(self.filter_names)} numbers: {', '.join(self.filter_names)}; received {filters!r}."
-            )
+            raise ValueError(f"`filters` must be {len(self.filter_names)} numbers: {names}; received {filters!r}.")
         return tuple(validation.integer(f"filters[{i}]", number) for i, number in enumerate(filters))
 
 

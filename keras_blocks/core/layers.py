@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from keras_blocks.core import validation
+from keras_blocks.core import keras_arguments, validation
 from keras_blocks.core.chain import Chain, LayerSpec, Split
 from keras_blocks.core.grouped_conv2d import GroupedConv2D
 from keras_blocks.core.immutable import FrozenDict, freeze, thaw
@@ -34,12 +34,12 @@ class LayerFactory:
         data_format: DataFormat | None,
         remat: bool,
     ) -> None:
-        self.activation = validation.activation("activation", activation)
+        self.activation = keras_arguments.activation("activation", activation)
         self.batch_norm = freeze(validation.batch_norm("batch_norm", batch_norm))
         self.use_bias = None if use_bias is None else validation.boolean("use_bias", use_bias)
-        self.kernel_initializer = validation.initializer("kernel_initializer", kernel_initializer)
-        self.kernel_regularizer = validation.regularizer("kernel_regularizer", kernel_regularizer)
-        self.data_format = validation.data_format("data_format", data_format)
+        self.kernel_initializer = keras_arguments.initializer("kernel_initializer", kernel_initializer)
+        self.kernel_regularizer = keras_arguments.regularizer("kernel_regularizer", kernel_regularizer)
+        self.data_format = keras_arguments.data_format("data_format", data_format)
         self.remat = validation.boolean("remat", remat)
 
     @property

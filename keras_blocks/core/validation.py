@@ -1,15 +1,13 @@
-"""Checks of arguments: each returns the normalized value, or raises an error with argument, value, what is allowed."""
+"""Checks of arguments: each returns the normalized value, or raises an error with argument, value, what is allowed.
+
+Those that need Keras are in `keras_arguments`: the command line checks without.
+"""
 
 import difflib
 import math
 import numbers
-from collections.abc import Callable, Mapping, Sequence
-from types import ModuleType
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar, get_args
-
-import keras
-
-from keras_blocks.typing import DataFormat
 
 T = TypeVar("T")
 
@@ -100,56 +98,6 @@ def divides(name: str, value: int, *, total_name: str, total: int) -> int:
     return value
 
 
-def activation(name: str, value: Any) -> Callable[..., Any]:
-    """A Keras activation: a function that can be saved by its name, as Keras' own and registered ones can."""
-    if isinstance(value, keras.layers.Layer):
-        raise TypeError(f"`{name}` must be an activation's name or function, not a layer; received {value!r}.")
-    function: Callable[..., Any] = _from_keras(name, value, keras.activations)
-    if not _comes_back(function):
-        raise ValueError(
-            f"`{name}` must be a Keras activation or a function registered with "
-            f"keras.saving.register_keras_serializable, or the saved model could not be loaded; received {value!r}."
-        )
-    return function
-
-
-def _comes_back(function: Any) -> bool:
-    """Whether a config that names the function leads back to it."""
-    if getattr(function, "__name__", "<lambda>") == "<lambda>":
-        return False
-    try:
-        return keras.activations.get(keras.activations.serialize(function)) is function
-    except (ValueError, TypeError, AttributeError):
-        return False
-
-
-def initializer(name: str, value: Any) -> keras.initializers.Initializer:
-    found = _from_keras(name, value, keras.initializers)
-    if not isinstance(found, keras.initializers.Initializer):
-        raise TypeError(f"`{name}` must be a Keras initializer or its name; received {value!r}.")
-    return found
-
-
-def regularizer(name: str, value: Any) -> keras.regularizers.Regularizer | None:
-    if value is None:
-        return None
-    found = _from_keras(name, value, keras.regularizers)
-    if not isinstance(found, keras.regularizers.Regularizer):
-        raise TypeError(f"`{name}` must be a Keras regularizer, its name, or None; received {value!r}.")
-    return found
-
-
-def _from_keras(name: str, value: Any, module: ModuleType) -> Any:
-    """`module.get(value)`, with an error that names the argument and the nearest names."""
-    try:
-        return module.get(value)
-    except (ValueError, TypeError) as error:
-        names = [key for key in dir(module) if key.islower() and key not in ("get", "serialize", "deserialize")]
-        if isinstance(value, str):
-            choice(name, value, [key for key in names if not key.startswith("_")])
-        raise TypeError(f"`{name}` must be a name or an object of {module.__name__}; received {value!r}.") from error
-
-
 BATCH_NORM_OPTIONS = ("momentum", "epsilon", "center", "scale", "synchronized")
 
 
@@ -169,13 +117,6 @@ def batch_norm(name: str, value: Any) -> bool | dict[str, Any]:
         else boolean(f"{name}['{key}']", item)
         for key, item in value.items()
     }
-
-
-def data_format(name: str, value: Any) -> DataFormat:
-    """'channels_last' or 'channels_first'; None means Keras' setting."""
-    given = keras.config.image_data_format() if value is None else value
-    found: DataFormat = choice(name, given, DataFormat)
-    return found
 
 
 def record(name: str, value: Any, fields: Mapping[str, int | None]) -> dict[str, int]:
