@@ -165,8 +165,9 @@ class RunFolder:
         name = whole_name(entry.name)
         return (name in RUN_FILES or FILES_BESIDE.fullmatch(name) is not None) and _is_own_file(entry)
 
-    def _read(self, name: str) -> Any:
-        return json.loads((self.path / name).read_text(encoding="utf-8"))
+    def _read(self, name: str) -> dict[str, Any]:
+        data: dict[str, Any] = json.loads((self.path / name).read_text(encoding="utf-8"))
+        return data
 
     def save_model(self, model: keras.Model) -> None:
         """Keeps the model as best.keras: the old file stays until the new one is whole."""

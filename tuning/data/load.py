@@ -141,8 +141,8 @@ def _open(file: Path, size: tuple[int, int] | None) -> "Image.Image":
     from PIL import Image, ImageOps
 
     try:
-        with Image.open(file) as picture:
-            picture = ImageOps.exif_transpose(picture)
+        with Image.open(file) as opened:
+            picture: Image.Image = ImageOps.exif_transpose(opened)
             if picture.mode not in MODES:
                 raise ValueError(f"its pixels, of the mode {picture.mode!r}, are not of 8 bits")
             picture = picture.convert("L" if picture.mode in ("1", "L") else "RGB")

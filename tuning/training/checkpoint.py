@@ -31,7 +31,7 @@ def save(path: str | Path, *, model: keras.Model, best: Sequence[np.ndarray], st
     arrays.update({f"best{i}": value for i, value in enumerate(best)})
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as part, part.open("wb") as file:
-        np.savez(file, **arrays)
+        np.savez(file, **arrays)  # type: ignore[arg-type]  # none is named allow_pickle
 
 
 def load(path: str | Path, model: keras.Model) -> tuple[dict[str, Any], list[np.ndarray]]:

@@ -74,7 +74,7 @@ def rate_at(epoch: float, hyperparameters: Mapping[str, Any], epochs: int) -> fl
     [0.25, 0.5, 1.0, 0.5, 0.0]
     """
     rate = float(hyperparameters["learning_rate"])
-    rising = {**DEFAULTS, **hyperparameters}["warmup"] * epochs
+    rising: float = {**DEFAULTS, **hyperparameters}["warmup"] * epochs
     if epoch < rising:
         return rate * epoch / rising
     return rate * 0.5 * (1 + math.cos(math.pi * (epoch - rising) / max(epochs - rising, 1e-9)))
