@@ -3,7 +3,6 @@
 import copy
 import dataclasses
 import importlib.metadata
-import json
 import platform
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -117,7 +116,7 @@ class Search:
                 data_sha256=data_sha256,
             )
             self.session.publish()
-        if going_on and described["settings"] != json_like(dataclasses.asdict(settings)):
+        if going_on:
             self.folder.change(settings=dataclasses.asdict(settings))
 
     @property
@@ -232,8 +231,3 @@ def delete_study(name: str, url: str) -> None:
             optuna.delete_study(study_name=name, storage=storage.rdb)
     finally:
         storage.close()
-
-
-def json_like(value: Any) -> Any:
-    """Plain data as JSON gives them back."""
-    return json.loads(json.dumps(value))

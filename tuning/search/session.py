@@ -209,15 +209,8 @@ class Session:
     def _worker(self, number: int, environment: Mapping[str, str], workers: int, stop: threading.Event) -> Worker:
         name = f"{socket.gethostname()}-{os.getpid()}-{number}"
         supervisor = self._supervisor(f"worker{number}", workers=workers, environment=environment)
-        return Worker(
-            name,
-            self.open_study(),
-            supervisor,
-            self.folder,
-            self.settings,
-            stop=stop,
-            note=lambda text: self.note(text),
-        )
+        study, note = self.open_study(), lambda text: self.note(text)
+        return Worker(name, study, supervisor, self.folder, self.settings, stop, note)
 
     def train_on(self, request: FinalRequest, *, epoch: OnEpoch) -> Outcome:
         """Trains the model that is kept, in the process of a worker that has ended, where there is one.
