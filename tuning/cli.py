@@ -135,7 +135,7 @@ def worker(
     from keras_blocks.tuning.report.terminal import Progress
     from keras_blocks.tuning.run_folder import RunFolder
     from keras_blocks.tuning.search.session import Session
-    from keras_blocks.tuning.study.study import quiet_optuna
+    from keras_blocks.tuning.study.store import quiet_optuna
 
     with _usage_errors(), quiet_optuna():
         for name in modules or ():

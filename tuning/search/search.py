@@ -1,5 +1,6 @@
 """Search: candidates from a space, trials, the best one trained on and kept, all under one run folder."""
 
+import contextlib
 import copy
 import dataclasses
 import importlib.metadata
@@ -9,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import optuna
 
 from keras_blocks.tuning.data.load import load_dataset
 from keras_blocks.tuning.files import DiskFull, is_full, set_aside
@@ -24,8 +24,8 @@ from keras_blocks.tuning.spaces.names import space_of
 from keras_blocks.tuning.spaces.space import HyperSpace
 from keras_blocks.tuning.study.objectives import ranking
 from keras_blocks.tuning.study.status import Status
-from keras_blocks.tuning.study.store import StudyStorage, sqlite_url
-from keras_blocks.tuning.study.study import Study, quiet_optuna
+from keras_blocks.tuning.study.store import StudyStorage, quiet_optuna, sqlite_url
+from keras_blocks.tuning.study.study import Study
 from keras_blocks.tuning.study.trial import Trial, architectures, write_csv
 
 PACKAGES = ("keras-blocks", "keras", "keras-tuner", "optuna", "numpy")
@@ -104,7 +104,8 @@ class Search:
             )
         name, url = self.folder.path.name, storage or sqlite_url(self.folder.study)
         if replace and storage is not None:
-            delete_study(name, url)
+            with contextlib.closing(StudyStorage(url)) as stored:
+                stored.delete(name)
         with quiet_optuna():
             self.session = session(
                 settings,
@@ -221,13 +222,3 @@ class Search:
             "ended": why,
             "pareto": [trial.number for trial in self.study.pareto()] if len(self.settings.objectives) > 1 else [],
         }
-
-
-def delete_study(name: str, url: str) -> None:
-    """Removes a study from a database, if it is there."""
-    storage = StudyStorage(url)
-    try:
-        if name in optuna.study.get_all_study_names(storage.rdb):
-            optuna.delete_study(study_name=name, storage=storage.rdb)
-    finally:
-        storage.close()

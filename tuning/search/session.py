@@ -25,8 +25,7 @@ from keras_blocks.tuning.spaces.names import space_from_config
 from keras_blocks.tuning.spaces.space import HyperSpace
 from keras_blocks.tuning.study.samplers import make_pruner, make_sampler
 from keras_blocks.tuning.study.status import Status
-from keras_blocks.tuning.study.store import StudyStorage
-from keras_blocks.tuning.study.stored_study import stored_study
+from keras_blocks.tuning.study.store import StudyStorage, stored_study
 from keras_blocks.tuning.study.study import Study
 
 
@@ -42,6 +41,7 @@ class Session:
         backend: of Keras, by name.
         data_sha256: the data's fingerprint.
         supervisor: makes what trains, as `Supervisor` is made.
+        study: makes a connection to the study, as `Study` is made.
         inspect: function of a candidate, a budget and trials: what the candidate comes to.
         look_seconds: between two looks at the study, for the progress and the time that is left.
         save_seconds: between two notes of the time that was searched: what a kill can lose of it.
@@ -58,13 +58,14 @@ class Session:
         backend: str,
         data_sha256: str,
         supervisor: Callable[..., Supervisor] = Supervisor,
+        study: Callable[..., Study] = Study,
         inspect: Callable[..., dict[str, Any]] = inspected,
         look_seconds: float = 1.0,
         save_seconds: float = 5.0,
     ) -> None:
         self.settings, self.space, self.folder, self.name = settings, space, folder, name
         self.url, self._backend, self._data_sha256 = url, backend, data_sha256
-        self._make_supervisor, self._inspect = supervisor, inspect
+        self._make_supervisor, self._make_study, self._inspect = supervisor, study, inspect
         self._look_seconds, self._save_seconds = look_seconds, save_seconds
         self._declared = HyperParameters()
         space.declare_hyperparameters(self._declared)
@@ -102,7 +103,7 @@ class Session:
         """A connection to the study; each thread needs one of its own."""
         settings = self.settings
         storage = StudyStorage(self.url, heartbeat=max(1, settings.grace // 6), grace=settings.grace)
-        study = Study(
+        study = self._make_study(
             storage,
             self.name,
             space=self._declared.space,
