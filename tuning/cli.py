@@ -382,16 +382,13 @@ def _report(console, folder) -> None:
 
 
 def _parts(texts) -> dict:
-    """Parts of a space from `name=value`, `name=value,value` and `name=low..high`."""
-    from keras_blocks.tuning.spaces.dimension_text import parsed
-
+    """Texts by dimensions' names, from `name=value`, `name=value,value` and `name=low..high`: the space reads them."""
     found = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name.strip() or not value.strip():
             _stop(f"--set must be such as groups=3, version=v1,v2 or filters=16..64; received {text!r}.", USAGE)
-        with _usage_errors():
-            found[name.strip()] = parsed(value.strip())
+        found[name.strip()] = value.strip()
     return found
 
 

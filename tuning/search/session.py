@@ -8,8 +8,6 @@ import threading
 import time
 import uuid
 
-from keras_tuner import HyperParameters
-
 from keras_blocks.tuning.search import user_code
 from keras_blocks.tuning.search.progress import Quiet
 from keras_blocks.tuning.search.settings import SearchSettings
@@ -18,6 +16,7 @@ from keras_blocks.tuning.search.worker import Worker
 from keras_blocks.tuning.seeds import CANDIDATES, derived_seed
 from keras_blocks.tuning.spaces.inspection import inspected
 from keras_blocks.tuning.spaces.names import space_from_config
+from keras_blocks.tuning.spaces.table import GivenSource
 from keras_blocks.tuning.study.samplers import make_pruner, make_sampler
 from keras_blocks.tuning.study.store import StudyStorage
 from keras_blocks.tuning.study.stored_study import stored_study
@@ -47,8 +46,6 @@ class Engine:
     def __init__(self, settings: SearchSettings, space, folder, *, name, url, backend, data_sha256):
         self.settings, self.space, self.folder, self.name = settings, space, folder, name
         self.url, self._backend, self._data_sha256 = url, backend, data_sha256
-        self._declared = HyperParameters()
-        space.declare_hyperparameters(self._declared)
         self._imports = user_code.origins(space)
         self.study = self.open_study()
         self.note = lambda text: None
@@ -86,17 +83,15 @@ class Engine:
         study = Study(
             storage,
             self.name,
-            space=self._declared.space,
-            sampler=make_sampler(
-                settings.sampler, settings.seed, self._declared.space, objectives=len(settings.objectives)
-            ),
+            space=self.space,
+            sampler=make_sampler(settings.sampler, settings.seed, self.space, objectives=len(settings.objectives)),
             pruner=make_pruner(settings.pruner, settings.epochs),
             directions=[direction for _, direction in settings.directions],
             identity={
                 "settings": settings.identity(),
                 "backend": self._backend,
                 "data_sha256": self._data_sha256,
-                "space": self._declared.get_config()["space"],
+                "space": self.space.identity(),
             },
             inspect=lambda values: self._inspected(study, values),
             max_trials=settings.trials,
@@ -229,10 +224,8 @@ class Engine:
 
     def _inspected(self, study, values) -> dict:
         """What drawn values come to."""
-        hp = self._declared.copy()
-        hp.values = dict(values)
         trials = study.trials() if self.settings.max_latency is not None else ()
-        return inspected(self.space.candidate(hp), self.settings.budget, trials)
+        return inspected(self.space.candidate(GivenSource(values)), self.settings.budget, trials)
 
 
 class _Running(threading.Thread):

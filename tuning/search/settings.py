@@ -4,7 +4,7 @@ import dataclasses
 
 from keras_blocks.core import validation
 from keras_blocks.tuning.spaces.budget import Budget
-from keras_blocks.tuning.spaces.dimension import Part
+from keras_blocks.tuning.spaces.dimension import Dimension
 from keras_blocks.tuning.study.objectives import OBJECTIVES
 from keras_blocks.tuning.study.trial import RUNNING
 
@@ -29,7 +29,8 @@ class SearchSettings:
 
     Args:
         model: name of a search space.
-        parts: parts of it that are fixed, narrowed or widened: name -> a `ranges.Part`, or its `get_config()`.
+        parts: dimensions of it that are fixed, narrowed or widened: name -> an `hp_range` or `hp_choice`, its
+            `get_config()`, or text as on the command line, see `Dimension.parse`.
         data: name or path of a dataset, see `load_dataset`.
         image_size: (height, width) or one number, for a folder of images.
         trials: how many candidates are trained; those refused for the budget and duplicates do not count.
@@ -87,7 +88,7 @@ class SearchSettings:
         from keras_blocks.tuning.study.samplers import PRUNERS, SAMPLERS, SINGLE_OBJECTIVE
 
         space_of(self.model)
-        parts = {name: part.get_config() if isinstance(part, Part) else part for name, part in self.parts.items()}
+        parts = {name: part.get_config() if isinstance(part, Dimension) else part for name, part in self.parts.items()}
         object.__setattr__(self, "parts", parts)
         validation.choice("sampler", self.sampler, tuple(SAMPLERS))
         validation.choice("pruner", self.pruner, PRUNERS)

@@ -18,8 +18,8 @@ from keras_blocks.tuning.disk import DiskFull, is_full
 from keras_blocks.tuning.seeds import CANDIDATES, derived_seed
 from keras_blocks.tuning.study.ownership import history, is_left, issued_of, lost_again
 from keras_blocks.tuning.study.processes import this_process
+from keras_blocks.tuning.study.sources import Drawable, RandomSource, TrialSource
 from keras_blocks.tuning.study.store import StudyStorage
-from keras_blocks.tuning.study.suggestions import at_random, suggest
 from keras_blocks.tuning.study.trial import FAILED, RUNNING, WAITING, Trial
 
 SAMPLED_DRAWS, RANDOM_DRAWS = 8, 1000
@@ -94,7 +94,7 @@ class Study:
     Args:
         storage: `StudyStorage`.
         name: of the study.
-        space: list of KerasTuner's hyperparameters, from which values are drawn.
+        space: what values are drawn from: a search space, see `Drawable`.
         sampler: of Optuna.
         pruner: of Optuna.
         directions: "maximize" or "minimize" for each objective.
@@ -113,7 +113,7 @@ class Study:
         storage: StudyStorage,
         name: str,
         *,
-        space,
+        space: Drawable,
         sampler,
         pruner,
         directions,
@@ -123,7 +123,7 @@ class Study:
         seed=0,
         patience=PATIENCE,
     ):
-        self.name, self.space, self.max_trials, self.patience = name, list(space), max_trials, patience
+        self.name, self.space, self.max_trials, self.patience = name, space, max_trials, patience
         self._storage, self._inspect, self._seed = storage, inspect or (lambda values: {}), seed
         self._nothing_new = None
         self.directions = tuple(directions)
@@ -282,12 +282,13 @@ class Study:
         rng = random.Random(derived_seed(self._seed, CANDIDATES, len(trials)))
         refusals = set()
         for _ in range(RANDOM_DRAWS):
-            params, values = at_random(self.space, rng)
+            source = RandomSource(rng)
+            values = self.space.draw(source)
             candidate = self._inspect(values)
             if reason := candidate.get("refused"):
                 refusals.add(reason)
             elif candidate.get("signature") not in known:
-                self.optuna.enqueue_trial(params)
+                self.optuna.enqueue_trial(source.params)
                 return self._accepted(self._ask(), known)
         if refusals:
             raise StudyEnded(f"no candidate within the budget was found in {RANDOM_DRAWS} draws: {min(refusals)}")
@@ -298,7 +299,7 @@ class Study:
         if candidate is not None and issued_of(trial):
             return trial, candidate["values"], candidate  # of a worker that was lost
         with self._storage.rdb.together():
-            values = suggest(trial, self.space)
+            values = self.space.draw(TrialSource(trial))
             candidate = {**self._inspect(values), "values": values}
             reason = candidate.pop("refused", None)
             trial.set_user_attr("candidate", candidate)

@@ -1,4 +1,4 @@
-"""How long a model takes for one image, measured, and foretold from what it costs."""
+"""How long a model takes for one image, measured, and predicted from what it costs."""
 
 import statistics
 import time
@@ -10,10 +10,10 @@ WARM, MEASURED = 2, 7
 """Runs before the measured ones, and the measured ones."""
 
 LEAST = 4
-"""Measured models before others' latency is foretold."""
+"""Measured models before others' latency is predicted."""
 
 DOUBT = 1.5
-"""A candidate is refused unbuilt only where the latency foretold is so many times the budget: measuring decides."""
+"""A candidate is refused unbuilt only where the latency predicted is so many times the budget: measuring decides."""
 
 
 def measure(model, image_shape) -> float:
@@ -32,7 +32,7 @@ def measure(model, image_shape) -> float:
     return round(statistics.median(times[WARM:]), 6)
 
 
-def foretold(cost, trials) -> float | None:
+def predicted(cost, trials) -> float | None:
     """Seconds for one image of a model that is not built, from those of other models of the same search.
 
     A line through multiply-adds and activation bytes, none of which can make a model faster.
