@@ -92,9 +92,6 @@ class HyperAny(HyperSpace):
         spaces = [FAMILIES[validation.choice("families", family, tuple(FAMILIES))] for family in names]
         return cls([space.from_dataset(dataset) for space in spaces], name=name, **overrides)
 
-    def declared(self) -> Table:
-        return self.training_dimensions
-
     def architecture_of(self, drawn: dict[str, Any]) -> type:
         return self.spaces[drawn[FAMILY]].architecture
 

@@ -141,7 +141,8 @@ class HyperArchitecture(HyperSpace):
         others = {name: value for name, value in arguments(self.architecture).items() if name not in NOT_DRAWN}
         table = self.table()
         each = {name: as_dimension(name, table[name]) for name in self.per_group if name in table}
-        return {**{name: Fixed(value) for name, value in others.items()}, **each, **self._table()}
+        own = {**{name: Fixed(value) for name, value in others.items()}, **each, **self.architecture_dimensions}
+        return {**own, **super().declared()}
 
     def architecture_of(self, drawn: dict[str, Any]) -> type:
         return self.architecture

@@ -4,12 +4,13 @@ import dataclasses
 import json
 import math
 import re
-from typing import Any, Literal, Self, get_args
+from typing import Any, Self, get_args
 
 from keras_blocks.core import validation
-from keras_blocks.tuning.study.sources import Source, is_whole, scale
+from keras_blocks.tuning.study.sources import Sampling, Scale, Source
 
-Sampling = Literal["linear", "log", "reverse_log"]
+Values = dict[str, Any]
+"""Plain data by names: of dimensions, or of arguments."""
 
 NUMBER = r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
 RANGE = rf"{NUMBER}\.\.{NUMBER}(?::{NUMBER})?(?:@(linear|log|reverse_log))?"
@@ -51,7 +52,7 @@ class Dimension:
         """The value that a label stands for."""
         return label
 
-    def get_config(self) -> dict:
+    def get_config(self) -> Values:
         """The dimension as plain data, from which `dimension_from_config` makes it again."""
         raise NotImplementedError
 
@@ -106,7 +107,7 @@ class Fixed(Dimension):
     def values(self) -> list:
         return [self.value]
 
-    def get_config(self) -> dict:
+    def get_config(self) -> Values:
         return {"fixed": self.value}
 
 
@@ -135,55 +136,35 @@ class Choice(Dimension):
     def draw(self, source: Source, name: str) -> Any:
         return source.choice(name, self.labels())
 
-    def get_config(self) -> dict:
+    def get_config(self) -> Values:
         return {"choices": list(self.choices)}
 
 
 @dataclasses.dataclass(frozen=True)
-class Range(Dimension):
+class Range(Scale, Dimension):
     """A number from `low` to `high`, both included: an integer where both are."""
 
-    low: float
-    high: float
-    step: float | None = None
-    sampling: Sampling = "linear"
-    start: float | None = None
-
-    @property
-    def default(self) -> float:
-        return self.low if self.start is None else self.start
-
     def values(self) -> list:
-        if is_whole(self.low, self.high) and self.step is None:
-            return list(range(self.low, self.high + 1))
-        return self.labels()
+        return list(range(self.low, self.high + 1)) if self.whole and self.step is None else self.labels()
 
     def edge_values(self) -> list:
         return [self.low, self.high]
 
-    def labels(self) -> list:
-        """Those that a grid has."""
-        return scale(self.low, self.high, self.step, self.sampling)
-
-    def value_of(self, label: float) -> float:
-        if is_whole(self.low, self.high):
+    def value_of(self, label: Any) -> Any:
+        if self.whole:
             return int(label)
         return round(label, 10) if self.step else label  # steps add up to 0.30000000000000004
 
-    def draw(self, source: Source, name: str) -> float:
-        return source.number(name, self.low, self.high, step=self.step, sampling=self.sampling, default=self.start)
+    def draw(self, source: Source, name: str) -> Any:
+        return source.number(name, self)
 
-    def get_config(self) -> dict:
+    def get_config(self) -> Values:
         config = {"low": self.low, "high": self.high, "step": self.step, "sampling": self.sampling}
         return {"range": {**config, "default": self.start}}
 
 
 def hp_range(
-    low: float,
-    high: float,
-    step: float | None = None,
-    sampling: Sampling = "linear",
-    default: float | None = None,
+    low: float, high: float, step: float | None = None, sampling: Sampling = "linear", default: float | None = None
 ) -> Range:
     """A dimension of a search space that is a number in a range.
 
@@ -210,7 +191,7 @@ def hp_range(
         if value is not None or name in ("low", "high"):
             numbers[name] = validation.number(name, value, least=-1e30, most=1e30)
     validation.choice("sampling", sampling, get_args(Sampling))
-    whole = is_whole(low, high)
+    whole = Scale(low, high).whole
     if low > high:
         raise ValueError(f"`low` must be at most `high`; received low={low!r}, high={high!r}.")
     if sampling != "linear" and low <= 0:
@@ -262,7 +243,7 @@ def as_dimension(name: str, given: Any) -> Dimension:
         raise type(error)(f"`{name}`: {error}") from error
 
 
-def dimension_from_config(config: dict) -> Dimension:
+def dimension_from_config(config: Values) -> Dimension:
     """What `get_config` of a dimension gives, back."""
     ((kind, value),) = config.items()
     if kind == "range":

@@ -9,7 +9,7 @@ import keras_tuner
 from keras_tuner.engine import hyperparameters as kinds
 
 from keras_blocks.tuning.spaces.table import Table, drawable, scopes
-from keras_blocks.tuning.study.sources import Source, is_whole
+from keras_blocks.tuning.study.sources import Scale, Source
 
 
 class KerasTunerSource:
@@ -25,14 +25,14 @@ class KerasTunerSource:
         for name, dimension in drawable(dimensions).items():
             dimension.draw(self, name)
 
-    def choice(self, name: str, values: Sequence[Any]) -> Any:
+    def choice(self, name: str, labels: Sequence[Any]) -> Any:
         with self._scopes(name):
-            return self._hp.Choice(name, list(values))
+            return self._hp.Choice(name, list(labels))
 
-    def number(self, name: str, low: float, high: float, **scale: Any) -> float:
-        kind = self._hp.Int if is_whole(low, high) else self._hp.Float
+    def number(self, name: str, scale: Scale) -> Any:
+        kind = self._hp.Int if scale.whole else self._hp.Float
         with self._scopes(name):
-            return kind(name, low, high, **scale)
+            return kind(name, scale.low, scale.high, scale.step, scale.sampling, scale.start)
 
     @contextlib.contextmanager
     def _scopes(self, name):
@@ -84,7 +84,7 @@ def _drawn(hp, name, source):
         return source.choice(name, [False, True])
     if isinstance(hp, kinds.Choice):
         return source.choice(name, hp.values)
-    return source.number(name, hp.min_value, hp.max_value, step=hp.step, sampling=hp.sampling, default=hp.default)
+    return source.number(name, Scale(hp.min_value, hp.max_value, hp.step, hp.sampling, hp.default))
 
 
 def _conditions(hp) -> str:

@@ -12,7 +12,7 @@ from keras_blocks.core.registration import registered_name
 from keras_blocks.costs.cost import Cost
 from keras_blocks.tuning.spaces import table as tables
 from keras_blocks.tuning.spaces.candidate import Candidate
-from keras_blocks.tuning.spaces.dimension import Dimension, as_dimension, dimension_from_config, hp_range
+from keras_blocks.tuning.spaces.dimension import Dimension, Fixed, as_dimension, dimension_from_config, hp_range
 from keras_blocks.tuning.spaces.keras_tuner_door import KerasTunerSource
 from keras_blocks.tuning.spaces.table import GivenSource, Table
 from keras_blocks.tuning.study.sources import Source
@@ -76,7 +76,7 @@ class HyperSpace(keras_tuner.HyperModel):
 
     def declared(self) -> Table:
         """All that users may give."""
-        raise NotImplementedError
+        return {RATE: Fixed(None), **self.training_dimensions}
 
     def parsed(self, name: str, text: str) -> Dimension:
         """A dimension as users write it on a command line, see `Dimension.parse`.

@@ -1,11 +1,11 @@
 """Tables of dimensions, name -> what it may be: merged with what users give, and drawn from a source."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from keras_blocks.tuning.spaces.dimension import Dimension, Fixed, as_dimension
-from keras_blocks.tuning.study.sources import Source
+from keras_blocks.tuning.spaces.dimension import Dimension, Fixed, Values, as_dimension
+from keras_blocks.tuning.study.sources import Scale, Source
 
 Table = dict[str, Dimension]
 """A dimension stands after those on which it depends."""
@@ -21,11 +21,11 @@ class GivenSource:
     def __init__(self, values: Mapping[str, Any] | None = None):
         self._values = values or {}
 
-    def choice(self, name, values):
-        return self._values.get(name, values[0])
+    def choice(self, name: str, labels: Sequence[Any]) -> Any:
+        return self._values.get(name, labels[0])
 
-    def number(self, name, low, high, *, step=None, sampling="linear", default=None):
-        return self._values.get(name, low if default is None else default)
+    def number(self, name: str, scale: Scale) -> Any:
+        return self._values.get(name, scale.default)
 
 
 def merged(table: Mapping[str, Any], overrides: Table, conditions: Mapping[str, tuple] | None = None) -> Table:
@@ -63,7 +63,7 @@ def counts(dimension: Dimension) -> list[int]:
     return dimension.values()
 
 
-def draw(dimensions: Table, source: Source) -> tuple[dict[str, Any], dict[str, Any]]:
+def draw(dimensions: Table, source: Source) -> tuple[Values, Values]:
     """Draws those dimensions whose conditions are met.
 
     Returns:

@@ -1,23 +1,55 @@
-"""What a space's values are drawn from: a trial of Optuna, or a random generator."""
+"""What values are drawn from: a trial of Optuna, or a random generator; and the scales of numbers that both know."""
 
+import dataclasses
 import random
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import optuna
 from keras_tuner.engine.hyperparameters import Float, Int
+
+Sampling = Literal["linear", "log", "reverse_log"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Scale:
+    """Numbers from `low` to `high`, both included: integers where both are. See `hp_range`."""
+
+    low: Any
+    high: Any
+    step: Any = None
+    sampling: Sampling = "linear"
+    start: Any = None
+
+    @property
+    def whole(self) -> bool:
+        return isinstance(self.low, int) and isinstance(self.high, int)
+
+    @property
+    def default(self) -> Any:
+        return self.low if self.start is None else self.start
+
+    def labels(self) -> list:
+        """All numbers, in order; where they are continuous, the ten that KerasTuner takes.
+
+        Example:
+
+        >>> Scale(2, 32, 2, "log").labels(), len(Scale(0.0, 1.0).labels())
+        ([2, 4, 8, 16, 32], 10)
+        """
+        kind, number = (Int, int) if self.whole else (Float, float)
+        found = kind("scale", self.low, self.high, step=self.step, sampling=self.sampling).values
+        return [number(value) for value in sorted(found)]
 
 
 class Source(Protocol):
     """Gives values. Optuna's trials, a random generator, a space's defaults and KerasTuner's `hp` are sources."""
 
-    def choice(self, name: str, values: Sequence[Any]) -> Any:
-        """One of several values: strings, numbers of one type, or booleans. The first is the default."""
+    def choice(self, name: str, labels: Sequence[Any]) -> Any:
+        """One of several strings, numbers of one type, or booleans. The first is the default."""
 
-    def number(
-        self, name: str, low: float, high: float, *, step: float | None, sampling: str, default: float | None
-    ) -> float:
-        """A number from `low` to `high`, both included, as `hp_range` describes it: an integer where both are."""
+    def number(self, name: str, scale: Scale) -> Any:
+        """A number on a scale."""
 
 
 class Drawable(Protocol):
@@ -30,37 +62,29 @@ class Drawable(Protocol):
         """All values of all that can be drawn, by the names under which the source is asked."""
 
 
-class _ScaledSource:
+class _OptunaScales:
     """Draws numbers on the scales that Optuna has, and picks from a list on others."""
 
-    def number(
-        self,
-        name: str,
-        low: float,
-        high: float,
-        *,
-        step: float | None = None,
-        sampling: str = "linear",
-        default: float | None = None,
-    ) -> float:
-        if sampling == "reverse_log" or (sampling == "log" and step is not None):
-            return self.choice(name, scale(low, high, step, sampling))
-        whole, log = is_whole(low, high), sampling == "log"
-        if whole and not log:
+    def number(self, name: str, scale: Scale) -> Any:
+        step, log = scale.step, scale.sampling == "log"
+        if scale.sampling == "reverse_log" or (log and step is not None):
+            return self.choice(name, scale.labels())
+        if scale.whole and not log:
             step = step or 1
+        last = scale.high
         if step is not None:
-            high = low + int((high - low) / step + 1e-8) * step  # the last that steps reach
-        return self._number(name, low, high, step, log, whole)
+            last = min(last, scale.low + int((scale.high - scale.low) / step + 1e-8) * step)
+        return self._number(name, scale.low, last, step, log, scale.whole)
 
 
-class TrialSource(_ScaledSource):
+class TrialSource(_OptunaScales):
     """A trial of Optuna, whose sampler chooses."""
 
     def __init__(self, trial: optuna.Trial):
         self._trial = trial
 
-    def choice(self, name: str, values: Sequence[Any]) -> Any:
-        return self._trial.suggest_categorical(name, list(values))
+    def choice(self, name: str, labels: Sequence[Any]) -> Any:
+        return self._trial.suggest_categorical(name, list(labels))
 
     def _number(self, name, low, high, step, log, whole):
         if whole:
@@ -68,7 +92,7 @@ class TrialSource(_ScaledSource):
         return self._trial.suggest_float(name, low, high, step=step, log=log)
 
 
-class RandomSource(_ScaledSource):
+class RandomSource(_OptunaScales):
     """A random generator, independent of all trials.
 
     Attributes:
@@ -79,8 +103,8 @@ class RandomSource(_ScaledSource):
         self._rng = rng
         self.params: dict[str, Any] = {}
 
-    def choice(self, name: str, values: Sequence[Any]) -> Any:
-        self.params[name] = self._rng.choice(list(values))
+    def choice(self, name: str, labels: Sequence[Any]) -> Any:
+        self.params[name] = self._rng.choice(list(labels))
         return self.params[name]
 
     def _number(self, name, low, high, step, log, whole):
@@ -88,28 +112,8 @@ class RandomSource(_ScaledSource):
             value = low * (high / low) ** self._rng.random()
             value = min(high, max(low, round(value))) if whole else value
         elif step is not None:
-            value = low + step * self._rng.randint(0, round((high - low) / step))
+            value = min(high, low + step * self._rng.randint(0, round((high - low) / step)))  # 3 * 0.1 is above 0.3
         else:
             value = self._rng.uniform(low, high)
         self.params[name] = value
         return value
-
-
-def is_whole(low: float, high: float) -> bool:
-    """Whether the numbers of a range are integers."""
-    return isinstance(low, int) and isinstance(high, int)
-
-
-def scale(low: float, high: float, step: float | None = None, sampling: str = "linear") -> list:
-    """The numbers of a range in order; where there is no step, the ten that KerasTuner takes.
-
-    Example:
-
-    >>> scale(2, 32, 2, "log"), len(scale(0.0, 1.0))
-    ([2, 4, 8, 16, 32], 10)
-    """
-    kind = Int if is_whole(low, high) else Float
-    return [
-        int(value) if kind is Int else value
-        for value in sorted(kind("scale", low, high, step=step, sampling=sampling).values)
-    ]
