@@ -4,22 +4,23 @@ Their colours are readable on light and on dark pages; text, grid and background
 """
 
 import html
+import itertools
 import math
 import textwrap
 
 import plotly.graph_objects as go
 
 from keras_blocks.tuning.report.descriptions import described
-from keras_blocks.tuning.study.objectives import FACTORS, UNITS, best_trial, front, label, measured, text
-from keras_blocks.tuning.study.trial import COMPLETED, FAILED, PRUNED, RUNNING
+from keras_blocks.tuning.study.objectives import OBJECTIVES, front, measure, measured, ranking
+from keras_blocks.tuning.study.status import Status
 
 BLUE, ORANGE, PURPLE, RED, GREEN, GREY = "#3b82c4", "#e07b1f", "#9467bd", "#d64545", "#2e9e6b", "#8a8f98"
 
 MARKS = {
-    COMPLETED: (BLUE, "circle"),
-    PRUNED: (PURPLE, "triangle-down-open"),
-    FAILED: (RED, "x"),
-    RUNNING: (GREEN, "circle-open"),
+    Status.COMPLETED: (BLUE, "circle"),
+    Status.PRUNED: (PURPLE, "triangle-down-open"),
+    Status.FAILED: (RED, "x"),
+    Status.RUNNING: (GREEN, "circle-open"),
 }
 """Colour and symbol of a status: never the colour alone."""
 
@@ -44,17 +45,18 @@ def history(trials, objectives, name) -> go.Figure:
 
     Args:
         trials: `Trial`s.
-        objectives: (name, direction) of each of the study's.
+        objectives: the study's.
         name: of the one that is shown.
     """
     figure = _figure(name_x="trial", name_y=name)
-    direction = dict(objectives)[name]
+    objective = measure(name, objectives)
     completed = [trial for trial in trials if measured(trial, name, objectives) is not None]
     values = [measured(trial, name, objectives) for trial in completed]
-    pruned = [(trial, last) for trial in trials if trial.status == PRUNED and (last := _last(trial, name)) is not None]
-    everything = [*values, *(value for _, value in pruned)]
+    pruned = [trial for trial in trials if trial.status is Status.PRUNED and _last(trial, name) is not None]
+    lasts = [_last(trial, name) for trial in pruned]
+    everything = [*values, *lasts]
     if completed:
-        so_far = _running_best(values, direction)
+        so_far = list(itertools.accumulate(values, lambda *both: objective.best(both)))
         figure.add_scatter(
             x=[*(trial.number for trial in completed), max(trial.number for trial in trials)],
             y=_scaled(name, [*so_far, so_far[-1]]),
@@ -63,12 +65,12 @@ def history(trials, objectives, name) -> go.Figure:
             line={"color": ORANGE, "width": 2.5, "shape": "hv"},
             hoverinfo="skip",
         )
-        _add_points(figure, COMPLETED, completed, values, name, objectives)
+        _add_points(figure, Status.COMPLETED, completed, values, name, objectives)
     if pruned:
-        _add_points(figure, PRUNED, [trial for trial, _ in pruned], [value for _, value in pruned], name, objectives)
+        _add_points(figure, Status.PRUNED, pruned, lasts, name, objectives)
     low, high = min(everything, default=0.0), max(everything, default=1.0)
     foot = low - 0.07 * ((high - low) or abs(high) or 1)
-    for status in (FAILED, RUNNING):
+    for status in (Status.FAILED, Status.RUNNING):
         if those := [trial for trial in trials if trial.status == status]:
             _add_points(figure, status, those, [foot] * len(those), name, objectives)
     if trials:
@@ -84,13 +86,13 @@ def trade_off(trials, objectives, name, against) -> go.Figure:
 
     Args:
         trials: `Trial`s.
-        objectives: (name, direction) of each of the study's.
+        objectives: the study's.
         name: of an objective, upwards.
         against: name of a measure of which less is better.
     """
     figure = _figure(name_x=against, name_y=name)
     shown = [trial for trial in trials if _both(trial, name, against, objectives)]
-    best = front(shown, [(name, dict(objectives)[name]), (against, "minimize")], given=objectives)
+    best = front(shown, [measure(name, objectives), measure(against)], given=objectives)
     if best:
         figure.add_scatter(
             x=_scaled(against, [measured(trial, against, objectives) for trial in reversed(best)]),
@@ -123,13 +125,13 @@ def parallel(trials, objectives, order=()) -> go.Figure | None:
 
     Args:
         trials: `Trial`s.
-        objectives: (name, direction) of each of the study's.
+        objectives: the study's.
         order: names of drawn values whose axes come first.
 
     Returns:
         `None` with fewer than two trials, or where nothing differs.
     """
-    name, direction = objectives[0]
+    first, name = objectives[0], objectives[0].name
     shown = [trial for trial in trials if measured(trial, name, objectives) is not None]
     there = dict.fromkeys(key for trial in shown for key in trial.values)
     drawn = [*(key for key in order if key in there), *(key for key in there if key not in order)]
@@ -139,10 +141,10 @@ def parallel(trials, objectives, order=()) -> go.Figure | None:
     values = [measured(trial, name, objectives) for trial in shown]
     scaled = _scaled(name, values)
     # The best are drawn last, above the others.
-    rising = sorted(range(len(shown)), key=lambda i: values[i] if direction == "maximize" else -values[i])
+    rising = sorted(range(len(shown)), key=lambda i: -first.loss(values[i]))
     dimensions = [
         {**axis, "values": [axis["values"][i] for i in rising]}
-        for axis in (_number_axis(_plain(_titled(name)), scaled), *axes[:MOST_AXES])
+        for axis in (_number_axis(_plain(first.title), scaled), *axes[:MOST_AXES])
     ]
     dimensions[0]["label"] = f"<b>{dimensions[0]['label']}</b>"
     figure = go.Figure(
@@ -151,7 +153,7 @@ def parallel(trials, objectives, order=()) -> go.Figure | None:
             line={
                 "color": [scaled[i] for i in rising],
                 "colorscale": LOW_TO_HIGH,
-                "reversescale": direction == "minimize",
+                "reversescale": first.direction == "minimize",
                 "showscale": False,
             },
             labelangle=-25,
@@ -175,7 +177,7 @@ def importance(shares: dict) -> go.Figure:
         figure.add_bar(
             x=[100 * found.get(name, 0.0) for name in names],
             y=[_plain(textwrap.shorten(name, 44, placeholder="…")) for name in names],
-            name=f"for {_plain(label(objective))}",
+            name=f"for {_plain(measure(objective).label)}",
             orientation="h",
             marker={"color": colour},
             hovertemplate="%{y}: %{x:.1f} %<extra></extra>",
@@ -193,12 +195,12 @@ def curves(trials, objectives, metric) -> go.Figure | None:
         `None` where no trial has such values.
     """
     figure = _figure(name_x="epoch", name_y=metric)
-    best = best_trial(trials, objectives)
+    best = next(iter(ranking(trials, objectives)), None)
     groups = [
-        ("completed", COMPLETED, BLUE, None),
-        ("pruned", PRUNED, PURPLE, "dot"),
-        ("failed", FAILED, RED, "dash"),
-        ("running", RUNNING, GREEN, None),
+        ("completed", Status.COMPLETED, BLUE, None),
+        ("pruned", Status.PRUNED, PURPLE, "dot"),
+        ("failed", Status.FAILED, RED, "dash"),
+        ("running", Status.RUNNING, GREEN, None),
     ]
     for name, status, colour, dash in groups:
         those = [trial for trial in trials if trial.status == status and trial is not best]
@@ -222,9 +224,9 @@ def _figure(*, name_x, name_y) -> go.Figure:
         hoverlabel={"align": "left"},
     )
     figure.update_xaxes(
-        title={"text": _plain(_titled(name_x)), "standoff": 6}, **_ticks(name_x), showline=True, zeroline=False
+        title={"text": _plain(measure(name_x).title), "standoff": 6}, **_ticks(name_x), showline=True, zeroline=False
     )
-    figure.update_yaxes(title=_plain(_titled(name_y)) if name_y else None, **_ticks(name_y), zeroline=False)
+    figure.update_yaxes(title=_plain(measure(name_y).title) if name_y else None, **_ticks(name_y), zeroline=False)
     return figure
 
 
@@ -233,7 +235,7 @@ def _add_points(figure, status, trials, values, name, objectives):
     figure.add_scatter(
         x=[trial.number for trial in trials],
         y=_scaled(name, values),
-        name=f"{status}, at its last epoch" if status == PRUNED else status,
+        name=f"{status}, at its last epoch" if status is Status.PRUNED else status,
         mode="markers",
         marker={"color": colour, "symbol": symbol, "size": 8},
         cliponaxis=False,
@@ -262,7 +264,7 @@ def _add_lines(figure, trials, metric, name, line, opacity):
         line=line,
         opacity=opacity,
         customdata=numbers,
-        hovertemplate=f"trial %{{customdata}}, epoch %{{x}}: %{{y:.4g}} {UNITS.get(metric, '')}<extra></extra>",
+        hovertemplate=f"trial %{{customdata}}, epoch %{{x}}: %{{y:.4g}} {measure(metric).unit}<extra></extra>",
     )
 
 
@@ -276,10 +278,14 @@ def _hover(trials, objectives) -> dict:
 
 def _about(trial, objectives) -> str:
     """A few lines on a trial, in plotly's kind of HTML."""
-    names = [name for name, _ in objectives]
+    names = [objective.name for objective in objectives]
     results = [(name, measured(trial, name, objectives)) for name in (*names, "val_accuracy", "latency")]
     sizes = [(name, getattr(trial, name)) for name in ("params", "macs")]
-    facts = {name: f"{text(name, value)} {label(name)}" for name, value in (*results, *sizes) if value is not None}
+    facts = {
+        name: f"{measure(name).text(value)} {measure(name).label}"
+        for name, value in (*results, *sizes)
+        if value is not None
+    }
     lines = [f"<b>trial {trial.number}</b>, {trial.status}", _plain(", ".join(facts.values()))]
     for words in (
         trial.error,
@@ -296,30 +302,18 @@ def _plain(words: str) -> str:
     return html.escape(words, quote=False)
 
 
-def _titled(name: str) -> str:
-    return f"{label(name)} ({UNITS[name]})" if name in UNITS else label(name)
-
-
 def _ticks(name) -> dict:
-    if name in ("params", "macs", "activation_bytes"):
+    if name in OBJECTIVES and OBJECTIVES[name].is_count:
         return {"tickformat": "~s"}
     return {"tickformat": "d"} if name in ("trial", "epoch") else {}
 
 
 def _scaled(name, values) -> list:
-    return [None if value is None or not math.isfinite(value) else value * FACTORS.get(name, 1) for value in values]
+    return [None if value is None or not math.isfinite(value) else value * measure(name).factor for value in values]
 
 
 def _both(trial, name, against, objectives) -> bool:
     return all(measured(trial, one, objectives) is not None for one in (name, against))
-
-
-def _running_best(values, direction) -> list:
-    found = []
-    for value in values:
-        better = max if direction == "maximize" else min
-        found.append(better(found[-1], value) if found else value)
-    return found
 
 
 def _last(trial, name):

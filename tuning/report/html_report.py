@@ -13,27 +13,9 @@ from keras_blocks.tuning.report import figures
 from keras_blocks.tuning.report.descriptions import described, differing
 from keras_blocks.tuning.report.page import Page, escaped, facts, none, sortable, table, tabs
 from keras_blocks.tuning.study.importances import TooFewTrials, importances
-from keras_blocks.tuning.study.objectives import best_trial, front, label, measured, text
-from keras_blocks.tuning.study.trial import (
-    COMPLETED,
-    DUPLICATE,
-    FAILED,
-    PRUNED,
-    REFUSED,
-    RUNNING,
-    WAITING,
-    architectures,
-)
-
-STATUSES = {
-    COMPLETED: "trained to the end",
-    PRUNED: "ended early, as others were better at the same epoch",
-    FAILED: "could not be trained",
-    RUNNING: "being trained when the report was written",
-    WAITING: "for a worker",
-    REFUSED: "above the budget, never trained",
-    DUPLICATE: "the same model and training as an earlier one, never trained again",
-}
+from keras_blocks.tuning.study.objectives import front, measure, measured, ranking
+from keras_blocks.tuning.study.status import Status
+from keras_blocks.tuning.study.trial import architectures
 
 METRICS = ("val_accuracy", "val_loss", "accuracy", "loss")
 
@@ -46,7 +28,7 @@ def write_report(trials, objectives, path, *, title: str, notes: Mapping | None 
 
     Args:
         trials: list of `Trial`, of any status.
-        objectives: (name, "maximize" or "minimize") of each of the study's, the one that models are chosen by first.
+        objectives: the study's `Objective`s, the one that models are chosen by first.
         path: of the file.
         title: of the page.
         notes: name -> value of what the reader should know: budget, settings, data. A value may be a dict, too.
@@ -60,16 +42,17 @@ def write_report(trials, objectives, path, *, title: str, notes: Mapping | None 
 
     Example:
 
+    >>> from keras_blocks.tuning.study.objectives import OBJECTIVES
     >>> from keras_blocks.tuning.study.trial import Trial
     >>> trials = [Trial(0, "failed", {"filters": 8}, error="OutOfMemory")]
-    >>> write_report(trials, [("val_accuracy", "maximize")], "report.html", title="SqueezeNets on digits").name
+    >>> write_report(trials, [OBJECTIVES["val_accuracy"]], "report.html", title="SqueezeNets on digits").name
     'report.html'
     """
-    trials, objectives = sorted(trials, key=lambda trial: trial.number), [tuple(item) for item in objectives]
+    trials = sorted(trials, key=lambda trial: trial.number)
     if not objectives:
-        raise ValueError("`objectives` must have one (name, direction) at least; received none.")
+        raise ValueError("`objectives` must have one `Objective` at least; received none.")
     page = Page()
-    best = best_trial(trials, objectives)
+    best = next(iter(ranking(trials, objectives)), None)
     shares, why_none = _shares(study, objectives)
     sections = [
         ("history", "Objective", _history(page, trials, objectives)),
@@ -93,22 +76,23 @@ def _cards(trials, objectives, best) -> str:
     counted = sum(trial.counted for trial in trials)
     seconds = sum(trial.seconds for trial in trials)
     epochs = sum(trial.epochs for trial in trials)
-    others = [f"{counts[status]} {status}" for status in STATUSES if status != COMPLETED and counts[status]]
+    others = [f"{counts[status]} {status}" for status in Status if status is not Status.COMPLETED and counts[status]]
     shown = []
-    for name, direction in objectives:
-        values = [value for trial in trials if (value := measured(trial, name, objectives)) is not None]
-        value = (max if direction == "maximize" else min)(values, default=None)
-        first = next((trial for trial in trials if measured(trial, name, objectives) == value), None)
+    ranked = ranking(trials, objectives)
+    for objective in objectives:
+        losses = [objective.loss(measured(trial, objective.name, objectives)) for trial in ranked]
+        first = ranked[losses.index(min(losses))] if ranked else None  # of equal ones the one that is ranked first
+        value = measured(first, objective.name, objectives) if ranked else None
         about = (
-            f"trial {first.number}, {first.architecture_label or 'no architecture'}" if values else "no trial completed"
+            f"trial {first.number}, {first.architecture_label or 'no architecture'}" if ranked else "no trial completed"
         )
-        extreme = "highest" if direction == "maximize" else "lowest"
-        shown.append(("best", f"{extreme} {label(name)}", text(name, value), about))
+        extreme = "highest" if objective.direction == "maximize" else "lowest"
+        shown.append(("best", f"{extreme} {objective.label}", objective.text(value), about))
     if best is not None:
-        spent = f"{text('macs', best.macs)} multiply-adds"
-        shown.append(("", f"parameters of trial {best.number}", text("params", best.params), spent))
+        spent = f"{measure('macs').text(best.macs)} multiply-adds"
+        shown.append(("", f"parameters of trial {best.number}", measure("params").text(best.params), spent))
     shown += [
-        ("", "trials completed", f"{counts[COMPLETED]} of {counted}", ", ".join(others) or "no others"),
+        ("", "trials completed", f"{counts[Status.COMPLETED]} of {counted}", ", ".join(others) or "no others"),
         ("", "architectures", f"{architectures([trial for trial in trials if trial.counted])}", "different ones"),
         ("", "time in trials", _duration(seconds), f"{epochs:,} epochs"),
     ]
@@ -124,12 +108,12 @@ def _history(page, trials, objectives) -> str:
     if not trials:
         return none("There are no trials yet.")
     panels = []
-    for name, direction in objectives:
-        values = [value for trial in trials if (value := measured(trial, name, objectives)) is not None]
-        found = (max if direction == "maximize" else min)(values, default=None)
-        words = f"{label(name)} of each trial in the order of the search, and the best so far: {text(name, found)}"
-        figure = figures.history(trials, objectives, name)
-        panels.append((label(name), page.plot(f"history-{len(panels)}", figure, words)))
+    for objective in objectives:
+        values = [value for trial in trials if (value := measured(trial, objective.name, objectives)) is not None]
+        best = objective.text(objective.best(values))
+        words = f"{objective.label} of each trial in the order of the search, and the best so far: {best}"
+        figure = figures.history(trials, objectives, objective.name)
+        panels.append((objective.label, page.plot(f"history-{len(panels)}", figure, words)))
     return tabs("history", "Objectives", panels) + (
         '<p class="soft">Each trial in the order in which it was drawn. Trials that failed or still run have no value; '
         "they are marked at the foot. Click a trial to see it in the table.</p>"
@@ -137,13 +121,13 @@ def _history(page, trials, objectives) -> str:
 
 
 def _trade_offs(page, trials, objectives) -> str:
-    name = objectives[0][0]
+    name = objectives[0].name
     costs = [
         cost
         for cost in ("macs", "params", "latency", "activation_bytes")
         if cost != name
         and any(measured(trial, cost, objectives) is not None for trial in trials)
-        and (cost != "activation_bytes" or cost in dict(objectives))
+        and (cost != "activation_bytes" or cost in [objective.name for objective in objectives])
     ]
     shown = [trial for trial in trials if measured(trial, name, objectives) is not None]
     if not shown or not costs:
@@ -152,24 +136,24 @@ def _trade_offs(page, trials, objectives) -> str:
         page.plot(
             f"trade-off-{cost}",
             figures.trade_off(trials, objectives, name, cost),
-            f"{label(name)} of each trial against its {label(cost)}, with the Pareto front",
+            f"{objectives[0].label} of each trial against its {measure(cost).label}, with the Pareto front",
         )
         for cost in costs
     )
-    over = objectives if len(objectives) > 1 else [*objectives, (costs[0], "minimize")]
+    over = objectives if len(objectives) > 1 else [*objectives, measure(costs[0])]
     best = list(reversed(front(trials, over, given=objectives)))
-    measures = list(dict.fromkeys([*(one for one, _ in objectives), *costs]))
+    measures = list(dict.fromkeys([*(one.name for one in objectives), *costs]))
     names = differing([trial.metaparameters for trial in best])
     rows = [
         [
             ("number", f"{trial.number}"),
-            *(("number", text(one, measured(trial, one, objectives))) for one in measures),
+            *(("number", measure(one).text(measured(trial, one, objectives))) for one in measures),
             ("about", escaped(_summary(trial, names, best))),
         ]
         for trial in best
     ]
-    heads = ["trial", *(label(one) for one in measures), "how"]
-    about = " and ".join(label(one) for one, _ in over)
+    heads = ["trial", *(measure(one).label for one in measures), "how"]
+    about = " and ".join(one.label for one in over)
     return (
         f'<p class="soft">A model on the front is one that no other beats in both.</p><div class="pair">{plots}</div>'
         f"<h3>On the Pareto front of {escaped(about)}</h3>" + table(heads, rows, caption=None)
@@ -181,7 +165,7 @@ def _best(best, objectives) -> str:
         return none("No trial completed, so there is no best one.")
     about = {
         "trial": str(best.number),
-        **{label(name): text(name, measured(best, name, objectives)) for name, _ in objectives},
+        **{one.label: one.text(measured(best, one.name, objectives)) for one in objectives},
         "architecture": best.architecture_label or "-",
         "metaparameters": described(best.metaparameters),
         "hyperparameters": described(best.hyperparameters),
@@ -192,7 +176,7 @@ def _best(best, objectives) -> str:
 def _blocks(trial) -> str:
     """A row for each block, counted with nothing built."""
     try:
-        cls = class_named("architecture", trial.architecture, Architecture)
+        cls = class_named("architecture", trial.architecture or "", Architecture)
     except ValueError:
         return none(f"The class {trial.architecture!r} is not imported here, so its blocks are not listed.")
     try:
@@ -223,10 +207,10 @@ def _shares(study, objectives) -> tuple[dict, str]:
     if study is None:
         return {}, "Importances are told where the report is written from the study."
     shares, why = {}, "Nothing was drawn that could have mattered."
-    for index, (name, _) in enumerate(objectives):
+    for index, objective in enumerate(objectives):
         try:
             if found := importances(study, index):
-                shares[name] = found
+                shares[objective.name] = found
         except TooFewTrials as error:
             why = f"{error}."
     return shares, why
@@ -268,17 +252,17 @@ def _curves(page, trials, objectives) -> str:
     for metric in [*(one for one in METRICS if one in names), *sorted(names - set(METRICS))]:
         figure = figures.curves(trials, objectives, metric)
         if figure is not None:
-            words = f"{label(metric)} of the trials after each epoch"
-            panels.append((label(metric), page.plot(f"curves-{len(panels)}", figure, words, tall=True)))
+            words = f"{measure(metric).label} of the trials after each epoch"
+            panels.append((measure(metric).label, page.plot(f"curves-{len(panels)}", figure, words, tall=True)))
     return tabs("curves", "Metrics", panels) if panels else none("No trial was trained for an epoch.")
 
 
 def _outcomes(trials) -> str:
     counts = collections.Counter(trial.status for trial in trials)
     rows = [
-        [(f"status {status}", status), ("number", f"{counts[status]}"), ("", escaped(meaning))]
-        for status, meaning in STATUSES.items()
-        if counts[status] or status in (COMPLETED, FAILED)
+        [(f"status {status}", status), ("number", f"{counts[status]}"), ("", escaped(status.meaning))]
+        for status in Status
+        if counts[status] or status in (Status.COMPLETED, Status.FAILED)
     ]
     found = table(["status", "trials", "meaning"], rows, numbers=("trials",), caption=None)
     reasons = collections.defaultdict(list)
@@ -308,7 +292,7 @@ def _outcomes(trials) -> str:
 def _trials(trials, objectives, best) -> str:
     if not trials:
         return none("There are no trials yet.")
-    measures = [*(name for name, _ in objectives), "val_accuracy", "val_loss", "params", "macs", "latency"]
+    measures = [*(one.name for one in objectives), "val_accuracy", "val_loss", "params", "macs", "latency"]
     measures = [
         name
         for name in dict.fromkeys(measures)
@@ -316,10 +300,10 @@ def _trials(trials, objectives, best) -> str:
     ]
     several = len({trial.architecture for trial in trials}) > 1
     names = differing([trial.metaparameters for trial in trials])
-    heads = ["trial", "status", *(label(name) for name in measures), "epochs", "seconds", "how"]
+    heads = ["trial", "status", *(measure(name).label for name in measures), "epochs", "seconds", "how"]
     numbers = [head for head in heads if head not in ("status", "how")]
     rows = "".join(_trial(trial, trial is best, measures, objectives, names, several) for trial in trials)
-    there = [status for status in STATUSES if any(trial.status == status for trial in trials)]
+    there = [status for status in Status if any(trial.status == status for trial in trials)]
     top = "".join(sortable(head, head in numbers, head == "trial") for head in heads)
     chips = "".join(f'<label><input type="checkbox" value="{status}" checked> {status}</label>' for status in there)
     return f"""<fieldset class="chips"><legend class="soft">Show</legend>{chips}
@@ -335,7 +319,7 @@ def _trial(trial, is_best, measures, objectives, names, several) -> str:
     for name in measures:
         # Sizes are known of every candidate; the rest, of those that completed.
         value = getattr(trial, name) if name in ("params", "macs") else measured(trial, name, objectives)
-        shown = "" if value is None else text(name, value)
+        shown = "" if value is None else measure(name).text(value)
         cells.append(f'<td class="number" data-value="{"" if value is None else repr(value)}">{shown}</td>')
     how = described({name: trial.metaparameters[name] for name in names if name in trial.metaparameters})
     parts = [trial.architecture_label if several else "", how, described(trial.hyperparameters)]

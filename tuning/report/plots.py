@@ -4,7 +4,7 @@ import numpy as np
 
 from keras_blocks.tuning.files import replacing
 from keras_blocks.tuning.study.objectives import short
-from keras_blocks.tuning.study.trial import FAILED, PRUNED
+from keras_blocks.tuning.study.status import Status
 
 BLUE, ORANGE, GREY = "#1f5fa8", "#d9711c", "#8a8a8a"
 
@@ -37,7 +37,7 @@ def plot_trials(trials, best, path, *, title: str) -> None:
     left.step(numbers, np.maximum.accumulate(accuracy), where="post", color=ORANGE, label="best so far")
     _percent(left, accuracy)
     floor = left.get_ylim()[0]
-    for status, marker in ((FAILED, "x"), (PRUNED, "v")):
+    for status, marker in ((Status.FAILED, "x"), (Status.PRUNED, "v")):
         if those := [trial.number for trial in trials if trial.status == status]:
             left.plot(those, [floor] * len(those), marker, color=GREY, clip_on=False, label=status)
     left.set(xlabel="trial", ylabel="validation accuracy (%)", title="In the order of the search")

@@ -33,7 +33,7 @@ def write_search_report(folder: RunFolder) -> Path:
         settings, space = about["settings"], about["space"]["name"]
         return write_report(
             [Trial.of(frozen) for frozen in study.get_trials(deepcopy=False)],
-            [(objective, OBJECTIVES[objective]) for objective in settings["objectives"]],
+            [OBJECTIVES[name] for name in settings["objectives"]],
             folder.report,
             title=f"Search of {space} on {Path(settings['data']).name}: {name}",
             notes={

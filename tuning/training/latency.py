@@ -9,11 +9,11 @@ import numpy as np
 WARM, MEASURED = 2, 7
 """Runs before the measured ones, and the measured ones."""
 
-LEAST = 4
+LEAST_MEASURED = 4
 """Measured models before others' latency is predicted."""
 
 DOUBT = 1.5
-"""A candidate is refused unbuilt only where the latency predicted is so many times the budget: measuring decides."""
+"""A candidate is refused unbuilt only where the predicted latency is so many times the budget: measuring decides."""
 
 
 def measure(model, image_shape) -> float:
@@ -47,7 +47,7 @@ def predicted(cost, trials) -> float | None:
     from scipy.optimize import nnls
 
     known = [trial for trial in trials if trial.latency is not None and trial.macs is not None]
-    if len(known) < LEAST:
+    if len(known) < LEAST_MEASURED:
         return None
     rows = np.array([[1.0, trial.macs / 1e9, trial.activation_bytes / 1e9] for trial in known])
     weights, _ = nnls(rows, np.array([trial.latency for trial in known]))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import keras
 
+from keras_blocks.tuning.files import set_aside
 from keras_blocks.tuning.training import checkpoint
 from keras_blocks.tuning.training import fit as training
 
@@ -91,7 +92,7 @@ class _Keeping(keras.callbacks.Callback):
             if state["signature"] != self._signature or state["format"] != checkpoint.FORMAT:
                 raise ValueError(f"{self._path} is of another training")
         except ValueError as error:
-            self.notes.append(f"{error}; it was kept as {checkpoint.set_aside(self._path).name}")
+            self.notes.append(f"{error}; it was kept as {set_aside(self._path).name}")
             return
         self.history, self.best, self.weights = state["history"], state["best"], weights
 
