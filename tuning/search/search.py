@@ -1,7 +1,6 @@
 """Search: candidates from a space, trials, the best one trained on and kept, all under one run folder."""
 
 import contextlib
-import copy
 import dataclasses
 import importlib.metadata
 import platform
@@ -19,8 +18,7 @@ from keras_blocks.tuning.search.progress import NoProgress, Progress
 from keras_blocks.tuning.search.protocol import FinalRequest
 from keras_blocks.tuning.search.session import Session
 from keras_blocks.tuning.search.settings import SearchSettings
-from keras_blocks.tuning.spaces.dimension import part_from_config
-from keras_blocks.tuning.spaces.names import space_of
+from keras_blocks.tuning.spaces.names import space_for
 from keras_blocks.tuning.spaces.space import HyperSpace
 from keras_blocks.tuning.study.objectives import ranking
 from keras_blocks.tuning.study.status import Status
@@ -75,10 +73,12 @@ class Search:
     ) -> None:
         if space is not None and not isinstance(space, HyperSpace):
             raise TypeError(f"`space` must be a search space, such as a HyperResNet; received {space!r}.")
-        self.settings, self.folder = settings, RunFolder(run)
+        self.folder = RunFolder(run)
         self.dataset = load_dataset(settings.data, seed=settings.seed, image_size=settings.image_size)
-        parts = {name: part_from_config(copy.deepcopy(config)) for name, config in settings.parts.items()}
-        self.space = space or space_of(settings.model).from_dataset(self.dataset, **parts)
+        if space is None:
+            space = space_for(settings.model, self.dataset, settings.parts)
+            settings = dataclasses.replace(settings, parts=space.get_config()["parts"])  # as they are read
+        self.settings, self.space = settings, space
         data_sha256 = self.dataset.fingerprint()
         if storage is not None:
             StudyStorage(storage).close()  # finds out before anything is made
