@@ -10,9 +10,9 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 
 from keras_blocks.tuning.report.descriptions import described, differing
-from keras_blocks.tuning.study.trial import COMPLETED, DUPLICATE, FAILED, PRUNED, REFUSED, RUNNING, WAITING, best_of
-
-ENDED = (COMPLETED, FAILED, PRUNED)
+from keras_blocks.tuning.study.objectives import OBJECTIVES, Objective, measured, ranking
+from keras_blocks.tuning.study.status import Status
+from keras_blocks.tuning.study.trial import Trial
 
 RECENT = 16
 """Ended trials from whose durations the time left is estimated: the sampler's choices change."""
@@ -58,37 +58,40 @@ class Progress:
     def __exit__(self, *error):
         self._bar.stop()
 
-    def update(self, trials, *, max_trials=None, max_seconds=None, now=None):
+    def update(self, trials, *, objectives=(), max_trials=None, max_seconds=None, now=None):
         """Prints a line for each trial that ended since the last call, and renews the live line.
 
         Args:
             trials: all `Trial`s of the study.
+            objectives: what the best is found by; by default the validation accuracy.
             max_trials: after which the search ends, or `None`.
             max_seconds: after which it ends, counted from the beginning, or `None`.
             now: seconds that the search took so far; by default since the first call.
         """
+        objectives = objectives or (OBJECTIVES["val_accuracy"],)
         if now is None:
             self._clock = time.monotonic() if self._clock is None else self._clock
             now = time.monotonic() - self._clock
         counts = collections.Counter(trial.status for trial in trials)
-        self._running.append(counts[RUNNING])
+        self._running.append(counts[Status.RUNNING])
         most = None if max_seconds is None else max_seconds - now
         left = _left(trials, counts, max_trials, most, workers=max(1, *self._running))
-        ended = [trial for trial in trials if trial.status in ENDED]
+        ended = [trial for trial in trials if trial.status.ended]
         ended.sort(key=lambda trial: (trial.ended is None, trial.ended, trial.number))
         if self._shown is None:
-            self._go_on([trial for trial in ended if trial.ended is not None and trial.ended < self._began])
+            earlier = [trial for trial in ended if trial.ended is not None and trial.ended < self._began]
+            self._go_on(earlier, objectives)
         for place, trial in enumerate(ended, start=1):
             if trial.number not in self._shown:
                 self._shown.add(trial.number)
-                best = best_of(ended[:place])
-                self._print(_line(trial, place, max_trials, _joined(_best(best), left)))
+                best = _best(ended[:place], objectives)
+                self._print(_line(trial, place, max_trials, _joined(best, left)))
         self._tell_skipped(counts)
         self._renew(
             "trials",
             total=max_trials,
             completed=len(ended),
-            state=_joined(_states(counts), _best(best_of(ended)), left),
+            state=_joined(_states(counts), _best(ended, objectives), left),
         )
 
     def note(self, text: str):
@@ -116,21 +119,21 @@ class Progress:
         shown = f"{100 * accuracy:.2f} % validation accuracy" if accuracy is not None else ""
         self._renew("training", total=self._epochs, completed=done, state=_joined(shown, _about(seconds)))
 
-    def _go_on(self, earlier):
+    def _go_on(self, earlier, objectives):
         """Trials that ended before this process began are told in one line."""
         self._shown = {trial.number for trial in earlier}
         if earlier:
             counts = collections.Counter(trial.status for trial in earlier)
-            states = ", ".join(f"{counts[name]} {name}" for name in ENDED if counts[name])
-            self._print(_joined(f"going on; trials so far: {states}", _best(best_of(earlier))))
+            states = ", ".join(f"{counts[status]} {status}" for status in Status if status.ended and counts[status])
+            self._print(_joined(f"going on; trials so far: {states}", _best(earlier, objectives)))
 
     def _tell_skipped(self, counts):
         """What was never trained is counted, now and then: a tight budget refuses hundreds."""
-        skipped = counts[REFUSED] + counts[DUPLICATE]
+        skipped = counts[Status.REFUSED] + counts[Status.DUPLICATE]
         if skipped >= max(1, 2 * self._skipped):
             self._skipped = skipped
-            parts = [f"{counts[REFUSED]} above the budget" if counts[REFUSED] else ""]
-            parts.append(f"{counts[DUPLICATE]} that repeat others" if counts[DUPLICATE] else "")
+            parts = [f"{counts[Status.REFUSED]} above the budget" if counts[Status.REFUSED] else ""]
+            parts.append(f"{counts[Status.DUPLICATE]} that repeat others" if counts[Status.DUPLICATE] else "")
             self._print(f"candidates not trained so far: {', '.join(part for part in parts if part)}")
 
     def _renew(self, description, *, total, completed, state):
@@ -150,31 +153,39 @@ def _line(trial, place, max_trials, state) -> str:
 
 
 def _outcome(trial) -> str:
-    if trial.status == FAILED:
+    if trial.status is Status.FAILED:
         return f"failed: {trial.error}"
-    if trial.status == PRUNED:
+    if trial.status is Status.PRUNED:
         return f"pruned at epoch {trial.epochs}"
     return f"{100 * trial.val_accuracy:6.2f} % validation accuracy" if trial.val_accuracy is not None else "completed"
 
 
 def _states(counts) -> str:
-    names = (RUNNING, WAITING, FAILED, PRUNED)
+    names = (Status.RUNNING, Status.WAITING, Status.FAILED, Status.PRUNED)
     return ", ".join(f"{counts[name]} {name}" for name in names if counts[name])
 
 
-def _best(trial) -> str:
-    return "" if trial is None else f"best {100 * trial.val_accuracy:.2f} % (trial {trial.number})"
+def _best(trials: list[Trial], objectives: tuple[Objective, ...]) -> str:
+    first = objectives[0]
+    for best in ranking(trials, objectives)[:1]:
+        label = "" if first.unit else f" {first.label}"
+        return f"best {first.text(measured(best, first.name, objectives))}{label} (trial {best.number})"
+    return ""
 
 
 def _left(trials, counts, max_trials, seconds, *, workers) -> str:
     """The time left, from what the last trials took and how many run at a time, and at most the budget's."""
     found = [] if seconds is None else [max(0.0, seconds)]
-    ended = [trial for trial in trials if trial.status in ENDED and trial.seconds > 0]
+    ended = [trial for trial in trials if trial.status.ended and trial.seconds > 0]
     if max_trials is not None and ended:
         recent = sorted(ended, key=lambda trial: trial.ended or 0.0)[-RECENT:]
         each = sum(trial.seconds for trial in recent) / len(recent)
         # Those that run are half done, on average.
-        to_go = max(0, max_trials - sum(trial.counted for trial in trials)) + counts[WAITING] + counts[RUNNING] / 2
+        to_go = (
+            max(0, max_trials - sum(trial.counted for trial in trials))
+            + counts[Status.WAITING]
+            + counts[Status.RUNNING] / 2
+        )
         found.append(each * to_go / workers)
     return _about(min(found)) if found and min(found) > 0 else ""
 
