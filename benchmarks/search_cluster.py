@@ -111,7 +111,7 @@ def killed(run, url, workers, minutes) -> dict:
         "workers killed": kills,
         "trials": len(counted),
         "states": dict(collections.Counter(trial.status for trial in trials)),
-        "given to a second worker": sum(trial.issued > 1 for trial in trials),
+        "given to a second worker": sum(trial.attempt > 1 for trial in trials),
         "workers that ended trials": len({trial.worker for trial in counted}),
         "problems": [*problems, *(name for name, wrong in checks.items() if wrong)],
     }

@@ -130,7 +130,6 @@ def ours(data, path, name, seed, seconds, folder):
 
     from keras_blocks.tuning import HyperAny, HyperResNet, HyperSqueezeNet, HyperVGG, Search, SearchSettings
     from keras_blocks.tuning.study.study import quiet_optuna
-    from keras_blocks.tuning.study.trial import best_of
     from keras_blocks.tuning.training.fit import correct_of
 
     settings = SearchSettings(
@@ -151,7 +150,7 @@ def ours(data, path, name, seed, seconds, folder):
     search.engine.stop()
     print(f"took {time.monotonic() - began:.0f} s", file=sys.stderr)
     trials = [trial for trial in search.trials if trial.curves]
-    best = best_of(search.trials)
+    best = search.best
     if best is None:
         return 1 / data.classes, [], 0
     model = keras.saving.load_model(search.folder.model(best.number))

@@ -96,7 +96,6 @@ def search(
     from keras_blocks.tuning.report.terminal import Progress, trials_table
     from keras_blocks.tuning.search.search import Search, SearchFailed
     from keras_blocks.tuning.search.settings import SearchSettings
-    from keras_blocks.tuning.study.trial import best_of
     from keras_blocks.tuning.training.fresh import FreshProcessFailed, evaluate_in_fresh_process
 
     console = Console()
@@ -137,7 +136,7 @@ def search(
 
                 run_workers(started, ray, progress)
             result = started.run(progress, devices=devices.split(",") if devices else ())
-        console.print(trials_table(started.trials, best_of(started.trials)))
+        console.print(trials_table(started.trials, started.best))
         _say_result(console, result, started.folder)
         _report(console, started.folder)
         found = evaluate_in_fresh_process(started.folder.best, started.folder.test)

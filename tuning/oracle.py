@@ -15,11 +15,16 @@ from keras_blocks.tuning.spaces.budget import Budget
 from keras_blocks.tuning.spaces.inspection import inspected
 from keras_blocks.tuning.spaces.space import HyperSpace
 from keras_blocks.tuning.study.samplers import make_pruner, make_sampler
+from keras_blocks.tuning.study.status import Status
 from keras_blocks.tuning.study.store import GRACE, StudyStorage, sqlite_url
-from keras_blocks.tuning.study.study import MOST_FAILURES, WAIT, Study, StudyEnded, quiet_optuna
-from keras_blocks.tuning.study.trial import COMPLETED, FAILED, PRUNED, RUNNING
+from keras_blocks.tuning.study.study import MOST_FAILURES, Study, StudyEnded, quiet_optuna
 
-STATUSES = {COMPLETED: "COMPLETED", FAILED: "FAILED", PRUNED: "STOPPED", RUNNING: "RUNNING"}
+STATUSES = {
+    Status.COMPLETED: "COMPLETED",
+    Status.FAILED: "FAILED",
+    Status.PRUNED: "STOPPED",
+    Status.RUNNING: "RUNNING",
+}
 """KerasTuner's words; what Optuna lets wait is idle there."""
 
 
@@ -162,7 +167,7 @@ class OptunaOracle(keras_tuner.Oracle):
             lease = self.study.next(tuner_id)
         except StudyEnded:
             return self._made(None, {}, "STOPPED")
-        if lease == WAIT:
+        if lease is None:
             time.sleep(0.2)  # a tuner asks again at once
             return self._made(None, {}, "IDLE")
         trial = self._made(lease.number, lease.values, "RUNNING")
@@ -214,7 +219,7 @@ class OptunaOracle(keras_tuner.Oracle):
                 del self.ongoing_trials[tuner_id]
         ended = [item for item in self._counted() if item.ended is not None]
         last = sorted(ended, key=lambda item: item.ended)[-self.max_consecutive_failed_trials :]
-        if len(last) == self.max_consecutive_failed_trials and all(item.status == FAILED for item in last):
+        if len(last) == self.max_consecutive_failed_trials and all(item.status is Status.FAILED for item in last):
             raise RuntimeError(
                 f"Number of consecutive failures exceeded the limit of {len(last)}.\n{last[-1].error or ''}"
             )

@@ -16,11 +16,11 @@ from keras_blocks.costs.cost import cost_rows
 from keras_blocks.tuning.report import figures
 from keras_blocks.tuning.report.html_report import write_report
 from keras_blocks.tuning.study.importances import TooFewTrials, importances
-from keras_blocks.tuning.study.objectives import best_trial, front
+from keras_blocks.tuning.study.objectives import OBJECTIVES, Objective, front
 from keras_blocks.tuning.study.trial import Trial
 
-ACCURACY = [("val_accuracy", "maximize")]
-TWO = [*ACCURACY, ("macs", "minimize")]
+ACCURACY = [OBJECTIVES["val_accuracy"]]
+TWO = [*ACCURACY, OBJECTIVES["macs"]]
 VOID = {"meta", "link", "input", "br"}
 
 
@@ -198,7 +198,7 @@ def test_whatever_the_trials_are(trials, objectives, tmp_path):
 
 def test_other_objectives(tmp_path):
     trials = [trial(0, 0.5, objectives=(0.3, 7.0)), trial(1, 0.9, objectives=(0.2, 9.0))]
-    page = report(trials, [("f1", "maximize"), ("energy", "minimize")], tmp_path)
+    page = report(trials, [Objective("f1", "maximize"), Objective("energy", "minimize")], tmp_path)
     assert "highest f1 0.3 trial 0" in page.section(None)
     assert "lowest energy 7 trial 0" in page.section(None)
     with pytest.raises(ValueError, match="`objectives` must have one"):
@@ -217,7 +217,7 @@ def test_hostile_names_stay_text(tmp_path):
         "curves": {HOSTILE: [1.0, 2.0]},
     }
     trials = [trial(0, 0.5, **bad), trial(1, 0.6, **{**bad, "values": {HOSTILE: "x"}}), trial(2, error=HOSTILE)]
-    objectives = [(HOSTILE, "maximize")]
+    objectives = [Objective(HOSTILE, "maximize")]
     page = report(trials, objectives, tmp_path, title=HOSTILE, notes={HOSTILE: {HOSTILE: HOSTILE}})
     assert len(page.scripts) == 3
     assert not page.all("img")
@@ -261,9 +261,7 @@ def test_history_and_fronts():
     assert list(failed.x) == [4] and failed.y[0] < 40
     # Trial 3 has the fewest multiply-adds and the highest accuracy; trial 0 the fewest parameters.
     assert [one.number for one in front(trials, TWO)] == [3]
-    assert {one.number for one in front(trials, [*ACCURACY, ("params", "minimize")])} == {0, 3}
-    by_loss = [dataclasses.replace(one, objectives=(one.val_loss,)) for one in trials if one.completed]
-    assert best_trial(by_loss, [("val_loss", "minimize")]).number == 3
+    assert {one.number for one in front(trials, [*ACCURACY, OBJECTIVES["params"]])} == {0, 3}
 
 
 def test_each_architecture_has_its_own_mark():

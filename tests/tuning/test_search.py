@@ -21,7 +21,7 @@ from keras_blocks.tuning.search.progress import Quiet
 from keras_blocks.tuning.search.search import SearchFailed
 from keras_blocks.tuning.search.supervisor import Supervisor
 from keras_blocks.tuning.spaces import inspection
-from keras_blocks.tuning.study.trial import Trial, architectures, best_of
+from keras_blocks.tuning.study.trial import Trial, architectures
 from keras_blocks.tuning.training import fresh
 
 
@@ -51,7 +51,8 @@ def searched(run, data, *, space=None, progress=None, **settings):
 def told(trials):
     """What has to be equal in equal searches: all but times and workers."""
     return [
-        dataclasses.replace(trial, seconds=0.0, began=0, ended=0, worker="", issued=1, latency=None) for trial in trials
+        dataclasses.replace(trial, seconds=0.0, began=0, ended=0, worker="", attempt=1, latency=None)
+        for trial in trials
     ]
 
 
@@ -87,7 +88,7 @@ def test_all_of_a_search_is_in_its_folder(finished, digits):
 
 
 def test_the_kept_model_is_the_best_candidate(finished):
-    best = best_of(finished.search.trials)
+    best = finished.search.best
     model = keras.saving.load_model(finished.folder.best)
     assert isinstance(model, keras_blocks.SqueezeNet)
     assert model.count_params() == best.params == finished.result["params"] <= 12_000
@@ -98,7 +99,7 @@ def test_the_kept_model_is_the_best_candidate(finished):
 
 
 def test_the_best_trials_own_model_is_kept(finished, few_digits):
-    best = best_of(finished.search.trials)
+    best = finished.search.best
     model = keras.saving.load_model(finished.folder.model(best.number))
     data = finished.search.dataset
     accuracy = (model.predict(data.x_val, verbose=0).argmax(-1) == data.y_val).mean()
@@ -196,7 +197,7 @@ def test_a_search_that_is_killed_goes_on_as_if_it_had_not_been(untrained, few_di
     result, trials = searched(tmp_path / "killed", few_digits, trials=6, seed=5, workers=2)
     whole, ours = searched(tmp_path / "whole", few_digits, trials=6, seed=5)
     assert [trial.status for trial in trials] == ["completed"] * 6
-    assert [trial.issued for trial in trials].count(2) == 2
+    assert [trial.attempt for trial in trials].count(2) == 2
     assert told(trials) == told(ours)
     assert result == whole
     assert not list((tmp_path / "killed" / "checkpoints").glob("*"))
@@ -459,9 +460,3 @@ def test_settings_that_are_refused(settings, message):
 def trial(number, accuracy, loss=0.5, params=10):
     status = "failed" if accuracy is None else "completed"
     return Trial(number, status, {}, params=params, val_accuracy=accuracy, val_loss=loss)
-
-
-def test_the_best_trial_has_the_highest_accuracy_then_the_lowest_loss():
-    assert best_of([trial(0, 0.5), trial(1, 0.9, 0.4), trial(2, 0.9, 0.3), trial(3, None)]).number == 2
-    assert best_of([trial(0, None)]) is None
-    assert best_of([]) is None

@@ -16,7 +16,7 @@ import pytest
 from keras_blocks.tuning.study import samplers
 from keras_blocks.tuning.study.samplers import make_pruner, make_sampler
 from keras_blocks.tuning.study.store import StudyStorage, sqlite_url
-from keras_blocks.tuning.study.study import MOST_LOSSES, WAIT, Study, StudyEnded, quiet_optuna
+from keras_blocks.tuning.study.study import MOST_LOSSES, Study, StudyEnded, quiet_optuna
 
 SAMPLED = [name for name in samplers.SAMPLERS if name != "gp"]  # which is slow, and random for its first ten trials
 
@@ -107,7 +107,7 @@ def test_what_is_told_is_what_was(made):
     assert study.fail(study.next("beta"), "no memory")
     assert study.prune(study.next("beta"), {"epochs": 1})
     one, two, three = study.trials()
-    assert (one.number, one.status, one.objectives, one.worker, one.issued) == (0, "completed", (0.5,), "alpha", 1)
+    assert (one.number, one.status, one.objectives, one.worker, one.attempt) == (0, "completed", (0.5,), "alpha", 1)
     assert (one.values, one.params, one.epochs) == (first.values, 10 * first.values["depth"], 3)
     assert one.curves == {"loss": [2.0, 1.0]}
     assert one.architecture == "Net"
@@ -157,7 +157,7 @@ def test_workers_at_the_same_time_run_each_trial_once(made, url):
                 ended.append(str(error))
                 study.close()  # this thread's connections
                 return
-            if lease == WAIT:
+            if lease is None:
                 time.sleep(0.01)
                 continue
             ran.append(lease.number)
@@ -206,7 +206,7 @@ def test_a_trial_whose_process_was_killed_goes_to_the_next_worker(made, url, whe
     assert (left.number, left.status) == (0, "running")
     lease = study.next("heir")
     assert lease.number == 0
-    assert lease.issued == (2 if when == "running" else 1)
+    assert lease.attempt == (2 if when == "running" else 1)
     if when == "running":
         assert lease.values == left.values
         assert study.report(lease, 1, 0.3) is False  # which the first worker had told
@@ -223,7 +223,7 @@ def test_a_worker_that_was_silent_has_lost_its_trial(made, monkeypatch):
     assert other.next("other").number == 1
     time.sleep(3.2)
     taken = other.next("other")
-    assert (taken.number, taken.values, taken.issued) == (lease.number, lease.values, 2)
+    assert (taken.number, taken.values, taken.attempt) == (lease.number, lease.values, 2)
     assert not silent.is_mine(lease)
     assert not silent.complete(lease, [0.9], {})
     assert not silent.fail(lease, "late")
@@ -250,16 +250,16 @@ def test_a_trial_that_is_given_back_is_the_next_one(made):
     study.release(lease)
     assert study.trials()[0].status == "waiting"
     again = study.next("v")
-    assert (again.number, again.values, again.issued) == (0, lease.values, 2)
+    assert (again.number, again.values, again.attempt) == (0, lease.values, 2)
     assert not study.is_mine(lease)
-    assert made(max_trials=1).next("v") == WAIT  # the one that runs may come back
+    assert made(max_trials=1).next("v") is None  # the one that runs may come back
 
 
 def test_a_trial_that_kills_its_workers_fails_in_the_end(made, monkeypatch):
     study = made(max_trials=1)
     monkeypatch.setattr("keras_blocks.tuning.study.ownership.is_gone", lambda owner: bool(owner))
     for issue in range(1, MOST_LOSSES + 1):
-        assert study.next("w").issued == issue
+        assert study.next("w").attempt == issue
     with pytest.raises(StudyEnded):
         study.next("w")
     (trial,) = study.trials()
@@ -344,9 +344,9 @@ def test_the_same_candidate_is_one_trial(made):
 def test_a_duplicate_of_a_running_or_failed_one_is_no_trial(made):
     study = made(most=2, inspect=lambda values: {"signature": str(values["depth"] // 9)})
     lease = study.next("w")
-    assert study.next("v") == WAIT  # the one that runs may come back
+    assert study.next("v") is None  # the one that runs may come back
     drawn = len(study.trials())
-    assert study.next("v") == WAIT
+    assert study.next("v") is None
     assert len(study.trials()) == drawn  # nothing is drawn in vain
     study.release(lease)
     again = study.next("v")

@@ -40,7 +40,9 @@ def run_workers(search, address: str, progress=None, *, cpus: float = 1, gpus: f
         while waiting:
             done, waiting = ray.wait(waiting, timeout=WAIT_SECONDS)
             ended += ray.get(done)
-            progress.update(search.trials, max_trials=search.settings.trials, max_seconds=None)
+            progress.update(
+                search.trials, objectives=search.settings.judged_by, max_trials=search.settings.trials, max_seconds=None
+            )
         return ended
     finally:
         if started:

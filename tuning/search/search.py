@@ -19,9 +19,10 @@ from keras_blocks.tuning.search.settings import SearchSettings
 from keras_blocks.tuning.spaces.dimension import part_from_config
 from keras_blocks.tuning.spaces.names import space_of
 from keras_blocks.tuning.spaces.space import HyperSpace
+from keras_blocks.tuning.study.objectives import ranking
 from keras_blocks.tuning.study.store import StudyStorage, sqlite_url
 from keras_blocks.tuning.study.study import quiet_optuna
-from keras_blocks.tuning.study.trial import architectures, best_of, write_csv
+from keras_blocks.tuning.study.trial import Trial, architectures, write_csv
 from keras_blocks.tuning.training.checkpoint import set_aside
 
 PACKAGES = ("keras-blocks", "keras", "keras-tuner", "optuna", "numpy")
@@ -114,6 +115,11 @@ class Search:
         """All trials so far."""
         return self.study.trials()
 
+    @property
+    def best(self) -> Trial | None:
+        """The completed trial that is the best so far, by the objectives; `None` where none is completed."""
+        return next(iter(ranking(self.trials, self.settings.judged_by)), None)
+
     def run(self, progress=None, *, devices=()) -> dict:
         """Runs the trials that are left, trains the best candidate on, and evaluates it on the test images.
 
@@ -135,7 +141,7 @@ class Search:
             except (DiskFull, OSError) as error:
                 if not is_full(error):
                     raise
-                best = best_of(self.trials)
+                best = self.best
                 has = f"the best of its trials so far is {best.number}" if best else "no trial is done"
                 raise SearchFailed(
                     f"{error}. The search has ended with what it has: {has}. Free some, and start the same command "
@@ -149,8 +155,7 @@ class Search:
         self.study.close()
 
     def _finished(self, why, progress) -> dict:
-        trials = self.trials
-        best = best_of(trials)
+        trials, best = self.trials, self.best
         if best is None:
             failed = [trial for trial in trials if trial.error and trial.counted]
             raise SearchFailed(

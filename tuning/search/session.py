@@ -19,10 +19,10 @@ from keras_blocks.tuning.seeds import CANDIDATES, derived_seed
 from keras_blocks.tuning.spaces.inspection import inspected
 from keras_blocks.tuning.spaces.names import space_from_config
 from keras_blocks.tuning.study.samplers import make_pruner, make_sampler
+from keras_blocks.tuning.study.status import Status
 from keras_blocks.tuning.study.store import StudyStorage
 from keras_blocks.tuning.study.stored_study import stored_study
 from keras_blocks.tuning.study.study import Study
-from keras_blocks.tuning.study.trial import RUNNING, WAITING
 
 LOOK_SECONDS = 1.0
 """Between two looks at the study, for the progress and the time that is left."""
@@ -91,7 +91,7 @@ class Engine:
                 settings.sampler, settings.seed, self._declared.space, objectives=len(settings.objectives)
             ),
             pruner=make_pruner(settings.pruner, settings.epochs),
-            directions=[direction for _, direction in settings.directions],
+            directions=[objective.direction for objective in settings.judged_by],
             identity={
                 "settings": settings.identity(),
                 "backend": self._backend,
@@ -162,7 +162,7 @@ class Engine:
                 raise thread.error
         trials = self.study.trials()
         self.folder.keep_models(self.settings.kept_numbers(trials))
-        self.folder.sweep([trial.number for trial in trials if trial.status in (RUNNING, WAITING)])
+        self.folder.sweep([trial.number for trial in trials if trial.status in (Status.RUNNING, Status.WAITING)])
         self._show(progress, spent)
         return why or threads[0].why
 
@@ -225,7 +225,13 @@ class Engine:
 
     def _show(self, progress, spent):
         settings = self.settings
-        progress.update(self.study.trials(), max_trials=settings.trials, max_seconds=settings.max_seconds, now=spent)
+        progress.update(
+            self.study.trials(),
+            objectives=settings.judged_by,
+            max_trials=settings.trials,
+            max_seconds=settings.max_seconds,
+            now=spent,
+        )
 
     def _inspected(self, study, values) -> dict:
         """What drawn values come to."""

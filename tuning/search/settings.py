@@ -5,8 +5,8 @@ import dataclasses
 from keras_blocks.core import validation
 from keras_blocks.tuning.spaces.budget import Budget
 from keras_blocks.tuning.spaces.dimension import Part
-from keras_blocks.tuning.study.objectives import OBJECTIVES
-from keras_blocks.tuning.study.trial import RUNNING
+from keras_blocks.tuning.study.objectives import OBJECTIVES, Objective, ranking
+from keras_blocks.tuning.study.status import Status
 
 CHANGEABLE = (
     "data",
@@ -133,9 +133,9 @@ class SearchSettings:
         return Budget(**{name: getattr(self, name) for name in Budget.__dataclass_fields__})
 
     @property
-    def directions(self) -> tuple:
-        """(name, "maximize" or "minimize") of each objective."""
-        return tuple((name, OBJECTIVES[name]) for name in self.objectives)
+    def judged_by(self) -> tuple[Objective, ...]:
+        """The objectives."""
+        return tuple(OBJECTIVES[name] for name in self.objectives)
 
     @property
     def measures_latency(self) -> bool:
@@ -147,8 +147,5 @@ class SearchSettings:
 
     def kept_numbers(self, trials) -> list[int]:
         """The numbers of the trials whose models are kept: of the best, and of those that run, which may be there."""
-        completed = sorted(
-            (trial for trial in trials if trial.completed), key=lambda t: (-t.val_accuracy, t.val_loss, t.number)
-        )
-        running = (trial for trial in trials if trial.status == RUNNING)
-        return [trial.number for trial in (*completed[: self.keep], *running)]
+        running = (trial for trial in trials if trial.status is Status.RUNNING)
+        return [trial.number for trial in (*ranking(trials, self.judged_by)[: self.keep], *running)]

@@ -5,7 +5,10 @@ import time
 
 from keras_blocks.tuning.search.supervisor import Outcome
 from keras_blocks.tuning.seeds import TRIAL, derived_seed
-from keras_blocks.tuning.study.study import WAIT, Lease, Study, StudyEnded
+from keras_blocks.tuning.study.objectives import ranking
+from keras_blocks.tuning.study.status import Status
+from keras_blocks.tuning.study.study import Lease, Study, StudyEnded
+from keras_blocks.tuning.study.trial import Trial
 
 BEAT_SHARE = 1 / 3
 """Of the storage's grace, between two signs of life."""
@@ -53,7 +56,7 @@ class Worker:
                 lease = self.study.next(self.name)
             except StudyEnded as error:
                 return str(error)
-            if lease == WAIT:
+            if lease is None:
                 self._stop.wait(WAIT_SECONDS)
                 continue
             self._work(lease)
@@ -89,7 +92,7 @@ class Worker:
             "candidate": {name: candidate[name] for name in ("architecture", "metaparameters", "hyperparameters")},
             "signature": candidate["signature"],
             "epochs": settings.epochs,
-            "monitor": "val_accuracy",
+            "monitor": "val_loss" if settings.objectives[0] == "val_loss" else "val_accuracy",
             "seed": derived_seed(settings.seed, TRIAL, lease.number),
             "asks": settings.pruner != "none",
             "latency": settings.measures_latency,
@@ -112,24 +115,32 @@ class Worker:
             return self.study.refuse(lease, outcome.reason, outcome.result)
         if outcome.status == "pruned":
             return self.study.prune(lease, outcome.result)
-        known = {**lease.candidate, **outcome.result}
         try:
-            return self.study.complete(lease, [known[name] for name, _ in self._settings.directions], outcome.result)
+            return self.study.complete(lease, self._values(lease, outcome.result), outcome.result)
         except ValueError as error:
             return self.study.fail(lease, str(error))
 
     def _epoch(self, lease, done, logs) -> bool:
-        objective, _ = self._settings.directions[0]
+        objective = self._settings.objectives[0]
         return objective in logs and self.study.report(lease, done, logs[objective])
 
     def _is_good(self, lease, result) -> bool:
         """Whether the model would be among the best that are kept."""
         if self._settings.keep_weights:
             return True
-        accuracies = sorted((-t.val_accuracy, t.val_loss) for t in self.study.trials() if t.completed)
-        return (-result["val_accuracy"], result["val_loss"]) <= (accuracies[: self._settings.keep] or [(0, 0)])[-1] or (
-            len(accuracies) < self._settings.keep
+        mine = Trial(
+            lease.number,
+            Status.COMPLETED,
+            lease.values,
+            objectives=tuple(self._values(lease, result)),
+            val_loss=result["val_loss"],
         )
+        return mine in ranking([*self.study.trials(), mine], self._settings.judged_by)[: self._settings.keep]
+
+    def _values(self, lease, result) -> list:
+        """What the objectives came to."""
+        known = {**lease.candidate, **result}
+        return [known[name] for name in self._settings.objectives]
 
     def _idle(self, lease) -> None:
         if self._stop.is_set():

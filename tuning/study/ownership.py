@@ -9,16 +9,12 @@ def is_left(trial) -> bool:
     return not owner or "token" not in owner or is_gone(owner)  # no token: killed while it drew, under the lock
 
 
-def issued_of(trial) -> int:
-    """How often it was given to a worker."""
-    return history(trial)["issued"]
-
-
 def history(trial) -> dict:
     """What goes on from one owner to the next: how often it was given to a worker; of those that were lost, how many
     since an epoch was told, and after which."""
     owner = trial.user_attrs.get("owner", {})
-    return {"issued": 0, **{name: owner[name] for name in ("issued", "lost", "epoch") if name in owner}}
+    attempt = owner.get("attempt", owner.get("issued", 0))  # its name in studies of version 0.1.0
+    return {"attempt": attempt, **{name: owner[name] for name in ("lost", "epoch") if name in owner}}
 
 
 def lost_again(frozen) -> dict:

@@ -16,11 +16,12 @@ from optuna.trial import TrialState
 
 from keras_blocks.tuning.disk import DiskFull, is_full
 from keras_blocks.tuning.seeds import CANDIDATES, derived_seed
-from keras_blocks.tuning.study.ownership import history, is_left, issued_of, lost_again
+from keras_blocks.tuning.study.ownership import history, is_left, lost_again
 from keras_blocks.tuning.study.processes import this_process
+from keras_blocks.tuning.study.status import Status
 from keras_blocks.tuning.study.store import StudyStorage
 from keras_blocks.tuning.study.suggestions import at_random, suggest
-from keras_blocks.tuning.study.trial import FAILED, RUNNING, WAITING, Trial
+from keras_blocks.tuning.study.trial import STATES, Trial
 
 SAMPLED_DRAWS, RANDOM_DRAWS = 8, 1000
 """Draws of one candidate, by the sampler and then at random, before the search ends for want of a new one within the
@@ -35,9 +36,6 @@ MOST_LOSSES = 5
 PATIENCE = 600
 """Seconds for which a database that does not answer is asked again."""
 
-WAIT = "wait"
-"""There is nothing to run now, but another worker's trial may come back."""
-
 
 class StudyEnded(RuntimeError):
     """There is no further candidate, and why."""
@@ -51,7 +49,7 @@ class Lease:
         number: of the trial.
         values: what was drawn.
         candidate: what the study's `inspect` said of it.
-        issued: which worker of this trial this is, from 1.
+        attempt: which worker of this trial this is, from 1.
         token: known to this worker alone.
         trial: Optuna's.
     """
@@ -59,7 +57,7 @@ class Lease:
     number: int
     values: dict
     candidate: dict
-    issued: int
+    attempt: int
     token: str
     trial: optuna.Trial = dataclasses.field(repr=False, compare=False)
 
@@ -143,8 +141,8 @@ class Study:
     # -- what a worker does ------------------------------------------------------------------------------------------
 
     @_patiently
-    def next(self, worker: str) -> Lease | str:
-        """The trial that this worker is to run now, or `WAIT`.
+    def next(self, worker: str) -> Lease | None:
+        """The trial that this worker is to run now; `None` where there is none, but another worker's may come back.
 
         Args:
             worker: its name.
@@ -155,13 +153,13 @@ class Study:
         with self._storage.exclusive(self.name):
             trials = self._take_back_left()
             counted = [trial for trial in trials if trial.counted]
-            running = any(trial.status == RUNNING for trial in counted)
-            if not any(trial.status == WAITING for trial in counted):
+            running = any(trial.status is Status.RUNNING for trial in counted)
+            if not any(trial.status is Status.WAITING for trial in counted):
                 self._check_failures(counted)
                 all_done = self.max_trials is not None and len(counted) >= self.max_trials
                 if reason := f"all {len(counted)} trials are done" if all_done else self._nothing_new:
                     if running:
-                        return WAIT
+                        return None
                     raise StudyEnded(reason)
             try:
                 trial, values, candidate = self._drawn(trials)
@@ -169,13 +167,14 @@ class Study:
                 if not running:
                     raise
                 self._nothing_new = str(error)
-                return WAIT
-            issued = issued_of(trial) + 1
+                return None
+            past = history(trial)
+            attempt = past["attempt"] + 1
             token = uuid.uuid4().hex
             self._storage.rdb.record_heartbeat(trial._trial_id)
-            owner = {"worker": worker, "token": token, "issued": issued, **this_process()}
-            trial.set_user_attr("owner", {**history(trial), **owner})
-            return Lease(trial.number, values, candidate, issued, token, trial)
+            owner = {**past, "worker": worker, "token": token, "attempt": attempt, **this_process()}
+            trial.set_user_attr("owner", owner)
+            return Lease(trial.number, values, candidate, attempt, token, trial)
 
     @_patiently
     def beat(self, lease: Lease) -> None:
@@ -208,22 +207,22 @@ class Study:
         """
         if not all(math.isfinite(value) for value in values):
             raise ValueError(f"`values` must be finite; received {values}.")
-        return self._end(lease, TrialState.COMPLETE, list(values), {"result": result})
+        return self._end(lease, Status.COMPLETED, list(values), {"result": result})
 
     @_patiently
     def prune(self, lease: Lease, result: dict) -> bool:
         """Ends a trial that is behind others."""
-        return self._end(lease, TrialState.PRUNED, None, {"result": result})
+        return self._end(lease, Status.PRUNED, None, {"result": result})
 
     @_patiently
     def fail(self, lease: Lease, reason: str, result: dict | None = None) -> bool:
         """Ends a trial that could not be trained. No sampler takes it into account."""
-        return self._end(lease, TrialState.FAIL, None, {"error": reason, **({"result": result} if result else {})})
+        return self._end(lease, Status.FAILED, None, {"error": reason, **({"result": result} if result else {})})
 
     @_patiently
     def refuse(self, lease: Lease, reason: str, result: dict | None = None) -> bool:
         """Ends a trial that turned out to be above the budget. It does not count."""
-        return self._end(lease, TrialState.PRUNED, None, {"refused": reason, **({"result": result} if result else {})})
+        return self._end(lease, Status.PRUNED, None, {"refused": reason, **({"result": result} if result else {})})
 
     @_patiently
     def release(self, lease: Lease) -> None:
@@ -295,7 +294,7 @@ class Study:
 
     def _accepted(self, trial, known):
         candidate = trial.user_attrs.get("candidate")
-        if candidate is not None and issued_of(trial):
+        if candidate is not None and history(trial)["attempt"]:
             return trial, candidate["values"], candidate  # of a worker that was lost
         with self._storage.rdb.together():
             values = suggest(trial, self.space)
@@ -319,7 +318,7 @@ class Study:
         return trial, values, candidate
 
     def _is_exhausted(self, trials) -> bool:
-        waiting = any(trial.status == WAITING for trial in trials)
+        waiting = any(trial.status is Status.WAITING for trial in trials)
         return not waiting and getattr(self.optuna.sampler, "is_exhausted", lambda study: False)(self.optuna)
 
     def _ask(self):
@@ -331,7 +330,7 @@ class Study:
     def _check_failures(self, counted):
         ended = sorted((trial for trial in counted if trial.ended is not None), key=lambda trial: trial.ended)
         last = ended[-MOST_FAILURES:]
-        if len(last) == MOST_FAILURES and all(trial.status == FAILED for trial in last):
+        if len(last) == MOST_FAILURES and all(trial.status is Status.FAILED for trial in last):
             raise StudyEnded(f"the last {MOST_FAILURES} trials failed, the last one: {last[-1].error}")
 
     # -- trials that change hands ------------------------------------------------------------------------------------
@@ -366,7 +365,8 @@ class Study:
         owner = frozen.user_attrs.get("owner", {})
         return frozen.state == TrialState.RUNNING and owner.get("token") == lease.token
 
-    def _end(self, lease, state, values, attributes) -> bool:
+    def _end(self, lease, status, values, attributes) -> bool:
+        state = STATES[status]
         with self._storage.exclusive(self.name):
             if not self._is_mine(lease):
                 frozen = self.optuna._storage.get_trial(lease.trial._trial_id)

@@ -5,23 +5,21 @@ import dataclasses
 import json
 from pathlib import Path
 
+from optuna.trial import TrialState
+
 from keras_blocks.core.registration import short_name
 from keras_blocks.tuning.files import replacing
+from keras_blocks.tuning.study.ownership import history
+from keras_blocks.tuning.study.status import Status
 
-COMPLETED, FAILED, PRUNED, RUNNING, WAITING, REFUSED, DUPLICATE = (
-    "completed",
-    "failed",
-    "pruned",
-    "running",
-    "waiting",
-    "refused",
-    "duplicate",
-)
-"""What can have become of a trial. Pruned: ended early, as others were better at the same epoch. Waiting: left by its
-worker, or asked for. Refused: above the budget, never built. Duplicate: the same model and training as another's."""
-
-COUNTED = (COMPLETED, FAILED, PRUNED, RUNNING, WAITING)
-"""Of the trials that were asked for; what is refused or a duplicate takes no time."""
+STATES = {
+    Status.COMPLETED: TrialState.COMPLETE,
+    Status.PRUNED: TrialState.PRUNED,
+    Status.FAILED: TrialState.FAIL,
+    Status.RUNNING: TrialState.RUNNING,
+    Status.WAITING: TrialState.WAITING,
+}
+"""Optuna's states. Those that are refused, and most duplicates, are pruned there, and known by an attribute."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +28,7 @@ class Trial:
 
     Attributes:
         number: from 0, in the order of the study; refused and duplicate ones have numbers, too.
-        status: one of the above.
+        status: a `Status`, also where it is given as its word.
         values: what was drawn, by KerasTuner's names.
         architecture: registered name of the class.
         metaparameters: its arguments.
@@ -46,12 +44,12 @@ class Trial:
         error: why it failed, or was refused.
         duplicate_of: number of the trial that it repeats.
         worker: who ran it.
-        issued: how often it was given to a worker: more than once where a worker was lost.
+        attempt: how often it was given to a worker: more than once where a worker was lost.
         began, ended: seconds since the epoch of Unix, or `None`.
     """
 
     number: int
-    status: str
+    status: Status
     values: dict
     architecture: str | None = None
     metaparameters: dict = dataclasses.field(default_factory=dict)
@@ -70,13 +68,16 @@ class Trial:
     error: str | None = None
     duplicate_of: int | None = None
     worker: str | None = None
-    issued: int = 0
+    attempt: int = 0
     began: float | None = None
     ended: float | None = None
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "status", Status(self.status))
+
     @property
     def completed(self) -> bool:
-        return self.status == COMPLETED
+        return self.status is Status.COMPLETED
 
     @property
     def architecture_label(self) -> str:
@@ -85,14 +86,13 @@ class Trial:
 
     @property
     def counted(self) -> bool:
-        return self.status in COUNTED
+        return self.status.counted
 
     @classmethod
     def of(cls, frozen) -> "Trial":
         """From a trial of Optuna, whose user attributes are those that `study.Study` writes."""
         attributes = frozen.user_attrs
         candidate, result = attributes.get("candidate", {}), attributes.get("result", {})
-        owner = attributes.get("owner", {})
         status = _status(frozen)
         names = {field.name for field in dataclasses.fields(cls)}
         return cls(
@@ -101,21 +101,15 @@ class Trial:
                 "number": frozen.number,
                 "status": status,
                 "values": candidate.get("values", dict(frozen.params)),
-                "objectives": tuple(frozen.values or ()) if status == COMPLETED else (),
+                "objectives": tuple(frozen.values or ()) if status is Status.COMPLETED else (),
                 "error": attributes.get("error") or attributes.get("refused"),
                 "duplicate_of": attributes.get("duplicate_of"),
-                "worker": owner.get("worker"),
-                "issued": owner.get("issued", 0),
+                "worker": attributes.get("owner", {}).get("worker"),
+                "attempt": history(frozen)["attempt"],
                 "began": _seconds(frozen.datetime_start),
                 "ended": _seconds(frozen.datetime_complete),
             }
         )
-
-
-def best_of(trials) -> Trial | None:
-    """The completed trial with the highest validation accuracy; of several, the one with the lowest loss."""
-    completed = [trial for trial in trials if trial.completed and trial.val_accuracy is not None]
-    return min(completed, key=lambda trial: (-trial.val_accuracy, trial.val_loss, trial.number), default=None)
 
 
 def architectures(trials) -> int:
@@ -139,12 +133,12 @@ def _row(trial) -> dict:
     return {**{name: getattr(trial, name) for name in names}, **drawn, "error": trial.error}
 
 
-def _status(frozen) -> str:
+def _status(frozen) -> Status:
     if "duplicate_of" in frozen.user_attrs:
-        return DUPLICATE
+        return Status.DUPLICATE
     if "refused" in frozen.user_attrs:
-        return REFUSED
-    return {"COMPLETE": COMPLETED, "FAIL": FAILED, "PRUNED": PRUNED}.get(frozen.state.name, frozen.state.name.lower())
+        return Status.REFUSED
+    return next(status for status, state in STATES.items() if state == frozen.state)
 
 
 def _seconds(moment):

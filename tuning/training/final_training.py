@@ -13,8 +13,8 @@ from keras_blocks.tuning.training import resumable
 def train_and_keep(folder, dataset, candidate, *, epochs, seed, watch=None, note=None, notes=None) -> dict:
     """Trains a model from the beginning, keeps its best epoch, and evaluates that on the test images.
 
-    The best epoch is the one with the lowest validation loss, which tells apart what equal accuracies do not. A
-    training that was interrupted goes on after its last epoch.
+    Whatever a search's objectives were, the best epoch is the one with the lowest validation loss, which tells apart
+    what equal accuracies do not. A training that was interrupted goes on after its last epoch.
 
     Args:
         folder: a `RunFolder`, which gets best.keras, test.npz and result.json.
