@@ -136,9 +136,8 @@ def search(
 
                 run_workers(started, ray, progress)
             result = started.run(progress, devices=devices.split(",") if devices else ())
-        console.print(trials_table(started.trials, started.best))
+        console.print(trials_table(started.trials, started.best, started.settings.judged_by))
         _say_result(console, result, started.folder)
-        _report(console, started.folder)
         found = evaluate_in_fresh_process(started.folder.best, started.folder.test)
     except (SearchFailed, FreshProcessFailed) as error:
         _stop(error, FAILED)
@@ -197,13 +196,21 @@ def worker(
 
 @app.command()
 def report(
-    run: Annotated[Path, typer.Argument(help="Folder of a search.")],
+    run: Annotated[Path, typer.Argument(help="Folder of a search, which may still run, or of a training.")],
 ):
-    """Write one HTML page on a search: report.html in its folder."""
+    """Write one HTML page on a run: report.html in its folder."""
+    from keras_blocks.tuning.disk import is_full
+    from keras_blocks.tuning.report.run_report import write_run_report
     from keras_blocks.tuning.run_folder import RunFolder
 
-    with _usage_errors():
-        _report(Console(), RunFolder(run))
+    try:
+        with _usage_errors():
+            path = write_run_report(RunFolder(run))
+    except OSError as error:
+        if not is_full(error):
+            raise
+        _stop(f"the report could not be written: {error}", FAILED)
+    _say(Console(), f"report: {path}")
 
 
 @app.command()
@@ -349,6 +356,7 @@ def _say_result(console, result, folder):
         f"{100 * result['val_accuracy']:.2f} % validation accuracy",
     )
     _say(console, f"test accuracy: {_accuracy(result)}")
+    _say(console, f"report: {folder.report}")
 
 
 def _accuracy(result) -> str:
@@ -365,19 +373,6 @@ def _counts(dataset) -> str:
 
 def _default_run(model, data) -> Path:
     return Path("runs") / re.sub(r"[^A-Za-z0-9._-]+", "-", f"{model}-{Path(data).stem}")
-
-
-def _report(console, folder) -> None:
-    from keras_blocks.tuning.disk import is_full
-    from keras_blocks.tuning.report.search_report import write_search_report
-
-    try:
-        path = write_search_report(folder)
-    except OSError as error:
-        if not is_full(error):
-            raise
-        _stop(f"the report could not be written: {error}", FAILED)
-    _say(console, f"report: {path}")
 
 
 def _parts(texts) -> dict:

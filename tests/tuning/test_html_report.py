@@ -15,6 +15,7 @@ import keras_blocks
 from keras_blocks.costs.cost import cost_rows
 from keras_blocks.tuning.report import figures
 from keras_blocks.tuning.report.html_report import write_report
+from keras_blocks.tuning.report.parallel import parallel
 from keras_blocks.tuning.study.importances import TooFewTrials, importances
 from keras_blocks.tuning.study.objectives import OBJECTIVES, Objective, front
 from keras_blocks.tuning.study.trial import Trial
@@ -278,7 +279,7 @@ def test_a_front_keeps_equals():
 
 def test_values_that_were_not_drawn_lie_below_the_axis():
     trials = [trial(i, 0.1 * i, values={"rate": 0.001 * 10**i if i else None, "kind": "ab"[i % 2]}) for i in range(4)]
-    objective, rate, kind = figures.parallel(trials, ACCURACY).data[0].dimensions
+    objective, rate, kind = parallel(trials, ACCURACY).data[0].dimensions
     assert list(objective["values"]) == pytest.approx([0, 10, 20, 30])
     assert rate.ticktext[0] == "-"
     assert rate["values"][0] == rate.tickvals[0] < min(rate["values"][1:])

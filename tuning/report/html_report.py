@@ -60,7 +60,7 @@ def write_report(
         "history": sections.history(trials, judged),
         "trade-off": sections.trade_off(trials, judged),
         "best": sections.best(best, judged),
-        "training": sections.training(result) if result else {},
+        **({"training": sections.training(result)} if result and "history" in result else {}),
         "importance": sections.importance(shares, why_none),
         "drawn": sections.drawn(trials, judged, shares),
         "curves": sections.curves(trials, judged),

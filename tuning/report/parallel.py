@@ -109,7 +109,7 @@ def _dimension(
     return {
         "label": title,
         "values": [missing[0] if value is None else value for value in values],
-        "range": [*missing, low][:1] + [high if high > low else low + 1],
+        "range": [min([*missing, low]), high if high > low else low + 1],
         "tickvals": [*missing, *places],
         "ticktext": [*("-" for _ in missing), *ticks],
     }

@@ -11,7 +11,6 @@ import optuna
 
 from keras_blocks.tuning.data.load import load_dataset
 from keras_blocks.tuning.disk import DiskFull, is_full
-from keras_blocks.tuning.report import plots
 from keras_blocks.tuning.run_folder import RunFolder
 from keras_blocks.tuning.search.progress import Quiet
 from keras_blocks.tuning.search.session import Engine
@@ -133,11 +132,15 @@ class Search:
         Raises:
             SearchFailed: where no candidate could be drawn, or none could be trained, or the disk is full.
         """
+        from keras_blocks.tuning.report.run_report import write_run_report  # plotly takes a while
+
         progress = progress or Quiet()
         with quiet_optuna():
             try:
                 why = self.engine.run(progress, devices=devices)
-                return self._finished(why, progress)
+                result = self._finished(why, progress)
+                write_run_report(self.folder)
+                return result
             except (DiskFull, OSError) as error:
                 if not is_full(error):
                     raise
@@ -162,9 +165,6 @@ class Search:
                 f"{why}{f'; {len(failed)} trials failed, the last: {failed[-1].error}' if failed else ''}"
             )
         write_csv(trials, self.folder.trials_csv)
-        plots.plot_trials(
-            trials, best, self.folder.trials_png, title=f"Trials of {self.space.name} on {self.dataset.name}"
-        )
         notes = self._notes(why, trials, best)
         same = {"trial": notes["trial"], "trials": notes["trials"], "epochs": self.settings.final_epochs}
         result = self._result_before(progress)

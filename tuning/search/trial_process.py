@@ -161,7 +161,6 @@ def _trial(line, request, dataset) -> float:
 
 def _final(line, request, dataset) -> None:
     """The training of the model that a search keeps."""
-    from keras_blocks.tuning.report import plots
     from keras_blocks.tuning.run_folder import RunFolder
     from keras_blocks.tuning.spaces.candidate import Candidate
     from keras_blocks.tuning.training import final_training as final
@@ -169,9 +168,8 @@ def _final(line, request, dataset) -> None:
     def watch(done, logs):
         line.say(EPOCH, epoch=done, logs=logs)
 
-    folder = RunFolder(request["folder"])
     result = final.train_and_keep(
-        folder,
+        RunFolder(request["folder"]),
         dataset,
         Candidate(**request["candidate"]),
         epochs=request["epochs"],
@@ -180,7 +178,6 @@ def _final(line, request, dataset) -> None:
         note=lambda text: line.say(NOTE, text=text),
         notes=request["notes"],
     )
-    plots.plot_result(result, folder)
     line.say(TRAINED, pruned=False, result=result)
 
 
