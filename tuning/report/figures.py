@@ -124,7 +124,7 @@ def trade_off(trials: Sequence[Trial], objectives: Sequence[Objective], name: st
         )
     sizes = places(shown)["x"]
     if sizes and min(sizes) > 0 and max(sizes) > 8 * min(sizes):
-        figure.update_xaxes(type="log", dtick="D2" if max(sizes) < 1000 * min(sizes) else 1)
+        figure.update_xaxes(type="log", tickvals=powers(min(sizes), max(sizes)))
     return figure
 
 
@@ -197,13 +197,20 @@ def training(history: Mapping[str, Sequence[float]], kept: int, name: str) -> go
     _count_epochs(figure, len(epochs))
     values = [value for key in (name, f"val_{name}") for value in history[key]]
     if name == "loss" and min(values) > 0 and max(values) > 10 * min(values):
-        figure.update_yaxes(type="log", dtick="D2")
+        figure.update_yaxes(type="log", tickvals=powers(min(values), max(values)), tickformat="~g")
     return figure
 
 
 def plain(words: str, most: int | None = None) -> str:
     """Text in which plotly finds no HTML of its own, of so many characters at most."""
     return html.escape(words if most is None else textwrap.shorten(words, most, placeholder="…"), quote=False)
+
+
+def powers(low: float, high: float) -> list[float]:
+    """Powers of ten from `low` to `high`, and their double and fivefold where they are few."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    found = [digit * 10.0**power for power in powers for digit in ((1, 2, 5) if high < 1000 * low else (1,))]
+    return [mark for mark in found if low <= mark <= high] or [low, high]
 
 
 def _figure(x: Objective, y: Objective | None) -> go.Figure:

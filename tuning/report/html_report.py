@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_blocks.tuning.report import sections
-from keras_blocks.tuning.report.descriptions import duration
-from keras_blocks.tuning.report.page import Card, write_page
+from keras_blocks.tuning.report.page import Data, write_page
 from keras_blocks.tuning.study.objectives import Objective, measure, measured, ranking
 from keras_blocks.tuning.study.status import Status
 from keras_blocks.tuning.study.trial import Trial, architectures
@@ -88,43 +87,28 @@ def write_training_report(
         "model": sections.model(result["architecture"], result["metaparameters"], result["hyperparameters"]),
         "settings": sections.settings(notes or {}),
     }
-    accuracy = measure("val_accuracy")
-    tested = f"{result['test_correct']:,} of {result['test_images']:,} images"
-    spent = f"{measure('macs').text(shown['model']['macs'])} multiply-adds"
-    cards = [
-        Card("test accuracy", accuracy.text(result["test_accuracy"]), tested, best=True),
-        Card("validation accuracy", accuracy.text(result["val_accuracy"]), f"epoch {result['kept_epoch']}, kept"),
-        Card("parameters", measure("params").text(result["params"]), spent),
-        Card("time", duration(result["seconds"]), f"{result['epochs']:,} epochs"),
-    ]
-    return write_page(Path(path), title=title, cards=cards, sections=shown)
+    return write_page(Path(path), title=title, cards={"result": result}, sections=shown)
 
 
 def _objective(name: str, direction: Any) -> Objective:
     return dataclasses.replace(measure(name), direction=direction)
 
 
-def _cards(trials: Sequence[Trial], objectives: Sequence[Objective], ranked: Sequence[Trial]) -> list[Card]:
-    counts = collections.Counter(trial.status for trial in trials)
+def _cards(trials: Sequence[Trial], objectives: Sequence[Objective], ranked: Sequence[Trial]) -> Data:
     counted = [trial for trial in trials if trial.counted]
-    others = [f"{counts[status]} {status}" for status in Status if status is not Status.COMPLETED and counts[status]]
-    cards = []
+    counts = collections.Counter(trial.status for trial in trials)
+    firsts = []
     for one in objectives:
-        name = f"{'highest' if one.direction == 'maximize' else 'lowest'} {one.label}"
         # Of equal ones the one that is ranked first.
-        values = [(one.loss(value := measured(trial, one.name, objectives)), value, trial) for trial in ranked]
-        _, value, first = min(values, key=lambda item: item[0], default=(0, None, None))
-        about = (
-            f"trial {first.number}, {first.architecture_label or 'no architecture'}" if first else "no trial completed"
-        )
-        cards.append(Card(name, one.text(value), about, best=True))
-    if ranked:
-        spent = f"{measure('macs').text(ranked[0].macs)} multiply-adds"
-        cards.append(Card(f"parameters of trial {ranked[0].number}", measure("params").text(ranked[0].params), spent))
-    epochs = sum(trial.epochs for trial in trials)
-    return [
-        *cards,
-        Card("trials completed", f"{counts[Status.COMPLETED]} of {len(counted)}", ", ".join(others) or "no others"),
-        Card("architectures", f"{architectures(counted)}", "different ones"),
-        Card("time in trials", duration(sum(trial.seconds for trial in trials)), f"{epochs:,} epochs"),
-    ]
+        values = [(trial, measured(trial, one.name, objectives)) for trial in ranked]
+        firsts.append((one, *min(values, key=lambda item: one.loss(item[1]), default=(None, None))))
+    return {
+        "firsts": firsts,
+        "best": ranked[0] if ranked else None,
+        "completed": counts.pop(Status.COMPLETED, 0),
+        "counted": len(counted),
+        "others": [f"{counts[status]} {status}" for status in Status if counts[status]],
+        "architectures": architectures(counted),
+        "seconds": sum(trial.seconds for trial in trials),
+        "epochs": sum(trial.epochs for trial in trials),
+    }

@@ -2,9 +2,10 @@
 
 import base64
 import datetime
+import functools
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +16,10 @@ from plotly.offline import get_plotlyjs
 
 import keras_blocks
 from keras_blocks.tuning.files import replacing
+from keras_blocks.tuning.report.descriptions import described, duration
+from keras_blocks.tuning.study.objectives import short
 
+Data = dict[str, Any]
 FOLDER = Path(__file__).with_name("page")
 
 
@@ -30,27 +34,43 @@ class Plot(NamedTuple):
     least: int = 0
 
 
-class Card(NamedTuple):
-    """A value at the top of the page, in large letters, with its name and some words about it."""
-
-    name: str
-    value: str
-    about: str
-    best: bool = False
-
-
-def write_page(path: Path, *, title: str, cards: Sequence[Card], sections: Mapping[str, Mapping[str, Any]]) -> Path:
+def write_page(path: Path, *, title: str, cards: Data, sections: Mapping[str, Data]) -> Path:
     """Writes the page; the old file stays until the new one is whole.
 
     Args:
         path: of the file.
         title: of the page.
-        cards: at its top.
+        cards: what stands at its top in large letters.
         sections: id -> data, which a macro of that name lays out. Figures are in a list "plots".
 
     Returns:
         The path.
     """
+    scripts = [text.replace("\r\n", "\n") for text in (get_plotlyjs(), _read("report.js"))]
+    plots = [plot for data in sections.values() for plot in data.get("plots", ())]
+    text = (
+        _environment()
+        .get_template("report.html.jinja")
+        .render(
+            title=title,
+            cards=cards,
+            sections=sections,
+            figures={plot.name: json.loads(plot.figure.to_json()) for plot in plots},
+            style=Markup(_read("report.css")),
+            scripts=[Markup(script) for script in scripts],
+            digests=[base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts],
+            written=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            version=keras_blocks.__version__,
+        )
+    )
+    with replacing(path) as part:
+        part.write_text(text, encoding="utf-8", newline="\n")
+    return path
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    """Compiles each template once."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER),
         autoescape=True,
@@ -58,24 +78,10 @@ def write_page(path: Path, *, title: str, cards: Sequence[Card], sections: Mappi
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters |= {"described": described, "duration": duration, "short": short}
     # NaN is no JSON. What would end a script element is escaped by `tojson`.
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
-    scripts = [text.replace("\r\n", "\n") for text in (get_plotlyjs(), _read("report.js"))]
-    plots = [plot for data in sections.values() for plot in data.get("plots", ())]
-    text = environment.get_template("report.html.jinja").render(
-        title=title,
-        cards=cards,
-        sections=sections,
-        figures={plot.name: json.loads(plot.figure.to_json()) for plot in plots},
-        style=Markup(_read("report.css")),
-        scripts=[Markup(script) for script in scripts],
-        digests=[base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts],
-        written=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        version=keras_blocks.__version__,
-    )
-    with replacing(path) as part:
-        part.write_text(text, encoding="utf-8", newline="\n")
-    return path
+    return environment
 
 
 def _read(name: str) -> str:

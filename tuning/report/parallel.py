@@ -6,7 +6,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from keras_blocks.tuning.report.figures import BLUE, GREY, plain
+from keras_blocks.tuning.report.figures import BLUE, GREY, plain, powers
 from keras_blocks.tuning.study.objectives import Objective, measured
 from keras_blocks.tuning.study.trial import Trial
 
@@ -76,17 +76,10 @@ def _number_axis(title: str, values: Sequence[float | None]) -> dict[str, Any]:
     there = [value for value in values if value is not None]
     low, high = min(there), max(there)
     logarithmic = low > 0 and high >= 8 * low
-    marks = _powers(low, high) if logarithmic else _round_numbers(low, high)
+    marks = powers(low, high) if logarithmic else _round_numbers(low, high)
     place = math.log10 if logarithmic else float
     places = [None if value is None else place(value) for value in values]
     return _dimension(title, places, [place(mark) for mark in marks], [f"{mark:g}" for mark in marks])
-
-
-def _powers(low: float, high: float) -> list[float]:
-    """Powers of ten from `low` to `high`, and their double and fivefold where they are few."""
-    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    found = [digit * 10.0**power for power in powers for digit in ((1, 2, 5) if high < 1000 * low else (1,))]
-    return [mark for mark in found if low <= mark <= high] or [low, high]
 
 
 def _round_numbers(low: float, high: float) -> list[float]:

@@ -9,15 +9,14 @@ from keras_blocks.core.registration import class_named, short_name
 from keras_blocks.costs.cost import cost_rows
 from keras_blocks.models.architecture import Architecture
 from keras_blocks.tuning.report import figures
-from keras_blocks.tuning.report.descriptions import described, described_value, differing, duration
-from keras_blocks.tuning.report.page import Plot
+from keras_blocks.tuning.report.descriptions import described, described_value, differing
+from keras_blocks.tuning.report.page import Data, Plot
 from keras_blocks.tuning.report.parallel import MOST_AXES, parallel
 from keras_blocks.tuning.study.importances import TooFewTrials, importances
 from keras_blocks.tuning.study.objectives import Objective, front, measure, measured
 from keras_blocks.tuning.study.status import Status
 from keras_blocks.tuning.study.trial import Trial
 
-Data = dict[str, Any]
 Trials = Sequence[Trial]
 Objectives = Sequence[Objective]
 Shares = Mapping[str, Mapping[str, float]]
@@ -64,11 +63,7 @@ def trade_off(trials: Trials, objectives: Objectives) -> Data:
         "over": " and ".join(one.label for one in over),
         "measures": [one.label for one in measures],
         "rows": [
-            {
-                "number": trial.number,
-                "measures": [one.text(measured(trial, one.name, objectives)) for one in measures],
-                "how": describe(trial),
-            }
+            (trial, [one.text(measured(trial, one.name, objectives)) for one in measures], describe(trial))
             for trial in best
         ],
     }
@@ -93,38 +88,30 @@ def model(
         hyperparameters: of its training.
         **further: what is known besides.
     """
-    facts = {
-        **further,
-        "architecture": short_name(architecture) or "-",
-        "metaparameters": described(metaparameters),
-        "hyperparameters": described(hyperparameters),
-    }
     rows, why = [], ""
     try:
         rows = cost_rows(class_named("architecture", architecture, Architecture), **metaparameters)
     except (TypeError, ValueError) as error:
         why = f"Its blocks cannot be listed: {error}"
     sums = {size: sum(getattr(row.cost, size) for row in rows) for size in SIZES}
-    return {"facts": facts, "blocks": [(row, _shape(row.shape)) for row in rows], "why_no_blocks": why, **sums}
+    return {
+        "about": {**further, "architecture": short_name(architecture) or "-"},
+        "metaparameters": metaparameters,
+        "hyperparameters": hyperparameters,
+        "blocks": [(row, _shape(row.shape)) for row in rows],
+        "why_no_blocks": why,
+        **sums,
+    }
 
 
 def training(result: Mapping[str, Any]) -> Data:
     """The training of the model that is kept, as result.json tells it."""
-    history, kept, accuracy = result["history"], result["kept_epoch"], measure("val_accuracy")
     plots = []
     for name in ("loss", "accuracy"):
         words = f"{name} on the training and the validation images after each epoch, with the kept epoch"
-        plots.append(Plot(f"training-{name}", figures.training(history, kept, name), words))
-    tested = f"{result['test_correct']:,} of {result['test_images']:,} images"
-    facts = {
-        "epoch": f"{kept} of {result['epochs']}",
-        "validation accuracy": accuracy.text(result["val_accuracy"]),
-        "validation loss": measure("val_loss").text(result["val_loss"]),
-        "test accuracy": f"{accuracy.text(result['test_accuracy'])} ({tested})",
-        "parameters": f"{result['params']:,}",
-        "time": duration(result["seconds"]),
-    }
-    return {"plots": plots, "facts": {"trial": result["trial"], **facts} if "trial" in result else facts}
+        figure = figures.training(result["history"], result["kept_epoch"], name)
+        plots.append(Plot(f"training-{name}", figure, words))
+    return {"plots": plots, "result": result}
 
 
 def shares_of(study: Any, objectives: Objectives) -> tuple[Shares, str]:
@@ -188,14 +175,8 @@ def outcomes(trials: Trials) -> Data:
     for (status, _), those in sorted(reasons.items(), key=lambda item: (item[0][0], -len(item[1]))):
         numbers = [str(trial.number) for trial in those]
         more = f" and {len(those) - MOST_NUMBERS} more" if len(those) > MOST_NUMBERS else ""
-        rows.append(
-            {
-                "status": status,
-                "count": len(those),
-                "reason": ("" if len({trial.error for trial in those}) == 1 else "such as: ") + those[-1].error,
-                "numbers": ", ".join(numbers[:MOST_NUMBERS]) + more,
-            }
-        )
+        reason = ("" if len({trial.error for trial in those}) == 1 else "such as: ") + (those[-1].error or "")
+        rows.append((status, len(those), reason, ", ".join(numbers[:MOST_NUMBERS]) + more))
     return {"statuses": [(status, counts[status]) for status in shown], "reasons": rows}
 
 
