@@ -146,8 +146,8 @@ def ours(data, path, name, seed, seconds, folder):
     space = HyperAny([kind.from_dataset(data) for kind in (HyperVGG, HyperSqueezeNet, HyperResNet)])
     search = Search(settings, f"{folder}/run", space=space)
     with quiet_optuna():
-        search.engine.run()
-    search.engine.stop()
+        search.session.run()
+    search.session.stop()
     print(f"took {time.monotonic() - began:.0f} s", file=sys.stderr)
     trials = [trial for trial in search.trials if trial.curves]
     best = search.best

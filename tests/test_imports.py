@@ -20,7 +20,7 @@ HEAVY = ("keras_tuner", "matplotlib", "sklearn", "scipy", "typer", "rich", "PIL"
 FLOORS = {
     "keras_blocks": (("ops",), ("core",), ("decode",), ("blocks",), ("costs", "weights", "metric"), ("models",), ("",)),
     "tuning": (
-        ("files", "disk", "seeds"),
+        ("files", "seeds"),
         ("data", "study", "run_folder"),
         ("training",),
         ("spaces",),

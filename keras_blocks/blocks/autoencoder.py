@@ -3,7 +3,7 @@
 import keras
 
 from keras_blocks.blocks.residual import ResidualBlock
-from keras_blocks.core import validation
+from keras_blocks.core import keras_arguments, validation
 from keras_blocks.core.block import Block, register
 
 
@@ -161,7 +161,7 @@ class TrimLike(keras.layers.Layer):
     def __init__(self, kernel_size, strides, data_format=None, **kwargs):
         super().__init__(**kwargs)
         self.kernel_size, self.strides = tuple(kernel_size), tuple(strides)
-        self.data_format = validation.data_format("data_format", data_format)
+        self.data_format = keras_arguments.data_format("data_format", data_format)
 
     def build(self, input_shape):
         self.built = True

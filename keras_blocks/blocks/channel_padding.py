@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_blocks.core import validation
+from keras_blocks.core import keras_arguments, validation
 from keras_blocks.core.block import register
 
 
@@ -37,7 +37,7 @@ class ChannelPadding(keras.layers.Layer):
     def __init__(self, channels, data_format=None, **kwargs):
         super().__init__(**kwargs)
         self.channels = validation.integer("channels", channels)
-        self.data_format = validation.data_format("data_format", data_format)
+        self.data_format = keras_arguments.data_format("data_format", data_format)
         self.input_spec = keras.layers.InputSpec(ndim=4)
 
     def build(self, input_shape):

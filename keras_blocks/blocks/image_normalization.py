@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from keras_blocks.core import validation
+from keras_blocks.core import keras_arguments, validation
 from keras_blocks.core.block import register
 
 TORCH_MEAN, TORCH_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -48,7 +48,7 @@ class ImageNormalization(keras.layers.Rescaling):
     def __init__(self, mode="tf", data_format=None, **kwargs):
         super().__init__(scale=1.0, **kwargs)
         self.mode = validation.choice("mode", mode, ("tf", "caffe", "torch"))
-        self.data_format = validation.data_format("data_format", data_format)
+        self.data_format = keras_arguments.data_format("data_format", data_format)
 
     def build(self, input_shape):
         channels = input_shape and input_shape[self._axis]  # None within tf.data under another backend

@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_blocks.core import validation
+from keras_blocks.core import keras_arguments, validation
 from keras_blocks.core.registration import register
 from keras_blocks.ops.casting import as_float
 
@@ -48,7 +48,7 @@ class LocalResponseNormalization(keras.layers.Layer):
         self.alpha = validation.number("alpha", alpha, least=0, most=1e6)
         self.beta = validation.number("beta", beta, least=0, most=1e3)
         self.bias = validation.number("bias", bias, least=1e-6, most=1e6)
-        self.data_format = validation.data_format("data_format", data_format)
+        self.data_format = keras_arguments.data_format("data_format", data_format)
         self.input_spec = keras.layers.InputSpec(ndim=4)
 
     def build(self, input_shape):

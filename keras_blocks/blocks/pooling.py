@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_blocks.core import validation
+from keras_blocks.core import keras_arguments, validation
 from keras_blocks.core.block import register
 from keras_blocks.ops.casting import as_float
 
@@ -42,7 +42,7 @@ class CeilMaxPooling2D(keras.layers.MaxPooling2D):
     def __init__(self, pool_size=2, strides=None, data_format=None, **kwargs):
         pool_size = validation.pair("pool_size", pool_size)
         strides = pool_size if strides is None else validation.pair("strides", strides)
-        data_format = validation.data_format("data_format", data_format)
+        data_format = keras_arguments.data_format("data_format", data_format)
         super().__init__(pool_size, strides, padding="valid", data_format=data_format, **kwargs)
         if any(step > size for step, size in zip(self.strides, self.pool_size)):
             raise ValueError(

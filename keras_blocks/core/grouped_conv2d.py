@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_blocks.core import validation
+from keras_blocks.core import keras_arguments, validation
 from keras_blocks.core.registration import register
 from keras_blocks.ops.casting import as_float
 from keras_blocks.ops.grouped_conv import grouped_conv2d
@@ -75,7 +75,7 @@ class GroupedConv2D(keras.layers.Conv2D):
             validation.pair("kernel_size", kernel_size),
             strides=validation.pair("strides", strides),
             padding=validation.choice("padding", padding, ("valid", "same")),
-            data_format=validation.data_format("data_format", data_format),
+            data_format=keras_arguments.data_format("data_format", data_format),
             dilation_rate=validation.pair("dilation_rate", dilation_rate),
             groups=groups,
             use_bias=validation.boolean("use_bias", use_bias),

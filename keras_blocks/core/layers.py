@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 
 import keras
 
-from keras_blocks.core import validation
+from keras_blocks.core import keras_arguments, validation
 from keras_blocks.core.chain import LayerSpec, Split
 from keras_blocks.core.grouped_conv2d import GroupedConv2D
 from keras_blocks.core.immutable import FrozenDict, freeze, thaw
@@ -22,12 +22,12 @@ class LayerFactory:
     def _set_settings(
         self, *, activation, batch_norm, use_bias, kernel_initializer, kernel_regularizer, data_format, remat
     ) -> None:
-        self.activation = validation.activation("activation", activation)
+        self.activation = keras_arguments.activation("activation", activation)
         self.batch_norm = freeze(validation.batch_norm("batch_norm", batch_norm))
         self.use_bias = None if use_bias is None else validation.boolean("use_bias", use_bias)
-        self.kernel_initializer = validation.initializer("kernel_initializer", kernel_initializer)
-        self.kernel_regularizer = validation.regularizer("kernel_regularizer", kernel_regularizer)
-        self.data_format = validation.data_format("data_format", data_format)
+        self.kernel_initializer = keras_arguments.initializer("kernel_initializer", kernel_initializer)
+        self.kernel_regularizer = keras_arguments.regularizer("kernel_regularizer", kernel_regularizer)
+        self.data_format = keras_arguments.data_format("data_format", data_format)
         self.remat = validation.boolean("remat", remat)
 
     @property

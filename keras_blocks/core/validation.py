@@ -1,11 +1,12 @@
-"""Checks of arguments: each returns the normalized value, or raises an error with argument, value, what is allowed."""
+"""Checks of arguments: each returns the normalized value, or raises an error with argument, value, what is allowed.
+
+Those that need Keras are in `keras_arguments`: the command line checks without.
+"""
 
 import difflib
 import math
 import numbers
 from collections.abc import Mapping, Sequence
-
-import keras
 
 MOST_CHANNELS = 2**20
 """No published network is wider; a larger number is a slip that would exhaust the memory in `build`."""
@@ -92,56 +93,6 @@ def divides(name, value, *, total_name, total):
     return value
 
 
-def activation(name, value):
-    """A Keras activation: a function that can be saved by its name, as Keras' own and registered ones can."""
-    if isinstance(value, keras.layers.Layer):
-        raise TypeError(f"`{name}` must be an activation's name or function, not a layer; received {value!r}.")
-    function = _from_keras(name, value, keras.activations)
-    if not _comes_back(function):
-        raise ValueError(
-            f"`{name}` must be a Keras activation or a function registered with "
-            f"keras.saving.register_keras_serializable, or the saved model could not be loaded; received {value!r}."
-        )
-    return function
-
-
-def _comes_back(function):
-    """Whether a config that names the function leads back to it."""
-    if getattr(function, "__name__", "<lambda>") == "<lambda>":
-        return False
-    try:
-        return keras.activations.get(keras.activations.serialize(function)) is function
-    except (ValueError, TypeError, AttributeError):
-        return False
-
-
-def initializer(name, value):
-    found = _from_keras(name, value, keras.initializers)
-    if not isinstance(found, keras.initializers.Initializer):
-        raise TypeError(f"`{name}` must be a Keras initializer or its name; received {value!r}.")
-    return found
-
-
-def regularizer(name, value):
-    if value is None:
-        return None
-    found = _from_keras(name, value, keras.regularizers)
-    if not isinstance(found, keras.regularizers.Regularizer):
-        raise TypeError(f"`{name}` must be a Keras regularizer, its name, or None; received {value!r}.")
-    return found
-
-
-def _from_keras(name, value, module):
-    """`module.get(value)`, with an error that names the argument and the nearest names."""
-    try:
-        return module.get(value)
-    except (ValueError, TypeError) as error:
-        names = [key for key in dir(module) if key.islower() and key not in ("get", "serialize", "deserialize")]
-        if isinstance(value, str):
-            choice(name, value, [key for key in names if not key.startswith("_")])
-        raise TypeError(f"`{name}` must be a name or an object of {module.__name__}; received {value!r}.") from error
-
-
 BATCH_NORM_OPTIONS = ("momentum", "epsilon", "center", "scale", "synchronized")
 
 
@@ -161,13 +112,6 @@ def batch_norm(name, value):
         else boolean(f"{name}['{key}']", item)
         for key, item in value.items()
     }
-
-
-def data_format(name, value):
-    """'channels_last' or 'channels_first'; None means Keras' setting."""
-    if value is None:
-        return keras.config.image_data_format()
-    return choice(name, value, ("channels_last", "channels_first"))
 
 
 def record(name, value, fields: dict) -> dict:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import keras
 
-from keras_blocks.core import validation
+from keras_blocks.core import keras_arguments, validation
 from keras_blocks.core.chain import LayerSpec
 from keras_blocks.decode.predictions import decode_predictions
 from keras_blocks.models.network import Network
@@ -58,7 +58,7 @@ class Architecture(Network):
             "labels": None if labels is None else validation.names("labels", labels, count=classes),
             "include_top": validation.boolean("include_top", include_top),
             "pooling": validation.choice("pooling", pooling, (None, "avg", "max")),
-            "classifier_activation": validation.activation("classifier_activation", classifier_activation),
+            "classifier_activation": keras_arguments.activation("classifier_activation", classifier_activation),
         }
         super().__init__(own, **kwargs)
 

@@ -9,7 +9,7 @@ from keras_blocks.blocks.autoencoder import DecoderBlock, EncoderBlock, TrimLike
 from keras_blocks.blocks.conv import ConvBlock
 from keras_blocks.blocks.heads import ClassifierHead, hidden_units
 from keras_blocks.blocks.variational import VariationalBottleneck
-from keras_blocks.core import validation
+from keras_blocks.core import keras_arguments, validation
 from keras_blocks.core.block import register
 from keras_blocks.models.network import Network
 
@@ -122,7 +122,7 @@ class AutoEncoder(Network):
             "noise": validation.number("noise", noise, least=0, most=float("inf"), open_end=True),
             "variational": validation.boolean("variational", variational),
             "beta": validation.number("beta", beta, least=0, most=float("inf"), open_end=True),
-            "output_activation": validation.activation("output_activation", output_activation),
+            "output_activation": keras_arguments.activation("output_activation", output_activation),
             "seed": None if seed is None else validation.integer("seed", seed, least=0, most=2**32 - 1),
         }
         if variational and code is None:

@@ -8,7 +8,7 @@ import numpy as np
 from keras_blocks.blocks.heads import POOLINGS
 from keras_blocks.blocks.pairwise_distance import PairwiseDistance
 from keras_blocks.blocks.unit_length import UnitLength
-from keras_blocks.core import validation
+from keras_blocks.core import keras_arguments, validation
 from keras_blocks.core.immutable import FrozenDict
 from keras_blocks.core.layers import serialized
 from keras_blocks.core.registration import register
@@ -106,7 +106,7 @@ class Siamese(Variants, DetachablePreprocessing, keras.Model):
             "pooling": validation.choice("pooling", pooling, ("avg", "max", "flatten")),
             "normalize": validation.boolean("normalize", normalize),
             "include_top": validation.boolean("include_top", include_top),
-            "classifier_activation": validation.activation("classifier_activation", classifier_activation),
+            "classifier_activation": keras_arguments.activation("classifier_activation", classifier_activation),
             "preprocess": preprocessing_layers("preprocess", preprocess),
         }
         backbone, shape = _backbone(backbone, own["preprocess"], input_shape, dtype, metaparameters)

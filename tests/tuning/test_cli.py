@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 import keras_blocks
+import keras_blocks_cli
 from keras_blocks.tuning import cli
 
 
@@ -97,7 +98,9 @@ def test_wrong_arguments_end_with_one_line(run, arguments, parts, tmp_path):
 
 def test_a_search_is_run_gone_on_with_and_replaced(run, few_digits, untrained, monkeypatch, tmp_path):
     counts = {"test_accuracy": 0.9, "test_correct": 54, "test_images": 60}
-    monkeypatch.setattr("keras_blocks.tuning.training.fresh.evaluate_in_fresh_process", lambda *paths: dict(counts))
+    monkeypatch.setattr(
+        "keras_blocks.tuning.training.evaluation.evaluate_in_fresh_process", lambda *paths: dict(counts)
+    )
     command = ["search", "--data", few_digits, "--trials", 3, "--run", "runs/one", "--set", "filters=8,12"]
     first = run(*command)
     assert first.exit_code == 0, first.output
@@ -135,12 +138,12 @@ def test_a_search_is_run_gone_on_with_and_replaced(run, few_digits, untrained, m
 
 def trials_of(folder):
     from keras_blocks.tuning.run_folder import RunFolder
-    from keras_blocks.tuning.search.session import Engine
+    from keras_blocks.tuning.search.session import Session
     from keras_blocks.tuning.study.store import sqlite_url
 
-    engine = Engine.joined(folder.name, sqlite_url(folder / "study.db"), RunFolder(folder))
-    trials = engine.study.trials()
-    engine.study.close()
+    session = Session.joined(folder.name, sqlite_url(folder / "study.db"), RunFolder(folder))
+    trials = session.study.trials()
+    session.study.close()
     return trials
 
 
@@ -163,14 +166,14 @@ def test_a_worker_joins_a_search(run, few_digits, untrained, tmp_path):
 
 def test_a_worker_with_other_data_is_refused(run, few_digits, untrained, monkeypatch, tmp_path):
     from keras_blocks.tuning import Search, SearchSettings
-    from keras_blocks.tuning.search.supervisor import Supervisor
+    from keras_blocks.tuning.search import supervisor
     from keras_blocks.tuning.study.store import sqlite_url
 
     url = sqlite_url(tmp_path / "shared.db")
     Search(SearchSettings(data=str(few_digits), trials=3), tmp_path / "joint", storage=url).close()
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
-    assert "keras_blocks.tuning.search.trial_process" in Supervisor.command
+    assert "keras_blocks.tuning.search.trial_process" in supervisor.COMMAND
     one_line(
         run("worker", "--study", "joint", "--storage", url, "--run", "elsewhere", "--data", "digits"),
         "`data`: the data of this name are others here",
@@ -181,7 +184,7 @@ def test_an_interrupted_search_says_how_to_go_on(run, few_digits, untrained, mon
     def interrupted(self, *args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("keras_blocks.tuning.search.session.Engine.run", interrupted)
+    monkeypatch.setattr("keras_blocks.tuning.search.session.Session.run", interrupted)
     result = run("search", "--data", few_digits, "--run", "runs/one")
     assert result.exit_code == 130
     assert "The same command again goes on with it" in result.stderr
@@ -261,4 +264,4 @@ def test_the_entry_point_is_declared():
     from importlib.metadata import entry_points
 
     (script,) = [item for item in entry_points(group="console_scripts") if item.name == "keras-blocks"]
-    assert script.load() is cli.main
+    assert script.load() is keras_blocks_cli.main

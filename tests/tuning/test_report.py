@@ -11,7 +11,7 @@ from rich.console import Console
 from keras_blocks.costs.cost import Cost
 from keras_blocks.tuning.report import plots
 from keras_blocks.tuning.report import terminal as report
-from keras_blocks.tuning.search.progress import Quiet
+from keras_blocks.tuning.search.progress import NoProgress, Progress
 from keras_blocks.tuning.study.trial import Trial
 
 
@@ -223,8 +223,8 @@ def test_progress_on_a_terminal_shows_a_live_line():
 
 def test_quiet_has_the_same_methods():
     public = {name for name in vars(report.Progress) if not name.startswith("_")}
-    assert public == {name for name in vars(Quiet) if not name.startswith("_")}
-    quiet = Quiet()
+    assert public == {name for name in vars(Progress) if not name.startswith("_")}
+    quiet = NoProgress()
     quiet.update([], max_trials=1, max_seconds=None, now=0.0)
     quiet.note("")
     quiet.training(1)

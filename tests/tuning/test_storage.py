@@ -8,7 +8,7 @@ import time
 import pytest
 import sqlalchemy
 
-from keras_blocks.tuning.disk import is_full
+from keras_blocks.tuning.files import is_full
 from keras_blocks.tuning.study.store import StorageDamaged, StudyStorage, sqlite_url
 
 

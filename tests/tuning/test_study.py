@@ -378,7 +378,7 @@ def test_the_time_of_all_sessions_is_counted_once(made, monkeypatch):
     def spent(session, seconds, now):
         clock = types.SimpleNamespace(time=lambda: now, monotonic=time.monotonic, sleep=time.sleep)
         monkeypatch.setattr("keras_blocks.tuning.study.study.time", clock)
-        return made().spend(session, seconds)
+        return made().add_time(session, seconds)
 
     assert spent("first", 10.0, now=1010.0) == 10.0
     assert spent("first", 12.5, now=1012.5) == 12.5

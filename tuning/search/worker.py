@@ -2,8 +2,13 @@
 
 import threading
 import time
+from collections.abc import Callable
+from typing import Any
 
-from keras_blocks.tuning.search.supervisor import Outcome
+from keras_blocks.tuning.run_folder import RunFolder
+from keras_blocks.tuning.search.protocol import TrialRequest
+from keras_blocks.tuning.search.settings import SearchSettings
+from keras_blocks.tuning.search.supervisor import Outcome, Supervisor
 from keras_blocks.tuning.seeds import TRIAL, derived_seed
 from keras_blocks.tuning.study.objectives import ranking
 from keras_blocks.tuning.study.status import Status
@@ -11,9 +16,10 @@ from keras_blocks.tuning.study.study import Lease, Study, StudyEnded
 from keras_blocks.tuning.study.trial import Trial
 
 BEAT_SHARE = 1 / 3
-"""Of the storage's grace, between two signs of life."""
+"""The share of the storage's grace that passes between two signs of life."""
 
 WAIT_SECONDS = 0.5
+"""How long a worker waits until it asks again, where there was no trial for it."""
 
 
 class _Stopped(Exception):
@@ -37,7 +43,17 @@ class Worker:
         note: function of a text, told what happens.
     """
 
-    def __init__(self, name, study: Study, supervisor, folder, settings, *, stop=None, note=lambda text: None):
+    def __init__(
+        self,
+        name: str,
+        study: Study,
+        supervisor: Supervisor,
+        folder: RunFolder,
+        settings: SearchSettings,
+        *,
+        stop: threading.Event | None = None,
+        note: Callable[[str], None] = lambda text: None,
+    ) -> None:
         self.name, self.study, self._supervisor, self._folder = name, study, supervisor, folder
         self._settings, self._stop, self._note = settings, stop or threading.Event(), note
         self._beaten = 0.0
@@ -86,21 +102,20 @@ class Worker:
     def _trained(self, lease: Lease) -> Outcome:
         settings, candidate = self._settings, lease.candidate
         self._beaten = time.monotonic()
-        request = {
-            "what": "trial",
-            "number": lease.number,
-            "candidate": {name: candidate[name] for name in ("architecture", "metaparameters", "hyperparameters")},
-            "signature": candidate["signature"],
-            "epochs": settings.epochs,
-            "monitor": "val_loss" if settings.objectives[0] == "val_loss" else "val_accuracy",
-            "seed": derived_seed(settings.seed, TRIAL, lease.number),
-            "asks": settings.pruner != "none",
-            "latency": settings.measures_latency,
-            "max_latency": settings.max_latency,
-            "initial": self._folder.shared_weights(candidate) if settings.keep_weights else None,
-            "checkpoint": str(self._folder.checkpoint(lease.number)),
-            "keep": str(self._folder.model(lease.number)),
-        }
+        request = TrialRequest(
+            number=lease.number,
+            candidate={name: candidate[name] for name in ("architecture", "metaparameters", "hyperparameters")},
+            signature=candidate["signature"],
+            epochs=settings.epochs,
+            monitor="val_loss" if settings.objectives[0] == "val_loss" else "val_accuracy",
+            seed=derived_seed(settings.seed, TRIAL, lease.number),
+            checkpoint=str(self._folder.checkpoint(lease.number)),
+            model=str(self._folder.model(lease.number)),
+            asks=settings.pruner != "none",
+            measures_latency=settings.measures_latency,
+            max_latency=settings.max_latency,
+            shared_weights=self._folder.shared_weights(candidate) if settings.keep_weights else None,
+        )
         return self._supervisor.run(
             request,
             epoch=lambda done, logs: self._epoch(lease, done, logs),
@@ -108,23 +123,23 @@ class Worker:
             idle=lambda: self._idle(lease),
         )
 
-    def _end(self, lease, outcome) -> bool:
-        if outcome.status == "failed":
+    def _end(self, lease: Lease, outcome: Outcome) -> bool:
+        if outcome.status is Status.FAILED:
             return self.study.fail(lease, outcome.reason, outcome.result)
-        if outcome.status == "refused":
+        if outcome.status is Status.REFUSED:
             return self.study.refuse(lease, outcome.reason, outcome.result)
-        if outcome.status == "pruned":
+        if outcome.status is Status.PRUNED:
             return self.study.prune(lease, outcome.result)
         try:
             return self.study.complete(lease, self._values(lease, outcome.result), outcome.result)
         except ValueError as error:
             return self.study.fail(lease, str(error))
 
-    def _epoch(self, lease, done, logs) -> bool:
+    def _epoch(self, lease: Lease, done: int, logs: dict[str, float]) -> bool:
         objective = self._settings.objectives[0]
         return objective in logs and self.study.report(lease, done, logs[objective])
 
-    def _is_good(self, lease, result) -> bool:
+    def _is_good(self, lease: Lease, result: dict[str, Any]) -> bool:
         """Whether the model would be among the best that are kept."""
         if self._settings.keep_weights:
             return True
@@ -137,12 +152,12 @@ class Worker:
         )
         return mine in ranking([*self.study.trials(), mine], self._settings.judged_by)[: self._settings.keep]
 
-    def _values(self, lease, result) -> list:
+    def _values(self, lease: Lease, result: dict[str, Any]) -> list[float]:
         """What the objectives came to."""
         known = {**lease.candidate, **result}
         return [known[name] for name in self._settings.objectives]
 
-    def _idle(self, lease) -> None:
+    def _idle(self, lease: Lease) -> None:
         if self._stop.is_set():
             raise _Stopped
         now = time.monotonic()

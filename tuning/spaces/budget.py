@@ -45,14 +45,14 @@ class Budget:
 
         Args:
             cost: a `Cost`.
-            trials: of the search so far, from which latency is foretold.
+            trials: of the search so far, from which latency is predicted.
         """
         for name, unit in UNITS.items():
             most, value = getattr(self, f"max_{name}"), getattr(cost, name)
             if most is not None and value > most:
                 return f"{value:,} {unit} are more than {most:,}"
         if self.max_latency is not None:
-            seconds = latency.foretold(cost, trials)
+            seconds = latency.predicted(cost, trials)
             if seconds is not None and seconds > latency.DOUBT * self.max_latency:
                 return f"{seconds:.4f} seconds for an image, foretold, are more than {self.max_latency}"
         return None

@@ -10,7 +10,7 @@ def inspected(candidate: Candidate, budget: Budget, trials=()) -> dict:
     Args:
         candidate: a `Candidate`.
         budget: a `Budget`.
-        trials: of the search so far, from which latency is foretold.
+        trials: of the search so far, from which latency is predicted.
     """
     found = {
         "architecture": candidate.architecture,

@@ -9,7 +9,7 @@ from keras_blocks.tuning.study.store import StudyStorage
 
 @contextlib.contextmanager
 def stored_study(name: str, url: str):
-    """Optuna's study of a search, with the attribute "search" that `Engine.publish` wrote.
+    """Optuna's study of a search, with the attribute "search" that `Session.publish` wrote.
 
     Args:
         name: of the study.

@@ -14,7 +14,7 @@ import optuna
 import sqlalchemy
 from optuna.trial import TrialState
 
-from keras_blocks.tuning.disk import DiskFull, is_full
+from keras_blocks.tuning.files import DiskFull, is_full
 from keras_blocks.tuning.seeds import CANDIDATES, derived_seed
 from keras_blocks.tuning.study.ownership import history, is_left, lost_again
 from keras_blocks.tuning.study.processes import this_process
@@ -252,7 +252,7 @@ class Study:
         return [trial for trial in self.trials() if trial.completed and trial.number in numbers]
 
     @_patiently
-    def spend(self, session: str, seconds: float) -> float:
+    def add_time(self, session: str, seconds: float) -> float:
         """Records how long a session has searched until now.
 
         Returns:

@@ -60,18 +60,6 @@ def load(path, model) -> tuple[dict, list]:
     return state, found["best"]
 
 
-def set_aside(path) -> Path:
-    """Renames a damaged file.
-
-    Returns:
-        Its new path.
-    """
-    path = Path(path)
-    aside = next(name for n in range(1, 10_000) if not (name := path.with_name(f"{path.name}.damaged-{n}")).exists())
-    path.replace(aside)
-    return aside
-
-
 def _variables(model):
     """All of a model's variables, the states of its random layers too."""
     return model.variables

@@ -1,4 +1,4 @@
-"""How long a model takes for one image, measured, and foretold from what it costs."""
+"""How long a model takes for one image, measured, and predicted from what it costs."""
 
 import statistics
 import time
@@ -9,11 +9,11 @@ import numpy as np
 WARM, MEASURED = 2, 7
 """Runs before the measured ones, and the measured ones."""
 
-LEAST = 4
-"""Measured models before others' latency is foretold."""
+LEAST_MEASURED = 4
+"""Measured models before others' latency is predicted."""
 
 DOUBT = 1.5
-"""A candidate is refused unbuilt only where the latency foretold is so many times the budget: measuring decides."""
+"""A candidate is refused unbuilt only where the predicted latency is so many times the budget: measuring decides."""
 
 
 def measure(model, image_shape) -> float:
@@ -32,7 +32,7 @@ def measure(model, image_shape) -> float:
     return round(statistics.median(times[WARM:]), 6)
 
 
-def foretold(cost, trials) -> float | None:
+def predicted(cost, trials) -> float | None:
     """Seconds for one image of a model that is not built, from those of other models of the same search.
 
     A line through multiply-adds and activation bytes, none of which can make a model faster.
@@ -47,7 +47,7 @@ def foretold(cost, trials) -> float | None:
     from scipy.optimize import nnls
 
     known = [trial for trial in trials if trial.latency is not None and trial.macs is not None]
-    if len(known) < LEAST:
+    if len(known) < LEAST_MEASURED:
         return None
     rows = np.array([[1.0, trial.macs / 1e9, trial.activation_bytes / 1e9] for trial in known])
     weights, _ = nnls(rows, np.array([trial.latency for trial in known]))

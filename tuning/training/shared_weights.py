@@ -4,8 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_blocks.tuning.files import replacing
-from keras_blocks.tuning.training import checkpoint
+from keras_blocks.tuning.files import replacing, set_aside
 
 
 def take(model, path, *, note=lambda text: None) -> bool:
@@ -25,7 +24,7 @@ def take(model, path, *, note=lambda text: None) -> bool:
     except FileNotFoundError:
         return False  # none yet
     except Exception as error:  # a torn file can fail anywhere
-        note(f"{path} cannot be read: {error}; it was kept as {checkpoint.set_aside(path).name}")
+        note(f"{path} cannot be read: {error}; it was kept as {set_aside(path).name}")
         return False
     if [value.shape for value in weights] != [tuple(weight.shape) for weight in model.weights]:
         return False
