@@ -14,7 +14,7 @@ FILES += sorted(
 )
 DISPATCHES = [ROOT / "keras_blocks" / "ops" / name for name in ("batch_norm.py", "grouped_conv.py")]
 """Files that may look at the backend; all others are written with keras.ops alone."""
-HEAVY = ("keras_tuner", "matplotlib", "sklearn", "scipy", "typer", "rich", "PIL", "optuna", "plotly")
+HEAVY = ("keras_tuner", "matplotlib", "sklearn", "scipy", "typer", "rich", "PIL", "optuna", "plotly", "jinja2")
 
 
 FLOORS = {

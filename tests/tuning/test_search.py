@@ -70,11 +70,10 @@ def test_all_of_a_search_is_in_its_folder(finished, digits):
     assert {name for name in found if not name.startswith("study.db")} == {
         "run.json",
         "trials.csv",
-        "trials.png",
+        "report.html",
         "best.keras",
         "test.npz",
         "result.json",
-        "curves.png",
         "logs/worker0.log",
         f"models/{best.number}.keras",
     }
@@ -84,8 +83,9 @@ def test_all_of_a_search_is_in_its_folder(finished, digits):
     assert json.loads(finished.folder.result.read_text()) == finished.result
     assert finished.result["trials"] == 2
     assert finished.result["ended"] == "all 2 trials are done"
-    for picture in (finished.folder.trials_png, finished.folder.curves_png):
-        assert picture.read_bytes().startswith(b"\x89PNG")
+    page = finished.folder.report.read_text(encoding="utf-8")
+    assert "The training of the model that is kept" in page
+    assert f"{finished.result['test_correct']} of 60 images" in page
     with np.load(finished.folder.test, allow_pickle=False) as file:
         np.testing.assert_array_equal(file["x_test"], digits.x_test[:60])
         np.testing.assert_array_equal(file["y_test"], digits.y_test[:60])

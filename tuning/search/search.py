@@ -12,7 +12,6 @@ import keras
 
 from keras_blocks.tuning.data.load import load_dataset
 from keras_blocks.tuning.files import DiskFull, is_full, set_aside
-from keras_blocks.tuning.report import plots
 from keras_blocks.tuning.run_folder import RunFolder
 from keras_blocks.tuning.search.progress import NoProgress, Progress
 from keras_blocks.tuning.search.protocol import FinalRequest
@@ -148,11 +147,15 @@ class Search:
         Raises:
             SearchFailed: where no candidate could be drawn, or none could be trained, or the disk is full.
         """
+        from keras_blocks.tuning.report.run_report import write_run_report  # plotly takes a while
+
         progress = progress or NoProgress()
         with quiet_optuna():
             try:
                 why = self.session.run(progress, devices=devices)
-                return self._finished(why, progress)
+                result = self._finished(why, progress)
+                write_run_report(self.folder)
+                return result
             except (DiskFull, OSError) as error:
                 if not is_full(error):
                     raise
@@ -177,9 +180,6 @@ class Search:
                 f"{why}{f'; {len(failed)} trials failed, the last: {failed[-1].error}' if failed else ''}"
             )
         write_csv(trials, self.folder.trials_csv)
-        plots.plot_trials(
-            trials, best, self.folder.trials_png, title=f"Trials of {self.space.name} on {self.dataset.name}"
-        )
         notes = self._notes(why, trials, best)
         same = {"trial": notes["trial"], "trials": notes["trials"], "epochs": self.settings.final_epochs}
         result = self._result_before(progress)
