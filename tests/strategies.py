@@ -225,7 +225,7 @@ BLOCKS = {
         beta=st.sampled_from([0.0, 0.5]),
         seed=st.sampled_from([None, 0]),
     ),
-    "VGGGroup": plain(keras_blocks.VGGGroup, filters=st.integers(1, 4), layers=st.integers(1, 3)),
+    "VGGGroup": plain(keras_blocks.VGGGroup, filters=st.integers(1, 4), depth=st.integers(1, 3)),
 }
 
 

@@ -23,7 +23,7 @@ class Head(Block):
     def _set_features(self, pooling, hidden, dropout):
         self.pooling = validation.choice("pooling", pooling, ("avg", "max", "flatten"))
         self.hidden = hidden_units(hidden)
-        self.dropout = validation.number("dropout", dropout, least=0, most=1, open_end=True)
+        self.dropout = validation.share("dropout", dropout)
 
     def features(self) -> list:
         """The chain from the feature map to what the scores are computed of."""

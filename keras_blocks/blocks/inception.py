@@ -18,7 +18,7 @@ class BranchedBlock(Block):
     def __init__(self, filters, se_ratio=None, *, batch_norm=True, **kwargs):
         super().__init__(batch_norm=batch_norm, **kwargs)
         self.filters = self._filters(filters)
-        self.se_ratio = None if se_ratio is None else validation.integer("se_ratio", se_ratio)
+        self.se_ratio = validation.optional(validation.integer, "se_ratio", se_ratio)
 
     @property
     def width(self) -> dict:
@@ -131,7 +131,7 @@ class InceptionBlock(PoolingBranch):
     ):
         super().__init__(filters, count_include_pad, se_ratio, batch_norm=batch_norm, **kwargs)
         self.version = validation.choice("version", version, ("v1", "v2"))
-        self.kernel_size = None if kernel_size is None else validation.pair("kernel_size", kernel_size)
+        self.kernel_size = validation.optional(validation.pair, "kernel_size", kernel_size)
         self.pooling = validation.choice("pooling", pooling, ("max", "avg"))
 
     def branches(self):

@@ -3,15 +3,18 @@
 import difflib
 import math
 import numbers
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Literal, TypeVar
 
 import keras
+
+T = TypeVar("T")
 
 MOST_CHANNELS = 2**20
 """No published network is wider; a larger number is a slip that would exhaust the memory in `build`."""
 
 
-def integer(name, value, *, least=1, most=MOST_CHANNELS):
+def integer(name: str, value: Any, *, least: int = 1, most: int = MOST_CHANNELS) -> int:
     """A whole number of an integer type, from `least` to `most`. Not a bool, and not a float, not even 8.0."""
     allowed = f"an integer from {least} to {most}"
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
@@ -21,7 +24,7 @@ def integer(name, value, *, least=1, most=MOST_CHANNELS):
     return int(value)
 
 
-def pair(name, value, *, least=1, most=1024):
+def pair(name: str, value: Any, *, least: int = 1, most: int = 1024) -> tuple[int, int]:
     """Two integers, for height and width; a single one stands for both."""
     if isinstance(value, Sequence) and not isinstance(value, str):
         if len(value) != 2:
@@ -30,7 +33,7 @@ def pair(name, value, *, least=1, most=1024):
     return (integer(name, value, least=least, most=most),) * 2
 
 
-def number(name, value, *, least, most, open_end=False):
+def number(name: str, value: Any, *, least: float, most: float, open_end: bool = False) -> float:
     """A finite number from `least` to `most`, the upper end excluded where `open_end`."""
     allowed = f"a number from {least} {'to below' if open_end else 'to'} {most}"
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
@@ -40,13 +43,28 @@ def number(name, value, *, least, most, open_end=False):
     return float(value)
 
 
-def boolean(name, value):
+def share(name: str, value: Any) -> float:
+    """A number from 0 to below 1."""
+    return number(name, value, least=0, most=1, open_end=True)
+
+
+def seed(name: str, value: Any) -> int:
+    """An integer that every library takes for a seed."""
+    return integer(name, value, least=0, most=2**32 - 1)
+
+
+def optional(check: Callable[..., T], name: str, value: Any, **bounds: Any) -> T | None:
+    """`None`, or what the check lets pass."""
+    return None if value is None else check(name, value, **bounds)
+
+
+def boolean(name: str, value: Any) -> bool:
     if not isinstance(value, bool):
         raise TypeError(f"`{name}` must be True or False; received {value!r} of type {type(value).__name__}.")
     return value
 
 
-def choice(name, value, allowed):
+def choice(name: str, value: Any, allowed: Sequence) -> Any:
     """One of `allowed`; the error suggests the nearest names."""
     if any(value is item or (type(value) is type(item) and value == item) for item in allowed):
         return value
@@ -55,7 +73,7 @@ def choice(name, value, allowed):
     raise ValueError(f"`{name}` must be one of {list(allowed)}; received {value!r}.{hint}")
 
 
-def mapping(name, value, *, keys, required=()):
+def mapping(name: str, value: Any, *, keys: Collection[str], required: Collection[str] = ()) -> Mapping:
     """A mapping with string keys among `keys`, all of `required` among them."""
     if not isinstance(value, Mapping):
         raise TypeError(f"`{name}` must be a dict with keys among {list(keys)}; received {value!r}.")
@@ -67,7 +85,7 @@ def mapping(name, value, *, keys, required=()):
     return value
 
 
-def sequence(name, value, *, of="items"):
+def sequence(name: str, value: Any, *, of: str = "items") -> Sequence:
     """A list or tuple that is not empty."""
     if isinstance(value, (str, Mapping)) or not isinstance(value, Sequence):
         raise TypeError(f"`{name}` must be a list of {of}; received {value!r} of type {type(value).__name__}.")
@@ -76,7 +94,7 @@ def sequence(name, value, *, of="items"):
     return value
 
 
-def names(name, value, *, count=None, of="classes"):
+def names(name: str, value: Any, *, count: int | None = None, of: str = "classes") -> tuple[str, ...]:
     """A list of strings, `count` of them where that is known. Two may be equal: ImageNet has two cranes."""
     for i, item in enumerate(sequence(name, value, of="names")):
         if not isinstance(item, str):
@@ -86,13 +104,13 @@ def names(name, value, *, count=None, of="classes"):
     return tuple(value)
 
 
-def divides(name, value, *, total_name, total):
+def divides(name: str, value: int, *, total_name: str, total: int) -> int:
     if total % value:
         raise ValueError(f"`{name}` must divide `{total_name}`; received {name}={value} with {total_name}={total}.")
     return value
 
 
-def activation(name, value):
+def activation(name: str, value: Any) -> Callable:
     """A Keras activation: a function that can be saved by its name, as Keras' own and registered ones can."""
     if isinstance(value, keras.layers.Layer):
         raise TypeError(f"`{name}` must be an activation's name or function, not a layer; received {value!r}.")
@@ -105,7 +123,7 @@ def activation(name, value):
     return function
 
 
-def _comes_back(function):
+def _comes_back(function: Any) -> bool:
     """Whether a config that names the function leads back to it."""
     if getattr(function, "__name__", "<lambda>") == "<lambda>":
         return False
@@ -115,14 +133,14 @@ def _comes_back(function):
         return False
 
 
-def initializer(name, value):
+def initializer(name: str, value: Any) -> keras.initializers.Initializer:
     found = _from_keras(name, value, keras.initializers)
     if not isinstance(found, keras.initializers.Initializer):
         raise TypeError(f"`{name}` must be a Keras initializer or its name; received {value!r}.")
     return found
 
 
-def regularizer(name, value):
+def regularizer(name: str, value: Any) -> keras.regularizers.Regularizer | None:
     if value is None:
         return None
     found = _from_keras(name, value, keras.regularizers)
@@ -131,7 +149,7 @@ def regularizer(name, value):
     return found
 
 
-def _from_keras(name, value, module):
+def _from_keras(name: str, value: Any, module: Any) -> Any:
     """`module.get(value)`, with an error that names the argument and the nearest names."""
     try:
         return module.get(value)
@@ -145,7 +163,7 @@ def _from_keras(name, value, module):
 BATCH_NORM_OPTIONS = ("momentum", "epsilon", "center", "scale", "synchronized")
 
 
-def batch_norm(name, value):
+def batch_norm(name: str, value: Any) -> bool | dict[str, Any]:
     """True, False, or a dict of BatchNormalization's arguments (its axis follows from the data format)."""
     if isinstance(value, bool):
         return value
@@ -163,15 +181,21 @@ def batch_norm(name, value):
     }
 
 
-def data_format(name, value):
+def data_format(name: str, value: Any) -> Literal["channels_last", "channels_first"]:
     """'channels_last' or 'channels_first'; None means Keras' setting."""
     if value is None:
         return keras.config.image_data_format()
     return choice(name, value, ("channels_last", "channels_first"))
 
 
-def record(name, value, fields: dict) -> dict:
+def record(name: str, value: Any, fields: Mapping[str, int | None]) -> dict[str, int]:
     """A mapping of integers: `fields` gives each key's default, `None` for a key that must be there."""
     required = [key for key, default in fields.items() if default is None]
     mapping(name, value, keys=tuple(fields), required=required)
     return {key: integer(f"{name}['{key}']", value.get(key, default)) for key, default in fields.items()}
+
+
+def records(name: str, value: Any, fields: Mapping[str, int | None]) -> list[dict[str, int]]:
+    """A list of such, not empty, as the groups of an architecture are."""
+    items = sequence(name, value, of=name)
+    return [record(f"{name}[{i}]", item, fields) for i, item in enumerate(items)]

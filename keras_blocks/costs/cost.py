@@ -8,9 +8,10 @@ import keras
 
 from keras_blocks.core.block import Block
 from keras_blocks.core.chain import LayerSpec, ShapeTensor, walk
+from keras_blocks.core.graphs import replay, unallocated
 from keras_blocks.core.immutable import FrozenDict, freeze
 from keras_blocks.core.signature import arguments
-from keras_blocks.costs.layer_costs import RULES, VIEWS, LayerCost, count_weights, layer_macs, measured, unallocated
+from keras_blocks.costs.layer_costs import LAYER_RULES, VIEW_LAYERS, LayerCost, count_weights, layer_macs, measured
 
 
 class Cost(NamedTuple):
@@ -47,7 +48,7 @@ class CostRow(NamedTuple):
     cost: Cost
 
 
-NOTHING = Cost(0, 0, 0)
+NO_COST = Cost(0, 0, 0)
 
 WEIGHTLESS = (keras.initializers.Initializer, keras.regularizers.Regularizer)
 """Arguments that change no count. They are new objects each time, so a remembered block must not be keyed by them."""
@@ -135,7 +136,7 @@ class _Ledger:
     """Visits layers, adding up what they cost."""
 
     def __init__(self):
-        self.total = NOTHING
+        self.total = NO_COST
         self.rows = []
 
     def visit(self, step, shape):
@@ -153,8 +154,8 @@ class _Ledger:
 def _spec_cost(spec, shape):
     """(output shape, Cost) of a spec."""
     width = _bytes_per_value(spec.dtype)
-    if spec.cls in RULES:
-        found = LayerCost(*RULES[spec.cls]({**arguments(spec.cls), **spec.options}, shape))
+    if spec.cls in LAYER_RULES:
+        found = LayerCost(*LAYER_RULES[spec.cls]({**arguments(spec.cls), **spec.options}, shape))
         return found.shape, Cost(found.params, found.macs, _values(spec.cls, found.shape) * width)
     after, params, macs, values = _counted(*block_key(spec, shape))
     return after, Cost(params, macs, values * width)
@@ -209,7 +210,7 @@ def _layer_object_cost(layer, shape, after=None):
 def _built_cost(layer, shape, after) -> Cost:
     """The cost of a built layer, whose outputs may be several."""
     shapes = [after] if after and not isinstance(after[0], (tuple, list)) else list(after)
-    values = 0 if isinstance(layer, VIEWS) else sum(math.prod(one[1:]) for one in shapes)
+    values = 0 if isinstance(layer, VIEW_LAYERS) else sum(math.prod(one[1:]) for one in shapes)
     return Cost(count_weights(layer), layer_macs(layer, shape, shapes[0]), values * _bytes_per_value(layer))
 
 
@@ -231,19 +232,19 @@ def _model_cost(model, input_shape):
     if len(own) != len(shape) or any(mine not in (None, given) for mine, given in zip(own[1:], shape[1:])):
         raise ValueError(f"`input_shape` must fit the model's {own[1:]}; received {shape[1:]}.")
     if isinstance(model, keras.Sequential):
-        total = NOTHING
+        total = NO_COST
         for layer in model.layers:
             shape, spent = _layer_object_cost(layer, shape)
             total += spent
     else:
-        total = _graph_cost(model if hasattr(model, "operations") else _as_graph(model, shape), [shape])
+        total = _graph_cost(model if isinstance(model, keras.Function) else _as_graph(model, shape), [shape])
     # A layer may be in the model more than once, and a model may have weights of its own.
     return total._replace(params=count_weights(model)) if model.built else total
 
 
 def _graph_cost(graph, shapes):
     """Walks the functional model's graph. A layer that is called twice computes twice."""
-    total = NOTHING
+    total = NO_COST
 
     def count(operation):
         def run(*args, **kwargs):
@@ -259,7 +260,7 @@ def _graph_cost(graph, shapes):
         return run
 
     inputs = [keras.KerasTensor(shape, dtype=tensor.dtype) for shape, tensor in zip(shapes, graph.inputs)]
-    graph._run_through_graph(inputs, operation_fn=count)
+    replay(graph, inputs, count)
     return total
 
 
@@ -284,7 +285,7 @@ def _outlined(cls, metaparameters) -> _Ledger | None:
 
     What is wrong in itself gives `None`, too, and is refused when the model is made.
     """
-    if not hasattr(cls, "outline"):
+    if len(getattr(cls, "input_names", ())) != 1:
         return None
     outline = cls.outline(**metaparameters)
     shape = (None, *outline.metaparameters.input_shape)  # behind a `Resizing`, that of the image may be unknown
@@ -310,7 +311,7 @@ def _known(name, shape):
 
 def _values(cls: type, shape) -> int:
     """Numbers that the layer's output adds to the memory, for one image."""
-    return 0 if issubclass(cls, VIEWS) else math.prod(shape[1:])
+    return 0 if issubclass(cls, VIEW_LAYERS) else math.prod(shape[1:])
 
 
 def _bytes_per_value(target) -> int:

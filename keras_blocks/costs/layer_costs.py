@@ -5,15 +5,14 @@ spec's arguments and makes no layer. Any other layer is made and built, where it
 The tests hold every rule to the built layer.
 """
 
-import contextlib
 import math
 import warnings
 from collections.abc import Callable
 from typing import NamedTuple
 
 import keras
-from keras.src.backend.common import global_state
 
+from keras_blocks.core.graphs import unallocated
 from keras_blocks.core.grouped_conv2d import GroupedConv2D
 from keras_blocks.core.normalization import BatchNormalization
 
@@ -34,18 +33,6 @@ def measured(make: Callable, shape) -> LayerCost:
             layer.build(shape)
         after = tuple(layer.compute_output_shape(shape))
         return LayerCost(after, count_weights(layer), layer_macs(layer, shape, after))
-
-
-@contextlib.contextmanager
-def unallocated():
-    """Variables that are made within get no values: not now, nor later."""
-    pending = list(global_state.get_global_attribute("uninitialized_variables", []))
-    try:
-        with keras.StatelessScope(initialize_variables=False):
-            yield
-    finally:
-        # Keras lists the variables to initialize them at the end of the next scope: these must never be.
-        global_state.set_global_attribute("uninitialized_variables", pending)
 
 
 def count_weights(layer) -> int:
@@ -185,7 +172,7 @@ def _join(options, shape, sizes, channels):
     return (shape[0], channels, *sizes)
 
 
-RULES = {
+LAYER_RULES = {
     keras.layers.Activation: _same_shape,
     keras.layers.Add: _first_shape,
     keras.layers.AveragePooling2D: _pooling,
@@ -204,5 +191,5 @@ RULES = {
 }
 """Layer class -> rule: (arguments, shape) to what `LayerCost` holds; it may raise a ValueError for the shape."""
 
-VIEWS = (keras.layers.InputLayer, keras.layers.Flatten, keras.layers.Reshape, keras.layers.Identity)
+VIEW_LAYERS = (keras.layers.InputLayer, keras.layers.Flatten, keras.layers.Reshape, keras.layers.Identity)
 """Layers whose output is the input's memory."""

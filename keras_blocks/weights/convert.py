@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_blocks.core.block import Block
 from keras_blocks.core.chain import LayerSpec, Split, specs
+from keras_blocks.core.graphs import sublayers
 from keras_blocks.weights.files import read_arrays
 
 
@@ -198,7 +199,7 @@ def _parts(path, layer):
     if isinstance(layer, Block):
         inner = [(spec.name, getattr(layer, spec.name)) for spec in specs(layer.chain_for(None))]
     else:
-        inner = [(part.name, part) for part in layer._flatten_layers(include_self=False, recursive=False)]
+        inner = [(part.name, part) for part in sublayers(layer)]
     theirs = {id(weight) for _, part in inner for weight in part.weights}
     yield path, [weight for weight in layer.weights if id(weight) not in theirs]
     for name, part in inner:
