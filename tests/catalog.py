@@ -439,6 +439,7 @@ RESNEXT = {
     "se_use_bias": False,
     "dropout": 0.25,
     "block_dropout": 0.5,
+    "stem_filters": 6,
     **TOP,
     **SHARED,
 }
@@ -510,6 +511,7 @@ ARCHITECTURES = [
             "se_use_bias": False,
             "dropout": 0.25,
             "block_dropout": 0.5,
+            "stem_filters": 6,
             **TOP,
             **SHARED,
         },

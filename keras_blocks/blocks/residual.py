@@ -182,8 +182,8 @@ class ResidualBlock(ResidualUnit):
     Reference:
         He et al., "Deep Residual Learning for Image Recognition", 2015, figure 5 and section 3.3 (options A, B);
         "Identity Mappings in Deep Residual Networks", 2016, figure 4(e) (v2); torchvision (v1.5); Huang et al., "Deep
-        Networks with Stochastic Depth", 2016; Zagoruyko and Komodakis, "Wide Residual Networks", 2016 (`width`; section 2.4,
-        `block_dropout`); Chen et al., "DeepLab", 2016, section 3.1 (atrous convolution).
+        Networks with Stochastic Depth", 2016; Zagoruyko and Komodakis, "Wide Residual Networks", 2016, section 2.4 for
+        `block_dropout`; Chen et al., "DeepLab", 2016, section 3.1 (atrous convolution).
 
     Example:
 

@@ -41,6 +41,7 @@ class ResidualNetwork(Architecture):
         se_use_bias: whether the squeeze-excitation has biases.
         dropout: share of the pooled features dropped before the classifier's scores while training.
         block_dropout: of the blocks: share dropped between their convolutions while training.
+        stem_filters: of the stem's output; `None` for the first group's `filters`, twice as many for "deep".
         batch_norm, use_bias, kernel_initializer, **kwargs: see `Architecture`.
     """
 
@@ -62,6 +63,7 @@ class ResidualNetwork(Architecture):
         se_use_bias: bool = True,
         dropout: float = 0.0,
         block_dropout: float = 0.0,
+        stem_filters: int | None = None,
         *,
         batch_norm: bool | Mapping[str, Any] = True,
         use_bias: bool | None = False,
@@ -78,6 +80,7 @@ class ResidualNetwork(Architecture):
             "se_use_bias": se_use_bias,
             "dropout": validation.share("dropout", dropout),
             "block_dropout": validation.share("block_dropout", block_dropout),
+            "stem_filters": validation.optional(validation.integer, "stem_filters", stem_filters),
             **own,
         }
         StridePlan(own)  # refuses an output stride that cannot be reached
@@ -95,10 +98,9 @@ class ResidualNetwork(Architecture):
 
     def stem(self, x):
         m = self.metaparameters
-        filters = m.groups[0]["filters"]
+        filters = m.stem_filters or m.groups[0]["filters"] * (2 if m.stem == "deep" else 1)
         kinds = {"imagenet": {}, "timm": {"border": "lowest"}, "deep": {"border": "ceil", "deep": True}}
         if m.stem in kinds:
-            filters = 2 * filters if m.stem == "deep" else filters
             options = {"filters": filters, "pre_activated": self.pre_activated, **kinds[m.stem]}
             stem = self.layer("stem", ResNetStem, **options)
         elif self.pre_activated:

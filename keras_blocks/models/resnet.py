@@ -54,6 +54,8 @@ def _variants():
     for depth in (20, 32, 44, 56, 110):
         found[f"resnet{depth}_cifar"] = _cifar(depth, "v1")
         found[f"resnet{depth}_cifar_v2"] = _cifar(depth, "v2")
+    wide = {"groups": groups_of(4, 4, 4, filters=160), "stem_filters": 16, "shortcut": "auto"}
+    found["wide_resnet28_10_cifar"] = {**_cifar(28, "v2"), **wide}
     return found
 
 
@@ -73,6 +75,7 @@ def _sources():
     for depth in (20, 32, 44, 56, 110):
         found[f"resnet{depth}_cifar"] = "He et al. 2015, section 4.2"
         found[f"resnet{depth}_cifar_v2"] = f"He et al. 2015, section 4.2, with the blocks of {v2}"
+    found["wide_resnet28_10_cifar"] = "Zagoruyko and Komodakis 2016, table 1 (WRN-28-10), without its dropout"
     return found
 
 
@@ -99,6 +102,7 @@ class ResNet(ResidualNetwork):
         se_use_bias: whether the squeeze-excitation has biases.
         dropout: share of the pooled features dropped before the classifier's scores while training.
         block_dropout: share of the values dropped between each block's convolutions while training.
+        stem_filters: of the stem's output; `None` for the first group's `filters`, twice as many for "deep".
         batch_norm: True by default; use_bias: False by default; see `ResidualBlock`.
         **kwargs: `input_shape`, `input_tensor`, `classes`, `include_top`, `pooling`, `classifier_activation`,
             `preprocess`, `labels`, `activation`, `kernel_initializer` ("he_normal"), `kernel_regularizer`,
@@ -115,7 +119,8 @@ class ResNet(ResidualNetwork):
 
     Reference:
         He et al., "Deep Residual Learning for Image Recognition", 2015, table 1 and section 4.2 (CIFAR); He et al.,
-        "Identity Mappings in Deep Residual Networks", 2016 (v2). Hu et al., "Squeeze-and-Excitation Networks", 2017,
+        "Identity Mappings in Deep Residual Networks", 2016 (v2). Zagoruyko and Komodakis, "Wide Residual Networks",
+        2016, for the wide ones, and for `block_dropout`, there 0.3. Hu et al., "Squeeze-and-Excitation Networks", 2017,
         figure 3, for the variants with it, as in timm (strides in the 3x3; biases in the gates: `se_use_bias=False`
         gives those without). `resnet50` and the basic ones follow torchvision,
         `resnet50_v1` and `resnet50_v2` keras.applications, whose convolutions have biases: `use_bias=False` gives the

@@ -140,3 +140,10 @@ def test_variants_and_metaparameters_are_the_outlines():
     assert outline.metaparameters == model.metaparameters
     assert "outline of ResNet" in repr(outline)
     assert "outline" not in repr(model)
+
+
+@pytest.mark.parametrize("stem, expected", [("cifar", (4, 6)), ("imagenet", (4, 6)), ("deep", (8, 6))])
+def test_the_stem_has_the_first_groups_filters_unless_told_otherwise(stem, expected):
+    options = {**SMALL, "stem": stem, "input_shape": (32, 32, 3)}
+    nets = [keras_blocks.ResNet(**options, stem_filters=filters) for filters in (None, 6)]
+    assert tuple(net.features["stem"].shape[-1] for net in nets) == expected
