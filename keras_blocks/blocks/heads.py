@@ -8,7 +8,7 @@ from keras_blocks.core.chain import Fork
 from keras_blocks.core.immutable import FrozenDict
 from keras_blocks.decode.predictions import decode_predictions
 
-POOLINGS = {"avg": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
+GLOBAL_POOLINGS = {"avg": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
 
 
 def hidden_units(hidden) -> tuple:
@@ -27,7 +27,7 @@ class Head(Block):
 
     def features(self) -> list:
         """The chain from the feature map to what the scores are computed of."""
-        steps = [self.layer("pool", POOLINGS.get(self.pooling, keras.layers.Flatten))]
+        steps = [self.layer("pool", GLOBAL_POOLINGS.get(self.pooling, keras.layers.Flatten))]
         for i, units in enumerate(self.hidden, start=1):
             steps += [self.dense(f"dense{i}", units), self.activate(f"dense{i}_activation"), *self._drop(f"drop{i}")]
         return [*steps, *(() if self.hidden else self._drop("drop"))]

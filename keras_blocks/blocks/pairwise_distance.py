@@ -5,7 +5,7 @@ import keras
 from keras_blocks.core import validation
 from keras_blocks.core.registration import register
 from keras_blocks.ops.casting import wide
-from keras_blocks.ops.distances import DISTANCES
+from keras_blocks.ops.distances import DISTANCE_FUNCTIONS
 
 
 @register
@@ -47,7 +47,7 @@ class PairwiseDistance(keras.layers.Layer):
 
     def __init__(self, distance="l2", componentwise=False, **kwargs):
         super().__init__(**kwargs)
-        self.distance = validation.choice("distance", distance, tuple(DISTANCES))
+        self.distance = validation.choice("distance", distance, tuple(DISTANCE_FUNCTIONS))
         self.componentwise = validation.boolean("componentwise", componentwise)
         if self.componentwise and self.distance != "l1":
             raise ValueError(f"`componentwise` needs distance='l1'; received componentwise=True with {distance!r}.")
@@ -58,7 +58,7 @@ class PairwiseDistance(keras.layers.Layer):
     def call(self, inputs):
         a, b = inputs
         a, b = (keras.ops.cast(x, wide(self.compute_dtype)) for x in (a, b))
-        found = keras.ops.abs(a - b) if self.componentwise else DISTANCES[self.distance](a, b)
+        found = keras.ops.abs(a - b) if self.componentwise else DISTANCE_FUNCTIONS[self.distance](a, b)
         return keras.ops.cast(found, self.compute_dtype)
 
     def compute_output_shape(self, input_shape):

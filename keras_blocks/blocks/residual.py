@@ -11,7 +11,7 @@ from keras_blocks.core import validation
 from keras_blocks.core.block import Block, register
 from keras_blocks.core.chain import LayerSpec, Split
 
-EXPANSION = {"basic": 1, "bottleneck": 4}
+EXPANSIONS = {"basic": 1, "bottleneck": 4}
 """Kind of a residual block -> its output channels over its `filters`."""
 
 
@@ -204,12 +204,12 @@ class ResidualBlock(ResidualUnit):
         **kwargs: Any,
     ):
         super().__init__(filters, version, strides, shortcut, *options, **kwargs)
-        self.kind = validation.choice("kind", kind, tuple(EXPANSION))
+        self.kind = validation.choice("kind", kind, tuple(EXPANSIONS))
         self.width = validation.integer("width", width, most=64)
 
     @property
     def output_channels(self) -> int:
-        return self.filters * EXPANSION[self.kind]
+        return self.filters * EXPANSIONS[self.kind]
 
     def _convolutions(self, strided: dict[str, Any], dilated: dict[str, Any]) -> list[tuple]:
         middle, plain = self.filters * self.width, {"padding": "symmetric"}

@@ -6,7 +6,7 @@ from typing import Any, Self
 import keras
 
 from keras_blocks.core.chain import LayerSpec, Step, specs, walk
-from keras_blocks.core.layers import SHARED, LayerFactory, serialized
+from keras_blocks.core.layers import SETTINGS, LayerFactory, serialized
 from keras_blocks.core.registration import register
 from keras_blocks.core.remat import rematerialized
 from keras_blocks.core.signature import arguments
@@ -78,7 +78,7 @@ class Block(LayerFactory, keras.layers.Layer):
     """
 
     def __init__(self, **kwargs: Any):
-        settings = {name: kwargs.pop(name) for name in SHARED if name in kwargs}
+        settings = {name: kwargs.pop(name) for name in SETTINGS if name in kwargs}
         keras.layers.Layer.__init__(self, **kwargs)
         LayerFactory.__init__(self, **settings)
         self.input_spec = keras.layers.InputSpec(ndim=4)

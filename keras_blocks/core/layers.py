@@ -14,7 +14,15 @@ from keras_blocks.core.normalization import BatchNormalization
 from keras_blocks.core.signature import takes
 from keras_blocks.ops.casting import wide
 
-SHARED = ("activation", "batch_norm", "use_bias", "kernel_initializer", "kernel_regularizer", "data_format", "remat")
+SETTINGS = (
+    "activation",
+    "batch_norm",
+    "use_bias",
+    "kernel_initializer",
+    "kernel_regularizer",
+    "data_format",
+    "remat",
+)
 """The settings that an architecture hands to each of its blocks, and a block to each of its layers."""
 
 
@@ -62,7 +70,7 @@ class LayerFactory:
 
     def layer(self, name: str, cls: type, **options: Any) -> LayerSpec:
         """A layer of any class, told the data format and the dtype policy; a block is told all shared settings."""
-        shared = SHARED if issubclass(cls, LayerFactory) else ("data_format",)
+        shared = SETTINGS if issubclass(cls, LayerFactory) else ("data_format",)
         bound = {key: getattr(self, key) for key in shared if takes(cls, key)}
         if "kernel_initializer" in bound:
             bound["kernel_initializer"] = own_initializer(self.kernel_initializer, name)

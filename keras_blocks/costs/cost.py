@@ -50,7 +50,7 @@ class CostRow(NamedTuple):
 
 NO_COST = Cost(0, 0, 0)
 
-WEIGHTLESS = (keras.initializers.Initializer, keras.regularizers.Regularizer)
+WEIGHTLESS_TYPES = (keras.initializers.Initializer, keras.regularizers.Regularizer)
 """Arguments that change no count. They are new objects each time, so a remembered block must not be keyed by them."""
 
 
@@ -166,7 +166,7 @@ def block_key(spec, shape) -> tuple:
 
     The text tells 1 from 1.0 and from True, as equality does not.
     """
-    options = FrozenDict({key: value for key, value in spec.options.items() if not isinstance(value, WEIGHTLESS)})
+    options = FrozenDict({key: value for key, value in spec.options.items() if not isinstance(value, WEIGHTLESS_TYPES)})
     return spec.cls, options, freeze(shape), repr(options)
 
 

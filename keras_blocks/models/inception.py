@@ -14,7 +14,12 @@ from keras_blocks.core.block import register
 from keras_blocks.core.signature import takes
 from keras_blocks.models.architecture import Architecture
 from keras_blocks.models.inception_names import cadene_names, caffe_names, keras_names, torchvision_names
-from keras_blocks.models.inception_variants import GOOGLENET, SOURCES, STEMS, VARIANTS
+from keras_blocks.models.inception_variants import (
+    GOOGLENET_GROUPS,
+    INCEPTION_STEMS,
+    SOURCES,
+    VARIANTS,
+)
 
 # name in a group: (class, what it fixes, what a group may set)
 BLOCKS = {
@@ -100,7 +105,7 @@ class Inception(Architecture):
 
     def __init__(
         self,
-        groups=GOOGLENET,
+        groups=GOOGLENET_GROUPS,
         stem="v1",
         auxiliary=False,
         auxiliary_classifier=None,
@@ -197,7 +202,7 @@ class Inception(Architecture):
 
     def _stem_steps(self):
         stem = self.metaparameters.stem
-        return STEMS[stem] if isinstance(stem, str) else stem
+        return INCEPTION_STEMS[stem] if isinstance(stem, str) else stem
 
 
 def _group(name, group):
@@ -247,9 +252,9 @@ def _of_each_block(name, value, blocks):
 
 
 def _stem(stem):
-    """A name of `STEMS`, or a list like those in it; the layers check the values."""
+    """A name of `INCEPTION_STEMS`, or a list like those in it; the layers check the values."""
     if isinstance(stem, str) or stem is None:
-        return validation.choice("stem", stem, tuple(STEMS))
+        return validation.choice("stem", stem, tuple(INCEPTION_STEMS))
     steps = []
     for i, step in enumerate(validation.sequence("stem", stem, of="layers")):
         keys = {key for _, more in STEM_LAYERS.values() for key in more}

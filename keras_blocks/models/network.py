@@ -10,7 +10,7 @@ from keras_blocks.core.block import Block, freeze_part, frozen_parts
 from keras_blocks.core.chain import ShapeTensor
 from keras_blocks.core.graphs import is_input, replay
 from keras_blocks.core.immutable import FrozenDict
-from keras_blocks.core.layers import SHARED, LayerFactory, serialized
+from keras_blocks.core.layers import SETTINGS, LayerFactory, serialized
 from keras_blocks.core.signature import arguments
 from keras_blocks.models.assembly import Assembly
 from keras_blocks.models.preprocessing import (
@@ -273,7 +273,7 @@ class Network(LayerFactory, keras.Model):
     def _arguments(self) -> dict[str, Any]:
         """The constructor's arguments."""
         found = {"name": self.name, "trainable": self.trainable, "dtype": self.dtype_policy}
-        found.update({name: getattr(self, name) for name in SHARED})
+        found.update({name: getattr(self, name) for name in SETTINGS})
         found.update(self.metaparameters)
         # What a subclass takes beyond that, it keeps as an attribute of the same name.
         more = set(arguments(type(self))) - set(found) - {"own", "input_tensor"}

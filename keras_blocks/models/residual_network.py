@@ -13,7 +13,7 @@ from keras_blocks.core.signature import arguments
 from keras_blocks.models.architecture import Architecture
 from keras_blocks.models.output_stride import StridePlan
 
-TORCH = {"batch_norm": {"epsilon": 1e-5, "momentum": 0.9}}
+TORCH_SETTINGS = {"batch_norm": {"epsilon": 1e-5, "momentum": 0.9}}
 
 
 def groups_of(*blocks: int, filters: int = 64) -> tuple[dict[str, int], ...]:

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from keras_blocks.blocks.residual import EXPANSION, ResidualBlock
+from keras_blocks.blocks.residual import EXPANSIONS, ResidualBlock
 from keras_blocks.core import validation
 from keras_blocks.core.block import register
-from keras_blocks.models.residual_network import TORCH, ResidualNetwork, groups_of
+from keras_blocks.models.residual_network import TORCH_SETTINGS, ResidualNetwork, groups_of
 
 KERAS = {"batch_norm": {"epsilon": 1.001e-5}}
 KERAS_V1 = {**KERAS, "version": "v1", "use_bias": True}
@@ -23,7 +23,7 @@ def _cifar(depth, version):
         "shortcut": "pad",
         "input_shape": (32, 32, 3),
         "classes": 10,
-        **TORCH,
+        **TORCH_SETTINGS,
     }
 
 
@@ -41,10 +41,10 @@ def _variants():
     for depth, (block, groups) in SIZES.items():
         size = {"block": block, "groups": groups}
         if block == "basic":
-            found[f"resnet{depth}"] = {**size, "version": "v1", **TORCH}
-            found[f"resnet{depth}_v2"] = {**size, "version": "v2", **TORCH}
+            found[f"resnet{depth}"] = {**size, "version": "v1", **TORCH_SETTINGS}
+            found[f"resnet{depth}_v2"] = {**size, "version": "v2", **TORCH_SETTINGS}
         else:
-            found[f"resnet{depth}"] = {**size, "version": "v1.5", **TORCH}
+            found[f"resnet{depth}"] = {**size, "version": "v1.5", **TORCH_SETTINGS}
             found[f"resnet{depth}_v1"] = {**size, **KERAS_V1}
             found[f"resnet{depth}_v2"] = {**size, **KERAS_V2}
     for depth in (50, 101, 152):
@@ -160,7 +160,7 @@ class ResNet(ResidualNetwork):
         **kwargs: Any,
     ):
         own = {
-            "block": validation.choice("block", block, tuple(EXPANSION)),
+            "block": validation.choice("block", block, tuple(EXPANSIONS)),
             "version": version,
             "width": width,
             "downsample": validation.choice("downsample", downsample, ("first", "last")),

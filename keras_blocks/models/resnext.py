@@ -5,13 +5,13 @@ from typing import Any
 
 from keras_blocks.blocks.residual import ResNeXtBlock
 from keras_blocks.core.block import register
-from keras_blocks.models.residual_network import TORCH, ResidualNetwork, groups_of
+from keras_blocks.models.residual_network import TORCH_SETTINGS, ResidualNetwork, groups_of
 
 SIZES = {50: groups_of(3, 4, 6, 3), 101: groups_of(3, 4, 23, 3), 152: groups_of(3, 8, 36, 3)}
 
 
 def _variant(depth, cardinality, base_width, **options):
-    return {"groups": SIZES[depth], "cardinality": cardinality, "base_width": base_width, **TORCH, **options}
+    return {"groups": SIZES[depth], "cardinality": cardinality, "base_width": base_width, **TORCH_SETTINGS, **options}
 
 
 @register

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from keras_blocks.core.block import register
-from keras_blocks.models.residual_network import TORCH, groups_of
+from keras_blocks.models.residual_network import TORCH_SETTINGS, groups_of
 from keras_blocks.models.resnext import ResNeXt
 
 
@@ -48,7 +48,7 @@ class SENet(ResNeXt):
     ((None, 16, 16, 16), (None, 8, 8, 64))
     """
 
-    variants = {"senet154": {"groups": groups_of(3, 8, 36, 3), **TORCH}}
+    variants = {"senet154": {"groups": groups_of(3, 8, 36, 3), **TORCH_SETTINGS}}
 
     sources = {"senet154": "Hu et al. 2017, section 6.1; Cadene's senet154, timm's legacy_senet154"}
 

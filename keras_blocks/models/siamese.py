@@ -5,7 +5,7 @@ from typing import Any, Self
 import keras
 import numpy as np
 
-from keras_blocks.blocks.heads import POOLINGS
+from keras_blocks.blocks.heads import GLOBAL_POOLINGS
 from keras_blocks.blocks.pairwise_distance import PairwiseDistance
 from keras_blocks.blocks.unit_length import UnitLength
 from keras_blocks.core import validation
@@ -17,7 +17,7 @@ from keras_blocks.models.assembly import Assembly
 from keras_blocks.models.backbones import make_backbone
 from keras_blocks.models.network import Network
 from keras_blocks.models.preprocessing import preprocessing_layers, shape_after
-from keras_blocks.ops.distances import DISTANCES
+from keras_blocks.ops.distances import DISTANCE_FUNCTIONS
 
 
 @register
@@ -99,7 +99,7 @@ class Siamese(Network):
         backbone, input_shape = _backbone(backbone, preprocess, input_shape, dtype, metaparameters)
         own = {
             "backbone": backbone,
-            "distance": validation.choice("distance", distance, tuple(DISTANCES)),
+            "distance": validation.choice("distance", distance, tuple(DISTANCE_FUNCTIONS)),
             "embedding": validation.optional(validation.integer, "embedding", embedding),
             "pooling": validation.choice("pooling", pooling, ("avg", "max", "flatten")),
             "normalize": validation.boolean("normalize", normalize),
@@ -124,7 +124,7 @@ class Siamese(Network):
         m = self.metaparameters
         x = m.backbone(x)
         if len(x.shape) == 4:
-            x = self.layer("pool", POOLINGS.get(m.pooling, keras.layers.Flatten))(x)
+            x = self.layer("pool", GLOBAL_POOLINGS.get(m.pooling, keras.layers.Flatten))(x)
         if m.embedding is not None:
             x = self.layer("projection", keras.layers.Dense, units=m.embedding)(x)
         return self.layer("normalization", UnitLength)(x) if m.normalize else x

@@ -2,7 +2,7 @@
 
 from keras_blocks.core.registration import register
 from keras_blocks.models.densenet import DenseNet
-from keras_blocks.models.output_stride import STEMS
+from keras_blocks.models.output_stride import STEM_STRIDES
 from keras_blocks.tuning.spaces.architecture import HyperArchitecture
 from keras_blocks.tuning.spaces.dimension import hp_range
 from keras_blocks.tuning.spaces.widths import most_groups
@@ -44,7 +44,7 @@ class HyperDenseNet(HyperArchitecture):
     def table(self):
         side = min(self.input_shape[:2])
         stem = "cifar" if side < LARGE else "imagenet"
-        pixels = max(STEMS.get(name, 1) for name in self.possible("stem", stem))
+        pixels = max(STEM_STRIDES.get(name, 1) for name in self.possible("stem", stem))
         most = most_groups(-(-side // pixels), MOST_GROUPS)
         return {
             "stem": stem,

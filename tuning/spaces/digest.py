@@ -9,9 +9,9 @@ import keras
 
 from keras_blocks.core.block import Block
 from keras_blocks.core.chain import Fork, LayerSpec, ShapeTensor, Split, walk
-from keras_blocks.core.layers import SHARED, serialized
+from keras_blocks.core.layers import SETTINGS, serialized
 from keras_blocks.core.registration import registered_name
-from keras_blocks.costs.cost import WEIGHTLESS, block_key, block_steps, shape_after
+from keras_blocks.costs.cost import WEIGHTLESS_TYPES, block_key, block_steps, shape_after
 
 NOT_IN_WEIGHTS = ("name", "trainable", "labels", "remat")
 """Arguments that change neither what a model computes nor how it is trained."""
@@ -47,7 +47,7 @@ def architecture_digest(cls: type, metaparameters: dict) -> str:
     try:
         outline.assemble(ShapeTensor(shape, visit))
     except (AttributeError, TypeError, ValueError):  # a part that uses Keras' own layers takes no shape alone
-        settings = {name: getattr(outline, name) for name in SHARED}
+        settings = {name: getattr(outline, name) for name in SETTINGS}
         config = serialized({**settings, **outline.metaparameters})
         config = {key: value for key, value in config.items() if key not in NOT_IN_WEIGHTS}
         return digest([registered_name(cls), config])
@@ -80,7 +80,7 @@ def _layer(spec, shape):
     dtype = keras.dtype_policies.get(spec.dtype).name
     if not issubclass(spec.cls, Block):
         return [name, spec.name, dtype, serialized(spec.options)]
-    weightless = {key: serialized(value) for key, value in spec.options.items() if isinstance(value, WEIGHTLESS)}
+    weightless = {key: serialized(value) for key, value in spec.options.items() if isinstance(value, WEIGHTLESS_TYPES)}
     return [name, spec.name, dtype, _block(*block_key(spec, shape)), weightless]
 
 

@@ -3,7 +3,7 @@
 import math
 
 from keras_blocks.core import validation
-from keras_blocks.models.output_stride import STEMS
+from keras_blocks.models.output_stride import STEM_STRIDES
 from keras_blocks.tuning.spaces.architecture import HyperArchitecture
 from keras_blocks.tuning.spaces.dimension import hp_range
 from keras_blocks.tuning.spaces.widths import geometric, merged_stages, most_groups, regnet_stages
@@ -54,7 +54,7 @@ class HyperResidual(HyperArchitecture):
     def most(self) -> int:
         """How many groups the image allows, behind any of the stems that may be drawn."""
         stem = self.large_stem if min(self.input_shape[:2]) >= LARGE else "cifar"
-        pixels = max(STEMS.get(name, 1) for name in self.possible("stem", stem))
+        pixels = max(STEM_STRIDES.get(name, 1) for name in self.possible("stem", stem))
         return most_groups(math.ceil(min(self.input_shape[:2]) / pixels), MOST_GROUPS)
 
     def expansion(self, part) -> int:

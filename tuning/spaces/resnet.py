@@ -1,6 +1,6 @@
 """The search space of ResNet."""
 
-from keras_blocks.blocks.residual import EXPANSION
+from keras_blocks.blocks.residual import EXPANSIONS
 from keras_blocks.core.registration import register
 from keras_blocks.models.resnet import ResNet
 from keras_blocks.tuning.spaces.residual import HyperResidual
@@ -44,4 +44,4 @@ class HyperResNet(HyperResidual):
         }
 
     def expansion(self, part):
-        return EXPANSION[part["block"]]
+        return EXPANSIONS[part["block"]]
