@@ -406,7 +406,7 @@ LAYERS = [
     ),
     Row(
         keras_blocks.VGGGroup,
-        {"filters": 4, "layers": 3, **SHARED},
+        {"filters": 4, "depth": 3, **SHARED},
         (8, 8, 3),
         {"filters": 64},
         (4, 4, 64),

@@ -117,7 +117,7 @@ AT_CONSTRUCTION = [
     (lambda: DenseBlock(32, 0), "layers", "0"),
     (lambda: DenseBlock(32, 2, dropout="half"), "dropout", "half"),
     (lambda: TransitionBlock(1.5), "compression", "1.5"),
-    (lambda: VGGGroup(64, layers=[1, 2]), "layers", "[1, 2]"),
+    (lambda: VGGGroup(64, depth=[1, 2]), "depth", "[1, 2]"),
     (lambda: ClassifierHead(10, hidden=4096), "hidden", "4096"),
     (lambda: ClassifierHead(10, hidden=(0,)), "hidden[0]", "0"),
     (lambda: ClassifierHead(10, pooling="sum"), "pooling", "sum"),

@@ -69,13 +69,13 @@ class GridReductionA(GridReduction):
     (None, 17, 17, 768)
     """
 
-    columns = ("3x3", "double 3x3 reduce", "double 3x3")
+    filter_names = ("3x3", "double 3x3 reduce", "double 3x3")
 
     def branches(self) -> list[Chain]:
         width = self.width
         return [
-            self.convs(("conv_3x3", width["3x3"], 3), **self.halving),
-            self.double(width["double 3x3 reduce"], width["double 3x3"], **self.halving),
+            self.conv_row(("conv_3x3", width["3x3"], 3), **self.halving),
+            self.double_conv(width["double 3x3 reduce"], width["double 3x3"], **self.halving),
             self.pooled(),
         ]
 
@@ -116,7 +116,7 @@ class GridReductionB(GridReduction):
     (None, 8, 8, 1280)
     """
 
-    columns = ("3x3 reduce", "3x3", "nxn reduce", "nxn")
+    filter_names = ("3x3 reduce", "3x3", "nxn reduce", "nxn")
 
     def __init__(
         self,
@@ -133,8 +133,8 @@ class GridReductionB(GridReduction):
         width = self.width
         reduce = width["nxn reduce"]
         return [
-            self.convs(("reduce_3x3", width["3x3 reduce"], 1), ("conv_3x3", width["3x3"], 3), **self.halving),
-            self.convs(
+            self.conv_row(("reduce_3x3", width["3x3 reduce"], 1), ("conv_3x3", width["3x3"], 3), **self.halving),
+            self.conv_row(
                 ("reduce_nxn", reduce, 1),
                 ("conv_1xn", reduce, (1, self.n)),
                 ("conv_nx1", reduce, (self.n, 1)),
@@ -178,7 +178,7 @@ class PassThroughReduction(GridReduction):
     (None, 14, 14, 576)
     """
 
-    columns = ("3x3 reduce", "3x3", "double 3x3 reduce", "double 3x3")
+    filter_names = ("3x3 reduce", "3x3", "double 3x3 reduce", "double 3x3")
 
     def __init__(
         self,
@@ -192,7 +192,7 @@ class PassThroughReduction(GridReduction):
     def branches(self) -> list[Chain]:
         width = self.width
         return [
-            self.convs(("reduce_3x3", width["3x3 reduce"], 1), ("conv_3x3", width["3x3"], 3), **self.halving),
-            self.double(width["double 3x3 reduce"], width["double 3x3"], **self.halving),
+            self.conv_row(("reduce_3x3", width["3x3 reduce"], 1), ("conv_3x3", width["3x3"], 3), **self.halving),
+            self.double_conv(width["double 3x3 reduce"], width["double 3x3"], **self.halving),
             self.pooled(),
         ]

@@ -29,7 +29,7 @@ class Head(Block):
     def _set_features(self, pooling: Any, hidden: Sequence[int], dropout: float) -> None:
         self.pooling = validation.choice("pooling", pooling, Pooling)
         self.hidden = hidden_units(hidden)
-        self.dropout = validation.number("dropout", dropout, least=0, most=1, open_end=True)
+        self.dropout = validation.share("dropout", dropout)
 
     def features(self) -> list[LayerSpec]:
         """The chain from the feature map to what the scores are computed of."""

@@ -17,10 +17,10 @@ Version = Literal["v1", "v2"]
 class BranchedBlock(Block):
     """What all Inception modules are: branches of convolutions, concatenated, and weighted if so wished.
 
-    A subclass names its `columns`, what each number of `filters` stands for, and gives its `branches()`.
+    A subclass names its `filter_names`, what each number of `filters` stands for, and gives its `branches()`.
     """
 
-    columns: tuple[str, ...] = ()
+    filter_names: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -32,12 +32,12 @@ class BranchedBlock(Block):
     ):
         super().__init__(batch_norm=batch_norm, **kwargs)
         self.filters = self._filters(filters)
-        self.se_ratio = None if se_ratio is None else validation.integer("se_ratio", se_ratio)
+        self.se_ratio = validation.optional(validation.integer, "se_ratio", se_ratio)
 
     @property
     def width(self) -> dict[str, int]:
-        """Column -> number of filters."""
-        return dict(zip(self.columns, self.filters))
+        """Each of `filter_names` -> number of filters."""
+        return dict(zip(self.filter_names, self.filters))
 
     def branches(self) -> list[Chain]:
         """The chains whose outputs are concatenated, in this order."""
@@ -49,23 +49,22 @@ class BranchedBlock(Block):
             return [merged]
         return [merged, self.layer("se", SqueezeExciteBlock, ratio=self.se_ratio)]
 
-    def convs(self, *units: tuple[str, int, Pair], **options: Any) -> tuple[LayerSpec, ...]:
+    def conv_row(self, *units: tuple[str, int, Pair], **options: Any) -> tuple[LayerSpec, ...]:
         """Convolutions in a row, each `(name, filters, kernel_size)`; `options` are those of the last."""
         *before, last = units
         first = [spec for unit in before for spec in self.conv_unit(*unit)]
         return (*first, *self.conv_unit(*last, **options))
 
-    def double(self, reduce: int, filters: int, kernel_size: Pair = 3, **options: Any) -> tuple[LayerSpec, ...]:
+    def double_conv(self, reduce: int, filters: int, kernel_size: Pair = 3, **options: Any) -> tuple[LayerSpec, ...]:
         """A 1x1 convolution and two of `kernel_size`, which together see as much as one of nearly twice that."""
         units = [(name, filters, kernel_size) for name in ("double_1", "double_2")]
-        return self.convs(("reduce_double", reduce, 1), *units, **options)
+        return self.conv_row(("reduce_double", reduce, 1), *units, **options)
 
     def _filters(self, filters: Any) -> tuple[int, ...]:
-        filters = validation.sequence("filters", filters, of=f"numbers of filters, {', '.join(self.columns)}")
-        if len(filters) != len(self.columns):
-            raise ValueError(
-                f"`filters` must be {len(self.columns)} numbers: {', '.join(self.columns)}; received {filters!r}."
-            )
+        names = ", ".join(self.filter_names)
+        filters = validation.sequence("filters", filters, of=f"numbers of filters, {names}")
+        if len(filters) != len(self.filter_names):
+            raise ValueError(f"`filters` must be {len(self.filter_names)} numbers: {names}; received {filters!r}.")
         return tuple(validation.integer(f"filters[{i}]", number) for i, number in enumerate(filters))
 
 
@@ -136,7 +135,7 @@ class InceptionBlock(PoolingBranch):
     163696
     """
 
-    columns = ("1x1", "3x3 reduce", "3x3", "5x5 reduce", "5x5", "pool proj")
+    filter_names = ("1x1", "3x3 reduce", "3x3", "5x5 reduce", "5x5", "pool proj")
 
     def __init__(
         self,
@@ -152,19 +151,19 @@ class InceptionBlock(PoolingBranch):
     ):
         super().__init__(filters, count_include_pad, se_ratio, batch_norm=batch_norm, **kwargs)
         self.version = validation.choice("version", version, Version)
-        self.kernel_size = None if kernel_size is None else validation.pair("kernel_size", kernel_size)
+        self.kernel_size = validation.optional(validation.pair, "kernel_size", kernel_size)
         self.pooling = validation.choice("pooling", pooling, ("max", "avg"))
 
     def branches(self) -> list[Chain]:
         width = self.width
         reduce, wide, kernel = width["5x5 reduce"], width["5x5"], self.kernel_size
         if self.version == "v1":
-            third = self.convs(("reduce_5x5", reduce, 1), ("conv_5x5", wide, kernel or 5))
+            third = self.conv_row(("reduce_5x5", reduce, 1), ("conv_5x5", wide, kernel or 5))
         else:
-            third = self.double(reduce, wide, kernel or 3)
+            third = self.double_conv(reduce, wide, kernel or 3)
         return [
-            self.convs(("conv_1x1", width["1x1"], 1)),
-            self.convs(("reduce_3x3", width["3x3 reduce"], 1), ("conv_3x3", width["3x3"], 3)),
+            self.conv_row(("conv_1x1", width["1x1"], 1)),
+            self.conv_row(("reduce_3x3", width["3x3 reduce"], 1), ("conv_3x3", width["3x3"], 3)),
             third,
             self.pooling_branch(self.pooling),
         ]
@@ -203,14 +202,14 @@ class InceptionA(PoolingBranch):
     (None, 35, 35, 256)
     """
 
-    columns = ("1x1", "5x5 reduce", "5x5", "double 3x3 reduce", "double 3x3", "pool proj")
+    filter_names = ("1x1", "5x5 reduce", "5x5", "double 3x3 reduce", "double 3x3", "pool proj")
 
     def branches(self) -> list[Chain]:
         width = self.width
         return [
-            self.convs(("conv_1x1", width["1x1"], 1)),
-            self.convs(("reduce_5x5", width["5x5 reduce"], 1), ("conv_5x5", width["5x5"], 5)),
-            self.double(width["double 3x3 reduce"], width["double 3x3"]),
+            self.conv_row(("conv_1x1", width["1x1"], 1)),
+            self.conv_row(("reduce_5x5", width["5x5 reduce"], 1), ("conv_5x5", width["5x5"], 5)),
+            self.double_conv(width["double 3x3 reduce"], width["double 3x3"]),
             self.pooling_branch(),
         ]
 
@@ -249,7 +248,7 @@ class InceptionB(PoolingBranch):
     (None, 17, 17, 768)
     """
 
-    columns = ("1x1", "nxn reduce", "nxn", "double nxn reduce", "double nxn", "pool proj")
+    filter_names = ("1x1", "nxn reduce", "nxn", "double nxn reduce", "double nxn", "pool proj")
 
     def __init__(
         self,
@@ -267,9 +266,9 @@ class InceptionB(PoolingBranch):
         reduce, double = width["nxn reduce"], width["double nxn reduce"]
         row, column = (1, self.n), (self.n, 1)
         return [
-            self.convs(("conv_1x1", width["1x1"], 1)),
-            self.convs(("reduce_nxn", reduce, 1), ("conv_1xn", reduce, row), ("conv_nx1", width["nxn"], column)),
-            self.convs(
+            self.conv_row(("conv_1x1", width["1x1"], 1)),
+            self.conv_row(("reduce_nxn", reduce, 1), ("conv_1xn", reduce, row), ("conv_nx1", width["nxn"], column)),
+            self.conv_row(
                 ("reduce_double", double, 1),
                 ("double_1", double, column),
                 ("double_2", double, row),
@@ -313,16 +312,16 @@ class InceptionC(PoolingBranch):
     (None, 8, 8, 2048)
     """
 
-    columns = ("1x1", "3x3 reduce", "3x3", "double 3x3 reduce", "double 3x3", "pool proj")
+    filter_names = ("1x1", "3x3 reduce", "3x3", "double 3x3 reduce", "double 3x3", "pool proj")
 
     def branches(self) -> list[Chain]:
         width = self.width
         double = width["double 3x3"]
         return [
-            self.convs(("conv_1x1", width["1x1"], 1)),
-            [*self.convs(("reduce_3x3", width["3x3 reduce"], 1)), self._expanded("expand", width["3x3"])],
+            self.conv_row(("conv_1x1", width["1x1"], 1)),
+            [*self.conv_row(("reduce_3x3", width["3x3 reduce"], 1)), self._expanded("expand", width["3x3"])],
             [
-                *self.convs(("reduce_double", width["double 3x3 reduce"], 1), ("double_3x3", double, 3)),
+                *self.conv_row(("reduce_double", width["double 3x3 reduce"], 1), ("double_3x3", double, 3)),
                 self._expanded("double", double),
             ],
             self.pooling_branch(),

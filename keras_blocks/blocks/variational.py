@@ -73,7 +73,7 @@ class VariationalBottleneck(Head):
         self._set_features(pooling or "flatten", hidden, 0.0)
         self.pooling = validation.choice("pooling", pooling, Pooling)
         self.beta = validation.number("beta", beta, least=0, most=float("inf"), open_end=True)
-        self.seed = None if seed is None else validation.integer("seed", seed, least=0, most=2**32 - 1)
+        self.seed = validation.optional(validation.seed, "seed", seed)
         if self.hidden and pooling is None:
             raise ValueError(f"`hidden` layers need a `pooling`; received hidden={hidden!r} with pooling=None.")
 

@@ -98,10 +98,7 @@ class DenseNet(Architecture):
         **kwargs,
     ):
         own = {
-            "groups": [
-                validation.record(f"groups[{i}]", group, {"layers": None})
-                for i, group in enumerate(validation.sequence("groups", groups, of="groups"))
-            ],
+            "groups": validation.records("groups", groups, {"layers": None}),
             "filters": filters,
             "stem": validation.choice("stem", stem, ("imagenet", "cifar")),
             "stem_filters": stem_filters,

@@ -122,8 +122,8 @@ class Inception(Architecture):
             ),
             "auxiliary_weight": validation.number("auxiliary_weight", auxiliary_weight, least=0, most=1e3),
             "count_include_pad": validation.boolean("count_include_pad", count_include_pad),
-            "se_ratio": None if se_ratio is None else validation.integer("se_ratio", se_ratio),
-            "dropout": validation.number("dropout", dropout, least=0, most=1, open_end=True),
+            "se_ratio": validation.optional(validation.integer, "se_ratio", se_ratio),
+            "dropout": validation.share("dropout", dropout),
         }
         if auxiliary and not any(group["auxiliary"] for group in own["groups"]):
             raise ValueError(f"`auxiliary=True` needs a group with `auxiliary` blocks; received groups={groups!r}.")

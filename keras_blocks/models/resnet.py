@@ -1,5 +1,8 @@
 """ResNet: residual blocks in groups."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
 from keras_blocks.blocks.residual import EXPANSION, ResidualBlock
 from keras_blocks.core import validation
 from keras_blocks.core.block import register
@@ -126,6 +129,8 @@ class ResNet(ResidualNetwork):
     25613800
     """
 
+    block_class = ResidualBlock
+
     variants = _variants()
 
     sources = _sources()
@@ -138,19 +143,15 @@ class ResNet(ResidualNetwork):
 
     def __init__(
         self,
-        groups=SIZES[50][1],
-        block="bottleneck",
-        version="v1.5",
-        stem="imagenet",
-        shortcut="auto",
-        width=1,
-        downsample="first",
-        drop_rate=0.0,
-        output_stride=None,
-        se_ratio=None,
-        se_use_bias=True,
-        dropout=0.0,
-        **kwargs,
+        groups: Sequence[Mapping[str, int]] = SIZES[50][1],
+        block: Literal["basic", "bottleneck"] = "bottleneck",
+        version: Literal["v1", "v1.5", "v2"] = "v1.5",
+        stem: Literal["imagenet", "timm", "deep", "cifar"] = "imagenet",
+        shortcut: Literal["auto", "projection", "pad"] = "auto",
+        width: int = 1,
+        downsample: Literal["first", "last"] = "first",
+        *options: Any,
+        **kwargs: Any,
     ):
         own = {
             "block": validation.choice("block", block, tuple(EXPANSION)),
@@ -158,26 +159,14 @@ class ResNet(ResidualNetwork):
             "width": width,
             "downsample": validation.choice("downsample", downsample, ("first", "last")),
         }
-        super().__init__(
-            own,
-            groups=groups,
-            stem=stem,
-            shortcut=shortcut,
-            drop_rate=drop_rate,
-            output_stride=output_stride,
-            se_ratio=se_ratio,
-            se_use_bias=se_use_bias,
-            dropout=dropout,
-            **kwargs,
-        )
+        super().__init__(own, groups, stem, shortcut, *options, **kwargs)
 
     @property
     def pre_activated(self):
         return self.metaparameters.version == "v2"
 
     def block(self, name, **options):
-        m = self.metaparameters
-        return self.layer(name, ResidualBlock, kind=m.block, version=m.version, width=m.width, **options)
+        return super().block(name, kind=self.metaparameters.block, **options)
 
     def downsampling(self, i, j):
         m = self.metaparameters

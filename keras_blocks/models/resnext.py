@@ -1,5 +1,8 @@
 """ResNeXt: residual blocks whose 3x3 convolutions work in groups."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from keras_blocks.blocks.residual import ResNeXtBlock
 from keras_blocks.core.block import register
 from keras_blocks.models.residual_network import TORCH, ResidualNetwork, groups_of
@@ -49,6 +52,8 @@ class ResNeXt(ResidualNetwork):
     (None, 16, 16, 128)
     """
 
+    block_class = ResNeXtBlock
+
     variants = {
         "resnext50_32x4d": _variant(50, 32, 4),
         "resnext101_32x4d": _variant(101, 32, 4),
@@ -79,34 +84,13 @@ class ResNeXt(ResidualNetwork):
 
     def __init__(
         self,
-        groups=SIZES[50],
-        cardinality=32,
-        base_width=4,
-        stem="imagenet",
-        shortcut="auto",
-        drop_rate=0.0,
-        output_stride=None,
-        se_ratio=None,
-        se_use_bias=True,
-        dropout=0.0,
-        **kwargs,
+        groups: Sequence[Mapping[str, int]] = SIZES[50],
+        cardinality: int = 32,
+        base_width: int = 4,
+        *options: Any,
+        **kwargs: Any,
     ):
-        super().__init__(
-            {"cardinality": cardinality, "base_width": base_width},
-            groups=groups,
-            stem=stem,
-            shortcut=shortcut,
-            drop_rate=drop_rate,
-            output_stride=output_stride,
-            se_ratio=se_ratio,
-            se_use_bias=se_use_bias,
-            dropout=dropout,
-            **kwargs,
-        )
-
-    def block(self, name, **options):
-        m = self.metaparameters
-        return self.layer(name, ResNeXtBlock, cardinality=m.cardinality, base_width=m.base_width, **options)
+        super().__init__({"cardinality": cardinality, "base_width": base_width}, groups, *options, **kwargs)
 
     def weight_names(self):
         return {"torchvision": self.torch_names()}

@@ -1,5 +1,8 @@
 """SENet: the squeeze-excitation network that won ImageNet 2017, and others of its form."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
 from keras_blocks.core.block import register
 from keras_blocks.models.residual_network import TORCH, groups_of
 from keras_blocks.models.resnext import ResNeXt
@@ -51,31 +54,17 @@ class SENet(ResNeXt):
 
     def __init__(
         self,
-        groups=variants["senet154"]["groups"],
-        cardinality=64,
-        base_width=4,
-        stem="deep",
-        shortcut="auto",
-        drop_rate=0.0,
-        output_stride=None,
-        se_ratio=16,
-        se_use_bias=True,
-        dropout=0.2,
-        **kwargs,
+        groups: Sequence[Mapping[str, int]] = variants["senet154"]["groups"],
+        cardinality: int = 64,
+        base_width: int = 4,
+        stem: Literal["imagenet", "timm", "deep", "cifar"] = "deep",
+        *options: Any,
+        se_ratio: int | None = 16,
+        dropout: float = 0.2,
+        **kwargs: Any,
     ):
-        super().__init__(
-            groups,
-            cardinality,
-            base_width,
-            stem,
-            shortcut,
-            drop_rate,
-            output_stride,
-            se_ratio,
-            se_use_bias,
-            dropout,
-            **kwargs,
-        )
+        defaults = {"se_ratio": se_ratio, "dropout": dropout}
+        super().__init__(groups, cardinality, base_width, stem, *options, **defaults, **kwargs)
 
     def block(self, name, *, strides, **options):
         size = 3 if strides > 1 else 1

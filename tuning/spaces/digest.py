@@ -51,8 +51,7 @@ def architecture_digest(cls: type, metaparameters: dict) -> str:
         config = serialized({**settings, **outline.metaparameters})
         config = {key: value for key, value in config.items() if key not in NOT_IN_WEIGHTS}
         return digest([registered_name(cls), config])
-    losses = {name: weight for name, (_, weight) in outline._side_outputs.items()}
-    return digest([shape, outline.metaparameters.include_top, losses, found])
+    return digest([shape, outline.metaparameters.include_top, outline.assembly.loss_weights, found])
 
 
 def digest(value) -> str:
