@@ -1,6 +1,5 @@
 """The Inception modules that keep the size: v1 and v2, and v3's A, B and C."""
 
-from collections.abc import Sequence
 from typing import Any, Literal, Unpack
 
 import keras
@@ -9,7 +8,7 @@ from keras_blocks.blocks.squeeze_excite import SqueezeExciteBlock
 from keras_blocks.core import validation
 from keras_blocks.core.block import Block, register
 from keras_blocks.core.chain import Chain, LayerSpec, Split
-from keras_blocks.typing import BatchNorm, BlockOptions, ConvOptions, Pair
+from keras_blocks.typing import BatchNorm, BlockOptions, ConvOptions, Ints, Pair
 
 Version = Literal["v1", "v2"]
 
@@ -23,12 +22,7 @@ class BranchedBlock(Block):
     filter_names: tuple[str, ...] = ()
 
     def __init__(
-        self,
-        filters: Sequence[int],
-        se_ratio: int | None = None,
-        *,
-        batch_norm: BatchNorm = True,
-        **kwargs: Unpack[ConvOptions],
+        self, filters: Ints, se_ratio: int | None = None, *, batch_norm: BatchNorm = True, **kwargs: Unpack[ConvOptions]
     ):
         super().__init__(batch_norm=batch_norm, **kwargs)
         self.filters = self._filters(filters)
@@ -73,7 +67,7 @@ class PoolingBranch(BranchedBlock):
 
     def __init__(
         self,
-        filters: Sequence[int],
+        filters: Ints,
         count_include_pad: bool = False,
         se_ratio: int | None = None,
         **kwargs: Unpack[BlockOptions],
@@ -139,7 +133,7 @@ class InceptionBlock(PoolingBranch):
 
     def __init__(
         self,
-        filters: Sequence[int],
+        filters: Ints,
         version: Version = "v1",
         kernel_size: Pair | None = None,
         pooling: Literal["max", "avg"] = "max",
@@ -252,7 +246,7 @@ class InceptionB(PoolingBranch):
 
     def __init__(
         self,
-        filters: Sequence[int],
+        filters: Ints,
         n: int = 7,
         count_include_pad: bool = False,
         se_ratio: int | None = None,
