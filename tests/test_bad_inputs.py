@@ -104,6 +104,7 @@ AT_CONSTRUCTION = [
     (lambda: ResidualBlock(16, shortcut="option_a"), "shortcut", "option_a"),
     (lambda: ResidualBlock(16, width=0), "width", "0"),
     (lambda: ResidualBlock(16, drop_rate=1), "drop_rate", "1"),
+    (lambda: ResidualBlock(16, block_dropout=-0.1), "block_dropout", "-0.1"),
     (lambda: ResidualBlock(16, dilation_rate=0), "dilation_rate", "0"),
     (lambda: ResidualBlock(16, atrous="yes"), "atrous", "'yes'"),
     (lambda: ResidualBlock(16, remat=1), "remat", "1"),

@@ -39,6 +39,7 @@ class ResidualUnit(Block):
         atrous: bool = False,
         se_ratio: int | None = None,
         se_use_bias: bool = True,
+        block_dropout: float = 0.0,
         *,
         batch_norm: BatchNorm = True,
         use_bias: bool | None = False,
@@ -55,6 +56,7 @@ class ResidualUnit(Block):
         self.atrous = validation.boolean("atrous", atrous)
         self.se_ratio = validation.optional(validation.integer, "se_ratio", se_ratio)
         self.se_use_bias = validation.boolean("se_use_bias", se_use_bias)
+        self.block_dropout = validation.share("block_dropout", block_dropout)
         if self.dilation_rate > 1 and self._step > 1:
             raise ValueError(
                 "`strides` over 1 and `dilation_rate` over 1 cannot be combined without `atrous`; received "
@@ -103,6 +105,8 @@ class ResidualUnit(Block):
         main: list[LayerSpec] = []
         for name, width, size, more in units:
             main += self.conv_unit(name, width, size, **more)
+            if self.block_dropout:
+                main.append(self.layer(f"{name}_dropout", keras.layers.Dropout, rate=self.block_dropout))
         if self.version == "v2":
             return (*main, *self.padded_conv2d(last, filters, kernel_size, **options))
         return (*main, *self.conv_unit(last, filters, kernel_size, activated=False, **options))
@@ -160,6 +164,8 @@ class ResidualBlock(ResidualUnit):
             so with squeeze-excitation, whose means are then of more pixels).
         se_ratio: `None`, or the ratio of a `SqueezeExciteBlock` at the end of the main branch, before the addition.
         se_use_bias: whether that block's convolutions have biases.
+        block_dropout: share of the values dropped between each two convolutions of the main branch, behind the
+            activation, while training.
         batch_norm: True by default.
         use_bias: False by default; `None` gives the biases of keras.applications' v2: those of the convolutions that
             no BatchNormalization of the block follows.
@@ -180,8 +186,8 @@ class ResidualBlock(ResidualUnit):
     Reference:
         He et al., "Deep Residual Learning for Image Recognition", 2015, figure 5 and section 3.3 (options A, B);
         "Identity Mappings in Deep Residual Networks", 2016, figure 4(e) (v2); torchvision (v1.5); Huang et al., "Deep
-        Networks with Stochastic Depth", 2016; Zagoruyko and Komodakis, "Wide Residual Networks", 2016; Chen et al.,
-        "DeepLab", 2016, section 3.1 (atrous convolution).
+        Networks with Stochastic Depth", 2016; Zagoruyko and Komodakis, "Wide Residual Networks", 2016 (`width`; section 2.4,
+        `block_dropout`); Chen et al., "DeepLab", 2016, section 3.1 (atrous convolution).
 
     Example:
 
@@ -230,7 +236,7 @@ class ResNeXtBlock(ResidualUnit):
         shortcut: as in `ResidualBlock`.
         narrow_entry: whether the first 1x1 convolution has half of the grouped convolution's channels (SENet-154).
         projection_size: kernel size of the projection; 3 in SENet-154 where it strides.
-        drop_rate, dilation_rate, atrous, se_ratio, se_use_bias: as in `ResidualBlock`.
+        drop_rate, dilation_rate, atrous, se_ratio, se_use_bias, block_dropout: as in `ResidualBlock`.
         version: "v1.5", normalized after each convolution, as in the paper; or "v2", before each.
         batch_norm: True by default; use_bias: False by default.
         **kwargs: the settings of `Block`: `activation` ("relu"), `kernel_initializer` ("he_normal"),

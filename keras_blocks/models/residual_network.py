@@ -40,6 +40,7 @@ class ResidualNetwork(Architecture):
         se_ratio: `None`, or the ratio of the squeeze-excitation in every block.
         se_use_bias: whether the squeeze-excitation has biases.
         dropout: share of the pooled features dropped before the classifier's scores while training.
+        block_dropout: of the blocks: share dropped between their convolutions while training.
         batch_norm, use_bias, kernel_initializer, **kwargs: see `Architecture`.
     """
 
@@ -60,6 +61,7 @@ class ResidualNetwork(Architecture):
         se_ratio: int | None = None,
         se_use_bias: bool = True,
         dropout: float = 0.0,
+        block_dropout: float = 0.0,
         *,
         batch_norm: bool | Mapping[str, Any] = True,
         use_bias: bool | None = False,
@@ -75,6 +77,7 @@ class ResidualNetwork(Architecture):
             "se_ratio": se_ratio,
             "se_use_bias": se_use_bias,
             "dropout": validation.share("dropout", dropout),
+            "block_dropout": validation.share("block_dropout", block_dropout),
             **own,
         }
         StridePlan(own)  # refuses an output stride that cannot be reached

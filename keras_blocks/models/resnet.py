@@ -98,6 +98,7 @@ class ResNet(ResidualNetwork):
         se_ratio: `None`, or the ratio of the squeeze-excitation in every block, 16 for SE-ResNets.
         se_use_bias: whether the squeeze-excitation has biases.
         dropout: share of the pooled features dropped before the classifier's scores while training.
+        block_dropout: share of the values dropped between each block's convolutions while training.
         batch_norm: True by default; use_bias: False by default; see `ResidualBlock`.
         **kwargs: `input_shape`, `input_tensor`, `classes`, `include_top`, `pooling`, `classifier_activation`,
             `preprocess`, `labels`, `activation`, `kernel_initializer` ("he_normal"), `kernel_regularizer`,

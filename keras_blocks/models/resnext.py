@@ -22,7 +22,7 @@ class ResNeXt(ResidualNetwork):
         groups: list of groups, each `{"filters": 64, "blocks": 3}`; all but the first halve the size.
         cardinality: number of groups of channels in each 3x3 convolution, the paper's C.
         base_width: channels of each of these where a group's `filters` are 64, in proportion elsewhere; the paper's d.
-        stem, shortcut, drop_rate, output_stride, se_ratio, se_use_bias, dropout: see `ResNet`.
+        stem, shortcut, drop_rate, output_stride, se_ratio, se_use_bias, dropout, block_dropout: see `ResNet`.
         batch_norm: True by default; use_bias: False by default.
         **kwargs: `input_shape`, `input_tensor`, `classes`, `include_top`, `pooling`, `classifier_activation`,
             `preprocess`, `labels`, `activation`, `kernel_initializer` ("he_normal"), `kernel_regularizer`,
