@@ -18,7 +18,16 @@ HEAVY = ("keras_tuner", "matplotlib", "sklearn", "scipy", "typer", "rich", "PIL"
 
 
 FLOORS = {
-    "keras_blocks": (("ops",), ("core",), ("decode",), ("blocks",), ("costs", "weights", "metric"), ("models",), ("",)),
+    "keras_blocks": (
+        ("typing",),
+        ("ops",),
+        ("core",),
+        ("decode",),
+        ("blocks",),
+        ("costs", "weights", "metric"),
+        ("models",),
+        ("",),
+    ),
     "tuning": (
         ("files", "disk", "seeds"),
         ("data", "study", "run_folder"),

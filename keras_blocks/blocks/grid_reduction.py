@@ -1,25 +1,31 @@
 """The Inception modules that halve the size: convolutions of stride 2 beside a pooling of stride 2."""
 
+from typing import Any, Unpack
+
 import keras
 
 from keras_blocks.blocks.inception import BranchedBlock
 from keras_blocks.core import validation
 from keras_blocks.core.block import register
+from keras_blocks.core.chain import Chain, LayerSpec
+from keras_blocks.typing import BlockOptions, Ints, Padding
 
 
 class GridReduction(BranchedBlock):
     """A module of stride 2, whose last branch is the input itself, max pooled."""
 
-    def __init__(self, filters, padding="valid", se_ratio=None, **kwargs):
+    def __init__(
+        self, filters: Ints, padding: Padding = "valid", se_ratio: int | None = None, **kwargs: Unpack[BlockOptions]
+    ):
         super().__init__(filters, se_ratio, **kwargs)
-        self.padding = validation.choice("padding", padding, ("valid", "same", "symmetric"))
+        self.padding = validation.choice("padding", padding, Padding)
 
     @property
-    def halving(self) -> dict:
+    def halving(self) -> dict[str, Any]:
         """Options of the last convolution of a branch."""
         return {"strides": 2, "padding": self.padding}
 
-    def pooled(self):
+    def pooled(self) -> list[LayerSpec]:
         # As large as a symmetrically padded convolution for any size, and for even sizes what Caffe rounds up to.
         padding = "valid" if self.padding == "valid" else "same"
         return [self.layer("pool", keras.layers.MaxPooling2D, pool_size=3, strides=2, padding=padding)]
@@ -60,7 +66,7 @@ class GridReductionA(GridReduction):
 
     filter_names = ("3x3", "double 3x3 reduce", "double 3x3")
 
-    def branches(self):
+    def branches(self) -> list[Chain]:
         width = self.width
         return [
             self.conv_row(("conv_3x3", width["3x3"], 3), **self.halving),
@@ -107,11 +113,18 @@ class GridReductionB(GridReduction):
 
     filter_names = ("3x3 reduce", "3x3", "nxn reduce", "nxn")
 
-    def __init__(self, filters, n=7, padding="valid", se_ratio=None, **kwargs):
+    def __init__(
+        self,
+        filters: Ints,
+        n: int = 7,
+        padding: Padding = "valid",
+        se_ratio: int | None = None,
+        **kwargs: Unpack[BlockOptions],
+    ):
         super().__init__(filters, padding, se_ratio, **kwargs)
         self.n = validation.integer("n", n, most=1024)
 
-    def branches(self):
+    def branches(self) -> list[Chain]:
         width = self.width
         reduce = width["nxn reduce"]
         return [
@@ -162,10 +175,12 @@ class PassThroughReduction(GridReduction):
 
     filter_names = ("3x3 reduce", "3x3", "double 3x3 reduce", "double 3x3")
 
-    def __init__(self, filters, padding="symmetric", se_ratio=None, **kwargs):
+    def __init__(
+        self, filters: Ints, padding: Padding = "symmetric", se_ratio: int | None = None, **kwargs: Unpack[BlockOptions]
+    ):
         super().__init__(filters, padding, se_ratio, **kwargs)
 
-    def branches(self):
+    def branches(self) -> list[Chain]:
         width = self.width
         return [
             self.conv_row(("reduce_3x3", width["3x3 reduce"], 1), ("conv_3x3", width["3x3"], 3), **self.halving),

@@ -1,10 +1,16 @@
 """The Inception modules that keep the size: v1 and v2, and v3's A, B and C."""
 
+from typing import Any, Literal, Unpack
+
 import keras
 
 from keras_blocks.blocks.squeeze_excite import SqueezeExciteBlock
 from keras_blocks.core import validation
 from keras_blocks.core.block import Block, register
+from keras_blocks.core.chain import Chain, LayerSpec, Split
+from keras_blocks.typing import BatchNorm, BlockOptions, ConvOptions, Ints, Pair
+
+Version = Literal["v1", "v2"]
 
 
 class BranchedBlock(Block):
@@ -13,40 +19,42 @@ class BranchedBlock(Block):
     A subclass names its `filter_names`, what each number of `filters` stands for, and gives its `branches()`.
     """
 
-    filter_names: tuple = ()
+    filter_names: tuple[str, ...] = ()
 
-    def __init__(self, filters, se_ratio=None, *, batch_norm=True, **kwargs):
+    def __init__(
+        self, filters: Ints, se_ratio: int | None = None, *, batch_norm: BatchNorm = True, **kwargs: Unpack[ConvOptions]
+    ):
         super().__init__(batch_norm=batch_norm, **kwargs)
         self.filters = self._filters(filters)
         self.se_ratio = validation.optional(validation.integer, "se_ratio", se_ratio)
 
     @property
-    def width(self) -> dict:
+    def width(self) -> dict[str, int]:
         """Each of `filter_names` -> number of filters."""
         return dict(zip(self.filter_names, self.filters))
 
-    def branches(self) -> list:
+    def branches(self) -> list[Chain]:
         """The chains whose outputs are concatenated, in this order."""
         raise NotImplementedError
 
-    def chain(self, channels):
+    def chain(self, channels: int) -> Chain:
         merged = self.concatenate("concat", *self.branches())
         if self.se_ratio is None:
             return [merged]
         return [merged, self.layer("se", SqueezeExciteBlock, ratio=self.se_ratio)]
 
-    def conv_row(self, *units, **options) -> tuple:
+    def conv_row(self, *units: tuple[str, int, Pair], **options: Any) -> tuple[LayerSpec, ...]:
         """Convolutions in a row, each `(name, filters, kernel_size)`; `options` are those of the last."""
         *before, last = units
         first = [spec for unit in before for spec in self.conv_unit(*unit)]
         return (*first, *self.conv_unit(*last, **options))
 
-    def double_conv(self, reduce, filters, kernel_size=3, **options) -> tuple:
+    def double_conv(self, reduce: int, filters: int, kernel_size: Pair = 3, **options: Any) -> tuple[LayerSpec, ...]:
         """A 1x1 convolution and two of `kernel_size`, which together see as much as one of nearly twice that."""
         units = [(name, filters, kernel_size) for name in ("double_1", "double_2")]
         return self.conv_row(("reduce_double", reduce, 1), *units, **options)
 
-    def _filters(self, filters):
+    def _filters(self, filters: Any) -> tuple[int, ...]:
         names = ", ".join(self.filter_names)
         filters = validation.sequence("filters", filters, of=f"numbers of filters, {names}")
         if len(filters) != len(self.filter_names):
@@ -57,11 +65,17 @@ class BranchedBlock(Block):
 class PoolingBranch(BranchedBlock):
     """A module of stride 1 that also has a pooling branch: a pooling, then a 1x1 convolution."""
 
-    def __init__(self, filters, count_include_pad=False, se_ratio=None, **kwargs):
+    def __init__(
+        self,
+        filters: Ints,
+        count_include_pad: bool = False,
+        se_ratio: int | None = None,
+        **kwargs: Unpack[BlockOptions],
+    ):
         super().__init__(filters, se_ratio, **kwargs)
         self.count_include_pad = validation.boolean("count_include_pad", count_include_pad)
 
-    def pooling_branch(self, kind="avg"):
+    def pooling_branch(self, kind: Literal["max", "avg"] = "avg") -> Chain:
         if kind == "max":
             pool = [self.layer("pool", keras.layers.MaxPooling2D, pool_size=3, strides=1, padding="same")]
         elif self.count_include_pad:
@@ -119,22 +133,22 @@ class InceptionBlock(PoolingBranch):
 
     def __init__(
         self,
-        filters,
-        version="v1",
-        kernel_size=None,
-        pooling="max",
-        count_include_pad=False,
-        se_ratio=None,
+        filters: Ints,
+        version: Version = "v1",
+        kernel_size: Pair | None = None,
+        pooling: Literal["max", "avg"] = "max",
+        count_include_pad: bool = False,
+        se_ratio: int | None = None,
         *,
-        batch_norm=False,
-        **kwargs,
+        batch_norm: BatchNorm = False,
+        **kwargs: Unpack[ConvOptions],
     ):
         super().__init__(filters, count_include_pad, se_ratio, batch_norm=batch_norm, **kwargs)
-        self.version = validation.choice("version", version, ("v1", "v2"))
+        self.version = validation.choice("version", version, Version)
         self.kernel_size = validation.optional(validation.pair, "kernel_size", kernel_size)
         self.pooling = validation.choice("pooling", pooling, ("max", "avg"))
 
-    def branches(self):
+    def branches(self) -> list[Chain]:
         width = self.width
         reduce, wide, kernel = width["5x5 reduce"], width["5x5"], self.kernel_size
         if self.version == "v1":
@@ -184,7 +198,7 @@ class InceptionA(PoolingBranch):
 
     filter_names = ("1x1", "5x5 reduce", "5x5", "double 3x3 reduce", "double 3x3", "pool proj")
 
-    def branches(self):
+    def branches(self) -> list[Chain]:
         width = self.width
         return [
             self.conv_row(("conv_1x1", width["1x1"], 1)),
@@ -230,11 +244,18 @@ class InceptionB(PoolingBranch):
 
     filter_names = ("1x1", "nxn reduce", "nxn", "double nxn reduce", "double nxn", "pool proj")
 
-    def __init__(self, filters, n=7, count_include_pad=False, se_ratio=None, **kwargs):
+    def __init__(
+        self,
+        filters: Ints,
+        n: int = 7,
+        count_include_pad: bool = False,
+        se_ratio: int | None = None,
+        **kwargs: Unpack[BlockOptions],
+    ):
         super().__init__(filters, count_include_pad, se_ratio, **kwargs)
         self.n = validation.integer("n", n, most=1024)
 
-    def branches(self):
+    def branches(self) -> list[Chain]:
         width = self.width
         reduce, double = width["nxn reduce"], width["double nxn reduce"]
         row, column = (1, self.n), (self.n, 1)
@@ -287,7 +308,7 @@ class InceptionC(PoolingBranch):
 
     filter_names = ("1x1", "3x3 reduce", "3x3", "double 3x3 reduce", "double 3x3", "pool proj")
 
-    def branches(self):
+    def branches(self) -> list[Chain]:
         width = self.width
         double = width["double 3x3"]
         return [
@@ -300,6 +321,6 @@ class InceptionC(PoolingBranch):
             self.pooling_branch(),
         ]
 
-    def _expanded(self, name, filters):
+    def _expanded(self, name: str, filters: int) -> Split:
         row, column = self.conv_unit(f"{name}_1x3", filters, (1, 3)), self.conv_unit(f"{name}_3x1", filters, (3, 1))
         return self.concatenate(f"{name}_concat", row, column)

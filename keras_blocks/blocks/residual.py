@@ -1,7 +1,6 @@
 """The residual blocks of ResNet, in all versions, of ResNeXt and of SENet."""
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import keras
 
@@ -10,6 +9,11 @@ from keras_blocks.blocks.squeeze_excite import SqueezeExciteBlock
 from keras_blocks.core import validation
 from keras_blocks.core.block import Block, register
 from keras_blocks.core.chain import LayerSpec, Split
+from keras_blocks.typing import BatchNorm, Initializer, SharedOptions
+
+Version = Literal["v1", "v1.5", "v2"]
+Shortcut = Literal["auto", "projection", "identity", "pad"]
+Convolution = tuple[str, int, int, dict[str, Any]]
 
 EXPANSIONS = {"basic": 1, "bottleneck": 4}
 """Kind of a residual block -> its output channels over its `filters`."""
@@ -27,9 +31,9 @@ class ResidualUnit(Block):
     def __init__(
         self,
         filters: int,
-        version: Literal["v1", "v1.5", "v2"] = "v1.5",
+        version: Version = "v1.5",
         strides: int = 1,
-        shortcut: Literal["auto", "projection", "identity", "pad"] = "auto",
+        shortcut: Shortcut = "auto",
         drop_rate: float = 0.0,
         dilation_rate: int = 1,
         atrous: bool = False,
@@ -37,16 +41,16 @@ class ResidualUnit(Block):
         se_use_bias: bool = True,
         block_dropout: float = 0.0,
         *,
-        batch_norm: bool | Mapping[str, Any] = True,
+        batch_norm: BatchNorm = True,
         use_bias: bool | None = False,
-        kernel_initializer: Any = "he_normal",
-        **kwargs: Any,
+        kernel_initializer: Initializer = "he_normal",
+        **kwargs: Unpack[SharedOptions],
     ):
         super().__init__(batch_norm=batch_norm, use_bias=use_bias, kernel_initializer=kernel_initializer, **kwargs)
         self.filters = validation.integer("filters", filters)
-        self.version = validation.choice("version", version, ("v1", "v1.5", "v2"))
+        self.version = validation.choice("version", version, Version)
         self.strides = validation.integer("strides", strides, most=64)
-        self.shortcut = validation.choice("shortcut", shortcut, ("auto", "projection", "identity", "pad"))
+        self.shortcut = validation.choice("shortcut", shortcut, Shortcut)
         self.drop_rate = validation.share("drop_rate", drop_rate)
         self.dilation_rate = validation.integer("dilation_rate", dilation_rate, most=1024)
         self.atrous = validation.boolean("atrous", atrous)
@@ -63,7 +67,7 @@ class ResidualUnit(Block):
     def output_channels(self) -> int:
         raise NotImplementedError
 
-    def _convolutions(self, strided: dict[str, Any], dilated: dict[str, Any]) -> list[tuple]:
+    def _convolutions(self, strided: dict[str, Any], dilated: dict[str, Any]) -> list[Convolution]:
         """(name, filters, kernel size, options) of the main branch's convolutions.
 
         `strided` are the options of the one that has the strides, `dilated` those of a 3x3 after it.
@@ -109,7 +113,7 @@ class ResidualUnit(Block):
 
     def _shortcut(self, channels: int) -> tuple[LayerSpec, ...]:
         if self._projects(channels):
-            options = {"strides": self._step, "padding": "symmetric"}
+            options: dict[str, Any] = {"strides": self._step, "padding": "symmetric"}
             if self.projection_size > 1:
                 options["dilation_rate"] = self.dilation_rate
             if self.version == "v2":
@@ -196,9 +200,9 @@ class ResidualBlock(ResidualUnit):
         self,
         filters: int,
         kind: Literal["basic", "bottleneck"] = "bottleneck",
-        version: Literal["v1", "v1.5", "v2"] = "v1.5",
+        version: Version = "v1.5",
         strides: int = 1,
-        shortcut: Literal["auto", "projection", "identity", "pad"] = "auto",
+        shortcut: Shortcut = "auto",
         width: int = 1,
         *options: Any,
         **kwargs: Any,
@@ -211,7 +215,7 @@ class ResidualBlock(ResidualUnit):
     def output_channels(self) -> int:
         return self.filters * EXPANSIONS[self.kind]
 
-    def _convolutions(self, strided: dict[str, Any], dilated: dict[str, Any]) -> list[tuple]:
+    def _convolutions(self, strided: dict[str, Any], dilated: dict[str, Any]) -> list[Convolution]:
         middle, plain = self.filters * self.width, {"padding": "symmetric"}
         if self.kind == "basic":
             return [("conv1", middle, 3, strided), ("conv2", self.filters, 3, dilated)]
@@ -267,7 +271,7 @@ class ResNeXtBlock(ResidualUnit):
         cardinality: int = 32,
         base_width: int = 4,
         strides: int = 1,
-        shortcut: Literal["auto", "projection", "identity", "pad"] = "auto",
+        shortcut: Shortcut = "auto",
         narrow_entry: bool = False,
         projection_size: Literal[1, 3] = 1,
         *options: Any,
@@ -299,7 +303,7 @@ class ResNeXtBlock(ResidualUnit):
     def output_channels(self) -> int:
         return 4 * self.filters
 
-    def _convolutions(self, strided: dict[str, Any], dilated: dict[str, Any]) -> list[tuple]:
+    def _convolutions(self, strided: dict[str, Any], dilated: dict[str, Any]) -> list[Convolution]:
         middle, plain = self._group_width * self.cardinality, {"padding": "symmetric"}
         entry = middle // 2 if self.narrow_entry else middle
         return [

@@ -1,11 +1,12 @@
 """The groups of VGG."""
 
-from typing import Any, Self
+from typing import Self, Unpack
 
 import keras
 
 from keras_blocks.core import validation
-from keras_blocks.core.block import Block, register
+from keras_blocks.core.block import Block, Chain, register
+from keras_blocks.typing import BlockOptions, Config
 
 
 @register
@@ -37,17 +38,18 @@ class VGGGroup(Block):
     (None, 112, 112, 64)
     """
 
-    def __init__(self, filters: int, depth: int = 2, **kwargs: Any):
+    def __init__(self, filters: int, depth: int = 2, **kwargs: Unpack[BlockOptions]):
         super().__init__(**kwargs)
         self.filters = validation.integer("filters", filters)
         self.depth = validation.integer("depth", depth, most=64)
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
+    def from_config(cls, config: Config) -> Self:
         if "layers" in config:  # as files of version 0.1 call the depth
             config = {**{key: value for key, value in config.items() if key != "layers"}, "depth": config["layers"]}
-        return super().from_config(config)
+        block: Self = super().from_config(config)
+        return block
 
-    def chain(self, channels):
+    def chain(self, channels: int) -> Chain:
         convs = [spec for i in range(1, self.depth + 1) for spec in self.conv_unit(f"conv{i}", self.filters, 3)]
         return [*convs, self.layer("pool", keras.layers.MaxPooling2D, pool_size=2, strides=2)]

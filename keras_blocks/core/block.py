@@ -1,16 +1,18 @@
 """Block: the layer that every micro-architecture is a declaration of."""
 
-from collections.abc import Iterable, Sequence
-from typing import Any, Self
+from collections.abc import Sequence
+from typing import Any, Self, Unpack
 
 import keras
 
-from keras_blocks.core.chain import LayerSpec, Step, specs, walk
+from keras_blocks.core.chain import Chain as Chain
+from keras_blocks.core.chain import LayerSpec, specs, walk
 from keras_blocks.core.layers import SETTINGS, LayerFactory, serialized
-from keras_blocks.core.registration import register
+from keras_blocks.core.registration import register as register
 from keras_blocks.core.remat import rematerialized
 from keras_blocks.core.signature import arguments
 from keras_blocks.ops.casting import as_float
+from keras_blocks.typing import BlockOptions, Config, Shape, Tensor
 
 BUILT_MARK = "built"
 """Marks a built block in a file of weights: a block that is not built has nowhere to load them to, and says so."""
@@ -21,9 +23,9 @@ class BuiltChain:
 
     __slots__ = ("chain", "checked")
 
-    def __init__(self, chain: Iterable[Step]):
+    def __init__(self, chain: Chain):
         self.chain = tuple(chain)
-        self.checked: set[tuple] = set()
+        self.checked: set[Shape] = set()
         """Input shapes that are known to be large enough, so that an eager call pays for the check once."""
 
 
@@ -77,15 +79,16 @@ class Block(LayerFactory, keras.layers.Layer):
     256
     """
 
-    def __init__(self, **kwargs: Any):
-        settings = {name: kwargs.pop(name) for name in SETTINGS if name in kwargs}
-        keras.layers.Layer.__init__(self, **kwargs)
+    def __init__(self, **kwargs: Unpack[BlockOptions]):
+        options: dict[str, Any] = dict(kwargs)
+        settings = {name: options.pop(name) for name in SETTINGS if name in options}
+        keras.layers.Layer.__init__(self, **options)
         LayerFactory.__init__(self, **settings)
         self.input_spec = keras.layers.InputSpec(ndim=4)
-        self._built_chain: BuiltChain | None = None
-        self._frozen_paths: tuple[str, ...] = ()
+        self._built_chain: Any = None  # a BuiltChain, once built
+        self._frozen_paths: Sequence[str] = ()
 
-    def chain(self, channels: int) -> Sequence[Step]:
+    def chain(self, channels: int) -> Chain:
         """The block's layers for an input of so many channels, as a list of specs and splits. The one thing to declare.
 
         Specs come from `self.conv_unit`, `self.conv2d`, `self.norm`, `self.activate`, `self.layer`; splits from
@@ -94,15 +97,15 @@ class Block(LayerFactory, keras.layers.Layer):
         """
         raise NotImplementedError(f"{type(self).__name__} must declare its layers in `chain(self, channels)`.")
 
-    def chain_for(self, input_shape: Sequence | None) -> tuple[Step, ...]:
+    def chain_for(self, input_shape: Any) -> Chain:
         """The chain for inputs of this shape: the one built, or for a block not yet built, the one it would build."""
         return self._built_chain.chain if self._built_chain else self._declare(input_shape).chain
 
-    def build(self, input_shape: Sequence) -> None:
+    def build(self, input_shape: Shape) -> None:
         declared = self._declare(input_shape)
         layers = {spec.name: spec.make(prefix=f"{self.name}_") for spec in specs(declared.chain)}
 
-        def build_layer(spec, shape):
+        def build_layer(spec: LayerSpec, shape: Any) -> Any:
             after = self._next_shape(layers[spec.name], spec, shape)
             layers[spec.name].build(shape)
             return after
@@ -117,21 +120,21 @@ class Block(LayerFactory, keras.layers.Layer):
             freeze_part(self, path)
         self.input_spec = keras.layers.InputSpec(ndim=4, axes={self.channel_axis: self.channels(input_shape)})
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         self._check_size(inputs.shape)
         inputs = as_float(inputs, self.compute_dtype)
         if training and self.remat and not all(issubclass(spec.cls, Block) for spec in specs(self._built_chain.chain)):
             return rematerialized([self], lambda x: self._run(x, training), inputs)
         return self._run(inputs, training)
 
-    def _run(self, x: Any, training: bool | None) -> Any:
+    def _run(self, x: Tensor, training: bool | None) -> Tensor:
         # Keras' call context brings `training` to the sublayers, but for `stateless_call`, which goes round it.
-        def apply(spec, x):
+        def apply(spec: LayerSpec, x: Tensor) -> Tensor:
             return getattr(self, spec.name)(x, training=training)
 
         return walk(self._built_chain.chain, x, apply)
 
-    def expand(self, inputs: Any, training: bool | None = None) -> Any:
+    def expand(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """Applies the block's own layers to a Keras tensor one by one, and returns the output's Keras tensor.
 
         The graph behind the result is flat and shares the block's weights: `keras.Model(x, block.expand(x))` can be
@@ -155,23 +158,23 @@ class Block(LayerFactory, keras.layers.Layer):
         if not self.built:
             self.build(inputs.shape)
 
-        def apply(spec, x):
+        def apply(spec: LayerSpec, x: Tensor) -> Tensor:
             layer = getattr(self, spec.name)
             bound = {} if training is None else {"training": training}
             return layer.expand(x, **bound) if isinstance(layer, Block) else layer(x, **bound)
 
         return walk(self._built_chain.chain, as_float(inputs, self.compute_dtype), apply)
 
-    def compute_output_shape(self, input_shape: Sequence) -> Any:
-        def shape_after(spec, shape):
+    def compute_output_shape(self, input_shape: Shape) -> Any:
+        def shape_after(spec: LayerSpec, shape: Any) -> Any:
             layer = getattr(self, spec.name) if self._built_chain else spec.make()
             return self._next_shape(layer, spec, shape)
 
         after = walk(self.chain_for(input_shape), tuple(input_shape), shape_after)
         return {name: tuple(shape) for name, shape in after.items()} if isinstance(after, dict) else tuple(after)
 
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
+    def get_config(self) -> Config:
+        config: Config = super().get_config()
         config.update({name: serialized(getattr(self, name)) for name in arguments(type(self))})
         if self.activity_regularizer is not None:
             config["activity_regularizer"] = serialized(self.activity_regularizer)
@@ -180,10 +183,10 @@ class Block(LayerFactory, keras.layers.Layer):
         return config
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
+    def from_config(cls, config: Config) -> Self:
         config = dict(config)
         frozen = config.pop("frozen", ())
-        block = super().from_config(config)
+        block: Self = super().from_config(config)
         block._frozen_paths = tuple(frozen)
         return block
 
@@ -201,7 +204,7 @@ class Block(LayerFactory, keras.layers.Layer):
             )
         super().load_own_variables({key: store[key] for key in keys if key != BUILT_MARK})
 
-    def _declare(self, input_shape: Any) -> BuiltChain:
+    def _declare(self, input_shape: Shape) -> BuiltChain:
         """`chain`, for inputs of a shape that has been checked, with names that can be attributes."""
         if len(input_shape) != 4:
             raise ValueError(f"{self._title()} takes image batches of 4 axes; received the shape {tuple(input_shape)}.")
@@ -246,7 +249,7 @@ class Block(LayerFactory, keras.layers.Layer):
             )
         return after
 
-    def _check_size(self, shape: Sequence) -> None:
+    def _check_size(self, shape: Shape) -> None:
         """Refuses an image too small for the block before the backend does, or gives an empty tensor and a NaN mean."""
         shape = tuple(size if isinstance(size, int) else None for size in shape)  # some tracers have symbolic sizes
         if shape not in self._built_chain.checked:
@@ -282,7 +285,7 @@ def freeze_part(owner: Any, path: str) -> None:
         part.trainable = False
 
 
-def _compatible(shapes: Sequence) -> bool:
+def _compatible(shapes: Sequence[Shape]) -> bool:
     """Whether the shapes can be equal, where None stands for any size."""
     ranks = {len(shape) for shape in shapes}
     return len(ranks) == 1 and all(len({size for size in sizes if size is not None}) <= 1 for sizes in zip(*shapes))

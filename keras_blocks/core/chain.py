@@ -7,8 +7,8 @@ with a block (building, calling, expanding, counting, converting) is one `walk` 
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeAlias
 
 from keras_blocks.core.immutable import FrozenDict, thaw
 
@@ -43,7 +43,7 @@ class LayerSpec:
 class Split:
     """The same input to each of `branches`, each a chain; then `merge`, a layer that takes a list of tensors."""
 
-    branches: tuple
+    branches: tuple["Chain", ...]
     merge: LayerSpec
 
 
@@ -54,8 +54,10 @@ class Fork:
     branches: FrozenDict
 
 
-Step = LayerSpec | Split | Fork
+Step: TypeAlias = LayerSpec | Split | Fork
 """What a chain consists of."""
+
+Chain: TypeAlias = Sequence[Step]
 
 
 class ShapeTensor:
@@ -66,7 +68,7 @@ class ShapeTensor:
 
     __slots__ = ("shape", "visit")
 
-    def __init__(self, shape: Sequence, visit: Callable):
+    def __init__(self, shape: Iterable[int | None], visit: Callable[[Any, Any], Any]):
         self.shape = tuple(shape)
         self.visit = visit
 
@@ -74,7 +76,7 @@ class ShapeTensor:
         return ShapeTensor(self.visit(step, self.shape), self.visit)
 
 
-def walk(chain: Sequence[Step], x: Any, visit: Callable) -> Any:
+def walk(chain: Chain, x: Any, visit: Callable[[Any, Any], Any]) -> Any:
     """Sends `x` through the chain. `visit(spec, x)` does one layer; a merge gets the list of its branches' results."""
     for step in chain:
         if isinstance(step, Split):
@@ -86,7 +88,7 @@ def walk(chain: Sequence[Step], x: Any, visit: Callable) -> Any:
     return x
 
 
-def specs(chain: Sequence[Step]) -> Iterator[LayerSpec]:
+def specs(chain: Chain) -> Iterator[LayerSpec]:
     """All the layers of a chain, in the order in which `walk` visits them."""
     for step in chain:
         if isinstance(step, Split):

@@ -13,7 +13,7 @@ from keras.src.backend.common import global_state
 _UNINITIALIZED = "uninitialized_variables"
 
 
-def replay(graph: keras.Function, inputs: Any, each: Callable = lambda operation: operation) -> Any:
+def replay(graph: keras.Function, inputs: Any, each: Callable[..., Any] = lambda operation: operation) -> Any:
     """Sends `inputs` through the graph of a functional model.
 
     Args:

@@ -1,18 +1,19 @@
 """What the layers of a block, or the blocks of an architecture, have in common: bound once, handed down from here."""
 
 import zlib
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 
 from keras_blocks.core import validation
-from keras_blocks.core.chain import LayerSpec, Split
+from keras_blocks.core.chain import Chain, LayerSpec, Split
 from keras_blocks.core.grouped_conv2d import GroupedConv2D
 from keras_blocks.core.immutable import FrozenDict, freeze, thaw
 from keras_blocks.core.normalization import BatchNormalization
 from keras_blocks.core.signature import takes
 from keras_blocks.ops.casting import wide
+from keras_blocks.typing import Activation, BatchNorm, DataFormat, Initializer, Padding, Pair, Regularizer
 
 SETTINGS = (
     "activation",
@@ -36,17 +37,17 @@ class LayerFactory:
     Its constructor is called by theirs, which pass the settings on: they are declared here alone. See `Block`.
     """
 
-    dtype_policy: Any
+    dtype_policy: Any  # Keras' layers have it
 
     def __init__(
         self,
         *,
-        activation: Any = "relu",
-        batch_norm: bool | Mapping[str, Any] = False,
+        activation: Activation = "relu",
+        batch_norm: BatchNorm = False,
         use_bias: bool | None = None,
-        kernel_initializer: Any = "glorot_uniform",
-        kernel_regularizer: Any = None,
-        data_format: Literal["channels_last", "channels_first"] | None = None,
+        kernel_initializer: Initializer = "glorot_uniform",
+        kernel_regularizer: Regularizer = None,
+        data_format: DataFormat | None = None,
         remat: bool = False,
     ):
         self.activation = validation.activation("activation", activation)
@@ -62,7 +63,7 @@ class LayerFactory:
         """The axis of a batch that holds the channels: -1, or 1 for channels_first."""
         return -1 if self.data_format == "channels_last" else 1
 
-    def channels(self, shape: Sequence) -> Any:
+    def channels(self, shape: Any) -> Any:
         """The number of channels of a batch of this shape."""
         return shape[self.channel_axis]
 
@@ -78,7 +79,7 @@ class LayerFactory:
         return LayerSpec(cls, name, FrozenDict({**bound, **options}), dtype)
 
     def conv2d(
-        self, name: str, filters: int, kernel_size: Size, *, transposed: bool = False, **options: Any
+        self, name: str, filters: int, kernel_size: Pair, *, transposed: bool = False, **options: Any
     ) -> LayerSpec:
         """A convolution with the settings' initializer and regularizer; its activation is a layer of its own.
 
@@ -106,7 +107,7 @@ class LayerFactory:
         return self.layer(name, keras.layers.Activation, activation=self.activation)
 
     def padded_conv2d(
-        self, name: str, filters: int, kernel_size: Size, *, padding: str = "same", **options: Any
+        self, name: str, filters: int, kernel_size: Pair, *, padding: Padding = "same", **options: Any
     ) -> tuple[LayerSpec, ...]:
         """A convolution that may also pad as PyTorch and keras.applications do: "symmetric", as much on every side.
 
@@ -128,7 +129,7 @@ class LayerFactory:
         self,
         name: str,
         filters: int,
-        kernel_size: Size,
+        kernel_size: Pair,
         *,
         pre_activation: bool = False,
         activated: bool = True,
@@ -155,7 +156,7 @@ class LayerFactory:
             kernel_regularizer=self.kernel_regularizer,
         )
 
-    def probabilities(self, name: str, activation: Any) -> LayerSpec:
+    def probabilities(self, name: str, activation: Activation) -> LayerSpec:
         """The activation of an output, in float32 also where the policy computes in 16 bits."""
         options = FrozenDict({"activation": activation})
         return LayerSpec(keras.layers.Activation, name, options, wide_policy(self.dtype_policy))
@@ -164,20 +165,20 @@ class LayerFactory:
         """The normalization that belongs to the layer `name`, or nothing where the settings have none."""
         return (self.norm(f"{name}_bn"),) if self.batch_norm is not False else ()
 
-    def concatenate(self, name: str, *branches: Sequence) -> Split:
+    def concatenate(self, name: str, *branches: Chain) -> Split:
         """Branches whose outputs are concatenated along the channels."""
         return Split(branches, self.layer(name, keras.layers.Concatenate, axis=self.channel_axis))
 
-    def sum_of(self, name: str, *branches: Sequence) -> Split:
+    def sum_of(self, name: str, *branches: Chain) -> Split:
         """Branches whose outputs, all of one shape, are added."""
         return Split(branches, self.layer(name, keras.layers.Add))
 
-    def product_of(self, name: str, *branches: Sequence) -> Split:
+    def product_of(self, name: str, *branches: Chain) -> Split:
         """Branches whose outputs are multiplied; one of size 1x1 scales the channels of the others."""
         return Split(branches, self.layer(name, keras.layers.Multiply))
 
 
-def _both(value: Any) -> tuple[int, int]:
+def _both(value: Any) -> tuple[int, ...]:
     return (value, value) if isinstance(value, int) else tuple(value)
 
 
@@ -213,6 +214,6 @@ def serialized(value: Any) -> Any:
         return {key: serialized(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [serialized(item) for item in value]
-    if isinstance(value, Callable):
+    if callable(value):
         return keras.activations.serialize(value)
     return thaw(value)

@@ -4,9 +4,12 @@ import difflib
 import math
 import numbers
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from types import ModuleType
+from typing import Any, TypeVar, get_args
 
 import keras
+
+from keras_blocks.typing import DataFormat
 
 T = TypeVar("T")
 
@@ -17,7 +20,7 @@ MOST_CHANNELS = 2**20
 def integer(name: str, value: Any, *, least: int = 1, most: int = MOST_CHANNELS) -> int:
     """A whole number of an integer type, from `least` to `most`. Not a bool, and not a float, not even 8.0."""
     allowed = f"an integer from {least} to {most}"
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+    if isinstance(value, bool) or not issubclass(type(value), numbers.Integral):
         raise TypeError(f"`{name}` must be {allowed}; received {value!r} of type {type(value).__name__}.")
     if not least <= value <= most:
         raise ValueError(f"`{name}` must be {allowed}; received {value!r}.")
@@ -29,14 +32,15 @@ def pair(name: str, value: Any, *, least: int = 1, most: int = 1024) -> tuple[in
     if isinstance(value, Sequence) and not isinstance(value, str):
         if len(value) != 2:
             raise ValueError(f"`{name}` must be an integer or two of them, (height, width); received {value!r}.")
-        return tuple(integer(f"{name}[{i}]", item, least=least, most=most) for i, item in enumerate(value))
+        height, width = (integer(f"{name}[{i}]", item, least=least, most=most) for i, item in enumerate(value))
+        return height, width
     return (integer(name, value, least=least, most=most),) * 2
 
 
 def number(name: str, value: Any, *, least: float, most: float, open_end: bool = False) -> float:
     """A finite number from `least` to `most`, the upper end excluded where `open_end`."""
     allowed = f"a number from {least} {'to below' if open_end else 'to'} {most}"
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+    if isinstance(value, bool) or not issubclass(type(value), numbers.Real):
         raise TypeError(f"`{name}` must be {allowed}; received {value!r} of type {type(value).__name__}.")
     if math.isnan(value) or not least <= value <= most or (open_end and value == most):
         raise ValueError(f"`{name}` must be {allowed}; received {value!r}.")
@@ -64,8 +68,9 @@ def boolean(name: str, value: Any) -> bool:
     return value
 
 
-def choice(name: str, value: Any, allowed: Sequence) -> Any:
-    """One of `allowed`; the error suggests the nearest names."""
+def choice(name: str, value: T, allowed: Any) -> T:
+    """One of `allowed`, a `Literal` type or a sequence; the error suggests the nearest names."""
+    allowed = get_args(allowed) or allowed
     if any(value is item or (type(value) is type(item) and value == item) for item in allowed):
         return value
     near = difflib.get_close_matches(str(value), [item for item in allowed if isinstance(item, str)], n=3, cutoff=0.5)
@@ -73,7 +78,7 @@ def choice(name: str, value: Any, allowed: Sequence) -> Any:
     raise ValueError(f"`{name}` must be one of {list(allowed)}; received {value!r}.{hint}")
 
 
-def mapping(name: str, value: Any, *, keys: Collection[str], required: Collection[str] = ()) -> Mapping:
+def mapping(name: str, value: Any, *, keys: Collection[str], required: Collection[str] = ()) -> Mapping[str, Any]:
     """A mapping with string keys among `keys`, all of `required` among them."""
     if not isinstance(value, Mapping):
         raise TypeError(f"`{name}` must be a dict with keys among {list(keys)}; received {value!r}.")
@@ -85,7 +90,7 @@ def mapping(name: str, value: Any, *, keys: Collection[str], required: Collectio
     return value
 
 
-def sequence(name: str, value: Any, *, of: str = "items") -> Sequence:
+def sequence(name: str, value: Any, *, of: str = "items") -> Sequence[Any]:
     """A list or tuple that is not empty."""
     if isinstance(value, (str, Mapping)) or not isinstance(value, Sequence):
         raise TypeError(f"`{name}` must be a list of {of}; received {value!r} of type {type(value).__name__}.")
@@ -110,11 +115,11 @@ def divides(name: str, value: int, *, total_name: str, total: int) -> int:
     return value
 
 
-def activation(name: str, value: Any) -> Callable:
+def activation(name: str, value: Any) -> Callable[..., Any]:
     """A Keras activation: a function that can be saved by its name, as Keras' own and registered ones can."""
     if isinstance(value, keras.layers.Layer):
         raise TypeError(f"`{name}` must be an activation's name or function, not a layer; received {value!r}.")
-    function = _from_keras(name, value, keras.activations)
+    function: Callable[..., Any] = _from_keras(name, value, keras.activations)
     if not _comes_back(function):
         raise ValueError(
             f"`{name}` must be a Keras activation or a function registered with "
@@ -149,7 +154,7 @@ def regularizer(name: str, value: Any) -> keras.regularizers.Regularizer | None:
     return found
 
 
-def _from_keras(name: str, value: Any, module: Any) -> Any:
+def _from_keras(name: str, value: Any, module: ModuleType) -> Any:
     """`module.get(value)`, with an error that names the argument and the nearest names."""
     try:
         return module.get(value)
@@ -181,11 +186,11 @@ def batch_norm(name: str, value: Any) -> bool | dict[str, Any]:
     }
 
 
-def data_format(name: str, value: Any) -> Literal["channels_last", "channels_first"]:
+def data_format(name: str, value: Any) -> DataFormat:
     """'channels_last' or 'channels_first'; None means Keras' setting."""
-    if value is None:
-        return keras.config.image_data_format()
-    return choice(name, value, ("channels_last", "channels_first"))
+    given = keras.config.image_data_format() if value is None else value
+    found: DataFormat = choice(name, given, DataFormat)
+    return found
 
 
 def record(name: str, value: Any, fields: Mapping[str, int | None]) -> dict[str, int]:
