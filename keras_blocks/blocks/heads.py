@@ -33,10 +33,10 @@ class Head(Block):
 
     def features(self) -> list[LayerSpec]:
         """The chain from the feature map to what the scores are computed of."""
-        steps = [self.layer("pool", GLOBAL_POOLINGS.get(self.pooling, keras.layers.Flatten))]
+        chain = [self.layer("pool", GLOBAL_POOLINGS.get(self.pooling, keras.layers.Flatten))]
         for i, units in enumerate(self.hidden, start=1):
-            steps += [self.dense(f"dense{i}", units), self.activate(f"dense{i}_activation"), *self._drop(f"drop{i}")]
-        return [*steps, *(() if self.hidden else self._drop("drop"))]
+            chain += [self.dense(f"dense{i}", units), self.activate(f"dense{i}_activation"), *self._drop(f"drop{i}")]
+        return [*chain, *(() if self.hidden else self._drop("drop"))]
 
     def _drop(self, name: str) -> tuple[LayerSpec, ...]:
         return (self.layer(name, keras.layers.Dropout, rate=self.dropout),) if self.dropout else ()

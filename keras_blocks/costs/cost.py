@@ -174,7 +174,7 @@ def block_key(spec: LayerSpec, shape: Any) -> tuple[Any, ...]:
 
 
 @functools.lru_cache(maxsize=2**14)
-def block_steps(cls: type, options: FrozenDict, shape: Any, text: str) -> tuple[Chain, int]:
+def block_chain(cls: type, options: FrozenDict, shape: Any, text: str) -> tuple[Chain, int]:
     """A block's chain for an input of this shape, and the bytes of each of its values; remembered."""
     block = cls(**options)
     return block.chain_for(shape), _bytes_per_value(block)
@@ -184,16 +184,16 @@ def block_steps(cls: type, options: FrozenDict, shape: Any, text: str) -> tuple[
 def _counted(cls: type, options: FrozenDict, shape: Any, text: str) -> tuple[Any, int, int, int]:
     """Output shape, parameters, multiply-adds and values of a block, or of a layer that has no rule; remembered."""
     if issubclass(cls, Block):
-        steps, width = block_steps(cls, options, shape, text)  # type: ignore[arg-type]  # a class can be hashed
-        after, spent = _chain_cost(steps, shape)
+        chain, width = block_chain(cls, options, shape, text)  # type: ignore[arg-type]  # a class can be hashed
+        after, spent = _chain_cost(chain, shape)
         return after, spent.params, spent.macs, spent.activation_bytes // width
     found = measured(lambda: cls(**options), shape)
     return *found, _values(cls, found.shape)
 
 
-def _chain_cost(steps: Chain, shape: Any) -> tuple[Any, Cost]:
+def _chain_cost(chain: Chain, shape: Any) -> tuple[Any, Cost]:
     ledger = _Ledger()
-    after = walk(steps, shape, ledger.visit)
+    after = walk(chain, shape, ledger.visit)
     return after, ledger.total
 
 
@@ -318,7 +318,7 @@ def _values(cls: type, shape: Any) -> int:
 
 
 def _bytes_per_value(target: Any) -> int:
-    """Of a layer, or of a dtype policy."""
+    """Bytes of a number that a layer computes, or layers of a dtype policy."""
     dtype = getattr(target, "compute_dtype", None) or keras.config.floatx()
     return _BYTES.get(dtype, 4)
 

@@ -10,7 +10,7 @@ from keras_blocks.models.architecture import Architecture
 from keras_blocks.models.output_stride import StridePlan
 
 BATCH_NORM = {"epsilon": 1.001e-5}
-"""As keras.applications has it; torchvision's epsilon is 1e-5."""
+"""The BatchNormalization of keras.applications' DenseNets; torchvision's epsilon is 1e-5."""
 
 
 def _variant(*layers, filters=32, stem_filters=64):

@@ -136,7 +136,7 @@ class Inception(Architecture):
 
     def stem(self, x):
         counts = {}
-        for step in self._stem_steps():
+        for step in self._stem_layers():
             options = dict(step)
             kind = options.pop("layer")
             counts[kind] = counts.get(kind, 0) + 1
@@ -172,7 +172,7 @@ class Inception(Architecture):
             return {"torchvision": torchvision_names(groups, v3=False), "caffe": caffe_names(groups)}
         if kinds <= {"v2"}:
             return {"cadene": cadene_names(groups)}
-        stem_convs = sum(step["layer"] == "conv" for step in self._stem_steps())
+        stem_convs = sum(step["layer"] == "conv" for step in self._stem_layers())
         return {"keras": keras_names(groups, stem_convs), "torchvision": torchvision_names(groups, v3=True)}
 
     def from_torch(self, name, value):
@@ -200,7 +200,7 @@ class Inception(Architecture):
         x = self.layer(f"{name}_head", AuxiliaryClassifier, filters=m.classes, **m.auxiliary_classifier)(x)
         self.side_output(name, self.output_activation(name)(x), weight=m.auxiliary_weight)
 
-    def _stem_steps(self):
+    def _stem_layers(self):
         stem = self.metaparameters.stem
         return INCEPTION_STEMS[stem] if isinstance(stem, str) else stem
 
@@ -255,10 +255,10 @@ def _stem(stem):
     """A name of `INCEPTION_STEMS`, or a list like those in it; the layers check the values."""
     if isinstance(stem, str) or stem is None:
         return validation.choice("stem", stem, tuple(INCEPTION_STEMS))
-    steps = []
+    layers = []
     for i, step in enumerate(validation.sequence("stem", stem, of="layers")):
         keys = {key for _, more in STEM_LAYERS.values() for key in more}
         validation.mapping(f"stem[{i}]", step, keys=("layer", *sorted(keys)), required=("layer",))
         kind = validation.choice(f"stem[{i}]['layer']", step["layer"], tuple(STEM_LAYERS))
-        steps.append(validation.mapping(f"stem[{i}]", step, keys=("layer", *STEM_LAYERS[kind][1])))
-    return steps
+        layers.append(validation.mapping(f"stem[{i}]", step, keys=("layer", *STEM_LAYERS[kind][1])))
+    return layers

@@ -78,7 +78,7 @@ class Network(LayerFactory, keras.Model):
             self.assembly.outputs = self.assemble(self.assembly.inputs)
         if ends := self.assembly.ends:
             super(LayerFactory, self).__init__(**ends, name=name, trainable=trainable)
-        else:  # an outline: past `keras.Functional`, which Keras has put among the bases, a model without a graph
+        else:  # an outline, which has no graph, and so is none of `keras.Functional`, which Keras puts among the bases
             keras.Model.__init__(self, name=name, trainable=trainable)
 
     @property

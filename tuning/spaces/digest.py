@@ -11,7 +11,7 @@ from keras_blocks.core.block import Block
 from keras_blocks.core.chain import Fork, LayerSpec, ShapeTensor, Split, walk
 from keras_blocks.core.layers import SETTINGS, serialized
 from keras_blocks.core.registration import registered_name
-from keras_blocks.costs.cost import WEIGHTLESS_TYPES, block_key, block_steps, shape_after
+from keras_blocks.costs.cost import WEIGHTLESS_TYPES, block_chain, block_key, shape_after
 
 NOT_IN_WEIGHTS = ("name", "trainable", "labels", "remat")
 """Arguments that change neither what a model computes nor how it is trained."""
@@ -87,14 +87,14 @@ def _layer(spec, shape):
 @functools.lru_cache(maxsize=2**16)
 def _block(*key):
     """The digest of a block's layers, remembered."""
-    (steps, _), shape, found = block_steps(*key), key[2], []
+    (chain, _), shape, found = block_chain(*key), key[2], []
 
     def visit(spec, shape):
         found.append([_layer(spec, shape), shape])
         return shape_after(spec, shape)
 
-    walk(steps, shape, visit)
-    return digest([_structure(steps), found])
+    walk(chain, shape, visit)
+    return digest([_structure(chain), found])
 
 
 def _structure(chain):
