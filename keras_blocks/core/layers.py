@@ -1,7 +1,7 @@
 """What the layers of a block, or the blocks of an architecture, have in common: bound once, handed down from here."""
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -25,10 +25,6 @@ SETTINGS = (
     "remat",
 )
 """The settings that an architecture hands to each of its blocks, and a block to each of its layers."""
-
-
-Size = int | Sequence[int]
-"""Height and width, or one number for both."""
 
 
 class LayerFactory:

@@ -89,12 +89,14 @@ class Siamese(Network):
         classifier_activation="sigmoid",
         preprocess=None,
         input_shape=None,
-        input_tensor=None,
+        input_tensor: Assembly | None = None,
         dtype=None,
         name=None,
         trainable=True,
         **metaparameters,
     ):
+        if not isinstance(input_tensor, Assembly | None):
+            raise TypeError(f"`input_tensor` must be None, as there are two inputs; received {input_tensor!r}.")
         preprocess = preprocessing_layers("preprocess", preprocess)
         backbone, input_shape = _backbone(backbone, preprocess, input_shape, dtype, metaparameters)
         own = {
