@@ -18,6 +18,7 @@ Shape: TypeAlias = tuple[int | None, ...]
 Pair: TypeAlias = int | Sequence[int]
 """An integer, or two of them, for height and width."""
 
+Ints: TypeAlias = Sequence[int]
 Activation: TypeAlias = str | Callable[..., Any] | None
 BatchNorm: TypeAlias = bool | Mapping[str, float | bool]
 Initializer: TypeAlias = str | Mapping[str, Any] | keras.initializers.Initializer

@@ -1,6 +1,5 @@
 """The halves of autoencoders: blocks that make images smaller, and their mirror images that make them larger."""
 
-from collections.abc import Sequence
 from typing import Any, Literal, Unpack
 
 import keras
@@ -15,6 +14,7 @@ from keras_blocks.typing import (
     Config,
     ConvOptions,
     DataFormat,
+    Ints,
     LayerOptions,
     Pair,
     Shape,
@@ -193,11 +193,7 @@ class TrimLike(keras.layers.Layer):
     """
 
     def __init__(
-        self,
-        kernel_size: Sequence[int],
-        strides: Sequence[int],
-        data_format: DataFormat | None = None,
-        **kwargs: Unpack[LayerOptions],
+        self, kernel_size: Ints, strides: Ints, data_format: DataFormat | None = None, **kwargs: Unpack[LayerOptions]
     ):
         super().__init__(**kwargs)
         self.kernel_size, self.strides = tuple(kernel_size), tuple(strides)

@@ -72,10 +72,8 @@ class AuxiliaryClassifier(Block):
         self.version = validation.choice("version", version, tuple(PUBLISHED))
         self.pooling = validation.choice("pooling", pooling, Pooling)
         self.width = validation.integer("width", width)
-        self.hidden = None if hidden is None else validation.integer("hidden", hidden)
-        self.dropout = (
-            None if dropout is None else validation.number("dropout", dropout, least=0, most=1, open_end=True)
-        )
+        self.hidden = validation.optional(validation.integer, "hidden", hidden)
+        self.dropout = validation.optional(validation.share, "dropout", dropout)
 
     def chain(self, channels: int) -> Chain:
         pixels, hidden, dropout = PUBLISHED[self.version]

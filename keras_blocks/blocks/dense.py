@@ -60,7 +60,7 @@ class DenseLayer(Block):
         super().__init__(batch_norm=batch_norm, use_bias=use_bias, kernel_initializer=kernel_initializer, **kwargs)
         self.filters = validation.integer("filters", filters)
         self.bottleneck = validation.integer("bottleneck", bottleneck, least=0, most=64)
-        self.dropout = validation.number("dropout", dropout, least=0, most=1, open_end=True)
+        self.dropout = validation.share("dropout", dropout)
         self.dilation_rate = validation.integer("dilation_rate", dilation_rate, most=1024)
 
     def chain(self, channels: int) -> Chain:
@@ -141,7 +141,7 @@ class DenseBlock(Block):
         self.filters = validation.integer("filters", filters)
         self.layers = validation.integer("layers", layers, most=512)
         self.bottleneck = validation.integer("bottleneck", bottleneck, least=0, most=64)
-        self.dropout = validation.number("dropout", dropout, least=0, most=1, open_end=True)
+        self.dropout = validation.share("dropout", dropout)
         self.dilation_rate = validation.integer("dilation_rate", dilation_rate, most=1024)
 
     def chain(self, channels: int) -> Chain:

@@ -1,6 +1,5 @@
 """The Inception modules that halve the size: convolutions of stride 2 beside a pooling of stride 2."""
 
-from collections.abc import Sequence
 from typing import Any, Unpack
 
 import keras
@@ -9,18 +8,14 @@ from keras_blocks.blocks.inception import BranchedBlock
 from keras_blocks.core import validation
 from keras_blocks.core.block import register
 from keras_blocks.core.chain import Chain, LayerSpec
-from keras_blocks.typing import BlockOptions, Padding
+from keras_blocks.typing import BlockOptions, Ints, Padding
 
 
 class GridReduction(BranchedBlock):
     """A module of stride 2, whose last branch is the input itself, max pooled."""
 
     def __init__(
-        self,
-        filters: Sequence[int],
-        padding: Padding = "valid",
-        se_ratio: int | None = None,
-        **kwargs: Unpack[BlockOptions],
+        self, filters: Ints, padding: Padding = "valid", se_ratio: int | None = None, **kwargs: Unpack[BlockOptions]
     ):
         super().__init__(filters, se_ratio, **kwargs)
         self.padding = validation.choice("padding", padding, Padding)
@@ -120,7 +115,7 @@ class GridReductionB(GridReduction):
 
     def __init__(
         self,
-        filters: Sequence[int],
+        filters: Ints,
         n: int = 7,
         padding: Padding = "valid",
         se_ratio: int | None = None,
@@ -181,11 +176,7 @@ class PassThroughReduction(GridReduction):
     filter_names = ("3x3 reduce", "3x3", "double 3x3 reduce", "double 3x3")
 
     def __init__(
-        self,
-        filters: Sequence[int],
-        padding: Padding = "symmetric",
-        se_ratio: int | None = None,
-        **kwargs: Unpack[BlockOptions],
+        self, filters: Ints, padding: Padding = "symmetric", se_ratio: int | None = None, **kwargs: Unpack[BlockOptions]
     ):
         super().__init__(filters, padding, se_ratio, **kwargs)
 

@@ -10,14 +10,14 @@ from keras_blocks.core.block import Block, register
 from keras_blocks.core.chain import Chain, Fork, LayerSpec
 from keras_blocks.core.immutable import FrozenDict
 from keras_blocks.decode.predictions import decode_predictions
-from keras_blocks.typing import BlockOptions
+from keras_blocks.typing import BlockOptions, Ints
 
 Pooling = Literal["avg", "max", "flatten"]
 
-POOLINGS = {"avg": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
+GLOBAL_POOLINGS = {"avg": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
 
 
-def hidden_units(hidden: Sequence[int]) -> tuple[int, ...]:
+def hidden_units(hidden: Ints) -> tuple[int, ...]:
     """The argument `hidden`, checked; it may be empty."""
     hidden = () if hidden in ((), []) else validation.sequence("hidden", hidden, of="numbers of units")
     return tuple(validation.integer(f"hidden[{i}]", units) for i, units in enumerate(hidden))
@@ -26,17 +26,17 @@ def hidden_units(hidden: Sequence[int]) -> tuple[int, ...]:
 class Head(Block):
     """What heads have in common: the features, pooled or flattened and through dense layers, that scores follow."""
 
-    def _set_features(self, pooling: Any, hidden: Sequence[int], dropout: float) -> None:
+    def _set_features(self, pooling: Any, hidden: Ints, dropout: float) -> None:
         self.pooling = validation.choice("pooling", pooling, Pooling)
         self.hidden = hidden_units(hidden)
-        self.dropout = validation.number("dropout", dropout, least=0, most=1, open_end=True)
+        self.dropout = validation.share("dropout", dropout)
 
     def features(self) -> list[LayerSpec]:
         """The chain from the feature map to what the scores are computed of."""
-        steps = [self.layer("pool", POOLINGS.get(self.pooling, keras.layers.Flatten))]
+        chain = [self.layer("pool", GLOBAL_POOLINGS.get(self.pooling, keras.layers.Flatten))]
         for i, units in enumerate(self.hidden, start=1):
-            steps += [self.dense(f"dense{i}", units), self.activate(f"dense{i}_activation"), *self._drop(f"drop{i}")]
-        return [*steps, *(() if self.hidden else self._drop("drop"))]
+            chain += [self.dense(f"dense{i}", units), self.activate(f"dense{i}_activation"), *self._drop(f"drop{i}")]
+        return [*chain, *(() if self.hidden else self._drop("drop"))]
 
     def _drop(self, name: str) -> tuple[LayerSpec, ...]:
         return (self.layer(name, keras.layers.Dropout, rate=self.dropout),) if self.dropout else ()
@@ -78,7 +78,7 @@ class ClassifierHead(Head):
         self,
         filters: int,
         pooling: Pooling = "avg",
-        hidden: Sequence[int] = (),
+        hidden: Ints = (),
         dropout: float = 0.0,
         **kwargs: Unpack[BlockOptions],
     ):
@@ -136,11 +136,11 @@ class MultiLabelHead(Head):
 
     def __init__(
         self,
-        classes: int | Sequence[int],
+        classes: int | Ints,
         names: Sequence[str] | None = None,
         labels: Sequence[str] | Sequence[Sequence[str]] | None = None,
         pooling: Pooling = "avg",
-        hidden: Sequence[int] = (),
+        hidden: Ints = (),
         dropout: float = 0.0,
         **kwargs: Unpack[BlockOptions],
     ):

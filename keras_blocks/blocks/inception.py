@@ -1,6 +1,5 @@
 """The Inception modules that keep the size: v1 and v2, and v3's A, B and C."""
 
-from collections.abc import Sequence
 from typing import Any, Literal, Unpack
 
 import keras
@@ -9,7 +8,7 @@ from keras_blocks.blocks.squeeze_excite import SqueezeExciteBlock
 from keras_blocks.core import validation
 from keras_blocks.core.block import Block, register
 from keras_blocks.core.chain import Chain, LayerSpec, Split
-from keras_blocks.typing import BatchNorm, BlockOptions, ConvOptions, Pair
+from keras_blocks.typing import BatchNorm, BlockOptions, ConvOptions, Ints, Pair
 
 Version = Literal["v1", "v2"]
 
@@ -23,16 +22,11 @@ class BranchedBlock(Block):
     filter_names: tuple[str, ...] = ()
 
     def __init__(
-        self,
-        filters: Sequence[int],
-        se_ratio: int | None = None,
-        *,
-        batch_norm: BatchNorm = True,
-        **kwargs: Unpack[ConvOptions],
+        self, filters: Ints, se_ratio: int | None = None, *, batch_norm: BatchNorm = True, **kwargs: Unpack[ConvOptions]
     ):
         super().__init__(batch_norm=batch_norm, **kwargs)
         self.filters = self._filters(filters)
-        self.se_ratio = None if se_ratio is None else validation.integer("se_ratio", se_ratio)
+        self.se_ratio = validation.optional(validation.integer, "se_ratio", se_ratio)
 
     @property
     def width(self) -> dict[str, int]:
@@ -73,7 +67,7 @@ class PoolingBranch(BranchedBlock):
 
     def __init__(
         self,
-        filters: Sequence[int],
+        filters: Ints,
         count_include_pad: bool = False,
         se_ratio: int | None = None,
         **kwargs: Unpack[BlockOptions],
@@ -139,7 +133,7 @@ class InceptionBlock(PoolingBranch):
 
     def __init__(
         self,
-        filters: Sequence[int],
+        filters: Ints,
         version: Version = "v1",
         kernel_size: Pair | None = None,
         pooling: Literal["max", "avg"] = "max",
@@ -151,7 +145,7 @@ class InceptionBlock(PoolingBranch):
     ):
         super().__init__(filters, count_include_pad, se_ratio, batch_norm=batch_norm, **kwargs)
         self.version = validation.choice("version", version, Version)
-        self.kernel_size = None if kernel_size is None else validation.pair("kernel_size", kernel_size)
+        self.kernel_size = validation.optional(validation.pair, "kernel_size", kernel_size)
         self.pooling = validation.choice("pooling", pooling, ("max", "avg"))
 
     def branches(self) -> list[Chain]:
@@ -252,7 +246,7 @@ class InceptionB(PoolingBranch):
 
     def __init__(
         self,
-        filters: Sequence[int],
+        filters: Ints,
         n: int = 7,
         count_include_pad: bool = False,
         se_ratio: int | None = None,

@@ -7,7 +7,7 @@ import keras
 from keras_blocks.core import validation
 from keras_blocks.core.registration import register
 from keras_blocks.ops.casting import wide
-from keras_blocks.ops.distances import DISTANCES
+from keras_blocks.ops.distances import DISTANCE_FUNCTIONS
 from keras_blocks.typing import Config, LayerOptions, Shape, Tensor
 
 Distance = Literal["l1", "l2", "cosine"]
@@ -52,7 +52,7 @@ class PairwiseDistance(keras.layers.Layer):
 
     def __init__(self, distance: Distance = "l2", componentwise: bool = False, **kwargs: Unpack[LayerOptions]):
         super().__init__(**kwargs)
-        self.distance = validation.choice("distance", distance, tuple(DISTANCES))
+        self.distance = validation.choice("distance", distance, tuple(DISTANCE_FUNCTIONS))
         self.componentwise = validation.boolean("componentwise", componentwise)
         if self.componentwise and self.distance != "l1":
             raise ValueError(f"`componentwise` needs distance='l1'; received componentwise=True with {distance!r}.")
@@ -63,7 +63,7 @@ class PairwiseDistance(keras.layers.Layer):
     def call(self, inputs: Tensor) -> Tensor:
         a, b = inputs
         a, b = (keras.ops.cast(x, wide(self.compute_dtype)) for x in (a, b))
-        found = keras.ops.abs(a - b) if self.componentwise else DISTANCES[self.distance](a, b)
+        found = keras.ops.abs(a - b) if self.componentwise else DISTANCE_FUNCTIONS[self.distance](a, b)
         return keras.ops.cast(found, self.compute_dtype)
 
     def compute_output_shape(self, input_shape: Any) -> Shape:

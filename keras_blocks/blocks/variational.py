@@ -1,6 +1,5 @@
 """The bottleneck of variational autoencoders."""
 
-from collections.abc import Sequence
 from typing import Any, Literal, Unpack
 
 import keras
@@ -11,7 +10,7 @@ from keras_blocks.core import validation
 from keras_blocks.core.block import register
 from keras_blocks.core.chain import Chain, Split
 from keras_blocks.ops.casting import as_float
-from keras_blocks.typing import BlockOptions, Config, LayerOptions, Shape, Tensor
+from keras_blocks.typing import BlockOptions, Config, Ints, LayerOptions, Shape, Tensor
 
 Pooling = Literal[None, "avg", "max", "flatten"]
 
@@ -63,7 +62,7 @@ class VariationalBottleneck(Head):
         self,
         filters: int,
         pooling: Pooling = None,
-        hidden: Sequence[int] = (),
+        hidden: Ints = (),
         beta: float = 1.0,
         seed: int | None = None,
         **kwargs: Unpack[BlockOptions],
@@ -73,7 +72,7 @@ class VariationalBottleneck(Head):
         self._set_features(pooling or "flatten", hidden, 0.0)
         self.pooling = validation.choice("pooling", pooling, Pooling)
         self.beta = validation.number("beta", beta, least=0, most=float("inf"), open_end=True)
-        self.seed = None if seed is None else validation.integer("seed", seed, least=0, most=2**32 - 1)
+        self.seed = validation.optional(validation.seed, "seed", seed)
         if self.hidden and pooling is None:
             raise ValueError(f"`hidden` layers need a `pooling`; received hidden={hidden!r} with pooling=None.")
 

@@ -7,24 +7,14 @@ import keras
 
 from keras_blocks.core.chain import Chain as Chain
 from keras_blocks.core.chain import LayerSpec, specs, walk
-from keras_blocks.core.layers import LayerFactory, serialized
+from keras_blocks.core.layers import SETTINGS, LayerFactory, serialized
 from keras_blocks.core.registration import register as register
 from keras_blocks.core.remat import rematerialized
 from keras_blocks.core.signature import arguments
 from keras_blocks.ops.casting import as_float
-from keras_blocks.typing import (
-    Activation,
-    BatchNorm,
-    Config,
-    DataFormat,
-    Initializer,
-    LayerOptions,
-    Regularizer,
-    Shape,
-    Tensor,
-)
+from keras_blocks.typing import BlockOptions, Config, Shape, Tensor
 
-BUILT = "built"
+BUILT_MARK = "built"
 """Marks a built block in a file of weights: a block that is not built has nowhere to load them to, and says so."""
 
 
@@ -89,28 +79,11 @@ class Block(LayerFactory, keras.layers.Layer):
     256
     """
 
-    def __init__(
-        self,
-        *,
-        activation: Activation = "relu",
-        batch_norm: BatchNorm = False,
-        use_bias: bool | None = None,
-        kernel_initializer: Initializer = "glorot_uniform",
-        kernel_regularizer: Regularizer = None,
-        data_format: DataFormat | None = None,
-        remat: bool = False,
-        **kwargs: Unpack[LayerOptions],
-    ):
-        super().__init__(**kwargs)
-        self._set_settings(
-            activation=activation,
-            batch_norm=batch_norm,
-            use_bias=use_bias,
-            kernel_initializer=kernel_initializer,
-            kernel_regularizer=kernel_regularizer,
-            data_format=data_format,
-            remat=remat,
-        )
+    def __init__(self, **kwargs: Unpack[BlockOptions]):
+        options: dict[str, Any] = dict(kwargs)
+        settings = {name: options.pop(name) for name in SETTINGS if name in options}
+        keras.layers.Layer.__init__(self, **options)
+        LayerFactory.__init__(self, **settings)
         self.input_spec = keras.layers.InputSpec(ndim=4)
         self._built_chain: Any = None  # a BuiltChain, once built
         self._frozen_paths: Sequence[str] = ()
@@ -129,20 +102,20 @@ class Block(LayerFactory, keras.layers.Layer):
         return self._built_chain.chain if self._built_chain else self._declare(input_shape).chain
 
     def build(self, input_shape: Shape) -> None:
-        steps = self._declare(input_shape)
-        layers = {spec.name: spec.make(prefix=f"{self.name}_") for spec in specs(steps.chain)}
+        declared = self._declare(input_shape)
+        layers = {spec.name: spec.make(prefix=f"{self.name}_") for spec in specs(declared.chain)}
 
         def build_layer(spec: LayerSpec, shape: Any) -> Any:
             after = self._next_shape(layers[spec.name], spec, shape)
             layers[spec.name].build(shape)
             return after
 
-        walk(steps.chain, tuple(input_shape), build_layer)
+        walk(declared.chain, tuple(input_shape), build_layer)
         for name, layer in layers.items():
             if not self.trainable:
                 layer.trainable = False
             setattr(self, name, layer)
-        self._built_chain = steps
+        self._built_chain = declared
         for path in self._frozen_paths:
             freeze_part(self, path)
         self.input_spec = keras.layers.InputSpec(ndim=4, axes={self.channel_axis: self.channels(input_shape)})
@@ -220,16 +193,16 @@ class Block(LayerFactory, keras.layers.Layer):
     def save_own_variables(self, store: Any) -> None:
         super().save_own_variables(store)
         if self.built:
-            store[BUILT] = True
+            store[BUILT_MARK] = True
 
     def load_own_variables(self, store: Any) -> None:
         keys = list(store.keys())
-        if BUILT in keys and not self.built:
+        if BUILT_MARK in keys and not self.built:
             raise ValueError(
                 f"{type(self).__name__} '{self.name}' has no weights to load into, as it is not built yet. Build the "
                 "model first, by `model.build(input_shape)` or by calling it on data; then load."
             )
-        super().load_own_variables({key: store[key] for key in keys if key != BUILT})
+        super().load_own_variables({key: store[key] for key in keys if key != BUILT_MARK})
 
     def _declare(self, input_shape: Shape) -> BuiltChain:
         """`chain`, for inputs of a shape that has been checked, with names that can be attributes."""
@@ -241,9 +214,9 @@ class Block(LayerFactory, keras.layers.Layer):
                 f"{self._title()} must know the number of channels (axis {self.channel_axis}, as data_format is "
                 f"'{self.data_format}'); received the shape {tuple(input_shape)}."
             )
-        steps = BuiltChain(self.chain(channels))
+        declared = BuiltChain(self.chain(channels))
         seen = set()
-        for spec in specs(steps.chain):
+        for spec in specs(declared.chain):
             taken = hasattr(type(self), spec.name) or (not self._built_chain and hasattr(self, spec.name))
             if taken or spec.name in seen or not spec.name.isidentifier() or spec.name.startswith("_"):
                 raise ValueError(
@@ -251,7 +224,7 @@ class Block(LayerFactory, keras.layers.Layer):
                     "leading underscore, used once, and no attribute of the class."
                 )
             seen.add(spec.name)
-        return steps
+        return declared
 
     def _next_shape(self, layer: Any, spec: LayerSpec, shape: Any) -> Any:
         """The shape after one layer of the chain; a merge takes a list of shapes."""

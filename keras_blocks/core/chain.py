@@ -54,6 +54,12 @@ class Fork:
     branches: FrozenDict
 
 
+Step: TypeAlias = LayerSpec | Split | Fork
+"""What a chain consists of."""
+
+Chain: TypeAlias = Sequence[Step]
+
+
 class ShapeTensor:
     """Stands for an image batch of which only the shape is known; it tells a visitor of each layer that it meets.
 
@@ -68,10 +74,6 @@ class ShapeTensor:
 
     def through(self, step: Any) -> "ShapeTensor":
         return ShapeTensor(self.visit(step, self.shape), self.visit)
-
-
-Step: TypeAlias = LayerSpec | Split | Fork
-Chain: TypeAlias = Sequence[Step]
 
 
 def walk(chain: Chain, x: Any, visit: Callable[[Any, Any], Any]) -> Any:

@@ -12,31 +12,43 @@ from keras_blocks.core.grouped_conv2d import GroupedConv2D
 from keras_blocks.core.immutable import FrozenDict, freeze, thaw
 from keras_blocks.core.normalization import BatchNormalization
 from keras_blocks.core.signature import takes
+from keras_blocks.ops.casting import wide
 from keras_blocks.typing import Activation, BatchNorm, DataFormat, Initializer, Padding, Pair, Regularizer
 
-SHARED = ("activation", "batch_norm", "use_bias", "kernel_initializer", "kernel_regularizer", "data_format", "remat")
+SETTINGS = (
+    "activation",
+    "batch_norm",
+    "use_bias",
+    "kernel_initializer",
+    "kernel_regularizer",
+    "data_format",
+    "remat",
+)
 """The settings that an architecture hands to each of its blocks, and a block to each of its layers."""
 
 
 class LayerFactory:
-    """Mixed into `Block` and `Architecture`: the shared settings, the layers that follow from them, and the config."""
+    """Mixed into `Block` and `Network`: the shared settings, and the layers that follow from them.
+
+    Its constructor is called by theirs, which pass the settings on: they are declared here alone. See `Block`.
+    """
 
     dtype_policy: Any  # Keras' layers have it
 
-    def _set_settings(
+    def __init__(
         self,
         *,
-        activation: Activation,
-        batch_norm: BatchNorm,
-        use_bias: bool | None,
-        kernel_initializer: Initializer,
-        kernel_regularizer: Regularizer,
-        data_format: DataFormat | None,
-        remat: bool,
-    ) -> None:
+        activation: Activation = "relu",
+        batch_norm: BatchNorm = False,
+        use_bias: bool | None = None,
+        kernel_initializer: Initializer = "glorot_uniform",
+        kernel_regularizer: Regularizer = None,
+        data_format: DataFormat | None = None,
+        remat: bool = False,
+    ):
         self.activation = keras_arguments.activation("activation", activation)
         self.batch_norm = freeze(validation.batch_norm("batch_norm", batch_norm))
-        self.use_bias = None if use_bias is None else validation.boolean("use_bias", use_bias)
+        self.use_bias = validation.optional(validation.boolean, "use_bias", use_bias)
         self.kernel_initializer = keras_arguments.initializer("kernel_initializer", kernel_initializer)
         self.kernel_regularizer = keras_arguments.regularizer("kernel_regularizer", kernel_regularizer)
         self.data_format = keras_arguments.data_format("data_format", data_format)
@@ -55,7 +67,7 @@ class LayerFactory:
 
     def layer(self, name: str, cls: type, **options: Any) -> LayerSpec:
         """A layer of any class, told the data format and the dtype policy; a block is told all shared settings."""
-        shared = SHARED if issubclass(cls, LayerFactory) else ("data_format",)
+        shared = SETTINGS if issubclass(cls, LayerFactory) else ("data_format",)
         bound = {key: getattr(self, key) for key in shared if takes(cls, key)}
         if "kernel_initializer" in bound:
             bound["kernel_initializer"] = own_initializer(self.kernel_initializer, name)
@@ -142,13 +154,8 @@ class LayerFactory:
 
     def probabilities(self, name: str, activation: Activation) -> LayerSpec:
         """The activation of an output, in float32 also where the policy computes in 16 bits."""
-        low = self.dtype_policy.compute_dtype in ("float16", "bfloat16")
-        return LayerSpec(
-            keras.layers.Activation,
-            name,
-            FrozenDict({"activation": activation}),
-            "float32" if low else self.dtype_policy,
-        )
+        options = FrozenDict({"activation": activation})
+        return LayerSpec(keras.layers.Activation, name, options, wide_policy(self.dtype_policy))
 
     def norm_if_any(self, name: str) -> tuple[LayerSpec, ...]:
         """The normalization that belongs to the layer `name`, or nothing where the settings have none."""
@@ -167,11 +174,16 @@ class LayerFactory:
         return Split(branches, self.layer(name, keras.layers.Multiply))
 
 
-def _both(value: Pair) -> tuple[int, ...]:
+def _both(value: Any) -> tuple[int, ...]:
     return (value, value) if isinstance(value, int) else tuple(value)
 
 
-def own_initializer(initializer: Any, name: str) -> Any:
+def wide_policy(policy: Any) -> Any:
+    """The dtype policy of layers that 16 bits are too few for: "float32" in place of one that computes in those."""
+    return policy if wide(policy.compute_dtype) == policy.compute_dtype else "float32"
+
+
+def own_initializer(initializer: keras.initializers.Initializer, name: str) -> keras.initializers.Initializer:
     """A copy for one layer alone.
 
     One initializer object gives the same kernel to every convolution of the same shape, and so do copies with one

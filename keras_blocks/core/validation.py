@@ -6,7 +6,7 @@ Those that need Keras are in `keras_arguments`: the command line checks without.
 import difflib
 import math
 import numbers
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar, get_args
 
 T = TypeVar("T")
@@ -45,6 +45,21 @@ def number(name: str, value: Any, *, least: float, most: float, open_end: bool =
     return float(value)
 
 
+def share(name: str, value: Any) -> float:
+    """A number from 0 to below 1."""
+    return number(name, value, least=0, most=1, open_end=True)
+
+
+def seed(name: str, value: Any) -> int:
+    """An integer that every library takes for a seed."""
+    return integer(name, value, least=0, most=2**32 - 1)
+
+
+def optional(check: Callable[..., T], name: str, value: Any, **bounds: Any) -> T | None:
+    """`None`, or what the check lets pass."""
+    return None if value is None else check(name, value, **bounds)
+
+
 def boolean(name: str, value: Any) -> bool:
     if not isinstance(value, bool):
         raise TypeError(f"`{name}` must be True or False; received {value!r} of type {type(value).__name__}.")
@@ -61,7 +76,7 @@ def choice(name: str, value: T, allowed: Any) -> T:
     raise ValueError(f"`{name}` must be one of {list(allowed)}; received {value!r}.{hint}")
 
 
-def mapping(name: str, value: Any, *, keys: Sequence[str], required: Sequence[str] = ()) -> Mapping[str, Any]:
+def mapping(name: str, value: Any, *, keys: Collection[str], required: Collection[str] = ()) -> Mapping[str, Any]:
     """A mapping with string keys among `keys`, all of `required` among them."""
     if not isinstance(value, Mapping):
         raise TypeError(f"`{name}` must be a dict with keys among {list(keys)}; received {value!r}.")
@@ -124,3 +139,9 @@ def record(name: str, value: Any, fields: Mapping[str, int | None]) -> dict[str,
     required = [key for key, default in fields.items() if default is None]
     mapping(name, value, keys=tuple(fields), required=required)
     return {key: integer(f"{name}['{key}']", value.get(key, default)) for key, default in fields.items()}
+
+
+def records(name: str, value: Any, fields: Mapping[str, int | None]) -> list[dict[str, int]]:
+    """A list of such, not empty, as the groups of an architecture are."""
+    items = sequence(name, value, of=name)
+    return [record(f"{name}[{i}]", item, fields) for i, item in enumerate(items)]

@@ -9,9 +9,10 @@ import keras
 
 from keras_blocks.core.block import Block
 from keras_blocks.core.chain import Chain, LayerSpec, ShapeTensor, walk
+from keras_blocks.core.graphs import replay, unallocated
 from keras_blocks.core.immutable import FrozenDict, freeze
 from keras_blocks.core.signature import arguments
-from keras_blocks.costs.layer_costs import RULES, VIEWS, LayerCost, count_weights, layer_macs, measured, unallocated
+from keras_blocks.costs.layer_costs import LAYER_RULES, VIEW_LAYERS, LayerCost, count_weights, layer_macs, measured
 
 
 class Cost(NamedTuple):
@@ -48,9 +49,9 @@ class CostRow(NamedTuple):
     cost: Cost
 
 
-NOTHING = Cost(0, 0, 0)
+NO_COST = Cost(0, 0, 0)
 
-WEIGHTLESS = (keras.initializers.Initializer, keras.regularizers.Regularizer)
+WEIGHTLESS_TYPES = (keras.initializers.Initializer, keras.regularizers.Regularizer)
 """Arguments that change no count. They are new objects each time, so a remembered block must not be keyed by them."""
 
 
@@ -138,7 +139,7 @@ class _Ledger:
     """Visits layers, adding up what they cost."""
 
     def __init__(self) -> None:
-        self.total = NOTHING
+        self.total = NO_COST
         self.rows: list[CostRow] = []
 
     def visit(self, step: Any, shape: Any) -> Any:
@@ -156,8 +157,8 @@ class _Ledger:
 def _spec_cost(spec: LayerSpec, shape: Any) -> tuple[Any, Cost]:
     """(output shape, Cost) of a spec."""
     width = _bytes_per_value(spec.dtype)
-    if spec.cls in RULES:
-        found = LayerCost(*RULES[spec.cls]({**arguments(spec.cls), **spec.options}, shape))
+    if spec.cls in LAYER_RULES:
+        found = LayerCost(*LAYER_RULES[spec.cls]({**arguments(spec.cls), **spec.options}, shape))
         return found.shape, Cost(found.params, found.macs, _values(spec.cls, found.shape) * width)
     after, params, macs, values = _counted(*block_key(spec, shape))
     return after, Cost(params, macs, values * width)
@@ -168,12 +169,12 @@ def block_key(spec: LayerSpec, shape: Any) -> tuple[Any, ...]:
 
     The text tells 1 from 1.0 and from True, as equality does not.
     """
-    options = FrozenDict({key: value for key, value in spec.options.items() if not isinstance(value, WEIGHTLESS)})
+    options = FrozenDict({key: value for key, value in spec.options.items() if not isinstance(value, WEIGHTLESS_TYPES)})
     return spec.cls, options, freeze(shape), repr(options)
 
 
 @functools.lru_cache(maxsize=2**14)
-def block_steps(cls: type, options: FrozenDict, shape: Any, text: str) -> tuple[Chain, int]:
+def block_chain(cls: type, options: FrozenDict, shape: Any, text: str) -> tuple[Chain, int]:
     """A block's chain for an input of this shape, and the bytes of each of its values; remembered."""
     block = cls(**options)
     return block.chain_for(shape), _bytes_per_value(block)
@@ -183,16 +184,16 @@ def block_steps(cls: type, options: FrozenDict, shape: Any, text: str) -> tuple[
 def _counted(cls: type, options: FrozenDict, shape: Any, text: str) -> tuple[Any, int, int, int]:
     """Output shape, parameters, multiply-adds and values of a block, or of a layer that has no rule; remembered."""
     if issubclass(cls, Block):
-        steps, width = block_steps(cls, options, shape, text)  # type: ignore[arg-type]  # a class can be hashed
-        after, spent = _chain_cost(steps, shape)
+        chain, width = block_chain(cls, options, shape, text)  # type: ignore[arg-type]  # a class can be hashed
+        after, spent = _chain_cost(chain, shape)
         return after, spent.params, spent.macs, spent.activation_bytes // width
     found = measured(lambda: cls(**options), shape)
     return *found, _values(cls, found.shape)
 
 
-def _chain_cost(steps: Chain, shape: Any) -> tuple[Any, Cost]:
+def _chain_cost(chain: Chain, shape: Any) -> tuple[Any, Cost]:
     ledger = _Ledger()
-    after = walk(steps, shape, ledger.visit)
+    after = walk(chain, shape, ledger.visit)
     return after, ledger.total
 
 
@@ -212,7 +213,7 @@ def _layer_object_cost(layer: Any, shape: Any, after: Any = None) -> tuple[Any, 
 def _built_cost(layer: Any, shape: Any, after: Any) -> Cost:
     """The cost of a built layer, whose outputs may be several."""
     shapes = [after] if after and not isinstance(after[0], (tuple, list)) else list(after)
-    values = 0 if isinstance(layer, VIEWS) else sum(math.prod(one[1:]) for one in shapes)
+    values = 0 if isinstance(layer, VIEW_LAYERS) else sum(math.prod(one[1:]) for one in shapes)
     return Cost(count_weights(layer), layer_macs(layer, shape, shapes[0]), values * _bytes_per_value(layer))
 
 
@@ -234,19 +235,19 @@ def _model_cost(model: Any, input_shape: Any) -> Cost:
     if len(own) != len(shape) or any(mine not in (None, given) for mine, given in zip(own[1:], shape[1:])):
         raise ValueError(f"`input_shape` must fit the model's {own[1:]}; received {shape[1:]}.")
     if isinstance(model, keras.Sequential):
-        total = NOTHING
+        total = NO_COST
         for layer in model.layers:
             shape, spent = _layer_object_cost(layer, shape)
             total += spent
     else:
-        total = _graph_cost(model if hasattr(model, "operations") else _as_graph(model, shape), [shape])
+        total = _graph_cost(model if isinstance(model, keras.Function) else _as_graph(model, shape), [shape])
     # A layer may be in the model more than once, and a model may have weights of its own.
     return total._replace(params=count_weights(model)) if model.built else total
 
 
 def _graph_cost(graph: Any, shapes: Sequence[Any]) -> Cost:
     """Walks the functional model's graph. A layer that is called twice computes twice."""
-    total = NOTHING
+    total = NO_COST
 
     def count(operation: Any) -> Callable[..., Any]:
         def run(*args: Any, **kwargs: Any) -> Any:
@@ -262,7 +263,7 @@ def _graph_cost(graph: Any, shapes: Sequence[Any]) -> Cost:
         return run
 
     inputs = [keras.KerasTensor(shape, dtype=tensor.dtype) for shape, tensor in zip(shapes, graph.inputs)]
-    graph._run_through_graph(inputs, operation_fn=count)
+    replay(graph, inputs, count)
     return total
 
 
@@ -287,7 +288,7 @@ def _outlined(cls: Any, metaparameters: dict[str, Any]) -> _Ledger | None:
 
     What is wrong in itself gives `None`, too, and is refused when the model is made.
     """
-    if not hasattr(cls, "outline"):
+    if len(getattr(cls, "input_names", ())) != 1:
         return None
     outline = cls.outline(**metaparameters)
     shape = (None, *outline.metaparameters.input_shape)  # behind a `Resizing`, that of the image may be unknown
@@ -313,11 +314,11 @@ def _known(name: str, shape: Any) -> tuple[int, ...]:
 
 def _values(cls: type, shape: Any) -> int:
     """Numbers that the layer's output adds to the memory, for one image."""
-    return 0 if issubclass(cls, VIEWS) else math.prod(shape[1:])
+    return 0 if issubclass(cls, VIEW_LAYERS) else math.prod(shape[1:])
 
 
 def _bytes_per_value(target: Any) -> int:
-    """Of a layer, or of a dtype policy."""
+    """Bytes of a number that a layer computes, or layers of a dtype policy."""
     dtype = getattr(target, "compute_dtype", None) or keras.config.floatx()
     return _BYTES.get(dtype, 4)
 

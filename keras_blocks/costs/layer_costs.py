@@ -5,15 +5,14 @@ spec's arguments and makes no layer. Any other layer is made and built, where it
 The tests hold every rule to the built layer.
 """
 
-import contextlib
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import keras
-from keras.src.backend.common import global_state
 
+from keras_blocks.core.graphs import unallocated
 from keras_blocks.core.grouped_conv2d import GroupedConv2D
 from keras_blocks.core.normalization import BatchNormalization
 from keras_blocks.typing import Pair
@@ -39,18 +38,6 @@ def measured(make: Callable[[], Any], shape: Any) -> LayerCost:
             layer.build(shape)
         after = tuple(layer.compute_output_shape(shape))
         return LayerCost(after, count_weights(layer), layer_macs(layer, shape, after))
-
-
-@contextlib.contextmanager
-def unallocated() -> Iterator[None]:
-    """Variables that are made within get no values: not now, nor later."""
-    pending = list(global_state.get_global_attribute("uninitialized_variables", []))
-    try:
-        with keras.StatelessScope(initialize_variables=False):
-            yield
-    finally:
-        # Keras lists the variables to initialize them at the end of the next scope: these must never be.
-        global_state.set_global_attribute("uninitialized_variables", pending)
 
 
 def count_weights(layer: Any) -> int:
@@ -190,7 +177,7 @@ def _join(options: Options, shape: Sizes, sizes: Sequence[int], channels: int) -
     return (shape[0], channels, *sizes)
 
 
-RULES: dict[type, Callable[[Options, Any], Counts]] = {
+LAYER_RULES: dict[type, Callable[[Options, Any], Counts]] = {
     keras.layers.Activation: _same_shape,
     keras.layers.Add: _first_shape,
     keras.layers.AveragePooling2D: _pooling,
@@ -209,5 +196,5 @@ RULES: dict[type, Callable[[Options, Any], Counts]] = {
 }
 """Layer class -> rule: (arguments, shape) to what `LayerCost` holds; it may raise a ValueError for the shape."""
 
-VIEWS = (keras.layers.InputLayer, keras.layers.Flatten, keras.layers.Reshape, keras.layers.Identity)
+VIEW_LAYERS = (keras.layers.InputLayer, keras.layers.Flatten, keras.layers.Reshape, keras.layers.Identity)
 """Layers whose output is the input's memory."""

@@ -62,9 +62,7 @@ class ClassSampler(keras.utils.PyDataset):
             -(-len(self.images) // self.batch_size) if batches is None else validation.integer("batches", batches)
         )
         # An unseeded sampler follows keras.utils.set_random_seed, which seeds numpy, too.
-        self.seed = (
-            int(np.random.randint(2**31)) if seed is None else validation.integer("seed", seed, least=0, most=2**32)
-        )
+        self.seed = int(np.random.randint(2**31)) if seed is None else validation.seed("seed", seed)
         if augment is not None and not callable(augment):
             raise TypeError(f"`augment` must be a function (images, rng) -> images, or None; received {augment!r}.")
         self.augment = augment

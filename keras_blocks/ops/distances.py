@@ -43,4 +43,4 @@ def direction(x: Tensor) -> Tensor:
     return ops.where(positive, x * ops.rsqrt(ops.where(positive, squared, 1.0)), 0.0)
 
 
-DISTANCES = {"l1": l1_distance, "l2": l2_distance, "cosine": cosine_distance}
+DISTANCE_FUNCTIONS = {"l1": l1_distance, "l2": l2_distance, "cosine": cosine_distance}

@@ -17,12 +17,11 @@ for it, keeps TensorFlow's own form, which XLA compiles to the slow gradient.
 """
 
 import functools
-from collections.abc import Sequence
 from typing import Any, Literal
 
 import keras
 
-from keras_blocks.typing import DataFormat, Tensor
+from keras_blocks.typing import DataFormat, Ints, Tensor
 
 DENSE_WIDTH = 32
 """Channels of a dense convolution that narrow groups are put together for. 16 to 32 were fastest at every size of a
@@ -33,9 +32,9 @@ def grouped_conv2d(
     inputs: Tensor,
     kernel: Tensor,
     groups: int,
-    strides: Sequence[int] = (1, 1),
+    strides: Ints = (1, 1),
     padding: Literal["valid", "same"] = "valid",
-    dilation_rate: Sequence[int] = (1, 1),
+    dilation_rate: Ints = (1, 1),
     data_format: DataFormat | None = None,
 ) -> Tensor:
     """What `keras.ops.conv` gives for a kernel of `groups` groups: group i of the outputs sees group i of the inputs.
@@ -101,7 +100,7 @@ def _formulation(dtype: str) -> Any:
 
 
 def _tensorflow_native(
-    inputs: Tensor, kernel: Tensor, groups: int, strides: Sequence[int], padding: str, dilation_rate: Sequence[int]
+    inputs: Tensor, kernel: Tensor, groups: int, strides: Ints, padding: str, dilation_rate: Ints
 ) -> Tensor:
     """TensorFlow's own kernel, which Keras reaches by XLA alone. It reads the groups off the shapes."""
     import tensorflow as tf
@@ -112,7 +111,7 @@ def _tensorflow_native(
     return tf.nn.convolution(inputs, kernel, strides, padding.upper(), dilations=dilation_rate)
 
 
-def _border_of_same(shape: Tensor, kernel_shape: Sequence[int], strides: Sequence[int]) -> list[tuple[Any, Any]]:
+def _border_of_same(shape: Tensor, kernel_shape: Ints, strides: Ints) -> list[tuple[Any, Any]]:
     """Pixels that the padding "same" adds before and after each axis of images; strides exclude dilation."""
     border = [(0, 0)]
     for size, kernel, step in zip((shape[1], shape[2]), kernel_shape, strides):

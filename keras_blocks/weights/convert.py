@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_blocks.core.block import Block
 from keras_blocks.core.chain import Chain, Fork, LayerSpec, Split, specs
+from keras_blocks.core.graphs import sublayers
 from keras_blocks.weights.files import read_arrays
 
 Arrays: TypeAlias = Mapping[str, Any]
@@ -205,7 +206,7 @@ def _parts(path: str, layer: Any) -> Iterator[tuple[str, list[Any]]]:
     if isinstance(layer, Block):
         inner = [(spec.name, getattr(layer, spec.name)) for spec in specs(layer.chain_for(None))]
     else:
-        inner = [(part.name, part) for part in layer._flatten_layers(include_self=False, recursive=False)]
+        inner = [(part.name, part) for part in sublayers(layer)]
     theirs = {id(weight) for _, part in inner for weight in part.weights}
     yield path, [weight for weight in layer.weights if id(weight) not in theirs]
     for name, part in inner:

@@ -4,7 +4,7 @@ from typing import Any
 
 from keras_blocks.core.registration import register
 from keras_blocks.models.densenet import DenseNet
-from keras_blocks.models.output_stride import STEMS
+from keras_blocks.models.output_stride import STEM_STRIDES
 from keras_blocks.tuning.spaces.architecture import HyperArchitecture
 from keras_blocks.tuning.spaces.dimension import hp_range
 from keras_blocks.tuning.spaces.widths import by_side, group_counts
@@ -42,7 +42,7 @@ class HyperDenseNet(HyperArchitecture):
         stem = by_side(self.side, "cifar", "cifar", "imagenet")
         return {
             "stem": stem,
-            "groups": group_counts(self.side_behind(stem, STEMS)),
+            "groups": group_counts(self.side_behind(stem, STEM_STRIDES)),
             "layers": hp_range(2, 6),
             "filters": [8, 12, 16, 24],
             "bottleneck": [4, 2, 0],

@@ -9,9 +9,9 @@ import keras
 
 from keras_blocks.core.block import Block
 from keras_blocks.core.chain import Fork, LayerSpec, ShapeTensor, Split, walk
-from keras_blocks.core.layers import SHARED, serialized
+from keras_blocks.core.layers import SETTINGS, serialized
 from keras_blocks.core.registration import registered_name
-from keras_blocks.costs.cost import WEIGHTLESS, block_key, block_steps, shape_after
+from keras_blocks.costs.cost import WEIGHTLESS_TYPES, block_chain, block_key, shape_after
 
 NOT_IN_WEIGHTS = ("name", "trainable", "labels", "remat")
 """Arguments that change neither what a model computes nor how it is trained."""
@@ -47,12 +47,11 @@ def architecture_digest(cls: type, metaparameters: dict) -> str:
     try:
         outline.assemble(ShapeTensor(shape, visit))
     except (AttributeError, TypeError, ValueError):  # a part that uses Keras' own layers takes no shape alone
-        settings = {name: getattr(outline, name) for name in SHARED}
+        settings = {name: getattr(outline, name) for name in SETTINGS}
         config = serialized({**settings, **outline.metaparameters})
         config = {key: value for key, value in config.items() if key not in NOT_IN_WEIGHTS}
         return digest([registered_name(cls), config])
-    losses = {name: weight for name, (_, weight) in outline._side_outputs.items()}
-    return digest([shape, outline.metaparameters.include_top, losses, found])
+    return digest([shape, outline.metaparameters.include_top, outline.assembly.loss_weights, found])
 
 
 def digest(value) -> str:
@@ -81,21 +80,21 @@ def _layer(spec, shape):
     dtype = keras.dtype_policies.get(spec.dtype).name
     if not issubclass(spec.cls, Block):
         return [name, spec.name, dtype, serialized(spec.options)]
-    weightless = {key: serialized(value) for key, value in spec.options.items() if isinstance(value, WEIGHTLESS)}
+    weightless = {key: serialized(value) for key, value in spec.options.items() if isinstance(value, WEIGHTLESS_TYPES)}
     return [name, spec.name, dtype, _block(*block_key(spec, shape)), weightless]
 
 
 @functools.lru_cache(maxsize=2**16)
 def _block(*key):
     """The digest of a block's layers, remembered."""
-    (steps, _), shape, found = block_steps(*key), key[2], []
+    (chain, _), shape, found = block_chain(*key), key[2], []
 
     def visit(spec, shape):
         found.append([_layer(spec, shape), shape])
         return shape_after(spec, shape)
 
-    walk(steps, shape, visit)
-    return digest([_structure(steps), found])
+    walk(chain, shape, visit)
+    return digest([_structure(chain), found])
 
 
 def _structure(chain):

@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from keras_blocks.core import validation
-from keras_blocks.models.output_stride import STEMS
+from keras_blocks.models.output_stride import STEM_STRIDES
 from keras_blocks.tuning.spaces.architecture import HyperArchitecture
 from keras_blocks.tuning.spaces.dimension import hp_range
 from keras_blocks.tuning.spaces.widths import (
@@ -79,4 +79,4 @@ class HyperResidual(HyperArchitecture):
         return by_side(self.side, "cifar", "cifar", self.large_stem)
 
     def _side_behind_stem(self):
-        return self.side_behind(self._stem(), STEMS)
+        return self.side_behind(self._stem(), STEM_STRIDES)

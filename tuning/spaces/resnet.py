@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from keras_blocks.blocks.residual import EXPANSION
+from keras_blocks.blocks.residual import EXPANSIONS
 from keras_blocks.core.registration import register
 from keras_blocks.models.resnet import ResNet
 from keras_blocks.tuning.spaces.residual import HyperResidual
@@ -46,4 +46,4 @@ class HyperResNet(HyperResidual):
         }
 
     def expansion(self, drawn: dict[str, Any]) -> int:
-        return EXPANSION[drawn["block"]]
+        return EXPANSIONS[drawn["block"]]
