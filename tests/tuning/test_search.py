@@ -70,11 +70,10 @@ def test_all_of_a_search_is_in_its_folder(finished, digits):
     assert {name for name in found if not name.startswith("study.db")} == {
         "run.json",
         "trials.csv",
-        "trials.png",
+        "report.html",
         "best.keras",
         "test.npz",
         "result.json",
-        "curves.png",
         "logs/worker0.log",
         f"models/{best.number}.keras",
     }
@@ -84,8 +83,9 @@ def test_all_of_a_search_is_in_its_folder(finished, digits):
     assert json.loads(finished.folder.result.read_text()) == finished.result
     assert finished.result["trials"] == 2
     assert finished.result["ended"] == "all 2 trials are done"
-    for picture in (finished.folder.trials_png, finished.folder.curves_png):
-        assert picture.read_bytes().startswith(b"\x89PNG")
+    page = finished.folder.report.read_text(encoding="utf-8")
+    assert "The training of the model that is kept" in page
+    assert f"{finished.result['test_correct']} of 60 images" in page
     with np.load(finished.folder.test, allow_pickle=False) as file:
         np.testing.assert_array_equal(file["x_test"], digits.x_test[:60])
         np.testing.assert_array_equal(file["y_test"], digits.y_test[:60])
@@ -400,6 +400,31 @@ def test_the_last_training_may_take_longer_than_a_trial(untrained, few_digits, t
     search.close()
     assert ran == [(TrialRequest, 10), (TrialRequest, 10), (FinalRequest, 100)]
     assert psutil.Process().children() == []  # in one process, which has ended
+
+
+def test_patience_reaches_the_training_and_is_no_obstacle_to_older_searches(untrained, few_digits, tmp_path):
+    asked = []
+
+    class Recording(Supervisor):
+        def run(self, request, **kwargs):
+            asked.append(getattr(request, "patience", "final"))
+            return super().run(request, **kwargs)
+
+    session = functools.partial(Session, supervisor=Recording)
+    searched(tmp_path / "run", few_digits, trials=1, patience=3, session=session)
+    assert asked == [3, "final"]
+    with pytest.raises(ValueError, match=r"settings\.patience=3 there and None here"):
+        searched(tmp_path / "run", few_digits, trials=2)
+
+    class Older(SearchSettings):
+        def identity(self):
+            return {name: value for name, value in super().identity().items() if name != "patience"}
+
+    older = Search(Older(data=str(few_digits), trials=1), tmp_path / "older")
+    older.close()
+    Search(SearchSettings(data=str(few_digits), trials=2), tmp_path / "older").close()
+    with pytest.raises(ValueError, match=r"settings\.patience=None there and 4 here"):
+        Search(SearchSettings(data=str(few_digits), trials=2, patience=4), tmp_path / "older")
 
 
 def test_a_space_that_is_none_is_named(few_digits, tmp_path):

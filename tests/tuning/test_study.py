@@ -12,6 +12,7 @@ import optuna
 import postgres
 import pytest
 
+from keras_blocks.tuning.spaces.keras_tuner_door import KerasTunerSpace
 from keras_blocks.tuning.study import samplers
 from keras_blocks.tuning.study.drawing import StudyEnded
 from keras_blocks.tuning.study.samplers import make_pruner, make_sampler
@@ -27,7 +28,7 @@ def space(most=9):
     hp.Int("depth", 1, most)
     with hp.conditional_scope("kind", ["a"]):
         hp.Float("rate", 1e-3, 1.0, sampling="log")
-    return hp.space
+    return KerasTunerSpace(hp.space)
 
 
 @pytest.fixture(scope="session")

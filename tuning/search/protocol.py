@@ -18,69 +18,43 @@ class Message:
 
 @dataclasses.dataclass(frozen=True)
 class Setup(Message):
-    """The first message. The process loads the data, and is `Ready`, or has `Failed`.
-
-    Attributes:
-        data, seed, image_size: as `load_dataset` takes them.
-        data_sha256: the fingerprint that the data must have.
-        imports: where the user's own classes are, see `user_code.origins`.
-    """
+    """Comes first. The process loads the data, and is `Ready` or has `Failed`."""
 
     data: str
     seed: int
     image_size: tuple[int, int] | None
-    data_sha256: str
-    imports: list[dict[str, Any]]
+    data_sha256: str  # that the data must have
+    imports: list[dict[str, Any]]  # of `user_code.origins`
 
 
 @dataclasses.dataclass(frozen=True)
 class TrialRequest(Message):
-    """Train one candidate. The process tells each `Epoch`, then how it ended: `Trained`, `TooSlow`, `Failed`, `Full`.
-
-    Attributes:
-        number: of the trial.
-        candidate: the arguments of a `Candidate`.
-        signature: of what is trained, for the checkpoint.
-        epochs: of the whole training.
-        monitor: the metric by which an epoch is the best.
-        seed: of the trial.
-        checkpoint: path of the file from which it goes on.
-        model: path of the file to which the model goes if the answer to `Trained` is yes.
-        asks: whether each `Epoch` is answered, with yes to end the trial early.
-        measures_latency: whether the latency is measured before the training.
-        max_latency: above which the model is not trained.
-        shared_weights: path of the weights that trials of this architecture share, if they do.
-    """
+    """Train one candidate. The process tells each `Epoch`, then `Trained`, `TooSlow`, `Failed` or `Full`."""
 
     number: int
-    candidate: dict[str, Any]
-    signature: str
+    candidate: dict[str, Any]  # the arguments of a `Candidate`
+    signature: str  # of what is trained: a checkpoint of another one is not gone on from
     epochs: int
-    monitor: str
+    monitor: str  # the metric whose best epoch is kept
     seed: int
-    checkpoint: str
-    model: str
-    asks: bool = False
+    checkpoint: str  # path
+    model: str  # path, to which the model goes if `Trained` is answered with yes
+    patience: int | None = None
+    asks: bool = False  # whether each `Epoch` is answered, with yes to end the trial early
     measures_latency: bool = False
     max_latency: float | None = None
-    shared_weights: str | None = None
+    shared_weights: str | None = None  # path
 
 
 @dataclasses.dataclass(frozen=True)
 class FinalRequest(Message):
-    """Train the model that the search keeps. The process tells each `Epoch`, then `Trained` with result.json.
+    """Train the model that the search keeps. The process tells each `Epoch`, then `Trained` with all of result.json."""
 
-    Attributes:
-        folder: path of the run folder.
-        candidate: the arguments of a `Candidate`.
-        epochs, seed, notes: see `train_and_keep`.
-    """
-
-    folder: str
+    folder: str  # of the run
     candidate: dict[str, Any]
     epochs: int
     seed: int
-    notes: dict[str, Any]
+    notes: dict[str, Any]  # for result.json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +81,7 @@ class Note(Message):
 
 @dataclasses.dataclass(frozen=True)
 class Epoch(Message):
-    """So many epochs are done, with the metrics of the last."""
+    """So many epochs are done, the last one with these metrics."""
 
     done: int
     logs: dict[str, float]
@@ -146,18 +120,13 @@ class Full(Message):
 
 
 class Line:
-    """One end of the socket.
-
-    Args:
-        connection: a `multiprocessing.connection.Connection`.
-    """
+    """One end of the socket."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
 
     def say(self, message: Message) -> None:
-        data = {"kind": type(message).__name__, **vars(message)}
-        self.connection.send_bytes(json.dumps(data).encode())
+        self.connection.send_bytes(json.dumps({"kind": type(message).__name__, **vars(message)}).encode())
 
     def hear(self) -> Message:
         data = json.loads(self.connection.recv_bytes())

@@ -1,10 +1,8 @@
 """Search: candidates from a space, trials, the best one trained on and kept, all under one run folder."""
 
 import contextlib
-import copy
 import dataclasses
 import importlib.metadata
-import json
 import platform
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,14 +12,12 @@ import keras
 
 from keras_blocks.tuning.data.load import load_dataset
 from keras_blocks.tuning.files import DiskFull, is_full, set_aside
-from keras_blocks.tuning.report import plots
 from keras_blocks.tuning.run_folder import RunFolder
 from keras_blocks.tuning.search.progress import NoProgress, Progress
 from keras_blocks.tuning.search.protocol import FinalRequest
 from keras_blocks.tuning.search.session import Session
 from keras_blocks.tuning.search.settings import SearchSettings
-from keras_blocks.tuning.spaces.dimension import part_from_config
-from keras_blocks.tuning.spaces.names import space_of
+from keras_blocks.tuning.spaces.names import space_for
 from keras_blocks.tuning.spaces.space import HyperSpace
 from keras_blocks.tuning.study.objectives import ranking
 from keras_blocks.tuning.study.status import Status
@@ -76,10 +72,12 @@ class Search:
     ) -> None:
         if space is not None and not isinstance(space, HyperSpace):
             raise TypeError(f"`space` must be a search space, such as a HyperResNet; received {space!r}.")
-        self.settings, self.folder = settings, RunFolder(run)
+        self.folder = RunFolder(run)
         self.dataset = load_dataset(settings.data, seed=settings.seed, image_size=settings.image_size)
-        parts = {name: part_from_config(copy.deepcopy(config)) for name, config in settings.parts.items()}
-        self.space = space or space_of(settings.model).from_dataset(self.dataset, **parts)
+        if space is None:
+            space = space_for(settings.model, self.dataset, settings.parts)
+            settings = dataclasses.replace(settings, parts=space.get_config()["parts"])  # as they are read
+        self.settings, self.space = settings, space
         data_sha256 = self.dataset.fingerprint()
         if storage is not None:
             StudyStorage(storage).close()  # finds out before anything is made
@@ -118,7 +116,7 @@ class Search:
                 data_sha256=data_sha256,
             )
             self.session.publish()
-        if going_on and described["settings"] != json_like(dataclasses.asdict(settings)):
+        if going_on:
             self.folder.change(settings=dataclasses.asdict(settings))
 
     @property
@@ -149,11 +147,15 @@ class Search:
         Raises:
             SearchFailed: where no candidate could be drawn, or none could be trained, or the disk is full.
         """
+        from keras_blocks.tuning.report.run_report import write_run_report  # plotly takes a while
+
         progress = progress or NoProgress()
         with quiet_optuna():
             try:
                 why = self.session.run(progress, devices=devices)
-                return self._finished(why, progress)
+                result = self._finished(why, progress)
+                write_run_report(self.folder)
+                return result
             except (DiskFull, OSError) as error:
                 if not is_full(error):
                     raise
@@ -178,9 +180,6 @@ class Search:
                 f"{why}{f'; {len(failed)} trials failed, the last: {failed[-1].error}' if failed else ''}"
             )
         write_csv(trials, self.folder.trials_csv)
-        plots.plot_trials(
-            trials, best, self.folder.trials_png, title=f"Trials of {self.space.name} on {self.dataset.name}"
-        )
         notes = self._notes(why, trials, best)
         same = {"trial": notes["trial"], "trials": notes["trials"], "epochs": self.settings.final_epochs}
         result = self._result_before(progress)
@@ -223,8 +222,3 @@ class Search:
             "ended": why,
             "pareto": [trial.number for trial in self.study.pareto()] if len(self.settings.objectives) > 1 else [],
         }
-
-
-def json_like(value: Any) -> Any:
-    """Plain data as JSON gives them back."""
-    return json.loads(json.dumps(value))

@@ -15,25 +15,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keras_blocks.tuning.search.protocol import (
-    Epoch,
-    Failed,
-    FinalRequest,
-    Full,
-    Kept,
-    Line,
-    Message,
-    Note,
-    Ready,
-    Setup,
-    TooSlow,
-    Trained,
-    TrialRequest,
-)
+from keras_blocks.tuning.search import protocol
+from keras_blocks.tuning.search.protocol import Epoch, FinalRequest, Line, Note, TrialRequest
 
 if TYPE_CHECKING:
     from keras_blocks.tuning.data.dataset import Dataset
-    from keras_blocks.tuning.training.resumable import Training
+    from keras_blocks.tuning.training.resumable import Trained
 
 MOST_LEFT, MOST_LEFT_BYTES = 4, 64 * 2**20
 """Trials, and bytes of their variables and images, after which their garbage is looked for: that takes about a tenth of
@@ -45,7 +32,7 @@ def main(handle: int) -> None:
     die_with_parent()
     line = Line(Connection(handle))
     setup = line.hear()
-    assert isinstance(setup, Setup)
+    assert isinstance(setup, protocol.Setup)
     import keras
 
     from keras_blocks.tuning.data.load import load_dataset
@@ -57,9 +44,9 @@ def main(handle: int) -> None:
     gc.collect()
     gc.freeze()  # each trial's garbage is looked for among its own objects
     if dataset.fingerprint() != setup.data_sha256:
-        line.say(Failed("the data of this name are others here than where the search was begun"))
+        line.say(protocol.Failed("the data of this name are others here than where the search was begun"))
         return
-    line.say(Ready())
+    line.say(protocol.Ready())
     left: list[float] = []  # bytes of the trials whose garbage is still there
     while True:
         try:
@@ -73,7 +60,7 @@ def main(handle: int) -> None:
             left.clear()
 
 
-def _work(line: Line, request: Message, dataset: Dataset) -> float:
+def _work(line: Line, request: protocol.Message, dataset: Dataset) -> float:
     """Does what is asked.
 
     Returns:
@@ -89,7 +76,7 @@ def _work(line: Line, request: Message, dataset: Dataset) -> float:
     except BrokenPipeError:
         os._exit(1)
     except Exception as error:
-        line.say(Full() if is_full(error) else Failed(described(error)))
+        line.say(protocol.Full() if is_full(error) else protocol.Failed(described(error)))
     return math.inf
 
 
@@ -112,7 +99,7 @@ def _trial(line: Line, request: TrialRequest, dataset: Dataset) -> float:
     if request.measures_latency:
         result["latency"] = latency.measure(model, dataset.image_shape)
         if request.max_latency is not None and result["latency"] > request.max_latency:
-            line.say(TooSlow(result))
+            line.say(protocol.TooSlow(result))
             return size
     if request.shared_weights is not None:
         shared_weights.take(model, request.shared_weights, note=lambda text: line.say(Note(text)))
@@ -130,6 +117,7 @@ def _trial(line: Line, request: TrialRequest, dataset: Dataset) -> float:
         dataset,
         epochs=request.epochs,
         monitor=request.monitor,
+        patience=request.patience,
         path=request.checkpoint,
         signature=request.signature,
         watch=watch,
@@ -139,7 +127,7 @@ def _trial(line: Line, request: TrialRequest, dataset: Dataset) -> float:
     result["training"] = round(time.perf_counter() - training - trained.aside, 3)
     result |= _told(trained)
     result["seconds"] = round(time.perf_counter() - began, 3)
-    if not line.ask(Trained(result, pruned=trained.pruned)):
+    if not line.ask(protocol.Trained(result, pruned=trained.pruned)):
         return size
     if request.shared_weights is not None:
         shared_weights.leave(model, request.shared_weights)
@@ -147,11 +135,11 @@ def _trial(line: Line, request: TrialRequest, dataset: Dataset) -> float:
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as part:
         model.save(part)
-    line.say(Kept())
+    line.say(protocol.Kept())
     return size
 
 
-def _told(trained: Training) -> dict[str, Any]:
+def _told(trained: Trained) -> dict[str, Any]:
     """A training as plain data, for the study."""
     history = trained.history
     return {
@@ -165,14 +153,12 @@ def _told(trained: Training) -> dict[str, Any]:
 
 def _final(line: Line, request: FinalRequest, dataset: Dataset) -> None:
     """The training of the model that a search keeps."""
-    from keras_blocks.tuning.report import plots
     from keras_blocks.tuning.run_folder import RunFolder
     from keras_blocks.tuning.spaces.candidate import Candidate
     from keras_blocks.tuning.training.final_training import train_and_keep
 
-    folder = RunFolder(request.folder)
     result = train_and_keep(
-        folder,
+        RunFolder(request.folder),
         dataset,
         Candidate(**request.candidate),
         epochs=request.epochs,
@@ -181,13 +167,12 @@ def _final(line: Line, request: FinalRequest, dataset: Dataset) -> None:
         note=lambda text: line.say(Note(text)),
         notes=request.notes,
     )
-    plots.plot_result(result, folder)
-    line.say(Trained(result))
+    line.say(protocol.Trained(result))
 
 
 def described(error: Exception) -> str:
     """An error in one line."""
-    from keras_blocks.tuning.training.fit import TrainingDiverged
+    from keras_blocks.tuning.training.hyperparameters import TrainingDiverged
 
     text = " ".join(str(error).split())[:500]
     return text if isinstance(error, TrainingDiverged) else f"{type(error).__name__}: {text}"

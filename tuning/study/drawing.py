@@ -9,9 +9,9 @@ import optuna
 
 from keras_blocks.tuning.seeds import CANDIDATES, derived_seed
 from keras_blocks.tuning.study.leases import history
+from keras_blocks.tuning.study.sources import Drawable, RandomSource, TrialSource
 from keras_blocks.tuning.study.status import Status
 from keras_blocks.tuning.study.store import StudyStorage, state_of
-from keras_blocks.tuning.study.suggestions import at_random, suggest
 from keras_blocks.tuning.study.trial import Trial
 
 SAMPLED_DRAWS = 8
@@ -53,7 +53,7 @@ class Drawer:
         self._study, self._storage, self._inspect = study, storage, inspect
         self._seed, self._random_draws = seed, random_draws
 
-    def draw(self, space: Sequence[Any], trials: Sequence[Trial]) -> Drawn:
+    def draw(self, space: Drawable, trials: Sequence[Trial]) -> Drawn:
         """A trial that waits, or a new candidate.
 
         Args:
@@ -75,26 +75,26 @@ class Drawer:
         rng = random.Random(derived_seed(self._seed, CANDIDATES, len(trials)))
         refusals = set()
         for _ in range(self._random_draws):
-            params, values = at_random(space, rng)
-            candidate = self._inspect(values)
+            source = RandomSource(rng)
+            candidate = self._inspect(space.draw(source))
             if reason := candidate.get("refused"):
                 refusals.add(reason)
             elif candidate.get("signature") not in known:
-                self._study.enqueue_trial(params)
+                self._study.enqueue_trial(source.params)
                 if (drawn := self._accepted(space, known)) is not None:
                     return drawn
         if refusals:
             raise StudyEnded(f"no candidate within the budget was found in {self._random_draws} draws: {min(refusals)}")
         raise StudyEnded("all candidates of the space were tried")
 
-    def _accepted(self, space: Sequence[Any], known: dict[str, Trial]) -> Drawn | None:
+    def _accepted(self, space: Drawable, known: dict[str, Trial]) -> Drawn | None:
         """The next trial of Optuna, or `None` where it ended at once: it was refused, or known already."""
         trial = self._ask()
         candidate = trial.user_attrs.get("candidate")
         if candidate is not None and history(trial)["attempt"]:
             return Drawn(trial, candidate["values"], candidate)  # of a worker that was lost
         with self._storage.together():
-            values = suggest(trial, space)
+            values = space.draw(TrialSource(trial))
             candidate = {**self._inspect(values), "values": values}
             reason = candidate.pop("refused", None)
             trial.set_user_attr("candidate", candidate)

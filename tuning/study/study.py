@@ -15,6 +15,7 @@ from keras_blocks.tuning.files import DiskFull, is_full
 from keras_blocks.tuning.study import processes
 from keras_blocks.tuning.study.drawing import Drawer, StudyEnded
 from keras_blocks.tuning.study.leases import Lease, history, is_left, lost_again
+from keras_blocks.tuning.study.sources import Drawable
 from keras_blocks.tuning.study.status import Status
 from keras_blocks.tuning.study.store import StudyStorage, state_of
 from keras_blocks.tuning.study.trial import Trial
@@ -65,7 +66,7 @@ class Study:
     Args:
         storage: `StudyStorage`.
         name: of the study.
-        space: list of KerasTuner's hyperparameters, from which values are drawn.
+        space: what values are drawn from: a search space, see `Drawable`.
         sampler: of Optuna.
         pruner: of Optuna.
         directions: "maximize" or "minimize" for each objective.
@@ -86,7 +87,7 @@ class Study:
         storage: StudyStorage,
         name: str,
         *,
-        space: Sequence[Any],
+        space: Drawable,
         sampler: optuna.samplers.BaseSampler | None,
         pruner: optuna.pruners.BasePruner,
         directions: Sequence[Literal["maximize", "minimize"]],
@@ -100,7 +101,7 @@ class Study:
         most_losses: int = MOST_LOSSES,
         is_gone: Callable[[dict[str, Any]], bool] = processes.is_gone,
     ) -> None:
-        self.name, self.space, self.max_trials, self.patience = name, list(space), max_trials, patience
+        self.name, self.space, self.max_trials, self.patience = name, space, max_trials, patience
         self._storage, self._is_gone = storage, is_gone
         self._most_failures, self._most_losses = most_failures, most_losses
         self._nothing_new: str | None = None
@@ -111,11 +112,11 @@ class Study:
             if there is None:
                 self.optuna.set_user_attr("identity", identity)
         identity = json.loads(json.dumps(identity))
-        if there is not None and there != identity:
+        if there is not None and (differences := _differences(there, identity)):  # None is as if it were not said
             storage.close()
             raise ValueError(
                 f"`study`: {name!r} in {storage} was begun otherwise, and its trials would not compare: "
-                f"{'; '.join(_differences(there, identity))}. Give the same, or another name."
+                f"{'; '.join(differences)}. Give the same, or another name."
             )
         inspect = inspect or (lambda values: {})
         self._drawer = Drawer(self.optuna, storage, inspect, seed=seed, random_draws=random_draws)
