@@ -3,6 +3,7 @@
 import json
 import sys
 
+import fake_child
 import keras
 import numpy as np
 import pytest
@@ -210,10 +211,10 @@ def test_a_report_needs_no_space_of_this_version(run, few_digits, untrained, mon
 
 
 def test_a_search_that_fails_exits_with_1(run, few_digits, untrained, monkeypatch):
-    monkeypatch.setattr("keras_blocks.tuning.study.study.RANDOM_DRAWS", 20)
-    result = run("search", "--data", few_digits, "--run", "runs/one", "--max-params", 10)
+    monkeypatch.setattr("keras_blocks.tuning.search.supervisor.COMMAND", (*fake_child.COMMAND, "--act", "fail"))
+    result = run("search", "--data", few_digits, "--run", "runs/one")
     assert result.exit_code == 1
-    assert result.stderr.startswith("keras-blocks: no candidate within the budget was found in 20 draws")
+    assert result.stderr.startswith("keras-blocks: the last 5 trials failed, the last one: ")
 
 
 def test_a_finished_run_is_evaluated(run, finished, few_digits):
