@@ -33,7 +33,7 @@ class TrialRequest(Message):
 
     number: int
     candidate: dict[str, Any]  # the arguments of a `Candidate`
-    signature: str  # of what is trained: a checkpoint of another one is not gone on from
+    signature: str  # of what is trained: from a checkpoint of another one it does not go on
     epochs: int
     monitor: str  # the metric whose best epoch is kept
     seed: int
