@@ -175,13 +175,15 @@ def sleep(url, folder, number, ready):
 def study(url):
     import keras_tuner
 
+    from keras_blocks.tuning.spaces.keras_tuner_door import KerasTunerSpace
+
     hp = keras_tuner.HyperParameters()
     for i in range(12):
         hp.Float(f"x{i}", 0.0, 1.0)
     return Study(
         StudyStorage(url),
         "sleep",
-        space=hp.space,
+        space=KerasTunerSpace(hp.space),
         sampler=make_sampler("random", 0),
         pruner=make_pruner("none", 1),
         directions=["maximize"],

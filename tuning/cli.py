@@ -99,9 +99,8 @@ def search(
 
                 run_workers(started, ray, progress)
             result = started.run(progress, devices=devices.split(",") if devices else ())
-        console.print(trials_table(started.trials, started.best))
+        console.print(trials_table(started.trials, started.best, started.settings.judged_by))
         _say_result(result, started.folder)
-        _report(started.folder)
         again = evaluate_in_fresh_process(started.folder.best, started.folder.test)
     except (SearchFailed, FreshProcessFailed) as error:
         _stop(error, FAILED)
@@ -135,7 +134,7 @@ def worker(
     from keras_blocks.tuning.report.terminal import Progress
     from keras_blocks.tuning.run_folder import RunFolder
     from keras_blocks.tuning.search.session import Session
-    from keras_blocks.tuning.study.study import quiet_optuna
+    from keras_blocks.tuning.study.store import quiet_optuna
 
     with _usage_errors(), quiet_optuna():
         for name in modules or ():
@@ -158,12 +157,22 @@ def worker(
 
 
 @app.command(cls=Command)
-def report(run: Annotated[Path, typer.Argument(help="Folder of a search.")]) -> None:
-    """Write one HTML page on a search: report.html in its folder."""
+def report(
+    run: Annotated[Path, typer.Argument(help="Folder of a search, which may still run, or of a training.")],
+) -> None:
+    """Write one HTML page on a run: report.html in its folder."""
+    from keras_blocks.tuning.files import is_full
+    from keras_blocks.tuning.report.run_report import write_run_report
     from keras_blocks.tuning.run_folder import RunFolder
 
-    with _usage_errors():
-        _report(RunFolder(run))
+    try:
+        with _usage_errors():
+            path = write_run_report(RunFolder(run))
+    except OSError as error:
+        if not is_full(error):
+            raise
+        _stop(f"the report could not be written: {error}", FAILED)
+    _say(f"report: {path}")
 
 
 @app.command(cls=Command)
@@ -292,6 +301,7 @@ def _say_result(result: dict[str, Any], folder: "RunFolder") -> None:
         f"{100 * result['val_accuracy']:.2f} % validation accuracy",
     )
     _say(f"test accuracy: {_accuracy(result)}")
+    _say(f"report: {folder.report}")
 
 
 def _accuracy(result: dict[str, Any]) -> str:
@@ -300,19 +310,6 @@ def _accuracy(result: dict[str, Any]) -> str:
 
 def _default_run(model: str, data: str) -> Path:
     return Path("runs") / re.sub(r"[^A-Za-z0-9._-]+", "-", f"{model}-{Path(data).stem}")
-
-
-def _report(folder: "RunFolder") -> None:
-    from keras_blocks.tuning.files import is_full
-    from keras_blocks.tuning.report.search_report import write_search_report
-
-    try:
-        path = write_search_report(folder)
-    except OSError as error:
-        if not is_full(error):
-            raise
-        _stop(f"the report could not be written: {error}", FAILED)
-    _say(f"report: {path}")
 
 
 def _stored_settings(run: Path) -> dict[str, Any]:

@@ -76,11 +76,9 @@ class RunFolder:
         self.description = self.path / "run.json"
         self.study = self.path / "study.db"
         self.trials_csv = self.path / "trials.csv"
-        self.trials_png = self.path / "trials.png"
         self.best = self.path / "best.keras"
         self.test = self.path / "test.npz"
         self.result = self.path / "result.json"
-        self.curves_png = self.path / "curves.png"
         self.final = self.path / "final.npz"
         self.report = self.path / "report.html"
 

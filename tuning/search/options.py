@@ -76,13 +76,11 @@ def _read(item: Setting, value: Any) -> Any:
 
 
 def _parts(texts: Sequence[str]) -> dict[str, Any]:
-    """Parts of a space from `name=value`, `name=value,value` and `name=low..high`."""
-    from keras_blocks.tuning.spaces.dimension_text import parsed
-
+    """Texts by dimensions' names, from `name=value`, `name=value,value` and `name=low..high`: the space reads them."""
     parts = {}
     for text in texts:
         name, _, value = (item.strip() for item in text.partition("="))
         if not name or not value:
             raise ValueError(f"--set must be such as groups=3, version=v1,v2 or filters=16..64; received {text!r}.")
-        parts[name] = parsed(value)
+        parts[name] = value
     return parts

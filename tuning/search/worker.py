@@ -11,9 +11,11 @@ from keras_blocks.tuning.search.protocol import TrialRequest
 from keras_blocks.tuning.search.settings import SearchSettings
 from keras_blocks.tuning.search.supervisor import Outcome, Supervisor
 from keras_blocks.tuning.seeds import TRIAL, derived_seed
+from keras_blocks.tuning.study.drawing import StudyEnded
+from keras_blocks.tuning.study.leases import Lease
 from keras_blocks.tuning.study.objectives import ranking
 from keras_blocks.tuning.study.status import Status
-from keras_blocks.tuning.study.study import Lease, Study, StudyEnded
+from keras_blocks.tuning.study.study import Study
 from keras_blocks.tuning.study.trial import Trial
 
 BEAT_SHARE = 1 / 3
