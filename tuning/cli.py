@@ -51,7 +51,7 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-Version = Annotated[bool, typer.Option("--version", help="Show it.", callback=_show_version, is_eager=True)]
+Version = Annotated[bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Replace the run that is there, and nothing else.")]
 Workers = Annotated[int, typer.Option(help="Trials at a time on this machine.")]
 Devices = Annotated[str | None, typer.Option(help="CUDA devices, a worker for each: 0,1,2.")]
