@@ -18,7 +18,7 @@ import typer.core
 from rich.console import Console
 
 import keras_blocks_cli
-from keras_blocks.tuning.search.options import read_options, sizes, with_options
+from keras_blocks.tuning.search.options import read_options, size, sizes, with_options
 from keras_blocks.tuning.search.settings import DATA_HELP, SIZE_HELP, SearchSettings, TrainingSettings
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ USAGE, FAILED, INTERRUPTED = 2, 1, 130
 class Command(typer.core.TyperCommand):
     """A command that runs the package before itself: for its help, Keras is not imported."""
 
-    def invoke(self, ctx: typer.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         keras_blocks_cli.release()
         return super().invoke(ctx)
 
@@ -51,7 +51,7 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-Version = Annotated[bool, typer.Option("--version", help="Show it.", callback=_show_version, is_eager=True)]
+Version = Annotated[bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Replace the run that is there, and nothing else.")]
 Workers = Annotated[int, typer.Option(help="Trials at a time on this machine.")]
 Devices = Annotated[str | None, typer.Option(help="CUDA devices, a worker for each: 0,1,2.")]
@@ -217,7 +217,7 @@ def evaluate(
     from keras_blocks.tuning.training.evaluation import evaluate_file
 
     with _usage_errors():
-        result = evaluate_file(model, data, image_size=sizes("--image-size", image_size) if image_size else None)
+        result = evaluate_file(model, data, image_size=size("--image-size", image_size) if image_size else None)
     _say(f"test accuracy of {result['model']} on {result['data']}: {_accuracy(result)}")
 
 

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from keras_blocks.tuning.data.dataset import Dataset
-from keras_blocks.tuning.files import PART, replacing, whole_name, write_json
+from keras_blocks.tuning.files import PART_PREFIX, replacing, whole_name, write_json
 
 RUN_MARK = "keras_blocks run, version 1"
 """In every run.json. A folder without it is no run, and nothing in it is ever touched."""
@@ -139,7 +139,9 @@ class RunFolder:
             raise ValueError(f"`run`: {self.path} exists and is no folder; nothing was changed.")
         entries = list(self.path.iterdir())
         strange = [entry.name for entry in entries if not self._may_remove(entry)]
-        if strange or (entries and not self.is_run() and any(not entry.name.startswith(PART) for entry in entries)):
+        if strange or (
+            entries and not self.is_run() and any(not entry.name.startswith(PART_PREFIX) for entry in entries)
+        ):
             others = sorted(strange) or sorted(entry.name for entry in entries)
             raise ValueError(
                 f"`run`: {self.path} exists and is not the folder of a run, or holds more than that: {others[:5]}. "
@@ -206,7 +208,7 @@ class RunFolder:
         for path in (self.path / "models").glob("*.keras"):
             if path.stem.isdigit() and int(path.stem) not in numbers:
                 path.unlink(missing_ok=True)
-        weights = [path for path in (self.path / "weights").glob("*.npz") if not path.name.startswith(PART)]
+        weights = [path for path in (self.path / "weights").glob("*.npz") if not path.name.startswith(PART_PREFIX)]
         for path in sorted(weights, key=_changed, reverse=True)[MOST_WEIGHTS:]:
             path.unlink(missing_ok=True)
 
@@ -219,7 +221,7 @@ class RunFolder:
         for path in (self.path / "checkpoints").glob("*.npz"):
             if path.stem.isdigit() and int(path.stem) not in unfinished:
                 path.unlink(missing_ok=True)
-        for path in self.path.glob(f"**/{PART}*"):
+        for path in self.path.glob(f"**/{PART_PREFIX}*"):
             if _changed(path) < time.time() - LEFT_SECONDS:
                 path.unlink(missing_ok=True)
 

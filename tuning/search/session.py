@@ -100,7 +100,7 @@ class Session:
         """A connection to the study; each thread needs one of its own."""
         settings = self.settings
         storage = StudyStorage(self.url, heartbeat=max(1, settings.grace // 6), grace=settings.grace)
-        study = self._make_study(
+        study: Study = self._make_study(
             storage,
             self.name,
             space=self.space,

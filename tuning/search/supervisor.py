@@ -28,12 +28,13 @@ OnEpoch = Callable[[int, dict[str, float]], object]
 """Called with the epochs done and the last one's metrics; where it returns True, the trial ends early."""
 
 START_SECONDS = 300
-"""In which the process must have imported the backend and loaded the data."""
+"""Seconds in which the process must have imported the backend and loaded the data."""
 
 POLL_SECONDS = 0.1
+"""How long the process is listened to before time, memory and the worker's lease are looked at again."""
 
 MEMORY_SHARE = 0.85
-"""Of the machine's memory, which all processes together may take."""
+"""The share of the machine's memory that all processes together may take."""
 
 GROWTH, SPARE = 1.3, 256 * 2**20
 """The process is replaced after a trial when its memory has grown by this factor and this many bytes."""

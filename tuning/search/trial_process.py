@@ -94,7 +94,7 @@ def _trial(line: Line, request: TrialRequest, dataset: Dataset) -> float:
     building = time.perf_counter()
     model = candidate.compiled(scale=dataset.scale, flips=dataset.flips)
     result: dict[str, Any] = {"building": round(time.perf_counter() - building, 3)}
-    size = dataset.x_train.nbytes + dataset.x_val.nbytes  # `fit` may have copied them
+    size: float = dataset.x_train.nbytes + dataset.x_val.nbytes  # `fit` may have copied them
     size += 4 * sum(math.prod(variable.shape) for variable in (*model.variables, *model.optimizer.variables))
     if request.measures_latency:
         result["latency"] = latency.measure(model, dataset.image_shape)

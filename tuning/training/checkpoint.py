@@ -11,7 +11,7 @@ import numpy as np
 from keras_blocks.tuning.files import replacing
 
 FORMAT = 1
-"""Of the file: one of another format is not gone on from."""
+"""The format of the file. From one of another format no training goes on."""
 
 
 def save(path: str | Path, *, model: keras.Model, best: Sequence[np.ndarray], state: Mapping[str, Any]) -> None:

@@ -84,6 +84,6 @@ def train_and_keep(
         "history": history,
         **(notes or {}),
     }
-    result = write_json(folder.result, result)
+    written: dict[str, Any] = write_json(folder.result, result)
     folder.final.unlink(missing_ok=True)
-    return result
+    return written

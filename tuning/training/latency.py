@@ -50,9 +50,13 @@ def predicted(cost: Cost, trials: Sequence[Trial]) -> float | None:
     """
     from scipy.optimize import nnls
 
-    known = [trial for trial in trials if trial.latency is not None and trial.macs is not None]
+    known = [
+        (trial.latency, trial.macs, trial.activation_bytes)
+        for trial in trials
+        if trial.latency is not None and trial.macs is not None and trial.activation_bytes is not None
+    ]
     if len(known) < LEAST_MEASURED:
         return None
-    rows = np.array([[1.0, trial.macs / 1e9, trial.activation_bytes / 1e9] for trial in known])
-    weights, _ = nnls(rows, np.array([trial.latency for trial in known]))
+    rows = np.array([[1.0, macs / 1e9, size / 1e9] for _, macs, size in known])
+    weights, _ = nnls(rows, np.array([seconds for seconds, *_ in known]))
     return float(weights @ [1.0, cost.macs / 1e9, cost.activation_bytes / 1e9])
