@@ -135,7 +135,7 @@ def squeeze_excite_blocks(draw):
 
 def branched_blocks(cls, **arguments):
     """A block of Inception."""
-    filters = st.tuples(*(st.integers(1, 3) for _ in cls.columns))
+    filters = st.tuples(*(st.integers(1, 3) for _ in cls.filter_names))
     return plain(cls, filters=filters, se_ratio=st.sampled_from([None, 1]), **arguments)
 
 

@@ -18,10 +18,20 @@ HEAVY = ("keras_tuner", "matplotlib", "sklearn", "scipy", "typer", "rich", "PIL"
 
 
 FLOORS = {
-    "keras_blocks": (("ops",), ("core",), ("decode",), ("blocks",), ("costs", "weights", "metric"), ("models",), ("",)),
+    "keras_blocks": (
+        ("typing",),
+        ("ops",),
+        ("core",),
+        ("decode",),
+        ("blocks",),
+        ("costs", "weights", "metric"),
+        ("models",),
+        ("",),
+    ),
     "tuning": (
         ("files", "seeds"),
-        ("data", "study", "run_folder"),
+        ("data", "study"),
+        ("run_folder",),
         ("training",),
         ("spaces",),
         ("report", "oracle"),

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-PART = ".part-"
+PART_PREFIX = ".part-"
 """Beginning of the name of a file that is being written; what follows is each writer's own, and the file's name."""
 
 FULL_NUMBERS = (errno.ENOSPC, errno.EDQUOT)
@@ -42,7 +42,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     ...     model.save(part)
     """
     path = Path(path)
-    part = path.with_name(f"{PART}{uuid.uuid4().hex[:8]}-{path.name}")
+    part = path.with_name(f"{PART_PREFIX}{uuid.uuid4().hex[:8]}-{path.name}")
     try:
         yield part
         _sync(part)
@@ -60,7 +60,7 @@ def whole_name(name: str) -> str:
     >>> whole_name(".part-0123abcd-best.keras"), whole_name("best.keras")
     ('best.keras', 'best.keras')
     """
-    return re.sub(rf"^{re.escape(PART)}([0-9a-f]{{8}}-)?", "", name)
+    return re.sub(rf"^{re.escape(PART_PREFIX)}([0-9a-f]{{8}}-)?", "", name)
 
 
 def set_aside(path: str | Path) -> Path:

@@ -13,11 +13,13 @@ from optuna.samplers import BaseSampler
 from keras_blocks.core import validation
 from keras_blocks.tuning.spaces.budget import Budget
 from keras_blocks.tuning.spaces.inspection import inspected
+from keras_blocks.tuning.spaces.keras_tuner_door import KerasTunerSpace
 from keras_blocks.tuning.spaces.space import HyperSpace
+from keras_blocks.tuning.study.drawing import StudyEnded
 from keras_blocks.tuning.study.samplers import make_pruner, make_sampler
 from keras_blocks.tuning.study.status import Status
-from keras_blocks.tuning.study.store import GRACE, StudyStorage, sqlite_url
-from keras_blocks.tuning.study.study import MOST_FAILURES, Study, StudyEnded, quiet_optuna
+from keras_blocks.tuning.study.store import GRACE, StudyStorage, quiet_optuna, sqlite_url
+from keras_blocks.tuning.study.study import MOST_FAILURES, Study
 
 STATUSES = {
     Status.COMPLETED: "COMPLETED",
@@ -109,7 +111,7 @@ class OptunaOracle(keras_tuner.Oracle):
         self._sampler, self._grace = sampler, validation.integer("grace", grace, most=10_000_000)
         self._study_name, self._storage, self._study = study_name, storage, None
         if not isinstance(sampler, BaseSampler):
-            self._made_sampler(())  # refuses what is unknown
+            self._made_sampler(None)  # refuses what is unknown
 
     # -- KerasTuner's side -------------------------------------------------------------------------------------------
 
@@ -123,7 +125,7 @@ class OptunaOracle(keras_tuner.Oracle):
                 self._study = Study(
                     storage,
                     self._study_name or self.project_name or self._project_name,
-                    space=self.hyperparameters.space,
+                    space=KerasTunerSpace(self.hyperparameters.space),
                     sampler=None,  # made when the space is known
                     pruner=make_pruner("none", 1),
                     directions=["maximize" if item.direction == "max" else "minimize" for item in self._objectives],
@@ -161,7 +163,7 @@ class OptunaOracle(keras_tuner.Oracle):
         """
         if tuner_id in self.ongoing_trials:
             return self.ongoing_trials[tuner_id]
-        self.study.space = self.hyperparameters.space
+        self.study.space = KerasTunerSpace(self.hyperparameters.space)
         self.study.optuna.sampler = self._made_sampler(self.study.space)
         try:
             lease = self.study.next(tuner_id)

@@ -1,9 +1,12 @@
 """The groups of VGG."""
 
+from typing import Unpack
+
 import keras
 
 from keras_blocks.core import validation
-from keras_blocks.core.block import Block, register
+from keras_blocks.core.block import Block, Chain, register
+from keras_blocks.typing import BlockOptions
 
 
 @register
@@ -35,11 +38,11 @@ class VGGGroup(Block):
     (None, 112, 112, 64)
     """
 
-    def __init__(self, filters, layers=2, **kwargs):
+    def __init__(self, filters: int, layers: int = 2, **kwargs: Unpack[BlockOptions]):
         super().__init__(**kwargs)
         self.filters = validation.integer("filters", filters)
         self.layers = validation.integer("layers", layers, most=64)
 
-    def chain(self, channels):
+    def chain(self, channels: int) -> Chain:
         convs = [spec for i in range(1, self.layers + 1) for spec in self.conv_unit(f"conv{i}", self.filters, 3)]
         return [*convs, self.layer("pool", keras.layers.MaxPooling2D, pool_size=2, strides=2)]

@@ -7,48 +7,53 @@ import difflib
 import math
 import numbers
 from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar, get_args
+
+T = TypeVar("T")
 
 MOST_CHANNELS = 2**20
 """No published network is wider; a larger number is a slip that would exhaust the memory in `build`."""
 
 
-def integer(name, value, *, least=1, most=MOST_CHANNELS):
+def integer(name: str, value: Any, *, least: int = 1, most: int = MOST_CHANNELS) -> int:
     """A whole number of an integer type, from `least` to `most`. Not a bool, and not a float, not even 8.0."""
     allowed = f"an integer from {least} to {most}"
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+    if isinstance(value, bool) or not issubclass(type(value), numbers.Integral):
         raise TypeError(f"`{name}` must be {allowed}; received {value!r} of type {type(value).__name__}.")
     if not least <= value <= most:
         raise ValueError(f"`{name}` must be {allowed}; received {value!r}.")
     return int(value)
 
 
-def pair(name, value, *, least=1, most=1024):
+def pair(name: str, value: Any, *, least: int = 1, most: int = 1024) -> tuple[int, int]:
     """Two integers, for height and width; a single one stands for both."""
     if isinstance(value, Sequence) and not isinstance(value, str):
         if len(value) != 2:
             raise ValueError(f"`{name}` must be an integer or two of them, (height, width); received {value!r}.")
-        return tuple(integer(f"{name}[{i}]", item, least=least, most=most) for i, item in enumerate(value))
+        height, width = (integer(f"{name}[{i}]", item, least=least, most=most) for i, item in enumerate(value))
+        return height, width
     return (integer(name, value, least=least, most=most),) * 2
 
 
-def number(name, value, *, least, most, open_end=False):
+def number(name: str, value: Any, *, least: float, most: float, open_end: bool = False) -> float:
     """A finite number from `least` to `most`, the upper end excluded where `open_end`."""
     allowed = f"a number from {least} {'to below' if open_end else 'to'} {most}"
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+    if isinstance(value, bool) or not issubclass(type(value), numbers.Real):
         raise TypeError(f"`{name}` must be {allowed}; received {value!r} of type {type(value).__name__}.")
     if math.isnan(value) or not least <= value <= most or (open_end and value == most):
         raise ValueError(f"`{name}` must be {allowed}; received {value!r}.")
     return float(value)
 
 
-def boolean(name, value):
+def boolean(name: str, value: Any) -> bool:
     if not isinstance(value, bool):
         raise TypeError(f"`{name}` must be True or False; received {value!r} of type {type(value).__name__}.")
     return value
 
 
-def choice(name, value, allowed):
-    """One of `allowed`; the error suggests the nearest names."""
+def choice(name: str, value: T, allowed: Any) -> T:
+    """One of `allowed`, a `Literal` type or a sequence; the error suggests the nearest names."""
+    allowed = get_args(allowed) or allowed
     if any(value is item or (type(value) is type(item) and value == item) for item in allowed):
         return value
     near = difflib.get_close_matches(str(value), [item for item in allowed if isinstance(item, str)], n=3, cutoff=0.5)
@@ -56,7 +61,7 @@ def choice(name, value, allowed):
     raise ValueError(f"`{name}` must be one of {list(allowed)}; received {value!r}.{hint}")
 
 
-def mapping(name, value, *, keys, required=()):
+def mapping(name: str, value: Any, *, keys: Sequence[str], required: Sequence[str] = ()) -> Mapping[str, Any]:
     """A mapping with string keys among `keys`, all of `required` among them."""
     if not isinstance(value, Mapping):
         raise TypeError(f"`{name}` must be a dict with keys among {list(keys)}; received {value!r}.")
@@ -68,7 +73,7 @@ def mapping(name, value, *, keys, required=()):
     return value
 
 
-def sequence(name, value, *, of="items"):
+def sequence(name: str, value: Any, *, of: str = "items") -> Sequence[Any]:
     """A list or tuple that is not empty."""
     if isinstance(value, (str, Mapping)) or not isinstance(value, Sequence):
         raise TypeError(f"`{name}` must be a list of {of}; received {value!r} of type {type(value).__name__}.")
@@ -77,7 +82,7 @@ def sequence(name, value, *, of="items"):
     return value
 
 
-def names(name, value, *, count=None, of="classes"):
+def names(name: str, value: Any, *, count: int | None = None, of: str = "classes") -> tuple[str, ...]:
     """A list of strings, `count` of them where that is known. Two may be equal: ImageNet has two cranes."""
     for i, item in enumerate(sequence(name, value, of="names")):
         if not isinstance(item, str):
@@ -87,7 +92,7 @@ def names(name, value, *, count=None, of="classes"):
     return tuple(value)
 
 
-def divides(name, value, *, total_name, total):
+def divides(name: str, value: int, *, total_name: str, total: int) -> int:
     if total % value:
         raise ValueError(f"`{name}` must divide `{total_name}`; received {name}={value} with {total_name}={total}.")
     return value
@@ -96,7 +101,7 @@ def divides(name, value, *, total_name, total):
 BATCH_NORM_OPTIONS = ("momentum", "epsilon", "center", "scale", "synchronized")
 
 
-def batch_norm(name, value):
+def batch_norm(name: str, value: Any) -> bool | dict[str, Any]:
     """True, False, or a dict of BatchNormalization's arguments (its axis follows from the data format)."""
     if isinstance(value, bool):
         return value
@@ -114,7 +119,7 @@ def batch_norm(name, value):
     }
 
 
-def record(name, value, fields: dict) -> dict:
+def record(name: str, value: Any, fields: Mapping[str, int | None]) -> dict[str, int]:
     """A mapping of integers: `fields` gives each key's default, `None` for a key that must be there."""
     required = [key for key, default in fields.items() if default is None]
     mapping(name, value, keys=tuple(fields), required=required)

@@ -2,12 +2,13 @@
 
 import functools
 import math
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import keras
 
 from keras_blocks.core.block import Block
-from keras_blocks.core.chain import LayerSpec, ShapeTensor, walk
+from keras_blocks.core.chain import Chain, LayerSpec, ShapeTensor, walk
 from keras_blocks.core.immutable import FrozenDict, freeze
 from keras_blocks.core.signature import arguments
 from keras_blocks.costs.layer_costs import RULES, VIEWS, LayerCost, count_weights, layer_macs, measured, unallocated
@@ -27,7 +28,7 @@ class Cost(NamedTuple):
     macs: int
     activation_bytes: int
 
-    def __add__(self, other):
+    def __add__(self, other: Any) -> "Cost":
         return Cost(*(mine + theirs for mine, theirs in zip(self, other)))
 
 
@@ -43,7 +44,7 @@ class CostRow(NamedTuple):
 
     name: str
     kind: str
-    shape: tuple
+    shape: Any
     cost: Cost
 
 
@@ -53,7 +54,9 @@ WEIGHTLESS = (keras.initializers.Initializer, keras.regularizers.Regularizer)
 """Arguments that change no count. They are new objects each time, so a remembered block must not be keyed by them."""
 
 
-def cost(target, input_shape=None, **metaparameters) -> Cost:
+def cost(
+    target: keras.layers.Layer | type[keras.Model], input_shape: Sequence[int] | None = None, **metaparameters: Any
+) -> Cost:
     """Exact parameters, multiply-adds and activation bytes, with no variable allocated.
 
     A search asks this of thousands of candidates, so each block is counted once for its class, arguments and input
@@ -94,13 +97,13 @@ def cost(target, input_shape=None, **metaparameters) -> Cost:
     raise TypeError(f"`target` must be a layer, a model or an architecture's class; received {target!r}.")
 
 
-def shape_after(step, shape):
+def shape_after(step: Any, shape: Any) -> Any:
     """The output's shape of a spec, or of a layer that exists, for an input of this shape. Remembered as costs are."""
     count = _spec_cost if isinstance(step, LayerSpec) else _layer_object_cost
     return count(step, shape)[0]
 
 
-def cost_rows(architecture: type, **metaparameters) -> list[CostRow]:
+def cost_rows(architecture: type, **metaparameters: Any) -> list[CostRow]:
     """What each block of an architecture costs, with no variable allocated. Together they are `cost`.
 
     Args:
@@ -134,11 +137,11 @@ def cost_rows(architecture: type, **metaparameters) -> list[CostRow]:
 class _Ledger:
     """Visits layers, adding up what they cost."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.total = NOTHING
-        self.rows = []
+        self.rows: list[CostRow] = []
 
-    def visit(self, step, shape):
+    def visit(self, step: Any, shape: Any) -> Any:
         count = _spec_cost if isinstance(step, LayerSpec) else _layer_object_cost
         try:
             after, spent = count(step, shape)
@@ -150,7 +153,7 @@ class _Ledger:
         return after
 
 
-def _spec_cost(spec, shape):
+def _spec_cost(spec: LayerSpec, shape: Any) -> tuple[Any, Cost]:
     """(output shape, Cost) of a spec."""
     width = _bytes_per_value(spec.dtype)
     if spec.cls in RULES:
@@ -160,7 +163,7 @@ def _spec_cost(spec, shape):
     return after, Cost(params, macs, values * width)
 
 
-def block_key(spec, shape) -> tuple:
+def block_key(spec: LayerSpec, shape: Any) -> tuple[Any, ...]:
     """What tells apart, for functions that remember: class, options that change a count, shape, and the options' repr.
 
     The text tells 1 from 1.0 and from True, as equality does not.
@@ -170,30 +173,30 @@ def block_key(spec, shape) -> tuple:
 
 
 @functools.lru_cache(maxsize=2**14)
-def block_steps(cls: type, options: FrozenDict, shape, text: str):
+def block_steps(cls: type, options: FrozenDict, shape: Any, text: str) -> tuple[Chain, int]:
     """A block's chain for an input of this shape, and the bytes of each of its values; remembered."""
     block = cls(**options)
     return block.chain_for(shape), _bytes_per_value(block)
 
 
 @functools.lru_cache(maxsize=2**16)
-def _counted(cls: type, options: FrozenDict, shape, text: str):
+def _counted(cls: type, options: FrozenDict, shape: Any, text: str) -> tuple[Any, int, int, int]:
     """Output shape, parameters, multiply-adds and values of a block, or of a layer that has no rule; remembered."""
     if issubclass(cls, Block):
-        steps, width = block_steps(cls, options, shape, text)
+        steps, width = block_steps(cls, options, shape, text)  # type: ignore[arg-type]  # a class can be hashed
         after, spent = _chain_cost(steps, shape)
         return after, spent.params, spent.macs, spent.activation_bytes // width
     found = measured(lambda: cls(**options), shape)
     return *found, _values(cls, found.shape)
 
 
-def _chain_cost(steps, shape):
+def _chain_cost(steps: Chain, shape: Any) -> tuple[Any, Cost]:
     ledger = _Ledger()
     after = walk(steps, shape, ledger.visit)
     return after, ledger.total
 
 
-def _layer_object_cost(layer, shape, after=None):
+def _layer_object_cost(layer: Any, shape: Any, after: Any = None) -> tuple[Any, Cost]:
     """(output shape, Cost) of a layer that exists, built or not; its output's shape is given where it is known."""
     if isinstance(layer, Block):
         return _chain_cost(layer.chain_for(shape), shape)
@@ -206,14 +209,14 @@ def _layer_object_cost(layer, shape, after=None):
     return after, _built_cost(layer, shape, after)
 
 
-def _built_cost(layer, shape, after) -> Cost:
+def _built_cost(layer: Any, shape: Any, after: Any) -> Cost:
     """The cost of a built layer, whose outputs may be several."""
     shapes = [after] if after and not isinstance(after[0], (tuple, list)) else list(after)
     values = 0 if isinstance(layer, VIEWS) else sum(math.prod(one[1:]) for one in shapes)
     return Cost(count_weights(layer), layer_macs(layer, shape, shapes[0]), values * _bytes_per_value(layer))
 
 
-def _model_cost(model, input_shape):
+def _model_cost(model: Any, input_shape: Any) -> Cost:
     several = isinstance(getattr(model, "input_shape", None), list)
     shape = model.input_shape if input_shape is None else (None, *input_shape)
     if several:
@@ -241,12 +244,12 @@ def _model_cost(model, input_shape):
     return total._replace(params=count_weights(model)) if model.built else total
 
 
-def _graph_cost(graph, shapes):
+def _graph_cost(graph: Any, shapes: Sequence[Any]) -> Cost:
     """Walks the functional model's graph. A layer that is called twice computes twice."""
     total = NOTHING
 
-    def count(operation):
-        def run(*args, **kwargs):
+    def count(operation: Any) -> Callable[..., Any]:
+        def run(*args: Any, **kwargs: Any) -> Any:
             nonlocal total
             after = operation.compute_output_spec(*args, **kwargs)
             if isinstance(operation, keras.layers.Layer):
@@ -263,7 +266,7 @@ def _graph_cost(graph, shapes):
     return total
 
 
-def _as_graph(model, shape):
+def _as_graph(model: Any, shape: Any) -> keras.Model:
     """A subclassed model's `call` on a Keras tensor, which records its layers."""
     if not model.built:
         raise ValueError(f"the model '{model.name}' is not built: call it on data, or build it, then count it.")
@@ -271,7 +274,7 @@ def _as_graph(model, shape):
     return keras.Model(inputs, model.call(inputs))
 
 
-def _architecture_cost(cls, metaparameters):
+def _architecture_cost(cls: Any, metaparameters: dict[str, Any]) -> Cost:
     """Sends a shape through an architecture's parts, with no layer made where the parts use `self.layer`."""
     if (ledger := _outlined(cls, metaparameters)) is not None:
         return ledger.total
@@ -279,7 +282,7 @@ def _architecture_cost(cls, metaparameters):
         return _model_cost(cls(**metaparameters), None)
 
 
-def _outlined(cls, metaparameters) -> _Ledger | None:
+def _outlined(cls: Any, metaparameters: dict[str, Any]) -> _Ledger | None:
     """The ledger of all parts; `None` where a class has no parts, or one uses Keras' own layers, which take no shape.
 
     What is wrong in itself gives `None`, too, and is refused when the model is made.
@@ -296,11 +299,11 @@ def _outlined(cls, metaparameters) -> _Ledger | None:
     return ledger
 
 
-def _shape(tensor) -> tuple:
+def _shape(tensor: Any) -> tuple[Any, ...]:
     return tuple(tensor.shape)
 
 
-def _known(name, shape):
+def _known(name: str, shape: Any) -> tuple[int, ...]:
     if len(shape) < 2 or any(isinstance(size, bool) or not isinstance(size, int) or size < 1 for size in shape[1:]):
         raise ValueError(
             f"`{name}` must be the sizes of one image, such as (224, 224, 3), all known; received {tuple(shape[1:])}."
@@ -308,12 +311,12 @@ def _known(name, shape):
     return tuple(shape)
 
 
-def _values(cls: type, shape) -> int:
+def _values(cls: type, shape: Any) -> int:
     """Numbers that the layer's output adds to the memory, for one image."""
     return 0 if issubclass(cls, VIEWS) else math.prod(shape[1:])
 
 
-def _bytes_per_value(target) -> int:
+def _bytes_per_value(target: Any) -> int:
     """Of a layer, or of a dtype policy."""
     dtype = getattr(target, "compute_dtype", None) or keras.config.floatx()
     return _BYTES.get(dtype, 4)

@@ -39,7 +39,7 @@ def test_latency_is_predicted_from_what_others_took():
     budget = Budget(max_latency=0.1)
     assert budget.refusal(cost(macs=10**8, activation_bytes=0), trials) is None  # near: to be measured
     assert budget.refusal(cost(macs=10**9, activation_bytes=0), trials).startswith(
-        "1.0010 seconds for an image, foretold"
+        "1.0010 seconds for an image, predicted"
     )
     assert budget.refusal(cost(macs=10**9)) is None
 

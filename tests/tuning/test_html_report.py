@@ -390,7 +390,7 @@ def test_values_that_were_not_drawn_lie_below_the_axis():
 @pytest.fixture(scope="module")
 def study():
     """40 trials of which one value decides, in a plain study of Optuna's."""
-    from keras_blocks.tuning.study.study import quiet_optuna
+    from keras_blocks.tuning.study.store import quiet_optuna
 
     with quiet_optuna():
         made = optuna.create_study(directions=["maximize", "minimize"], sampler=optuna.samplers.RandomSampler(0))

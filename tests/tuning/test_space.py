@@ -99,10 +99,10 @@ def test_a_fixed_hyperparameter_stays():
 def test_a_new_space_is_a_small_declaration():
     class HyperOneGroup(HyperArchitecture):
         architecture = keras_blocks.SqueezeNet
-        parts = {"filters": [2, 3], "stem": "tiny"}
+        dimensions = {"filters": [2, 3], "stem": "tiny"}
 
-        def own(self, part):
-            return {**super().own(part), "groups": [{"filters": [part["filters"]]}]}
+        def arguments_from(self, drawn):
+            return {**super().arguments_from(drawn), "groups": [{"filters": [drawn["filters"]]}]}
 
     hyper = HyperOneGroup((8, 8, 1), classes=3)
     assert hyper.name == "squeezenet"

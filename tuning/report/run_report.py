@@ -6,9 +6,7 @@ from typing import Any
 from keras_blocks.tuning.report.html_report import write_report, write_training_report
 from keras_blocks.tuning.run_folder import RunFolder
 from keras_blocks.tuning.study.objectives import OBJECTIVES
-from keras_blocks.tuning.study.store import sqlite_url
-from keras_blocks.tuning.study.stored_study import stored_study
-from keras_blocks.tuning.study.study import quiet_optuna
+from keras_blocks.tuning.study.store import quiet_optuna, sqlite_url, stored_study
 from keras_blocks.tuning.study.trial import Trial
 
 

@@ -42,7 +42,7 @@ def read_options(settings: type, given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: _read(table[name], value) for name, value in given.items()}
 
 
-def sizes(option: str, text: str, counts: Sequence[int] = (1, 2)) -> tuple[int, ...]:
+def sizes(option: str, text: str, counts: Sequence[int]) -> tuple[int, ...]:
     """Numbers from `64`, `48x64` or `224,224,3`; one number stands for two.
 
     Args:
@@ -60,6 +60,12 @@ def sizes(option: str, text: str, counts: Sequence[int] = (1, 2)) -> tuple[int, 
     return tuple(int(item) for item in numbers) * (2 if len(numbers) == 1 else 1)
 
 
+def size(option: str, text: str) -> tuple[int, int]:
+    """(height, width), see `sizes`."""
+    height, width = sizes(option, text, (1, 2))
+    return height, width
+
+
 def _parameter(item: Setting) -> inspect.Parameter:
     """What a command's signature says of a setting. The default is `None`, so that what is given can be told."""
     typed = list[str] if item.takes_several else item.type if item.type in (int, float, bool) else str
@@ -71,18 +77,16 @@ def _parameter(item: Setting) -> inspect.Parameter:
 
 def _read(item: Setting, value: Any) -> Any:
     if item.type == SIZE:
-        return sizes(item.option, value)
+        return size(item.option, value)
     return _parts(value) if get_origin(item.type) is dict else value
 
 
 def _parts(texts: Sequence[str]) -> dict[str, Any]:
-    """Parts of a space from `name=value`, `name=value,value` and `name=low..high`."""
-    from keras_blocks.tuning.spaces.dimension_text import parsed
-
+    """Texts by dimensions' names, from `name=value`, `name=value,value` and `name=low..high`: the space reads them."""
     parts = {}
     for text in texts:
         name, _, value = (item.strip() for item in text.partition("="))
         if not name or not value:
             raise ValueError(f"--set must be such as groups=3, version=v1,v2 or filters=16..64; received {text!r}.")
-        parts[name] = parsed(value)
+        parts[name] = value
     return parts

@@ -18,13 +18,17 @@ class Progress(Protocol):
         max_trials: int | None = None,
         max_seconds: float | None = None,
         now: float | None = None,
-    ) -> None: ...
+    ) -> None:
+        return
 
-    def note(self, text: str) -> None: ...
+    def note(self, text: str) -> None:
+        return
 
-    def training(self, epochs: int) -> None: ...
+    def training(self, epochs: int) -> None:
+        return
 
-    def epoch(self, done: int, logs: Mapping[str, float] | None = None) -> None: ...
+    def epoch(self, done: int, logs: Mapping[str, float] | None = None) -> None:
+        return
 
 
 class NoProgress(Progress):

@@ -6,7 +6,7 @@ This file needs the standard library alone, so that a process which only speaks 
 import dataclasses
 import json
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, Literal
 
 
 class Message:
@@ -33,12 +33,13 @@ class TrialRequest(Message):
 
     number: int
     candidate: dict[str, Any]  # the arguments of a `Candidate`
-    signature: str  # of what is trained: a checkpoint of another one is not gone on from
+    signature: str  # of what is trained: from a checkpoint of another one it does not go on
     epochs: int
-    monitor: str  # the metric whose best epoch is kept
+    monitor: Literal["val_accuracy", "val_loss"]  # the metric whose best epoch is kept
     seed: int
     checkpoint: str  # path
     model: str  # path, to which the model goes if `Trained` is answered with yes
+    patience: int | None = None
     asks: bool = False  # whether each `Epoch` is answered, with yes to end the trial early
     measures_latency: bool = False
     max_latency: float | None = None

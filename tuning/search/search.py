@@ -1,16 +1,14 @@
 """Search: candidates from a space, trials, the best one trained on and kept, all under one run folder."""
 
-import copy
+import contextlib
 import dataclasses
 import importlib.metadata
-import json
 import platform
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
-import optuna
 
 from keras_blocks.tuning.data.load import load_dataset
 from keras_blocks.tuning.files import DiskFull, is_full, set_aside
@@ -19,13 +17,12 @@ from keras_blocks.tuning.search.progress import NoProgress, Progress
 from keras_blocks.tuning.search.protocol import FinalRequest
 from keras_blocks.tuning.search.session import Session
 from keras_blocks.tuning.search.settings import SearchSettings
-from keras_blocks.tuning.spaces.dimension import part_from_config
-from keras_blocks.tuning.spaces.names import space_of
+from keras_blocks.tuning.spaces.names import space_for
 from keras_blocks.tuning.spaces.space import HyperSpace
 from keras_blocks.tuning.study.objectives import ranking
 from keras_blocks.tuning.study.status import Status
-from keras_blocks.tuning.study.store import StudyStorage, sqlite_url
-from keras_blocks.tuning.study.study import Study, quiet_optuna
+from keras_blocks.tuning.study.store import StudyStorage, quiet_optuna, sqlite_url
+from keras_blocks.tuning.study.study import Study
 from keras_blocks.tuning.study.trial import Trial, architectures, write_csv
 
 PACKAGES = ("keras-blocks", "keras", "keras-tuner", "optuna", "numpy")
@@ -75,10 +72,12 @@ class Search:
     ) -> None:
         if space is not None and not isinstance(space, HyperSpace):
             raise TypeError(f"`space` must be a search space, such as a HyperResNet; received {space!r}.")
-        self.settings, self.folder = settings, RunFolder(run)
+        self.folder = RunFolder(run)
         self.dataset = load_dataset(settings.data, seed=settings.seed, image_size=settings.image_size)
-        parts = {name: part_from_config(copy.deepcopy(config)) for name, config in settings.parts.items()}
-        self.space = space or space_of(settings.model).from_dataset(self.dataset, **parts)
+        if space is None:
+            space = space_for(settings.model, self.dataset, settings.parts)
+            settings = dataclasses.replace(settings, parts=space.get_config()["parts"])  # as they are read
+        self.settings, self.space = settings, space
         data_sha256 = self.dataset.fingerprint()
         if storage is not None:
             StudyStorage(storage).close()  # finds out before anything is made
@@ -104,7 +103,8 @@ class Search:
             )
         name, url = self.folder.path.name, storage or sqlite_url(self.folder.study)
         if replace and storage is not None:
-            delete_study(name, url)
+            with contextlib.closing(StudyStorage(url)) as stored:
+                stored.delete(name)
         with quiet_optuna():
             self.session = session(
                 settings,
@@ -116,7 +116,7 @@ class Search:
                 data_sha256=data_sha256,
             )
             self.session.publish()
-        if going_on and described["settings"] != json_like(dataclasses.asdict(settings)):
+        if going_on:
             self.folder.change(settings=dataclasses.asdict(settings))
 
     @property
@@ -222,18 +222,3 @@ class Search:
             "ended": why,
             "pareto": [trial.number for trial in self.study.pareto()] if len(self.settings.objectives) > 1 else [],
         }
-
-
-def delete_study(name: str, url: str) -> None:
-    """Removes a study from a database, if it is there."""
-    storage = StudyStorage(url)
-    try:
-        if name in optuna.study.get_all_study_names(storage.rdb):
-            optuna.delete_study(study_name=name, storage=storage.rdb)
-    finally:
-        storage.close()
-
-
-def json_like(value: Any) -> Any:
-    """Plain data as JSON gives them back."""
-    return json.loads(json.dumps(value))

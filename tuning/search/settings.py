@@ -22,7 +22,7 @@ Augmentation = Literal["none", "light", "strong"]
 DATA_HELP = "digits, mnist, fashion_mnist, cifar10, cifar100, a folder of images by class, or an .npz file."
 SIZE_HELP = "Height x width to which a folder's images are resized: 64 or 48x64."
 PARTS_HELP = """A part of the space: groups=3, version=v1,v2, filters=16..64, learning_rate=1e-4..1e-2.
-From Python a dict: name -> a `Dimension`, or its `get_config()`."""
+From Python a dict: name -> such a text, an `hp_range` or `hp_choice`, or its `get_config()`."""
 TRIALS_HELP = "Candidates to train.\nThose refused for the budget and duplicates do not count."
 OBJECTIVES_HELP = """{choices}; several give a Pareto front.
 Latency is of one image, seconds are of training. For several, the sampler must take them, and there is no pruner."""
@@ -55,6 +55,7 @@ class SearchSettings:
     parts: dict[str, Any] = setting({}, PARTS_HELP, option="--set")
     trials: int = changeable(8, TRIALS_HELP, 1, 1_000_000)
     epochs: int = setting(5, "Of each trial; with a pruner the most.", 1, 100_000)
+    patience: int | None = setting(None, "Epochs without a better one after which a trial's training ends.", 1, 100_000)
     final_epochs: int = changeable(
         20, "Of the best one's training.\nIt begins anew, and its model is kept.", 1, 100_000
     )
@@ -77,13 +78,13 @@ class SearchSettings:
     seed: int = setting(0, "Of everything that is drawn.", 0, 2**32 - 1)
 
     def __post_init__(self) -> None:
-        from keras_blocks.tuning.spaces.dimension import Part
+        from keras_blocks.tuning.spaces.dimension import Dimension
         from keras_blocks.tuning.spaces.names import space_of
         from keras_blocks.tuning.study.samplers import SINGLE_OBJECTIVE
 
         check_settings(self)
         space_of(self.model)
-        parts = {name: part.get_config() if isinstance(part, Part) else part for name, part in self.parts.items()}
+        parts = {name: part.get_config() if isinstance(part, Dimension) else part for name, part in self.parts.items()}
         object.__setattr__(self, "parts", parts)
         first, *others = self.objectives
         if others and self.pruner != "none":

@@ -50,11 +50,11 @@ class SingleTraining:
         self.dataset = load_dataset(settings.data, seed=settings.seed, image_size=settings.image_size)
         space = space_of_architecture(self.architecture).from_dataset(self.dataset)
         published = self.architecture.variants[name]
-        fitted = space.adapted(published)
+        fitted = space.fitted_to_images(published)
         self.changes = [
             f"{key} is {value!r}, for the images' size" for key, value in fitted.items() if value != published[key]
         ]
-        self.metaparameters = {**fitted, **space.given()}
+        self.metaparameters = {**fitted, **space.fixed_by_data()}
         normalizes = published.get("batch_norm", arguments(self.architecture)["batch_norm"])
         if settings.batch_norm and not normalizes:
             self.metaparameters["batch_norm"] = space.batch_norm

@@ -94,7 +94,7 @@ def _trial(line: Line, request: TrialRequest, dataset: Dataset) -> float:
     building = time.perf_counter()
     model = candidate.compiled(scale=dataset.scale, flips=dataset.flips)
     result: dict[str, Any] = {"building": round(time.perf_counter() - building, 3)}
-    size = dataset.x_train.nbytes + dataset.x_val.nbytes  # `fit` may have copied them
+    size: float = dataset.x_train.nbytes + dataset.x_val.nbytes  # `fit` may have copied them
     size += 4 * sum(math.prod(variable.shape) for variable in (*model.variables, *model.optimizer.variables))
     if request.measures_latency:
         result["latency"] = latency.measure(model, dataset.image_shape)
@@ -117,6 +117,7 @@ def _trial(line: Line, request: TrialRequest, dataset: Dataset) -> float:
         dataset,
         epochs=request.epochs,
         monitor=request.monitor,
+        patience=request.patience,
         path=request.checkpoint,
         signature=request.signature,
         watch=watch,
@@ -171,7 +172,7 @@ def _final(line: Line, request: FinalRequest, dataset: Dataset) -> None:
 
 def described(error: Exception) -> str:
     """An error in one line."""
-    from keras_blocks.tuning.training.fit import TrainingDiverged
+    from keras_blocks.tuning.training.hyperparameters import TrainingDiverged
 
     text = " ".join(str(error).split())[:500]
     return text if isinstance(error, TrainingDiverged) else f"{type(error).__name__}: {text}"

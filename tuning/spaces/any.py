@@ -1,16 +1,22 @@
 """HyperAny: a search across several spaces."""
 
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, Self
+
 from keras_blocks.core import validation
-from keras_blocks.core.registration import class_named, register, registered_name
+from keras_blocks.core.registration import class_named, register
+from keras_blocks.tuning.data.dataset import Dataset
 from keras_blocks.tuning.spaces.architecture import HyperArchitecture
-from keras_blocks.tuning.spaces.candidate import Candidate
 from keras_blocks.tuning.spaces.densenet import HyperDenseNet
+from keras_blocks.tuning.spaces.dimension import Choice
 from keras_blocks.tuning.spaces.inception import HyperInception
 from keras_blocks.tuning.spaces.resnet import HyperResNet
 from keras_blocks.tuning.spaces.resnext import HyperResNeXt
 from keras_blocks.tuning.spaces.senet import HyperSENet
 from keras_blocks.tuning.spaces.space import HyperSpace
 from keras_blocks.tuning.spaces.squeezenet import HyperSqueezeNet
+from keras_blocks.tuning.spaces.table import Table
 from keras_blocks.tuning.spaces.vgg import HyperVGG
 
 FAMILIES = {
@@ -25,24 +31,24 @@ FAMILIES = {
 """Name -> the search space of each architecture."""
 
 FAMILY = "family"
-"""KerasTuner's name for the choice of the space."""
+"""The name of the choice of the space."""
 
 
 @register
 class HyperAny(HyperSpace):
     """Several spaces as one: which of them a model comes from is drawn, too.
 
-    KerasTuner knows each part of a space by the space's name, such as "resnet/groups", and draws it only where that
-    space was drawn. How models are trained is drawn once for all.
+    Each dimension of a space is known by the space's name, such as "resnet/groups", and drawn only where that space was
+    drawn. How models are trained is drawn once for all.
 
     Args:
-        spaces: list of `HyperArchitecture`s of different names, for the same images and classes. Parts of the training
-            are not theirs, but given here.
+        spaces: list of `HyperArchitecture`s of different names, for the same images and classes. Dimensions of the
+            training are not theirs, but given here.
         name: of the space.
-        **parts: those of the training, see `HyperArchitecture`.
+        **overrides: those of the training, see `HyperArchitecture`.
 
     Raises:
-        TypeError, ValueError: for spaces that do not go together, and parts out of range.
+        TypeError, ValueError: for spaces that do not go together, and dimensions out of range.
 
     Example:
 
@@ -55,12 +61,12 @@ class HyperAny(HyperSpace):
     ('keras_blocks>ResNet', 'resnet', 2)
     """
 
-    def __init__(self, spaces, *, name="any", **parts):
+    def __init__(self, spaces: Sequence[HyperArchitecture], *, name: str = "any", **overrides: Any):
         spaces = validation.sequence("spaces", spaces, of="search spaces")
         for i, space in enumerate(spaces):
             if not isinstance(space, HyperArchitecture):
                 raise TypeError(f"`spaces[{i}]` must be a HyperArchitecture; received {space!r}.")
-            if trained := [part for part in space.narrowed if part in space.training_parts]:
+            if trained := [each for each in space.overrides if each in space.training_dimensions]:
                 raise ValueError(f"`spaces[{i}]` must leave {trained} to this space, which draws them once for all.")
             if space.images() != spaces[0].images():
                 raise ValueError(
@@ -69,50 +75,45 @@ class HyperAny(HyperSpace):
         self.spaces = {space.name: space for space in spaces}
         if len(self.spaces) < len(spaces):
             raise ValueError(f"`spaces` must have different names; received {[space.name for space in spaces]}.")
-        super().__init__(**spaces[0].images(), name=name, parts=parts)
-        for part in self.narrowed:
-            validation.choice("part", part, tuple(self.training_parts))
-        self._refuse_what_is_never_drawn(self.training_parts)
-        for part, given in self.narrowed.items():
-            for value in given.extremes():
-                self._check_training({part: value})
+        super().__init__(**spaces[0].images(), name=name, dimensions=overrides)
 
     @classmethod
-    def from_dataset(cls, dataset, families=None, *, name="any", **parts):
+    def from_dataset(
+        cls, dataset: Dataset, families: Sequence[str] | None = None, *, name: str = "any", **overrides: Any
+    ) -> Self:
         """A search across families for the images of a `Dataset`.
 
         Args:
             dataset: the `Dataset`.
             families: names of `FAMILIES`; all of them by default.
-            name, **parts: as for the constructor.
+            name, **overrides: as for the constructor.
         """
         names = tuple(FAMILIES) if families is None else validation.sequence("families", families, of="names")
         spaces = [FAMILIES[validation.choice("families", family, tuple(FAMILIES))] for family in names]
-        return cls([space.from_dataset(dataset) for space in spaces], name=name, **parts)
+        return cls([space.from_dataset(dataset) for space in spaces], name=name, **overrides)
 
-    def chosen(self, hp) -> HyperArchitecture:
-        """The space that is drawn."""
-        return self.spaces[hp.Choice(FAMILY, list(self.spaces))]
+    def architecture_of(self, drawn: dict[str, Any]) -> type:
+        return self.spaces[drawn[FAMILY]].architecture
 
-    def metaparameters(self, hp):
-        """Draws what the model is: arguments for the architecture of the space that is drawn."""
-        chosen, found = self.chosen(hp), {}
-        for name, space in self.spaces.items():  # all are declared, in their scopes
-            with hp.conditional_scope(FAMILY, [name]), hp.name_scope(name):
-                drawn = space.drawn(hp)
-                if space is chosen:
-                    found = space.assembled(drawn)
+    def assembled(self, drawn: dict[str, Any]) -> dict[str, Any]:
+        scope = f"{drawn[FAMILY]}/"
+        its = {name.removeprefix(scope): value for name, value in drawn.items() if name.startswith(scope)}
+        return self.spaces[drawn[FAMILY]].assembled(its)
+
+    def _architecture_table(self) -> Table:
+        """The choice of the space, and all their dimensions, each drawn where its space is."""
+        found = {FAMILY: Choice(tuple(self.spaces))}
+        for scope, space in self.spaces.items():
+            for name, dimension in space.architecture_dimensions.items():
+                inner = tuple((f"{scope}/{parent}", values) for parent, values in dimension.conditions)
+                found[f"{scope}/{name}"] = dataclasses.replace(dimension, conditions=((FAMILY, (scope,)), *inner))
         return found
 
-    def candidate(self, hp):
-        metaparameters, hyperparameters = self.metaparameters(hp), self.hyperparameters(hp)
-        return Candidate(registered_name(self.chosen(hp).architecture), metaparameters, hyperparameters)
-
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "spaces": [space.get_config() for space in self.spaces.values()]}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         return super().from_config({**config, "spaces": [space_from_config(space) for space in config["spaces"]]})
 
 

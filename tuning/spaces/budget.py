@@ -54,5 +54,5 @@ class Budget:
         if self.max_latency is not None:
             seconds = latency.predicted(cost, trials)
             if seconds is not None and seconds > latency.DOUBT * self.max_latency:
-                return f"{seconds:.4f} seconds for an image, foretold, are more than {self.max_latency}"
+                return f"{seconds:.4f} seconds for an image, predicted, are more than {self.max_latency}"
         return None

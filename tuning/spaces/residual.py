@@ -1,17 +1,20 @@
 """What the search spaces of ResNet, ResNeXt and SENet have in common."""
 
 import math
+from typing import Any
 
 from keras_blocks.core import validation
 from keras_blocks.models.output_stride import STEMS
 from keras_blocks.tuning.spaces.architecture import HyperArchitecture
 from keras_blocks.tuning.spaces.dimension import hp_range
-from keras_blocks.tuning.spaces.widths import geometric, merged_stages, most_groups, regnet_stages
-
-MOST_GROUPS = 4
-
-LARGE = 65
-"""Smaller side from which on the stem divides the size by 4."""
+from keras_blocks.tuning.spaces.widths import (
+    by_side,
+    geometric,
+    group_counts,
+    merged_stages,
+    most_groups,
+    regnet_stages,
+)
 
 RATIO = 4
 """Channels of a bottleneck's output over `filters`."""
@@ -20,7 +23,7 @@ RATIO = 4
 class HyperResidual(HyperArchitecture):
     """The groups and blocks of residual networks. See `HyperResNet`.
 
-    A subclass adds its own parts to the table, and says by `expansion` and `divisor` which widths its blocks take.
+    A subclass adds its own dimensions to the table, and says by `expansion` and `divisor` which widths its blocks take.
     """
 
     per_group = ("blocks",)
@@ -32,14 +35,12 @@ class HyperResidual(HyperArchitecture):
 
     large_stem = "imagenet"
 
-    def table(self):
-        large = min(self.input_shape[:2]) >= LARGE
-        stem = self.large_stem if large else "cifar"
+    def table(self) -> dict[str, Any]:
         return {
-            "stem": stem,
+            "stem": self._stem(),
             "widths": "geometric",
-            "groups": hp_range(min(2, self.most()), self.most()),
-            "filters": ([32, 48, 64] if large else [16, 24, 32]),
+            "groups": group_counts(self._side_behind_stem()),
+            "filters": by_side(self.side, [16, 24, 32], [16, 24, 32], [32, 48, 64]),
             "growth": [1.5, 2.0],
             "blocks": hp_range(1, 3),
             "w0": hp_range(16, 64, step=8),
@@ -51,32 +52,31 @@ class HyperResidual(HyperArchitecture):
             "dropout": hp_range(0.0, 0.4, step=0.1),
         }
 
-    def most(self) -> int:
-        """How many groups the image allows, behind any of the stems that may be drawn."""
-        stem = self.large_stem if min(self.input_shape[:2]) >= LARGE else "cifar"
-        pixels = max(STEMS.get(name, 1) for name in self.possible("stem", stem))
-        return most_groups(math.ceil(min(self.input_shape[:2]) / pixels), MOST_GROUPS)
-
-    def expansion(self, part) -> int:
+    def expansion(self, drawn: dict[str, Any]) -> int:
         """Channels of a block's output over `filters`."""
         return RATIO
 
-    def divisor(self, part) -> int:
+    def divisor(self, drawn: dict[str, Any]) -> int:
         """Of which numbers of filters are multiples, so that the blocks' groups and ratios come out even."""
-        ratio = part.get("se_ratio") or 1
-        return math.lcm(2, ratio // math.gcd(ratio, self.expansion(part)))
+        ratio = drawn.get("se_ratio") or 1
+        return math.lcm(2, ratio // math.gcd(ratio, self.expansion(drawn)))
 
-    def own(self, part):
-        validation.choice("widths", part["widths"], ("geometric", "regnet"))
-        divisor, ratio = self.divisor(part), self.expansion(part)
-        if part["widths"] == "regnet":
-            stages = regnet_stages(
-                part["w0"], part["wa"], part["wm"], part["depth"], quantum=math.lcm(8, ratio * divisor)
-            )
-            widths, depths = merged_stages(*stages, most=self.most())
+    def arguments_from(self, drawn: dict[str, Any]) -> dict[str, Any]:
+        validation.choice("widths", drawn["widths"], ("geometric", "regnet"))
+        divisor, ratio = self.divisor(drawn), self.expansion(drawn)
+        if drawn["widths"] == "regnet":
+            numbers = [drawn[name] for name in ("w0", "wa", "wm", "depth")]
+            stages = regnet_stages(*numbers, quantum=math.lcm(8, ratio * divisor))
+            widths, depths = merged_stages(*stages, most=most_groups(self._side_behind_stem()))
             filters = [width // ratio for width in widths]
         else:
-            step = math.lcm(divisor, math.gcd(4, part["filters"]))
-            filters, depths = geometric(part["filters"], part["growth"], part["groups"], step), part["blocks"]
+            step = math.lcm(divisor, math.gcd(4, drawn["filters"]))
+            filters, depths = geometric(drawn["filters"], drawn["growth"], drawn["groups"], step), drawn["blocks"]
         groups = [{"filters": width, "blocks": blocks} for width, blocks in zip(filters, depths)]
-        return {**super().own(part), "groups": groups}
+        return {**super().arguments_from(drawn), "groups": groups}
+
+    def _stem(self):
+        return by_side(self.side, "cifar", "cifar", self.large_stem)
+
+    def _side_behind_stem(self):
+        return self.side_behind(self._stem(), STEMS)

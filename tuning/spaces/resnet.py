@@ -1,5 +1,7 @@
 """The search space of ResNet."""
 
+from typing import Any
+
 from keras_blocks.blocks.residual import EXPANSION
 from keras_blocks.core.registration import register
 from keras_blocks.models.resnet import ResNet
@@ -18,7 +20,7 @@ class HyperResNet(HyperResidual):
     the ratio of two groups. Groups beyond those that the image allows are added to the last. With
     `widths=["geometric", "regnet"]` both are searched.
 
-    See `HyperArchitecture` for the arguments; other parts are any of `ResNet`'s.
+    See `HyperArchitecture` for the arguments; other dimensions are any of `ResNet`'s.
 
     Reference:
         He et al., "Deep Residual Learning for Image Recognition", 2015; Zagoruyko and Komodakis, "Wide Residual
@@ -35,7 +37,7 @@ class HyperResNet(HyperResidual):
 
     architecture = ResNet
 
-    def table(self):
+    def table(self) -> dict[str, Any]:
         return {
             **super().table(),
             "block": ["basic", "bottleneck"],
@@ -43,5 +45,5 @@ class HyperResNet(HyperResidual):
             "width": [1, 2],
         }
 
-    def expansion(self, part):
-        return EXPANSION[part["block"]]
+    def expansion(self, drawn: dict[str, Any]) -> int:
+        return EXPANSION[drawn["block"]]

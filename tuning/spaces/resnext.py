@@ -1,6 +1,7 @@
 """The search space of ResNeXt."""
 
 import math
+from typing import Any
 
 from keras_blocks.core.registration import register
 from keras_blocks.models.resnext import ResNeXt
@@ -15,7 +16,7 @@ class HyperResNeXt(HyperResidual):
     """ResNeXts: groups, blocks in each, filters and their growth, cardinality, base width and more are drawn.
 
     Stem, number of groups and `widths="regnet"` are as in `HyperResNet`. See `HyperArchitecture` for the arguments;
-    other parts are any of `ResNeXt`'s.
+    other dimensions are any of `ResNeXt`'s.
 
     Reference:
         Xie et al., "Aggregated Residual Transformations for Deep Neural Networks", 2017; Radosavovic et al., "Designing
@@ -35,10 +36,10 @@ class HyperResNeXt(HyperResidual):
     least_group_width = 1
     """Channels of which each group of a convolution has a multiple."""
 
-    def table(self):
+    def table(self) -> dict[str, Any]:
         return {**super().table(), "cardinality": [4, 8, 16], "base_width": [8, 16, 32]}
 
-    def divisor(self, part):
+    def divisor(self, drawn: dict[str, Any]) -> int:
         """A group of a convolution has `filters * base_width // 64` channels."""
         whole = self.least_group_width * REFERENCE_FILTERS
-        return math.lcm(super().divisor(part), whole // math.gcd(whole, part["base_width"]))
+        return math.lcm(super().divisor(drawn), whole // math.gcd(whole, drawn["base_width"]))

@@ -9,6 +9,7 @@ from optuna.samplers import BaseSampler
 
 from keras_blocks.core import validation
 from keras_blocks.tuning.seeds import CANDIDATES, derived_seed
+from keras_blocks.tuning.study.sources import Drawable
 
 MOST_COMBINATIONS = 1_000_000
 """Of a grid, which Optuna holds as a list."""
@@ -40,13 +41,13 @@ SINGLE_OBJECTIVE = ("cmaes",)
 PRUNERS = ("none", "median", "hyperband")
 
 
-def make_sampler(name: str, seed: int, space=(), objectives: int = 1) -> BaseSampler:
+def make_sampler(name: str, seed: int, space: Drawable | None = None, objectives: int = 1) -> BaseSampler:
     """An Optuna sampler, which draws a trial by its number: the same seed gives the same draws, after a kill too.
 
     Args:
         name: "tpe", "random", "gp", "cmaes", "nsgaii", "qmc" or "grid".
         seed: from 0.
-        space: KerasTuner's hyperparameters, for a grid.
+        space: what is drawn from, for a grid.
         objectives: how many.
 
     Raises:
@@ -62,7 +63,7 @@ def make_sampler(name: str, seed: int, space=(), objectives: int = 1) -> BaseSam
         raise ValueError(
             f"`sampler` must be one that takes {objectives} objectives, such as 'nsgaii'; received {name!r}."
         )
-    return SeededByTrial(name, seed, tuple(space), objectives)
+    return SeededByTrial(name, seed, space, objectives)
 
 
 class SeededByTrial(BaseSampler):
@@ -72,7 +73,7 @@ class SeededByTrial(BaseSampler):
     they must remember (generations, a covariance) they keep in the study.
     """
 
-    def __init__(self, name, seed, space=(), objectives=1):
+    def __init__(self, name, seed, space=None, objectives=1):
         self._name, self._seed, self._space, self._objectives = name, seed, space, objectives
         self._number, self._sampler = None, None
 
@@ -134,15 +135,13 @@ def make_pruner(name: str, epochs: int) -> optuna.pruners.BasePruner:
     return optuna.pruners.NopPruner()
 
 
-def grid_of(space) -> dict:
-    """All values of each hyperparameter, by its name in Optuna.
+def grid_of(space: Drawable) -> dict[str, list]:
+    """All values of each dimension, by its name in Optuna.
 
     Raises:
         ValueError: where they have more combinations than can be held.
     """
-    from keras_blocks.tuning.study.suggestions import names_of, values_of
-
-    grid = {name: list(values_of(hp)) for name, hp in zip(names_of(space), space)}
+    grid = space.grid()
     combinations = math.prod(len(values) for values in grid.values())
     if combinations > MOST_COMBINATIONS:
         largest = sorted(grid, key=lambda name: -len(grid[name]))

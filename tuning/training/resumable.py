@@ -47,6 +47,7 @@ def fit(
     *,
     epochs: int,
     monitor: Monitor = "val_loss",
+    patience: int | None = None,
     path: str | Path | None = None,
     signature: str = "",
     watch: Watch | None = None,
@@ -59,6 +60,7 @@ def fit(
         dataset: a `Dataset`.
         epochs: of the whole training.
         monitor: "val_loss" or "val_accuracy": what is best.
+        patience: epochs without a better one after which the training ends; `None`: it goes on to the end.
         path: of the checkpoint; where one of the same signature is there, the training goes on from it. `None`: none.
             None is written after the last epoch: whoever is killed then, loses that epoch.
         signature: of what is trained.
@@ -68,11 +70,11 @@ def fit(
     Raises:
         TrainingDiverged: where the loss became NaN or infinite.
     """
-    keeping = _Keeping(monitor, path, signature, watch, epochs)
+    keeping = _Keeping(monitor, path, signature, watch, epochs, patience)
     if path is not None and Path(path).exists():
         keeping.take_up(model)
     resumed = keeping.done
-    if resumed < epochs:
+    if resumed < epochs and not keeping.is_out_of_patience:
         training.fit(
             model,
             hyperparameters,
@@ -98,9 +100,10 @@ class _Keeping(keras.callbacks.Callback):
         signature: str,
         watch: Watch | None,
         epochs: int,
+        patience: int | None = None,
     ) -> None:
         super().__init__()
-        self._epochs = epochs
+        self._epochs, self._patience = epochs, patience
         self._monitor, self._path, self._signature, self._watch = monitor, path, signature, watch
         self.history: dict[str, list[float]] = {}
         self.best = -1
@@ -112,6 +115,10 @@ class _Keeping(keras.callbacks.Callback):
     @property
     def done(self) -> int:
         return len(next(iter(self.history.values()), []))
+
+    @property
+    def is_out_of_patience(self) -> bool:
+        return self._patience is not None and self.done - 1 - self.best >= self._patience
 
     def take_up(self, model: keras.Model) -> None:
         assert self._path is not None
@@ -142,4 +149,6 @@ class _Keeping(keras.callbacks.Callback):
             state = {"signature": self._signature, "history": self.history, "best": self.best}
             checkpoint.save(self._path, model=self.model, best=self.weights, state=state)
         if self._watch is not None and self._watch(self.done, dict(logs)):
-            self.pruned = self.model.stop_training = True
+            self.pruned = True
+        if self.pruned or self.is_out_of_patience:
+            self.model.stop_training = True
