@@ -342,7 +342,7 @@ RESULT = {
 def test_the_training_of_the_kept_model_is_in_a_searchs_report(tmp_path):
     page = report(MIXED, ACCURACY, tmp_path, result={**RESULT, "trial": 1})
     text = page.section("training")
-    assert "candidate trial 1 of the search kept epoch 2 of 2 validation accuracy 75.00 % validation loss 0.75" in text
+    assert "trial 1 kept epoch 2 of 2 validation accuracy 75.00 % validation loss 0.75" in text
     assert "test accuracy 80.00 % (48 of 60 images) parameters 1,234 time 1 min 2 s" in text
     assert {"training-loss", "training-accuracy"} <= set(page.figures)
     assert "training" not in report(MIXED, ACCURACY, tmp_path).sections

@@ -98,7 +98,7 @@ def trade_off(trials: Sequence[Trial], objectives: Sequence[Objective], name: st
     up, cost = measure(name, objectives), measure(against)
     figure = _figure(cost, up)
 
-    def places(those: Iterable[Trial]) -> dict[str, list]:
+    def places(those: Iterable[Trial]) -> dict[str, list[float | None]]:
         x, y = ([measured(trial, one.name, objectives) for trial in those] for one in (cost, up))
         return {"x": _scaled(cost, x), "y": _scaled(up, y)}
 
@@ -237,7 +237,9 @@ def _count_epochs(figure: go.Figure, epochs: int) -> None:
     figure.update_xaxes(range=[0.5, epochs + 0.5], dtick=1 if epochs < 10 else None)
 
 
-def _add_lines(figure: go.Figure, trials: Sequence[Trial], metric: str, name: str, line: dict, opacity: float) -> None:
+def _add_lines(
+    figure: go.Figure, trials: Sequence[Trial], metric: str, name: str, line: dict[str, Any], opacity: float
+) -> None:
     """All lines of a group are one trace, with gaps: a legend entry for all, and quick to draw."""
     x, y, numbers = [], [], []
     lines = [(trial.number, values) for trial in trials if (values := trial.curves.get(metric))]

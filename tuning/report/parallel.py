@@ -65,7 +65,7 @@ def _axis(name: str, values: Sequence[Any]) -> dict[str, Any] | None:
     if numeric and len(kinds) > 6:
         return _number_axis(plain(name, 26), values)
     # In an order that does not depend on the trials'.
-    ordered = sorted(kinds, key=kinds.get if numeric else None)
+    ordered = sorted(kinds, key=lambda kind: kinds[kind] if numeric else kind)
     ticks = [f"{kinds[kind]:.3g}" if isinstance(kinds[kind], float) else str(kinds[kind]) for kind in ordered]
     places = [None if value is None else ordered.index(repr(value)) for value in values]
     return _dimension(plain(name, 26), places, range(len(ordered)), [plain(tick, 18) for tick in ticks])

@@ -1,6 +1,7 @@
 """The report of a run folder: a search's trials, or a training, as one HTML page."""
 
 from pathlib import Path
+from typing import Any
 
 from keras_blocks.tuning.report.html_report import write_report, write_training_report
 from keras_blocks.tuning.run_folder import RunFolder
@@ -32,7 +33,7 @@ def write_run_report(folder: RunFolder) -> Path:
     return write_training_report(result, folder.report, title=f"{run['model']} on {result['data']}", notes=notes)
 
 
-def _write_search_report(folder: RunFolder, run: dict, result: dict | None) -> Path:
+def _write_search_report(folder: RunFolder, run: dict[str, Any], result: dict[str, Any] | None) -> Path:
     name, url = folder.path.name, run["storage"] or sqlite_url(folder.study)
     # Read alone: also a study whose space this version of the library declares otherwise.
     with quiet_optuna(), stored_study(name, url) as study:

@@ -34,7 +34,7 @@ MOST_NUMBERS = 12
 
 def history(trials: Trials, objectives: Objectives) -> Data:
     """Each objective of the trials in the order of the search."""
-    plots = []
+    plots: list[Plot] = []
     for objective in objectives if trials else ():
         name, label = objective.name, objective.label
         best = objective.text(objective.best(_values(trials, name, objectives)))
