@@ -9,13 +9,13 @@ _HOMES = {
     "Budget": "spaces.budget",
     "Candidate": "spaces.candidate",
     "Dataset": "data.dataset",
-    "HyperAny": "spaces.any",
+    "HyperAny": "spaces.families",
     "HyperArchitecture": "spaces.architecture",
     "HyperDenseNet": "spaces.densenet",
     "HyperInception": "spaces.inception",
-    "HyperResNeXt": "spaces.resnext",
-    "HyperResNet": "spaces.resnet",
-    "HyperSENet": "spaces.senet",
+    "HyperResNeXt": "spaces.residual",
+    "HyperResNet": "spaces.residual",
+    "HyperSENet": "spaces.residual",
     "HyperSqueezeNet": "spaces.squeezenet",
     "HyperVGG": "spaces.vgg",
     "OptunaOracle": "oracle",
@@ -25,7 +25,7 @@ _HOMES = {
     "hp_range": "spaces.dimension",
     "load_dataset": "data.load",
     "regnet_stages": "spaces.widths",
-    "space_from_config": "spaces.names",
+    "space_from_config": "spaces.families",
 }
 
 __all__ = list(_HOMES)

@@ -11,10 +11,9 @@ from keras_tuner.engine import trial as kt_trial
 from optuna.samplers import BaseSampler
 
 from keras_blocks.core import validation
-from keras_blocks.tuning.spaces.budget import Budget
-from keras_blocks.tuning.spaces.inspection import inspected
-from keras_blocks.tuning.spaces.keras_tuner_door import KerasTunerSpace
-from keras_blocks.tuning.spaces.space import HyperSpace
+from keras_blocks.tuning.spaces.architecture import HyperArchitecture
+from keras_blocks.tuning.spaces.budget import Budget, inspected
+from keras_blocks.tuning.study.keras_tuner_space import KerasTunerSpace
 from keras_blocks.tuning.study.samplers import make_pruner, make_sampler
 from keras_blocks.tuning.study.status import Status
 from keras_blocks.tuning.study.store import GRACE, StudyStorage, sqlite_url
@@ -102,7 +101,7 @@ class OptunaOracle(keras_tuner.Oracle):
         self.seed = seed  # KerasTuner takes 0 for none
         if budget is not None and not isinstance(budget, Budget):
             raise TypeError(f"`budget` must be a Budget; received {budget!r}.")
-        if hypermodel is not None and not isinstance(hypermodel, HyperSpace):
+        if hypermodel is not None and not isinstance(hypermodel, HyperArchitecture):
             raise TypeError(f"`hypermodel` must be a search space, such as a HyperResNet; received {hypermodel!r}.")
         if budget is not None and hypermodel is None:
             raise ValueError("`hypermodel` must be given with `budget`, to know what a candidate costs; received None.")

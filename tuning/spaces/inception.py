@@ -1,11 +1,10 @@
 """The search space of Inception."""
 
 import math
-from typing import Any
 
 from keras_blocks.core.registration import register
 from keras_blocks.models.inception import Inception
-from keras_blocks.tuning.spaces.architecture import HyperArchitecture
+from keras_blocks.tuning.spaces.architecture import HyperArchitecture, Values
 from keras_blocks.tuning.spaces.dimension import hp_range
 from keras_blocks.tuning.spaces.widths import by_side, geometric, group_counts
 
@@ -63,7 +62,7 @@ class HyperInception(HyperArchitecture):
 
     per_group = ("block", "blocks")
 
-    def table(self) -> dict[str, Any]:
+    def table(self) -> Values:
         return {
             "groups": group_counts(math.ceil(self.side / self._divides())),
             "block": list(SHARES),
@@ -75,7 +74,7 @@ class HyperInception(HyperArchitecture):
             "dropout": hp_range(0.0, 0.5, step=0.1),
         }
 
-    def arguments_from(self, drawn: dict[str, Any]) -> dict[str, Any]:
+    def arguments_from(self, drawn: Values) -> Values:
         step = math.lcm(DIVISOR, drawn.get("se_ratio") or 1)
         widths = geometric(drawn["filters"], drawn["growth"], drawn["groups"], step)
         groups = []

@@ -1,8 +1,11 @@
-"""Tables of dimensions, name -> what it may be: merged with what users give, and drawn from a source."""
+"""Tables of dimensions, name -> what it may be: merged with what users give, and drawn from sources."""
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+import keras_tuner
 
 from keras_blocks.tuning.spaces.dimension import Dimension, Fixed, Values, as_dimension
 from keras_blocks.tuning.study.sources import Scale, Source
@@ -101,3 +104,33 @@ def drawable(dimensions: Table) -> Table:
         for name, dimension in dimensions.items()
         if not isinstance(dimension, Fixed) and all(scopes(name, dimensions).values())
     }
+
+
+class KerasTunerSource:
+    """Draws as a KerasTuner tuner says. All dimensions are declared to it, those too that are not drawn now.
+
+    Args:
+        hp: `keras_tuner.HyperParameters`.
+        dimensions: the table that is to be drawn from it; each one is declared in the scopes of its conditions.
+    """
+
+    def __init__(self, hp: keras_tuner.HyperParameters, dimensions: Table):
+        self._hp, self._dimensions = hp, dimensions
+        for name, dimension in drawable(dimensions).items():
+            dimension.draw(self, name)
+
+    def choice(self, name: str, labels: Sequence[Any]) -> Any:
+        with self._scopes(name):
+            return self._hp.Choice(name, list(labels))
+
+    def number(self, name: str, scale: Scale) -> Any:
+        kind = self._hp.Int if scale.whole else self._hp.Float
+        with self._scopes(name):
+            return kind(name, scale.low, scale.high, scale.step, scale.sampling, scale.start)
+
+    @contextlib.contextmanager
+    def _scopes(self, name):
+        with contextlib.ExitStack() as stack:
+            for parent, labels in scopes(name, self._dimensions).items():
+                stack.enter_context(self._hp.conditional_scope(parent, labels))
+            yield
