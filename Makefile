@@ -21,7 +21,7 @@ demo: install
 	$(BIN)/keras-blocks search --data digits --trials 8 --run runs/demo --fresh --at-least 95
 
 # What is counted, checked or drawn the same on all backends is tested on one; `make test-all` tests it on each.
-ONCE := $(addprefix tests/,test_imports.py test_errata.py test_errata_inception.py test_decoding.py test_samplers.py \
+ONCE := $(addprefix tests/,test_imports.py test_typing.py test_errata.py test_errata_inception.py test_decoding.py test_samplers.py \
 	models/test_ledger.py models/test_omniglot.py models/test_registry.py)
 ELSEWHERE = --ignore tests/tuning $(if $(KERAS_BLOCKS_ALL),,$(addprefix --ignore ,$(ONCE)))
 
@@ -32,6 +32,7 @@ test: lint
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 test-tensorflow: install
 	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest --ignore tests/tuning

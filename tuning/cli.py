@@ -11,7 +11,7 @@ import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 import typer.core
@@ -20,6 +20,10 @@ from rich.console import Console
 import keras_blocks_cli
 from keras_blocks.tuning.search.options import read_options, sizes, with_options
 from keras_blocks.tuning.search.settings import DATA_HELP, SIZE_HELP, SearchSettings, TrainingSettings
+
+if TYPE_CHECKING:
+    from keras_blocks.tuning.data.dataset import Dataset
+    from keras_blocks.tuning.run_folder import RunFolder
 
 app = typer.Typer(
     name="keras-blocks",
@@ -47,19 +51,14 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
-def _options(
-    version: Annotated[
-        bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)
-    ] = False,
-) -> None:
-    pass
-
-
-Run = Annotated[Path | None, typer.Option(help="Folder of the run.", show_default="runs/MODEL-DATA")]
+Version = Annotated[bool, typer.Option("--version", help="Show it.", callback=_show_version, is_eager=True)]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Replace the run that is there, and nothing else.")]
 Workers = Annotated[int, typer.Option(help="Trials at a time on this machine.")]
 Devices = Annotated[str | None, typer.Option(help="CUDA devices, a worker for each: 0,1,2.")]
+
+
+@app.callback()
+def _of_all_commands(version: Version = False) -> None: ...
 
 
 @app.command(cls=Command)
@@ -72,7 +71,7 @@ def search(
         typer.Option(help="URL of the study: postgresql://... for many machines.", show_default="a file in the run"),
     ] = None,
     ray: Annotated[str | None, typer.Option(help="Address of a Ray cluster that runs the workers: auto.")] = None,
-    run: Run = None,
+    run: Annotated[Path | None, typer.Option(help="Folder of the run.", show_default="runs/MODEL-DATA")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run; options may be left out.")] = False,
     fresh: Fresh = False,
     at_least: Annotated[float | None, typer.Option(help="Fail where the test accuracy, in %, is lower.")] = None,
@@ -92,24 +91,22 @@ def search(
         run = run or _default_run(given.get("model", SearchSettings.model), given.get("data", SearchSettings.data))
         settings = SearchSettings(**{**(_stored_settings(run) if resume else {}), **given})
         started = Search(settings, run, storage=storage, replace=fresh)
-    _say(console, f"{settings.model} on {started.dataset.name}: {_counts(started.dataset)}")
-    _say(console, f"run folder: {started.folder}")
+    _say_begin(settings.model, started.dataset, started.folder)
     try:
         with Progress(console) as progress, _usage_errors():
             if ray is not None:
                 from keras_blocks.tuning.search.ray import run_workers
 
                 run_workers(started, ray, progress)
-            result = started.run(progress, devices=_split(devices))
-        console.print(trials_table(started.trials, started.best))
-        _say_result(console, result, started.folder)
-        _report(console, started.folder)
+            result = started.run(progress, devices=devices.split(",") if devices else ())
+        console.print(trials_table(started.trials, started.best, started.settings.judged_by))
+        _say_result(result, started.folder)
         again = evaluate_in_fresh_process(started.folder.best, started.folder.test)
     except (SearchFailed, FreshProcessFailed) as error:
         _stop(error, FAILED)
     except KeyboardInterrupt:
         _stop("interrupted. The same command again goes on with it.", INTERRUPTED)
-    _say(console, f"test accuracy in a fresh process: {_accuracy(again)}")
+    _say(f"test accuracy in a fresh process: {_accuracy(again)}")
     same = [again[name] == result[name] for name in ("test_accuracy", "test_correct", "test_images")]
     if not all(same):
         _stop(f"the fresh process got {_accuracy(again)}, this one {_accuracy(result)}.", FAILED)
@@ -137,9 +134,8 @@ def worker(
     from keras_blocks.tuning.report.terminal import Progress
     from keras_blocks.tuning.run_folder import RunFolder
     from keras_blocks.tuning.search.session import Session
-    from keras_blocks.tuning.study.study import quiet_optuna
+    from keras_blocks.tuning.study.store import quiet_optuna
 
-    console = Console()
     with _usage_errors(), quiet_optuna():
         for name in modules or ():
             importlib.import_module(name)
@@ -148,27 +144,35 @@ def worker(
         if not folder.is_run():
             folder.create({"kind": "worker", "study": study})
     try:
-        with Progress(console) as progress, _usage_errors(), quiet_optuna():
+        with Progress(Console()) as progress, _usage_errors(), quiet_optuna():
             try:
-                why = session.run(progress, devices=_split(devices))
+                why = session.run(progress, devices=devices.split(",") if devices else ())
             finally:
                 session.stop()
     except DiskFull as error:
         _stop(error, FAILED)
     except KeyboardInterrupt:
         _stop("interrupted; what was running was given back.", INTERRUPTED)
-    _say(console, f"done: {why}")
+    _say(f"done: {why}")
 
 
 @app.command(cls=Command)
 def report(
-    run: Annotated[Path, typer.Argument(help="Folder of a search.")],
+    run: Annotated[Path, typer.Argument(help="Folder of a search, which may still run, or of a training.")],
 ) -> None:
-    """Write one HTML page on a search: report.html in its folder."""
+    """Write one HTML page on a run: report.html in its folder."""
+    from keras_blocks.tuning.files import is_full
+    from keras_blocks.tuning.report.run_report import write_run_report
     from keras_blocks.tuning.run_folder import RunFolder
 
-    with _usage_errors():
-        _report(Console(), RunFolder(run))
+    try:
+        with _usage_errors():
+            path = write_run_report(RunFolder(run))
+    except OSError as error:
+        if not is_full(error):
+            raise
+        _stop(f"the report could not be written: {error}", FAILED)
+    _say(f"report: {path}")
 
 
 @app.command(cls=Command)
@@ -183,24 +187,22 @@ def train(
     """Train a named model from random weights, and keep its best epoch."""
     from keras_blocks.tuning.report.terminal import Progress
     from keras_blocks.tuning.search.single_training import SingleTraining
-    from keras_blocks.tuning.training.fit import TrainingDiverged
+    from keras_blocks.tuning.training.hyperparameters import TrainingDiverged
 
-    console = Console()
     with _usage_errors():
         settings = TrainingSettings(**read_options(TrainingSettings, given))
         started = SingleTraining(name, settings, run or _default_run(name, settings.data), replace=fresh)
-    _say(console, f"{name} on {started.dataset.name}: {_counts(started.dataset)}")
-    _say(console, f"run folder: {started.folder}")
+    _say_begin(name, started.dataset, started.folder)
     for change in started.changes:
-        _say(console, f"unlike the published model: {change}")
+        _say(f"unlike the published model: {change}")
     try:
-        with Progress(console) as progress:
+        with Progress(Console()) as progress:
             result = started.run(progress)
     except TrainingDiverged as error:
         _stop(error, FAILED)
     except KeyboardInterrupt:
         _stop("interrupted.", INTERRUPTED)
-    _say_result(console, result, started.folder)
+    _say_result(result, started.folder)
 
 
 @app.command(cls=Command)
@@ -216,7 +218,7 @@ def evaluate(
 
     with _usage_errors():
         result = evaluate_file(model, data, image_size=sizes("--image-size", image_size) if image_size else None)
-    _say(Console(), f"test accuracy of {result['model']} on {result['data']}: {_accuracy(result)}")
+    _say(f"test accuracy of {result['model']} on {result['data']}: {_accuracy(result)}")
 
 
 @app.command(cls=Command)
@@ -229,11 +231,8 @@ def models(pattern: Annotated[str, typer.Argument(help="Shell-style pattern of n
     names = list_models(pattern)
     if not names:
         _stop(f"no model matches {pattern!r}; there are {', '.join(list_models())}.", USAGE)
-    rows = []
-    for name in names:
-        architecture = architecture_of(name)
-        rows.append((name, cost(architecture, **architecture.variants[name])))
-    Console().print(costs_table(rows))
+    found = [(name, architecture_of(name)) for name in names]
+    Console().print(costs_table([(name, cost(model, **model.variants[name])) for name, model in found]))
 
 
 @app.command(name="cost", cls=Command)
@@ -283,50 +282,34 @@ def _stop(message: object, code: int) -> NoReturn:
     raise typer.Exit(code)
 
 
-def _say(console: Console, text: str) -> None:
-    console.print(text, highlight=False, soft_wrap=True)
+def _say(text: str) -> None:
+    Console().print(text, highlight=False, soft_wrap=True)
 
 
-def _say_result(console: Console, result: dict[str, Any], folder: Any) -> None:
+def _say_begin(model: str, data: "Dataset", folder: "RunFolder") -> None:
+    height, width, channels = data.image_shape
     _say(
-        console,
+        f"{model} on {data.name}: {len(data.x_train)} images to train, {len(data.x_val)} to validate, "
+        f"{len(data.x_test)} held out, {height}x{width}x{channels}, {data.classes} classes"
+    )
+    _say(f"run folder: {folder}")
+
+
+def _say_result(result: dict[str, Any], folder: "RunFolder") -> None:
+    _say(
         f"kept in {folder.best}: epoch {result['kept_epoch']} of {result['epochs']}, {result['params']:,} parameters, "
         f"{100 * result['val_accuracy']:.2f} % validation accuracy",
     )
-    _say(console, f"test accuracy: {_accuracy(result)}")
+    _say(f"test accuracy: {_accuracy(result)}")
+    _say(f"report: {folder.report}")
 
 
 def _accuracy(result: dict[str, Any]) -> str:
     return f"{100 * result['test_accuracy']:.2f} % ({result['test_correct']} of {result['test_images']} images)"
 
 
-def _counts(dataset: Any) -> str:
-    height, width, channels = dataset.image_shape
-    return (
-        f"{len(dataset.x_train)} images to train, {len(dataset.x_val)} to validate, {len(dataset.x_test)} held out, "
-        f"{height}x{width}x{channels}, {dataset.classes} classes"
-    )
-
-
 def _default_run(model: str, data: str) -> Path:
     return Path("runs") / re.sub(r"[^A-Za-z0-9._-]+", "-", f"{model}-{Path(data).stem}")
-
-
-def _report(console: Console, folder: Any) -> None:
-    from keras_blocks.tuning.files import is_full
-    from keras_blocks.tuning.report.search_report import write_search_report
-
-    try:
-        path = write_search_report(folder)
-    except OSError as error:
-        if not is_full(error):
-            raise
-        _stop(f"the report could not be written: {error}", FAILED)
-    _say(console, f"report: {path}")
-
-
-def _split(devices: str | None) -> list[str]:
-    return devices.split(",") if devices else []
 
 
 def _stored_settings(run: Path) -> dict[str, Any]:

@@ -13,11 +13,12 @@ from optuna.samplers import BaseSampler
 from keras_blocks.core import validation
 from keras_blocks.tuning.spaces.architecture import HyperArchitecture
 from keras_blocks.tuning.spaces.budget import Budget, inspected
+from keras_blocks.tuning.study.drawing import StudyEnded
 from keras_blocks.tuning.study.keras_tuner_space import KerasTunerSpace
 from keras_blocks.tuning.study.samplers import make_pruner, make_sampler
 from keras_blocks.tuning.study.status import Status
-from keras_blocks.tuning.study.store import GRACE, StudyStorage, sqlite_url
-from keras_blocks.tuning.study.study import MOST_FAILURES, Study, StudyEnded, quiet_optuna
+from keras_blocks.tuning.study.store import GRACE, StudyStorage, quiet_optuna, sqlite_url
+from keras_blocks.tuning.study.study import MOST_FAILURES, Study
 
 STATUSES = {
     Status.COMPLETED: "COMPLETED",

@@ -30,10 +30,10 @@ class CodingBlock(Block):
     def __init__(
         self,
         filters: int,
-        blocks: int,
-        kernel_size: Pair,
-        strides: Pair,
-        kind: Kind,
+        blocks: int = 1,
+        kernel_size: Pair = 3,
+        strides: Pair = 2,
+        kind: Kind = "plain",
         *,
         batch_norm: BatchNorm = True,
         **kwargs: Unpack[ConvOptions],
@@ -93,17 +93,6 @@ class EncoderBlock(CodingBlock):
     >>> keras_blocks.EncoderBlock(32)(keras.Input((13, 13, 3))).shape
     (None, 7, 7, 32)
     """
-
-    def __init__(
-        self,
-        filters: int,
-        blocks: int = 1,
-        kernel_size: Pair = 3,
-        strides: Pair = 2,
-        kind: Kind = "plain",
-        **kwargs: Unpack[BlockOptions],
-    ):
-        super().__init__(filters, blocks, kernel_size, strides, kind, **kwargs)
 
     def chain(self, channels: int) -> Chain:
         if self.kind == "residual":

@@ -6,8 +6,7 @@ import keras
 
 from keras_blocks.blocks.pooling import CeilMaxPooling2D
 from keras_blocks.core import validation
-from keras_blocks.core.block import Block, register
-from keras_blocks.core.chain import Chain
+from keras_blocks.core.block import Block, Chain, register
 from keras_blocks.typing import BatchNorm, Initializer, SharedOptions
 
 Border = Literal["zero", "lowest", "ceil"]

@@ -5,8 +5,7 @@ from typing import Literal, Unpack
 import keras
 
 from keras_blocks.core import validation
-from keras_blocks.core.block import Block, register
-from keras_blocks.core.chain import Chain
+from keras_blocks.core.block import Block, Chain, register
 from keras_blocks.typing import BlockOptions
 
 Gate = Literal["sigmoid", "hard_sigmoid"]

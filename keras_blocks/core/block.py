@@ -5,7 +5,8 @@ from typing import Any, Self, Unpack
 
 import keras
 
-from keras_blocks.core.chain import Chain, LayerSpec, specs, walk
+from keras_blocks.core.chain import Chain as Chain
+from keras_blocks.core.chain import LayerSpec, specs, walk
 from keras_blocks.core.layers import LayerFactory, serialized
 from keras_blocks.core.registration import register as register
 from keras_blocks.core.remat import rematerialized

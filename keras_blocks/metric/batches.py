@@ -21,6 +21,14 @@ class DatasetOptions(TypedDict, total=False):
     max_queue_size: int
 
 
+class SamplerOptions(DatasetOptions, total=False):
+    """What all samplers take."""
+
+    batches: int | None
+    seed: int | None
+    augment: Augment | None
+
+
 class ClassSampler(keras.utils.PyDataset):
     """What samplers have in common: images by class, and a draw that follows from seed, epoch and batch alone."""
 
@@ -28,10 +36,11 @@ class ClassSampler(keras.utils.PyDataset):
         self,
         images: ArrayLike,
         labels: ArrayLike,
-        batch_size: int,
-        batches: int | None,
-        seed: int | None,
-        augment: Augment | None,
+        batch_size: int = 32,
+        *,
+        batches: int | None = None,
+        seed: int | None = None,
+        augment: Augment | None = None,
         **kwargs: Unpack[DatasetOptions],
     ):
         super().__init__(**kwargs)
@@ -133,13 +142,10 @@ class PairSampler(ClassSampler):
         labels: ArrayLike,
         batch_size: int = 32,
         *,
-        batches: int | None = None,
         positives: float = 0.5,
-        seed: int | None = None,
-        augment: Augment | None = None,
-        **kwargs: Unpack[DatasetOptions],
+        **kwargs: Unpack[SamplerOptions],
     ):
-        super().__init__(images, labels, batch_size, batches, seed, augment, **kwargs)
+        super().__init__(images, labels, batch_size, **kwargs)
         self.positives = validation.number("positives", positives, least=0, most=1)
 
     def __getitem__(self, index: int) -> tuple[tuple[Array, Array], Array]:
@@ -191,19 +197,6 @@ class TripletSampler(ClassSampler):
     >>> images.shape, classes.shape, bool((classes[0::3] == classes[1::3]).all())
     ((12, 8, 8, 1), (12,), True)
     """
-
-    def __init__(
-        self,
-        images: ArrayLike,
-        labels: ArrayLike,
-        batch_size: int = 32,
-        *,
-        batches: int | None = None,
-        seed: int | None = None,
-        augment: Augment | None = None,
-        **kwargs: Unpack[DatasetOptions],
-    ):
-        super().__init__(images, labels, batch_size, batches, seed, augment, **kwargs)
 
     def __getitem__(self, index: int) -> tuple[Array, Array]:
         rng = self._rng(index)
@@ -257,15 +250,11 @@ class PKSampler(ClassSampler):
         labels: ArrayLike,
         classes: int = 32,
         per_class: int = 4,
-        *,
-        batches: int | None = None,
-        seed: int | None = None,
-        augment: Augment | None = None,
-        **kwargs: Unpack[DatasetOptions],
+        **kwargs: Unpack[SamplerOptions],
     ):
         self.classes_in_batch = validation.integer("classes", classes, least=2)
         self.per_class = validation.integer("per_class", per_class, least=2)
-        super().__init__(images, labels, self.classes_in_batch * self.per_class, batches, seed, augment, **kwargs)
+        super().__init__(images, labels, self.classes_in_batch * self.per_class, **kwargs)
         if self.classes_in_batch > len(self.classes):
             raise ValueError(f"`classes` must be at most the {len(self.classes)} of `labels`; received {classes}.")
 

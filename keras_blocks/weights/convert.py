@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import keras
 import numpy as np
@@ -12,10 +12,12 @@ from keras_blocks.core.block import Block
 from keras_blocks.core.chain import Chain, Fork, LayerSpec, Split, specs
 from keras_blocks.weights.files import read_arrays
 
+Arrays: TypeAlias = Mapping[str, Any]
+Names: TypeAlias = Mapping[str, str]
 M = TypeVar("M", bound=keras.Model)
 
 
-def convert_weights(source: Mapping[str, Any] | str | os.PathLike[str] | keras.Model, model: M) -> M:
+def convert_weights(source: Arrays | str | os.PathLike[str] | keras.Model, model: M) -> M:
     """Copies weights from elsewhere into a model, all or none.
 
     A convolution's bias that the source has and the model lacks, as a BatchNormalization follows, is folded into the
@@ -76,7 +78,7 @@ def convert_weights(source: Mapping[str, Any] | str | os.PathLike[str] | keras.M
     return model
 
 
-def _arrays(source: Any, model: Any) -> dict[str, Any]:
+def _arrays(source: Any, model: Any) -> Arrays:
     """The source as name -> array, PyTorch's variables renamed as Keras'."""
     if isinstance(source, (str, os.PathLike)):
         source = read_arrays(source, most_bytes=16 * model.count_params() + 2**20)
@@ -99,7 +101,7 @@ def _arrays(source: Any, model: Any) -> dict[str, Any]:
     return arrays
 
 
-def _counted_from_zero(model: Any) -> dict[str, Any]:
+def _counted_from_zero(model: Any) -> Arrays:
     """Names of layers that Keras counted -> as if it had begun to count in this model: `conv2d`, `conv2d_1`, ...
 
     It goes on counting through a whole process, and so a network's layers without names have others the second time.
@@ -122,20 +124,18 @@ _TORCH_VARIABLES = {
 }
 
 
-def _best_convention(arrays: Mapping[str, Any], targets: Mapping[str, Any], model: Any) -> dict[str, Any]:
+def _best_convention(arrays: Arrays, targets: Arrays, model: Any) -> Arrays:
     """Of the architecture's naming conventions, the one by which most weights are found: our layer -> theirs."""
     conventions = model.weight_names().values() if hasattr(model, "weight_names") else ()
     return max([{}, *conventions], key=lambda names: sum(_renamed(name, names) in arrays for name in targets))
 
 
-def _renamed(name: str, names: Mapping[str, str]) -> str:
+def _renamed(name: str, names: Names) -> str:
     layer, _, variable = name.rpartition("/")
     return f"{names.get(layer, layer)}/{variable}"
 
 
-def _best_order(
-    arrays: dict[str, Any], names: Mapping[str, str], targets: Mapping[str, Any], model: Any
-) -> dict[str, Any]:
+def _best_order(arrays: Arrays, names: Names, targets: Arrays, model: Any) -> Arrays:
     """The arrays in Keras' order of axes or turned from PyTorch's to it, by which more of their shapes fit.
 
     Names do not tell: files exist that have PyTorch's names and Keras' order.
@@ -166,12 +166,7 @@ def _known_layers(model: Any) -> set[str]:
 
 
 def _fold_or_report(
-    arrays: Mapping[str, Any],
-    names: Mapping[str, str],
-    targets: Mapping[str, Any],
-    found: Any,
-    normalizations: Mapping[str, str],
-    known: set[str],
+    arrays: Arrays, names: Names, targets: Arrays, found: Any, normalizations: Names, known: set[str]
 ) -> list[str]:
     """Folds what the source has beyond the model's weights into them where that is exact; reports the rest."""
     used = {_renamed(name, names) for name in found}
@@ -191,7 +186,7 @@ def _fold_or_report(
     return problems
 
 
-def named_weights(model: Any) -> dict[str, Any]:
+def named_weights(model: Any) -> Arrays:
     """`layer/sublayer/variable` -> variable, for all weights of a model, in their order."""
     named = [
         (f"{path}/{variable.name}", variable)
@@ -217,7 +212,7 @@ def _parts(path: str, layer: Any) -> Iterator[tuple[str, list[Any]]]:
         yield from _parts(f"{path}/{name}", part)
 
 
-def _normalizations(model: Any) -> dict[str, Any]:
+def _normalizations(model: Any) -> Arrays:
     """Path of each convolution that a BatchNormalization directly follows in its chain -> that one's path."""
     return dict(
         pair

@@ -72,7 +72,4 @@ def untrained(monkeypatch):
     """Trials take no time: what trains is `fake_child`, where a trial's accuracy follows from its candidate alone."""
     import fake_child
 
-    from keras_blocks.tuning.report import plots
-
     monkeypatch.setattr("keras_blocks.tuning.search.supervisor.COMMAND", fake_child.COMMAND)
-    monkeypatch.setattr(plots, "plot_trials", lambda *args, **kwargs: None)

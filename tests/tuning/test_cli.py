@@ -9,7 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 import keras_blocks
+import keras_blocks_cli
 from keras_blocks.tuning import cli
+from keras_blocks.tuning.run_folder import RunFolder
 
 
 @pytest.fixture
@@ -246,7 +248,16 @@ def test_a_named_model_is_trained(run, few_digits, tmp_path):
     model = keras.saving.load_model(folder / "best.keras")
     assert [len(group["filters"]) for group in model.metaparameters.groups] == [2, 2, 4]
     assert model.batch_norm is False
-    assert (folder / "curves.png").exists()
+    assert "report: runs/squeezenet_1.1-few_digits/report.html" in result.stdout
+    page = (folder / "report.html").read_text()
+    assert f"{kept['test_correct']} of 60 images" in page
+    (folder / "report.html").unlink()
+    assert run("report", folder).exit_code == 0
+    assert (folder / "report.html").exists()
+    (folder / "result.json").unlink()
+    one_line(run("report", folder), "is not done")
+    RunFolder("runs/helping").create({"kind": "worker", "study": "one"})
+    one_line(run("report", "runs/helping"), "of a search or a training", "'worker' run")
     one_line(run(*command), "holds a run already")
     one_line(run("search", "--run", folder, "--resume"), "`resume` goes on with a search", "'train' run")
 
@@ -263,4 +274,4 @@ def test_the_entry_point_is_declared():
     from importlib.metadata import entry_points
 
     (script,) = [item for item in entry_points(group="console_scripts") if item.name == "keras-blocks"]
-    assert script.load() is cli.main
+    assert script.load() is keras_blocks_cli.main

@@ -47,6 +47,8 @@ def test_a_run_is_replaced_only_where_asked(tmp_path):
         "study.db.lock",
         "study.db.damaged-1",
         "report.html",
+        "trials.png",  # of version 0.1.0
+        "curves.png",
         "final.npz.damaged-2",
     ):
         (folder.path / name).write_text("x")

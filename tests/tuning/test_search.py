@@ -24,6 +24,7 @@ from keras_blocks.tuning.search.search import SearchFailed
 from keras_blocks.tuning.search.session import Session
 from keras_blocks.tuning.search.supervisor import Supervisor
 from keras_blocks.tuning.spaces.budget import inspected
+from keras_blocks.tuning.study.study import Study
 from keras_blocks.tuning.study.trial import Trial, architectures
 from keras_blocks.tuning.training.evaluation import FRESH_SCRIPT, FreshProcessFailed, evaluate_in_fresh_process
 
@@ -69,11 +70,10 @@ def test_all_of_a_search_is_in_its_folder(finished, digits):
     assert {name for name in found if not name.startswith("study.db")} == {
         "run.json",
         "trials.csv",
-        "trials.png",
+        "report.html",
         "best.keras",
         "test.npz",
         "result.json",
-        "curves.png",
         "logs/worker0.log",
         f"models/{best.number}.keras",
     }
@@ -83,8 +83,9 @@ def test_all_of_a_search_is_in_its_folder(finished, digits):
     assert json.loads(finished.folder.result.read_text()) == finished.result
     assert finished.result["trials"] == 2
     assert finished.result["ended"] == "all 2 trials are done"
-    for picture in (finished.folder.trials_png, finished.folder.curves_png):
-        assert picture.read_bytes().startswith(b"\x89PNG")
+    page = finished.folder.report.read_text(encoding="utf-8")
+    assert "The training of the model that is kept" in page
+    assert f"{finished.result['test_correct']} of 60 images" in page
     with np.load(finished.folder.test, allow_pickle=False) as file:
         np.testing.assert_array_equal(file["x_test"], digits.x_test[:60])
         np.testing.assert_array_equal(file["y_test"], digits.y_test[:60])
@@ -234,13 +235,13 @@ def test_candidates_above_the_budget_are_never_built(sampler, untrained, few_dig
         assert keras_blocks.cost(keras_blocks.SqueezeNet, **trial.metaparameters).params == trial.params
 
 
-def test_a_budget_that_nothing_meets_is_named(untrained, few_digits, tmp_path, monkeypatch):
-    monkeypatch.setattr("keras_blocks.tuning.study.study.RANDOM_DRAWS", 20)
+def test_a_budget_that_nothing_meets_is_named(untrained, few_digits, tmp_path):
+    session = functools.partial(Session, study=functools.partial(Study, random_draws=20))
     with pytest.raises(SearchFailed, match=r"no candidate within the budget .* parameters are more than 100"):
-        searched(tmp_path / "run", few_digits, max_params=100)
+        searched(tmp_path / "run", few_digits, session=session, max_params=100)
 
 
-def test_what_goes_wrong_in_a_trial_ends_that_trial_alone(untrained, few_digits, tmp_path, monkeypatch):
+def test_what_goes_wrong_in_a_trial_ends_that_trial_alone(untrained, few_digits, tmp_path):
     acts = ("train", "die once", "fail", "segfault", "nan", "die", "exit", "invalid")
 
     def acting(candidate, *args):
@@ -250,12 +251,11 @@ def test_what_goes_wrong_in_a_trial_ends_that_trial_alone(untrained, few_digits,
         found = inspected(candidate, *args)
         return {**found, "metaparameters": {**found["metaparameters"], "act": act}}
 
-    monkeypatch.setattr("keras_blocks.tuning.study.study.MOST_FAILURES", 100)
     drawn = {"filters": list(range(8, 16)), "dropout": [0.0, 0.2]}
     fixed = {"groups": 1, "group1_blocks": 1, "growth": 1.0, "bypass": None, "expand_ratio": 2, "activation": "relu"}
     how = {"weight_decay": 0.0, "batch_size": 32, "augmentation": "none", "optimizer": "sgd", "learning_rate": 0.1}
     space = HyperSqueezeNet((8, 8, 1), 10, **drawn, **fixed, **how)
-    session = functools.partial(Session, inspect=acting)
+    session = functools.partial(Session, inspect=acting, study=functools.partial(Study, most_failures=100))
     _, trials = searched(tmp_path / "run", few_digits, space=space, trials=99, sampler="grid", session=session)
     ended = {}
     for trial in trials:
@@ -400,6 +400,31 @@ def test_the_last_training_may_take_longer_than_a_trial(untrained, few_digits, t
     search.close()
     assert ran == [(TrialRequest, 10), (TrialRequest, 10), (FinalRequest, 100)]
     assert psutil.Process().children() == []  # in one process, which has ended
+
+
+def test_patience_reaches_the_training_and_is_no_obstacle_to_older_searches(untrained, few_digits, tmp_path):
+    asked = []
+
+    class Recording(Supervisor):
+        def run(self, request, **kwargs):
+            asked.append(getattr(request, "patience", "final"))
+            return super().run(request, **kwargs)
+
+    session = functools.partial(Session, supervisor=Recording)
+    searched(tmp_path / "run", few_digits, trials=1, patience=3, session=session)
+    assert asked == [3, "final"]
+    with pytest.raises(ValueError, match=r"settings\.patience=3 there and None here"):
+        searched(tmp_path / "run", few_digits, trials=2)
+
+    class Older(SearchSettings):
+        def identity(self):
+            return {name: value for name, value in super().identity().items() if name != "patience"}
+
+    older = Search(Older(data=str(few_digits), trials=1), tmp_path / "older")
+    older.close()
+    Search(SearchSettings(data=str(few_digits), trials=2), tmp_path / "older").close()
+    with pytest.raises(ValueError, match=r"settings\.patience=None there and 4 here"):
+        Search(SearchSettings(data=str(few_digits), trials=2, patience=4), tmp_path / "older")
 
 
 def test_a_space_that_is_none_is_named(few_digits, tmp_path):

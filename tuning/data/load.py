@@ -17,6 +17,7 @@ KERAS_DATASETS = {"mnist": False, "fashion_mnist": True, "cifar10": True, "cifar
 """Name of a module of keras.datasets that holds images -> whether a mirrored image keeps its class."""
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
+"""Endings of the files that are read as images."""
 
 MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 """Pillow's modes of 8 bits a channel or fewer. Converting wider ones would clip them."""
@@ -25,6 +26,7 @@ ImageSize = int | tuple[int, int]
 """(height, width), or one number for both."""
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+"""What an .npz file holds."""
 
 
 def load_dataset(data: str = "digits", *, seed: int = 0, image_size: ImageSize | None = None) -> Dataset:
@@ -112,13 +114,13 @@ def _folder(path: Path, seed: int, image_size: ImageSize | None) -> Dataset:
         )
     files = []
     for label, name in enumerate(names):
-        found = sorted(file for file in (path / name).iterdir() if file.suffix.lower() in SUFFIXES)
-        if len(found) < 3:
+        pictures = sorted(file for file in (path / name).iterdir() if file.suffix.lower() in SUFFIXES)
+        if len(pictures) < 3:
             raise ValueError(
                 f"`data`, the folder {path / name}: a class must have three images or more, one each to train, to "
-                f"validate and to test; it has {len(found)} that end with one of {list(SUFFIXES)}."
+                f"validate and to test; it has {len(pictures)} that end with one of {list(SUFFIXES)}."
             )
-        files += [(file, label) for file in found]
+        files += [(file, label) for file in pictures]
     images = _read([file for file, _ in files], size)
     labels = np.array([label for _, label in files])
     return Dataset.from_images(path.resolve().name, images, labels, seed=seed, class_names=names)
@@ -139,8 +141,8 @@ def _open(file: Path, size: tuple[int, int] | None) -> "Image.Image":
     from PIL import Image, ImageOps
 
     try:
-        with Image.open(file) as picture:
-            picture = ImageOps.exif_transpose(picture)
+        with Image.open(file) as opened:
+            picture: Image.Image = ImageOps.exif_transpose(opened)
             if picture.mode not in MODES:
                 raise ValueError(f"its pixels, of the mode {picture.mode!r}, are not of 8 bits")
             picture = picture.convert("L" if picture.mode in ("1", "L") else "RGB")

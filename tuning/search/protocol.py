@@ -39,6 +39,7 @@ class TrialRequest(Message):
     seed: int
     checkpoint: str  # path
     model: str  # path, to which the model goes if `Trained` is answered with yes
+    patience: int | None = None
     asks: bool = False  # whether each `Epoch` is answered, with yes to end the trial early
     measures_latency: bool = False
     max_latency: float | None = None

@@ -1,19 +1,17 @@
 """Search: candidates from a space, trials, the best one trained on and kept, all under one run folder."""
 
+import contextlib
 import dataclasses
 import importlib.metadata
-import json
 import platform
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
-import optuna
 
 from keras_blocks.tuning.data.load import load_dataset
 from keras_blocks.tuning.files import DiskFull, is_full, set_aside
-from keras_blocks.tuning.report import plots
 from keras_blocks.tuning.run_folder import RunFolder
 from keras_blocks.tuning.search.progress import NoProgress, Progress
 from keras_blocks.tuning.search.protocol import FinalRequest
@@ -23,8 +21,8 @@ from keras_blocks.tuning.spaces.architecture import HyperArchitecture
 from keras_blocks.tuning.spaces.families import space_for
 from keras_blocks.tuning.study.objectives import ranking
 from keras_blocks.tuning.study.status import Status
-from keras_blocks.tuning.study.store import StudyStorage, sqlite_url
-from keras_blocks.tuning.study.study import Study, quiet_optuna
+from keras_blocks.tuning.study.store import StudyStorage, quiet_optuna, sqlite_url
+from keras_blocks.tuning.study.study import Study
 from keras_blocks.tuning.study.trial import Trial, architectures, write_csv
 
 PACKAGES = ("keras-blocks", "keras", "keras-tuner", "optuna", "numpy")
@@ -105,7 +103,8 @@ class Search:
             )
         name, url = self.folder.path.name, storage or sqlite_url(self.folder.study)
         if replace and storage is not None:
-            delete_study(name, url)
+            with contextlib.closing(StudyStorage(url)) as stored:
+                stored.delete(name)
         with quiet_optuna():
             self.session = session(
                 settings,
@@ -117,7 +116,7 @@ class Search:
                 data_sha256=data_sha256,
             )
             self.session.publish()
-        if going_on and described["settings"] != json_like(dataclasses.asdict(settings)):
+        if going_on:
             self.folder.change(settings=dataclasses.asdict(settings))
 
     @property
@@ -148,11 +147,15 @@ class Search:
         Raises:
             SearchFailed: where no candidate could be drawn, or none could be trained, or the disk is full.
         """
+        from keras_blocks.tuning.report.run_report import write_run_report  # plotly takes a while
+
         progress = progress or NoProgress()
         with quiet_optuna():
             try:
                 why = self.session.run(progress, devices=devices)
-                return self._finished(why, progress)
+                result = self._finished(why, progress)
+                write_run_report(self.folder)
+                return result
             except (DiskFull, OSError) as error:
                 if not is_full(error):
                     raise
@@ -177,9 +180,6 @@ class Search:
                 f"{why}{f'; {len(failed)} trials failed, the last: {failed[-1].error}' if failed else ''}"
             )
         write_csv(trials, self.folder.trials_csv)
-        plots.plot_trials(
-            trials, best, self.folder.trials_png, title=f"Trials of {self.space.name} on {self.dataset.name}"
-        )
         notes = self._notes(why, trials, best)
         same = {"trial": notes["trial"], "trials": notes["trials"], "epochs": self.settings.final_epochs}
         result = self._result_before(progress)
@@ -222,18 +222,3 @@ class Search:
             "ended": why,
             "pareto": [trial.number for trial in self.study.pareto()] if len(self.settings.objectives) > 1 else [],
         }
-
-
-def delete_study(name: str, url: str) -> None:
-    """Removes a study from a database, if it is there."""
-    storage = StudyStorage(url)
-    try:
-        if name in optuna.study.get_all_study_names(storage.rdb):
-            optuna.delete_study(study_name=name, storage=storage.rdb)
-    finally:
-        storage.close()
-
-
-def json_like(value: Any) -> Any:
-    """Plain data as JSON gives them back."""
-    return json.loads(json.dumps(value))

@@ -15,7 +15,7 @@ from keras_blocks.tuning.search import user_code
 from keras_blocks.tuning.search.progress import NoProgress, Progress
 from keras_blocks.tuning.search.protocol import FinalRequest, Setup
 from keras_blocks.tuning.search.settings import SearchSettings
-from keras_blocks.tuning.search.supervisor import MEMORY_SHARE, Outcome, Supervisor, memory_of_machine
+from keras_blocks.tuning.search.supervisor import MEMORY_SHARE, OnEpoch, Outcome, Supervisor, memory_of_machine
 from keras_blocks.tuning.search.worker import Worker
 from keras_blocks.tuning.seeds import CANDIDATES, derived_seed
 from keras_blocks.tuning.spaces.architecture import HyperArchitecture
@@ -24,8 +24,7 @@ from keras_blocks.tuning.spaces.families import space_from_config
 from keras_blocks.tuning.spaces.table import GivenSource
 from keras_blocks.tuning.study.samplers import make_pruner, make_sampler
 from keras_blocks.tuning.study.status import Status
-from keras_blocks.tuning.study.store import StudyStorage
-from keras_blocks.tuning.study.stored_study import stored_study
+from keras_blocks.tuning.study.store import StudyStorage, stored_study
 from keras_blocks.tuning.study.study import Study
 
 
@@ -41,6 +40,7 @@ class Session:
         backend: of Keras, by name.
         data_sha256: the data's fingerprint.
         supervisor: makes what trains, as `Supervisor` is made.
+        study: makes a connection to the study, as `Study` is made.
         inspect: function of a candidate, a budget and trials: what the candidate comes to.
         look_seconds: between two looks at the study, for the progress and the time that is left.
         save_seconds: between two notes of the time that was searched: what a kill can lose of it.
@@ -57,13 +57,14 @@ class Session:
         backend: str,
         data_sha256: str,
         supervisor: Callable[..., Supervisor] = Supervisor,
+        study: Callable[..., Study] = Study,
         inspect: Callable[..., dict[str, Any]] = inspected,
         look_seconds: float = 1.0,
         save_seconds: float = 5.0,
     ) -> None:
         self.settings, self.space, self.folder, self.name = settings, space, folder, name
         self.url, self._backend, self._data_sha256 = url, backend, data_sha256
-        self._make_supervisor, self._inspect = supervisor, inspect
+        self._make_supervisor, self._make_study, self._inspect = supervisor, study, inspect
         self._look_seconds, self._save_seconds = look_seconds, save_seconds
         self._imports = user_code.origins(space)
         self.study = self.open_study()
@@ -99,7 +100,7 @@ class Session:
         """A connection to the study; each thread needs one of its own."""
         settings = self.settings
         storage = StudyStorage(self.url, heartbeat=max(1, settings.grace // 6), grace=settings.grace)
-        study = Study(
+        study = self._make_study(
             storage,
             self.name,
             space=self.space,
@@ -204,17 +205,10 @@ class Session:
     def _worker(self, number: int, environment: Mapping[str, str], workers: int, stop: threading.Event) -> Worker:
         name = f"{socket.gethostname()}-{os.getpid()}-{number}"
         supervisor = self._supervisor(f"worker{number}", workers=workers, environment=environment)
-        return Worker(
-            name,
-            self.open_study(),
-            supervisor,
-            self.folder,
-            self.settings,
-            stop=stop,
-            note=lambda text: self.note(text),
-        )
+        study, note = self.open_study(), lambda text: self.note(text)
+        return Worker(name, study, supervisor, self.folder, self.settings, stop, note)
 
-    def train_on(self, request: FinalRequest, *, epoch: Callable[[int, dict[str, float]], object]) -> Outcome:
+    def train_on(self, request: FinalRequest, *, epoch: OnEpoch) -> Outcome:
         """Trains the model that is kept, in the process of a worker that has ended, where there is one.
 
         Args:

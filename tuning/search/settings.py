@@ -55,6 +55,7 @@ class SearchSettings:
     parts: dict[str, Any] = setting({}, PARTS_HELP, option="--set")
     trials: int = changeable(8, TRIALS_HELP, 1, 1_000_000)
     epochs: int = setting(5, "Of each trial; with a pruner the most.", 1, 100_000)
+    patience: int | None = setting(None, "Epochs without a better one after which a trial's training ends.", 1, 100_000)
     final_epochs: int = changeable(
         20, "Of the best one's training.\nIt begins anew, and its model is kept.", 1, 100_000
     )

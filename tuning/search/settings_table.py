@@ -1,7 +1,6 @@
 """Settings that are said once: a field's type, default, bounds and help make its check, option and documentation."""
 
 import dataclasses
-import functools
 import types
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -36,9 +35,9 @@ class Setting:
     help: str
     least: float
     most: float
-    option: str
-    shown_default: str | None
-    changeable: bool
+    option: str = ""
+    shown_default: str | None = None
+    changeable: bool = False
 
     @property
     def choices(self) -> tuple[str, ...]:
@@ -75,25 +74,14 @@ class Setting:
         return validation.choice(self.name, value, self.choices) if self.choices else value
 
 
-def setting(
-    default: T,
-    help: str,
-    least: float = 0,
-    most: float = 2**60,
-    *,
-    option: str = "",
-    shown_default: str | None = None,
-    changeable: bool = False,
-) -> T:
+def setting(default: T, help: str, least: float = 0, most: float = 2**60, **about: Any) -> T:
     """A field of a class of settings, see `Setting`."""
-    about = {"help": help, "least": least, "most": most, "changeable": changeable}
-    about |= {"option": option, "shown_default": shown_default}
+    about |= {"help": help, "least": least, "most": most}
     kept: Any = {"default_factory": dict} if default == {} else {"default": default}
     field: Any = dataclasses.field(**kept, metadata=about)
     return field  # type: ignore[no-any-return]
 
 
-@functools.cache
 def settings_of(cls: type) -> tuple[Setting, ...]:
     """The settings that a class declares, in order."""
     hints, settings = get_type_hints(cls), []

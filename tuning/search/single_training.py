@@ -9,7 +9,6 @@ from keras_blocks.core.signature import arguments
 from keras_blocks.costs.cost import cost
 from keras_blocks.models.registry import classifier_of
 from keras_blocks.tuning.data.load import load_dataset
-from keras_blocks.tuning.report import plots
 from keras_blocks.tuning.run_folder import RunFolder
 from keras_blocks.tuning.search.progress import NoProgress, Progress
 from keras_blocks.tuning.search.settings import TrainingSettings
@@ -82,6 +81,8 @@ class SingleTraining:
         Raises:
             TrainingDiverged: where the loss became NaN or infinite.
         """
+        from keras_blocks.tuning.report.run_report import write_run_report  # plotly takes a while
+
         progress = progress or NoProgress()
         progress.training(self.settings.epochs)
         result = train_and_keep(
@@ -93,5 +94,5 @@ class SingleTraining:
             watch=progress.epoch,
             note=progress.note,
         )
-        plots.plot_result(result, self.folder)
+        write_run_report(self.folder)
         return result

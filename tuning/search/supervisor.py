@@ -23,6 +23,10 @@ from keras_blocks.tuning.study.status import Status
 COMMAND = (sys.executable, "-P", "-m", "keras_blocks.tuning.search.trial_process")
 """What trains. -P: a file named keras.py in the working directory is not imported."""
 
+Result = dict[str, Any]
+OnEpoch = Callable[[int, dict[str, float]], object]
+"""Called with the epochs done and the last one's metrics; where it returns True, the trial ends early."""
+
 START_SECONDS = 300
 """In which the process must have imported the backend and loaded the data."""
 
@@ -50,7 +54,7 @@ class Outcome:
     """
 
     status: Status
-    result: dict[str, Any] = dataclasses.field(default_factory=dict)
+    result: Result = dataclasses.field(default_factory=dict)
     reason: str = ""
     kept: bool = False
 
@@ -97,13 +101,15 @@ class Supervisor:
         self._line: Line | None = None
         self._first_memory: int | None = None
         self._trial = ""
+        self._idle: Callable[[], None] = lambda: None
+        self._limits: tuple[float, int] = (self.max_seconds, self.max_memory)
 
     def run(
         self,
         request: TrialRequest | FinalRequest,
         *,
-        epoch: Callable[[int, dict[str, float]], object],
-        keep: Callable[[dict[str, Any]], bool] = lambda result: False,
+        epoch: OnEpoch,
+        keep: Callable[[Result], bool] = lambda result: False,
         idle: Callable[[], None] = lambda: None,
         max_seconds: float | None = None,
         max_memory: int | None = None,
@@ -112,7 +118,7 @@ class Supervisor:
 
         Args:
             request: what is to be trained.
-            epoch: function of (epochs done, metrics), told after each; where it returns True, the trial ends early.
+            epoch: told of each, see `OnEpoch`.
             keep: function of the result, whether the model is to be kept.
             idle: called several times a second.
             max_seconds, max_memory: in place of a trial's.
@@ -124,11 +130,10 @@ class Supervisor:
             DiskFull: where nothing can be written.
         """
         self._trial = f"trial {request.number}: " if isinstance(request, TrialRequest) else ""
-        reason = ""
+        self._idle, self._limits, reason = idle, (max_seconds or self.max_seconds, max_memory or self.max_memory), ""
         for crash in range(1, CRASHES + 1):
             try:
-                limits = (max_seconds or self.max_seconds, max_memory or self.max_memory)
-                return self._run(request, epoch, keep, idle, limits)
+                return self._run(request, epoch, keep)
             except _LimitReached as error:
                 return Outcome(Status.FAILED, reason=str(error))
             except _Ended as error:
@@ -140,7 +145,7 @@ class Supervisor:
                 raise
         return Outcome(Status.FAILED, reason=reason)
 
-    def start(self, idle: Callable[[], None] = lambda: None) -> None:
+    def start(self) -> None:
         """Starts the process, where none is there.
 
         Raises:
@@ -167,7 +172,7 @@ class Supervisor:
         self.started += 1
         self._say(self._setup)
         try:
-            said = self.hear(idle, time.monotonic(), START_SECONDS, self.max_memory)
+            said = self._hear(time.monotonic(), START_SECONDS)
         except _LimitReached as error:
             raise _Ended(str(error)) from error
         if isinstance(said, protocol.Failed):
@@ -194,20 +199,13 @@ class Supervisor:
         except psutil.NoSuchProcess:
             return 0
 
-    def _run(
-        self,
-        request: TrialRequest | FinalRequest,
-        epoch: Callable[[int, dict[str, float]], object],
-        keep: Callable[[dict[str, Any]], bool],
-        idle: Callable[[], None],
-        limits: tuple[float, int],
-    ) -> Outcome:
-        self.start(idle)
+    def _run(self, request: TrialRequest | FinalRequest, epoch: OnEpoch, keep: Callable[[Result], bool]) -> Outcome:
+        self.start()
         began = time.monotonic()
         self._say(request)
         outcome = Outcome(Status.FAILED)
         while True:
-            match self.hear(idle, began, *limits):
+            match self._hear(began, self._limits[0]):
                 case protocol.Epoch(done, logs):
                     stop = bool(epoch(done, logs))
                     if isinstance(request, TrialRequest) and request.asks:
@@ -243,7 +241,7 @@ class Supervisor:
             self.stop()
         return outcome
 
-    def hear(self, idle: Callable[[], None], began: float, max_seconds: float, max_memory: int) -> Message:
+    def _hear(self, began: float, max_seconds: float) -> Message:
         """What the process says next, of a trial that began at a `time.monotonic()`."""
         assert self._line is not None
         while True:
@@ -252,14 +250,14 @@ class Supervisor:
                     return self._line.hear()
             except (EOFError, OSError) as error:
                 raise _Ended(self._why_ended()) from error
-            idle()
+            self._idle()
             if time.monotonic() - began > max_seconds:
                 self.stop()
                 raise _LimitReached(f"hung: not done after {max_seconds:g} seconds")
-            memory = self.memory()
-            if memory > max_memory:
+            memory, most_memory = self.memory(), self._limits[1]
+            if memory > most_memory:
                 self.stop()
-                taken, most = _megabytes(memory), _megabytes(max_memory)
+                taken, most = _megabytes(memory), _megabytes(most_memory)
                 raise _LimitReached(f"out of memory: took {taken:,} MB of {most:,} MB")
 
     def _say(self, message: Message) -> None:
@@ -281,7 +279,7 @@ class Supervisor:
 
 def memory_of_machine() -> int:
     """Bytes that processes here may take: the machine's, or the container's where that is less."""
-    limits = [psutil.virtual_memory().total]
+    limits: list[int] = [psutil.virtual_memory().total]
     for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         with contextlib.suppress(OSError, ValueError):
             limits.append(int(Path(path).read_text()))

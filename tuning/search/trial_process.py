@@ -117,6 +117,7 @@ def _trial(line: Line, request: TrialRequest, dataset: Dataset) -> float:
         dataset,
         epochs=request.epochs,
         monitor=request.monitor,
+        patience=request.patience,
         path=request.checkpoint,
         signature=request.signature,
         watch=watch,
@@ -152,14 +153,12 @@ def _told(trained: Trained) -> dict[str, Any]:
 
 def _final(line: Line, request: FinalRequest, dataset: Dataset) -> None:
     """The training of the model that a search keeps."""
-    from keras_blocks.tuning.report import plots
     from keras_blocks.tuning.run_folder import RunFolder
     from keras_blocks.tuning.spaces.candidate import Candidate
     from keras_blocks.tuning.training.final_training import train_and_keep
 
-    folder = RunFolder(request.folder)
     result = train_and_keep(
-        folder,
+        RunFolder(request.folder),
         dataset,
         Candidate(**request.candidate),
         epochs=request.epochs,
@@ -168,13 +167,12 @@ def _final(line: Line, request: FinalRequest, dataset: Dataset) -> None:
         note=lambda text: line.say(Note(text)),
         notes=request.notes,
     )
-    plots.plot_result(result, folder)
     line.say(protocol.Trained(result))
 
 
 def described(error: Exception) -> str:
     """An error in one line."""
-    from keras_blocks.tuning.training.fit import TrainingDiverged
+    from keras_blocks.tuning.training.hyperparameters import TrainingDiverged
 
     text = " ".join(str(error).split())[:500]
     return text if isinstance(error, TrainingDiverged) else f"{type(error).__name__}: {text}"

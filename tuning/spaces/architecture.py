@@ -27,8 +27,9 @@ from keras_blocks.tuning.spaces.dimension import (
 )
 from keras_blocks.tuning.spaces.table import GivenSource, KerasTunerSource, Table
 from keras_blocks.tuning.study.sources import Source
-from keras_blocks.tuning.training import fit as training
 from keras_blocks.tuning.training.augmentation import STRENGTHS
+from keras_blocks.tuning.training.fit import fit
+from keras_blocks.tuning.training.hyperparameters import DEFAULTS, TrainingDiverged, checked
 
 RATE = "learning_rate"
 
@@ -255,8 +256,8 @@ class HyperArchitecture(keras_tuner.HyperModel):
                 trial for a good one.
         """
         try:
-            return training.fit(model, self.hyperparameters(hp), *args, **kwargs)
-        except training.TrainingDiverged as error:
+            return fit(model, self.hyperparameters(hp), *args, **kwargs)
+        except TrainingDiverged as error:
             raise keras_tuner.errors.FailedTrialError(str(error)) from error
 
     # -- as plain data ----------------------------------------------------------------------------------------------
@@ -300,7 +301,7 @@ class HyperArchitecture(keras_tuner.HyperModel):
             "weight_decay": [0.0, 1e-4, 1e-3],
             "batch_size": list(self.batch_sizes),
             "augmentation": ["light", *(name for name in STRENGTHS if name != "light")],
-            **training.DEFAULTS,
+            **DEFAULTS,
         }
 
     def _hyperparameters(self, drawn: dict) -> dict:
@@ -338,7 +339,7 @@ class HyperArchitecture(keras_tuner.HyperModel):
             each.update(dict.fromkeys(keys or [name], value))
         try:
             _, how = tables.draw(tables.fixed(self.training_dimensions, each), GivenSource())
-            training.checked(self._hyperparameters(how))
+            checked(self._hyperparameters(how))
             if not each or any(name in self.architecture_dimensions for name in each):
                 _, drawn = tables.draw(tables.fixed(self.architecture_dimensions, each), GivenSource())
                 made = self.assembled(drawn)

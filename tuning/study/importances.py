@@ -6,7 +6,7 @@ import optuna
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import TrialState
 
-from keras_blocks.tuning.study.study import quiet_optuna
+from keras_blocks.tuning.study.store import quiet_optuna
 
 FEWEST_TRIALS = 10
 """Completed trials below which importances would be noise."""

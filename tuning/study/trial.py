@@ -3,23 +3,28 @@
 import csv
 import dataclasses
 import json
+from collections.abc import Iterable
 from pathlib import Path
-
-from optuna.trial import TrialState
+from typing import TYPE_CHECKING, Any
 
 from keras_blocks.core.registration import short_name
 from keras_blocks.tuning.files import replacing
-from keras_blocks.tuning.study.ownership import history
+from keras_blocks.tuning.study.leases import history, owner_of
 from keras_blocks.tuning.study.status import Status
 
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
 STATES = {
-    Status.COMPLETED: TrialState.COMPLETE,
-    Status.PRUNED: TrialState.PRUNED,
-    Status.FAILED: TrialState.FAIL,
-    Status.RUNNING: TrialState.RUNNING,
-    Status.WAITING: TrialState.WAITING,
+    Status.COMPLETED: "COMPLETE",
+    Status.PRUNED: "PRUNED",
+    Status.FAILED: "FAIL",
+    Status.RUNNING: "RUNNING",
+    Status.WAITING: "WAITING",
+    Status.REFUSED: "PRUNED",  # and the attribute "refused"
+    Status.DUPLICATE: "PRUNED",  # and the attribute "duplicate_of"; COMPLETE, with its values, where the other one is
 }
-"""Optuna's states. Those that are refused, and most duplicates, are pruned there, and known by an attribute."""
+"""The name of Optuna's state of each status."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,16 +55,16 @@ class Trial:
 
     number: int
     status: Status
-    values: dict
+    values: dict[str, Any]
     architecture: str | None = None
-    metaparameters: dict = dataclasses.field(default_factory=dict)
-    hyperparameters: dict = dataclasses.field(default_factory=dict)
+    metaparameters: dict[str, Any] = dataclasses.field(default_factory=dict)
+    hyperparameters: dict[str, Any] = dataclasses.field(default_factory=dict)
     params: int | None = None
     macs: int | None = None
     activation_bytes: int | None = None
     signature: str | None = None
-    objectives: tuple = ()
-    curves: dict = dataclasses.field(default_factory=dict)
+    objectives: tuple[float, ...] = ()
+    curves: dict[str, list[float]] = dataclasses.field(default_factory=dict)
     epochs: int = 0
     seconds: float = 0.0
     val_accuracy: float | None = None
@@ -89,7 +94,7 @@ class Trial:
         return self.status.counted
 
     @classmethod
-    def of(cls, frozen) -> "Trial":
+    def of(cls, frozen: "FrozenTrial") -> "Trial":
         """From a trial of Optuna, whose user attributes are those that `study.Study` writes."""
         attributes = frozen.user_attrs
         candidate, result = attributes.get("candidate", {}), attributes.get("result", {})
@@ -104,20 +109,20 @@ class Trial:
                 "objectives": tuple(frozen.values or ()) if status is Status.COMPLETED else (),
                 "error": attributes.get("error") or attributes.get("refused"),
                 "duplicate_of": attributes.get("duplicate_of"),
-                "worker": attributes.get("owner", {}).get("worker"),
+                "worker": owner_of(frozen).get("worker"),
                 "attempt": history(frozen)["attempt"],
-                "began": _seconds(frozen.datetime_start),
-                "ended": _seconds(frozen.datetime_complete),
+                "began": frozen.datetime_start.timestamp() if frozen.datetime_start else None,
+                "ended": frozen.datetime_complete.timestamp() if frozen.datetime_complete else None,
             }
         )
 
 
-def architectures(trials) -> int:
+def architectures(trials: Iterable[Trial]) -> int:
     """How many different architectures the trials had, whatever they were trained with."""
     return len({json.dumps([trial.architecture, trial.metaparameters], sort_keys=True) for trial in trials})
 
 
-def write_csv(trials, path) -> None:
+def write_csv(trials: Iterable[Trial], path: str | Path) -> None:
     """A table of the trials, to open elsewhere."""
     with replacing(Path(path)) as part, part.open("w", newline="", encoding="utf-8") as file:
         rows = [_row(item) for item in trials]
@@ -127,19 +132,15 @@ def write_csv(trials, path) -> None:
         writer.writerows(rows)
 
 
-def _row(trial) -> dict:
+def _row(trial: Trial) -> dict[str, Any]:
     names = ("number", "status", "architecture", "val_accuracy", "val_loss", "params", "macs", "epochs", "seconds")
     drawn = {f"drawn: {name}": value for name, value in trial.values.items()}
     return {**{name: getattr(trial, name) for name in names}, **drawn, "error": trial.error}
 
 
-def _status(frozen) -> Status:
+def _status(frozen: "FrozenTrial") -> Status:
     if "duplicate_of" in frozen.user_attrs:
         return Status.DUPLICATE
     if "refused" in frozen.user_attrs:
         return Status.REFUSED
-    return next(status for status, state in STATES.items() if state == frozen.state)
-
-
-def _seconds(moment):
-    return None if moment is None else moment.timestamp()
+    return next(status for status, state in STATES.items() if state == frozen.state.name)

@@ -2,9 +2,13 @@
 
 import statistics
 import time
+from collections.abc import Sequence
 
 import keras
 import numpy as np
+
+from keras_blocks.costs.cost import Cost
+from keras_blocks.tuning.study.trial import Trial
 
 WARM, MEASURED = 2, 7
 """Runs before the measured ones, and the measured ones."""
@@ -16,7 +20,7 @@ DOUBT = 1.5
 """A candidate is refused unbuilt only where the predicted latency is so many times the budget: measuring decides."""
 
 
-def measure(model, image_shape) -> float:
+def measure(model: keras.Model, image_shape: tuple[int, ...]) -> float:
     """Seconds in which the compiled graph predicts one image: the median of several runs.
 
     Args:
@@ -32,7 +36,7 @@ def measure(model, image_shape) -> float:
     return round(statistics.median(times[WARM:]), 6)
 
 
-def predicted(cost, trials) -> float | None:
+def predicted(cost: Cost, trials: Sequence[Trial]) -> float | None:
     """Seconds for one image of a model that is not built, from those of other models of the same search.
 
     A line through multiply-adds and activation bytes, none of which can make a model faster.

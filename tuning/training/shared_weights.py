@@ -1,13 +1,15 @@
 """Weights that a trial leaves to later ones of the same architecture, so that training goes on across trials."""
 
+from collections.abc import Callable
 from pathlib import Path
 
+import keras
 import numpy as np
 
 from keras_blocks.tuning.files import replacing, set_aside
 
 
-def take(model, path, *, note=lambda text: None) -> bool:
+def take(model: keras.Model, path: str | Path, *, note: Callable[[str], object] = lambda text: None) -> bool:
     """Gives a model the weights of a file, if there is one of the same shapes that can be read.
 
     Args:
@@ -32,7 +34,7 @@ def take(model, path, *, note=lambda text: None) -> bool:
     return True
 
 
-def leave(model, path) -> None:
+def leave(model: keras.Model, path: str | Path) -> None:
     """Writes the weights; the old file stays until the new one is whole."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as part, part.open("wb") as file:
