@@ -97,5 +97,5 @@ def test_texts_configs_and_dimensions_make_a_space(digits):
         "groups": hp_range(1, 2),
     }
     assert isinstance(space_for("any", digits, {"augmentation": "none,light"}), HyperAny)
-    with pytest.raises(ValueError, match="received 'batchsize'. Did you mean 'batch_size'"):
+    with pytest.raises(ValueError, match=r"received 'batchsize'\. Did you mean 'batch_size'"):
         space_for("any", digits, {"batchsize": "3"})

@@ -89,7 +89,7 @@ class HyperArchitecture(keras_tuner.HyperModel):
     dimensions: Values = {}
     """Name -> what it may be. A dimension stands after those on which it depends."""
 
-    conditions: dict[str, tuple] = {}
+    conditions: dict[str, tuple[Any, ...]] = {}
     """Name of a dimension -> (name of another, *its values), where alone the dimension is drawn."""
 
     per_group: tuple[str, ...] = ()
@@ -161,7 +161,7 @@ class HyperArchitecture(keras_tuner.HyperModel):
         """The images' smaller side."""
         return min(self.input_shape[:2])
 
-    def possible_values(self, name: str, default: Any) -> list:
+    def possible_values(self, name: str, default: Any) -> list[Any]:
         """The values that a dimension may have, by what the user gave: for a table of which one limits another."""
         return self.overrides.get(name, as_dimension(name, default)).values()
 
@@ -223,7 +223,7 @@ class HyperArchitecture(keras_tuner.HyperModel):
         labels, _ = tables.draw(self._table(), source)
         return labels
 
-    def grid(self) -> dict[str, list]:
+    def grid(self) -> dict[str, list[Any]]:
         """All values of all that can be drawn, as a trial keeps them."""
         return {name: dimension.labels() for name, dimension in tables.drawable(self._table()).items()}
 
@@ -231,11 +231,12 @@ class HyperArchitecture(keras_tuner.HyperModel):
         """Declares the whole space, with nothing built. The architecture comes last: a grid varies that first."""
         KerasTunerSource(hp, self._table())
 
-    def identity(self) -> list[dict]:
+    def identity(self) -> list[dict[str, Any]]:
         """What tells the space from a changed one: its description by KerasTuner."""
         hp = keras_tuner.HyperParameters()
         self.declare_hyperparameters(hp)
-        return hp.get_config()["space"]
+        space: list[dict[str, Any]] = hp.get_config()["space"]
+        return space
 
     def cost(self, hp: keras_tuner.HyperParameters | Source) -> Cost:
         """What the drawn model costs, without building it."""
@@ -277,7 +278,7 @@ class HyperArchitecture(keras_tuner.HyperModel):
     def from_config(cls, config: Values) -> Self:
         """The space that `get_config` described."""
         config = {key: value for key, value in config.items() if key != "space"}
-        overrides = {name: dimension_from_config(part) for name, part in config.pop("parts").items()}
+        overrides: Values = {name: dimension_from_config(part) for name, part in config.pop("parts").items()}
         return cls(**config, **overrides)
 
     # -- within -----------------------------------------------------------------------------------------------------
@@ -285,7 +286,7 @@ class HyperArchitecture(keras_tuner.HyperModel):
     def _table(self) -> Table:
         return {**self.training_dimensions, **self.architecture_dimensions}
 
-    def _drawn(self, dimensions, source):
+    def _drawn(self, dimensions: Table, source: keras_tuner.HyperParameters | Source) -> Values:
         if isinstance(source, keras_tuner.HyperParameters):
             source = KerasTunerSource(source, dimensions)
         return tables.draw(dimensions, source)[1]
@@ -304,13 +305,13 @@ class HyperArchitecture(keras_tuner.HyperModel):
             **DEFAULTS,
         }
 
-    def _hyperparameters(self, drawn: dict) -> dict:
+    def _hyperparameters(self, drawn: Values) -> Values:
         """One learning rate, whichever optimizer it was drawn for."""
         optimizer = drawn.pop("optimizer")
         rates = {name: drawn.pop(name) for name in list(drawn) if name.endswith(RATE)}
         return {"optimizer": optimizer, RATE: rates.get(RATE, rates.get(f"{optimizer}_{RATE}")), **drawn}
 
-    def _refuse_what_is_never_drawn(self):
+    def _refuse_what_is_never_drawn(self) -> None:
         dimensions = self._table()
         for name in self.overrides:
             for parent, labels in tables.scopes(name, dimensions).items() if name in dimensions else ():
@@ -318,9 +319,9 @@ class HyperArchitecture(keras_tuner.HyperModel):
                     possible = dimensions[parent].values()
                     raise ValueError(f"`{name}` is never drawn: not where `{parent}` is {possible}.")
 
-    def _try_overrides(self):
+    def _try_overrides(self) -> None:
         """Tries each value that was given, alone and with each of every other dimension, with nothing built."""
-        tried = set()
+        tried: set[str] = set()
         dimensions = {**self.architecture_dimensions, **self.overrides}
         given = [(name, value) for name, dimension in self.overrides.items() for value in dimension.edge_values()]
         others = [(name, value) for name, dimension in dimensions.items() for value in dimension.edge_values()]
@@ -332,8 +333,8 @@ class HyperArchitecture(keras_tuner.HyperModel):
             if name != other and not {name, other} & set(self.training_dimensions):
                 self._try({name: value, other: its}, tried)
 
-    def _try(self, values, tried):
-        each = {}
+    def _try(self, values: Values, tried: set[str]) -> None:
+        each: Values = {}
         for name, value in values.items():
             keys = [key for key in self.architecture_dimensions if name in self.per_group and key.endswith(f"_{name}")]
             each.update(dict.fromkeys(keys or [name], value))

@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras_tuner
@@ -31,7 +31,7 @@ class GivenSource:
         return self._values.get(name, scale.default)
 
 
-def merged(table: Mapping[str, Any], overrides: Table, conditions: Mapping[str, tuple] | None = None) -> Table:
+def merged(table: Mapping[str, Any], overrides: Table, conditions: Mapping[str, tuple[Any, ...]] = {}) -> Table:
     """The table's dimensions, those that users gave in place of the declared, under the declared conditions.
 
     Args:
@@ -43,7 +43,7 @@ def merged(table: Mapping[str, Any], overrides: Table, conditions: Mapping[str, 
     for name, declared in table.items():
         declared = as_dimension(name, declared)
         dimension = dataclasses.replace(overrides.get(name, declared), conditions=declared.conditions)
-        found[name] = dimension.when(*conditions[name]) if name in (conditions or {}) else dimension
+        found[name] = dimension.when(*conditions[name]) if name in conditions else dimension
     return found
 
 
@@ -73,7 +73,8 @@ def draw(dimensions: Table, source: Source) -> tuple[Values, Values]:
         (name -> what the source gave, name -> its value): the one is kept with a trial, the other has what is fixed,
         too.
     """
-    labels, values = {}, {}
+    labels: Values = {}
+    values: Values = {}
     for name, dimension in dimensions.items():
         if not all(parent in values and values[parent] in allowed for parent, allowed in dimension.conditions):
             continue
@@ -85,7 +86,7 @@ def draw(dimensions: Table, source: Source) -> tuple[Values, Values]:
     return labels, values
 
 
-def scopes(name: str, dimensions: Table) -> dict[str, list]:
+def scopes(name: str, dimensions: Table) -> dict[str, list[Any]]:
     """Name -> labels of those on which a dimension depends, the outermost first; with no labels it is never drawn."""
     found = {}
     for parent, values in dimensions[name].conditions:
@@ -129,7 +130,7 @@ class KerasTunerSource:
             return kind(name, scale.low, scale.high, scale.step, scale.sampling, scale.start)
 
     @contextlib.contextmanager
-    def _scopes(self, name):
+    def _scopes(self, name: str) -> Iterator[None]:
         with contextlib.ExitStack() as stack:
             for parent, labels in scopes(name, self._dimensions).items():
                 stack.enter_context(self._hp.conditional_scope(parent, labels))

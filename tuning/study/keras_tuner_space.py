@@ -37,14 +37,14 @@ class KerasTunerSpace:
                 values[hp.name] = _drawn(hp, name, source)
         return values
 
-    def grid(self) -> dict[str, list]:
+    def grid(self) -> dict[str, list[Any]]:
         ordered = (kinds.Int, kinds.Float)
         return {
             name: sorted(hp.values) if isinstance(hp, ordered) else list(hp.values) for name, hp in self.named.items()
         }
 
 
-def _drawn(hp, name, source):
+def _drawn(hp: Any, name: str, source: Source) -> Any:
     if isinstance(hp, kinds.Fixed):
         return hp.value
     if isinstance(hp, kinds.Boolean):
@@ -54,5 +54,5 @@ def _drawn(hp, name, source):
     return source.number(name, Scale(hp.min_value, hp.max_value, hp.step, hp.sampling, hp.default))
 
 
-def _conditions(hp) -> str:
+def _conditions(hp: Any) -> str:
     return str([(condition.name, list(condition.values)) for condition in hp.conditions])
