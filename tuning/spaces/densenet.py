@@ -3,8 +3,8 @@
 from keras_blocks.core.registration import register
 from keras_blocks.models.densenet import DenseNet
 from keras_blocks.models.output_stride import STEMS
-from keras_blocks.tuning.spaces.architecture import HyperArchitecture, Values
-from keras_blocks.tuning.spaces.dimension import hp_range
+from keras_blocks.tuning.spaces.architecture import HyperArchitecture
+from keras_blocks.tuning.spaces.dimension import Values, hp_range
 from keras_blocks.tuning.spaces.widths import by_side, group_counts
 
 STEM_RATIO = 2

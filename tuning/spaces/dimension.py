@@ -87,12 +87,14 @@ class Dimension:
                 raise ValueError(
                     f"`set` must have numbers in a range, as 16..64, 16..64:16 or 1e-4..1e-1@log; received {text!r}."
                 )
-            low, high, step = (self._read(number) if number else None for number in found.groups()[:3])
+            low, high, step = (self._read(number) for number in found.group(1, 2, 3))
             sampling: Any = found[4] or "linear"
             return hp_range(low, high, step, sampling)
         return hp_choice(*map(self._read, text.split(","))) if "," in text else Fixed(self._read(text))
 
-    def _read(self, text: str) -> Any:
+    def _read(self, text: str | None) -> Any:
+        if text is None:
+            return None
         text = text.strip()
         if text in [value for value in self.edge_values() if isinstance(value, str)]:
             return text

@@ -98,7 +98,7 @@ class HyperAny(HyperArchitecture):
 
     def _architecture_table(self) -> Table:
         """The choice of the space, and all their dimensions, each drawn where its space is."""
-        found = {FAMILY: Choice(tuple(self.spaces))}
+        found: Table = {FAMILY: Choice(tuple(self.spaces))}
         for scope, space in self.spaces.items():
             for name, dimension in space.architecture_dimensions.items():
                 inner = tuple((f"{scope}/{parent}", values) for parent, values in dimension.conditions)
@@ -114,7 +114,7 @@ class HyperAny(HyperArchitecture):
         return super().from_config({**config, "spaces": [space_from_config(space) for space in config["spaces"]]})
 
 
-def space_from_config(config: dict) -> HyperArchitecture:
+def space_from_config(config: Values) -> HyperArchitecture:
     """The space that its `get_config()` described, in this process or another.
 
     Args:
@@ -129,7 +129,8 @@ def space_from_config(config: dict) -> HyperArchitecture:
     >>> space_from_config(space.get_config()).get_config() == space.get_config()
     True
     """
-    return class_named("space", config["space"], HyperArchitecture).from_config(config)
+    cls: type[HyperArchitecture] = class_named("space", config["space"], HyperArchitecture)
+    return cls.from_config(config)
 
 
 SPACES: dict[str, type[HyperArchitecture]] = {"any": HyperAny, **FAMILIES}
@@ -158,14 +159,16 @@ def space_for(model: str, dataset: Dataset, overrides: Mapping[str, Any]) -> Hyp
         TypeError, ValueError: for an unknown name, with the nearest ones, and for what the dimension cannot be.
     """
     cls = space_of(model)
-    plain = cls.from_dataset(dataset) if any(isinstance(given, str) for given in overrides.values()) else None
-
-    def dimension(name, given) -> Dimension:
-        if isinstance(given, str):
-            return plain.parsed(name, given)
-        return given if isinstance(given, Dimension) else dimension_from_config(copy.deepcopy(given))
-
-    return cls.from_dataset(dataset, **{name: dimension(name, given) for name, given in overrides.items()})
+    texts = {name: given for name, given in overrides.items() if isinstance(given, str)}
+    dimensions: Values = {
+        name: given if isinstance(given, Dimension) else dimension_from_config(copy.deepcopy(given))
+        for name, given in overrides.items()
+        if name not in texts
+    }
+    if texts:
+        declared = cls.from_dataset(dataset)
+        dimensions |= {name: declared.parsed(name, text) for name, text in texts.items()}
+    return cls.from_dataset(dataset, **dimensions)
 
 
 def space_of_architecture(architecture: type) -> type[HyperArchitecture]:

@@ -9,8 +9,8 @@ from keras_blocks.models.output_stride import STEMS
 from keras_blocks.models.resnet import ResNet
 from keras_blocks.models.resnext import ResNeXt
 from keras_blocks.models.senet import SENet
-from keras_blocks.tuning.spaces.architecture import HyperArchitecture, Values
-from keras_blocks.tuning.spaces.dimension import hp_range
+from keras_blocks.tuning.spaces.architecture import HyperArchitecture
+from keras_blocks.tuning.spaces.dimension import Values, hp_range
 from keras_blocks.tuning.spaces.widths import (
     by_side,
     geometric,
@@ -82,10 +82,10 @@ class HyperResidual(HyperArchitecture):
         groups = [{"filters": width, "blocks": blocks} for width, blocks in zip(filters, depths)]
         return {**super().arguments_from(drawn), "groups": groups}
 
-    def _stem(self):
+    def _stem(self) -> str:
         return by_side(self.side, "cifar", "cifar", self.large_stem)
 
-    def _side_behind_stem(self):
+    def _side_behind_stem(self) -> int:
         return self.side_behind(self._stem(), STEMS)
 
 

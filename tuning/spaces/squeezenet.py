@@ -4,8 +4,8 @@ import math
 
 from keras_blocks.core.registration import register
 from keras_blocks.models.squeezenet import SqueezeNet
-from keras_blocks.tuning.spaces.architecture import HyperArchitecture, Values
-from keras_blocks.tuning.spaces.dimension import hp_range
+from keras_blocks.tuning.spaces.architecture import HyperArchitecture
+from keras_blocks.tuning.spaces.dimension import Values, hp_range
 from keras_blocks.tuning.spaces.widths import by_side, geometric, group_counts
 
 STEMS = {"tiny": 1, "small": 2, "v1.1": 4}

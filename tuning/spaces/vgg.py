@@ -4,8 +4,8 @@ import math
 
 from keras_blocks.core.registration import register
 from keras_blocks.models.vgg import VGG
-from keras_blocks.tuning.spaces.architecture import HyperArchitecture, Values
-from keras_blocks.tuning.spaces.dimension import hp_choice, hp_range
+from keras_blocks.tuning.spaces.architecture import HyperArchitecture
+from keras_blocks.tuning.spaces.dimension import Values, hp_choice, hp_range
 from keras_blocks.tuning.spaces.widths import geometric
 
 MOST_GROUPS = 5  # of the paper
