@@ -4,7 +4,7 @@ import pytest
 
 from keras_blocks.tuning import HyperAny, HyperResNet, HyperSqueezeNet, SearchSettings, hp_choice, hp_range
 from keras_blocks.tuning.spaces.dimension import Fixed
-from keras_blocks.tuning.spaces.names import space_for
+from keras_blocks.tuning.spaces.families import space_for
 
 IMAGES = {"input_shape": (16, 16, 3), "classes": 10}
 ANYTHING = Fixed(None)
@@ -97,5 +97,5 @@ def test_texts_configs_and_dimensions_make_a_space(digits):
         "groups": hp_range(1, 2),
     }
     assert isinstance(space_for("any", digits, {"augmentation": "none,light"}), HyperAny)
-    with pytest.raises(ValueError, match="Did you mean 'groups'"):
-        space_for("any", digits, {"batchsize": "3"}) and space_for("squeezenet", digits, {"grops": "3"})
+    with pytest.raises(ValueError, match=r"received 'batchsize'\. Did you mean 'batch_size'"):
+        space_for("any", digits, {"batchsize": "3"})

@@ -23,7 +23,7 @@ from keras_blocks.tuning.search.protocol import FinalRequest, TrialRequest
 from keras_blocks.tuning.search.search import SearchFailed
 from keras_blocks.tuning.search.session import Session
 from keras_blocks.tuning.search.supervisor import Supervisor
-from keras_blocks.tuning.spaces.inspection import inspected
+from keras_blocks.tuning.spaces.budget import inspected
 from keras_blocks.tuning.study.study import Study
 from keras_blocks.tuning.study.trial import Trial, architectures
 from keras_blocks.tuning.training.evaluation import FRESH_SCRIPT, FreshProcessFailed, evaluate_in_fresh_process

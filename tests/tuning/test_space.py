@@ -10,7 +10,7 @@ from drawing import draw
 
 import keras_blocks
 from keras_blocks.tuning import HyperArchitecture, HyperSqueezeNet
-from keras_blocks.tuning.spaces.names import space_of, space_of_architecture
+from keras_blocks.tuning.spaces.families import space_of, space_of_architecture
 
 SHAPES = [(8, 8, 1), (27, 30, 1), (28, 28, 1), (64, 64, 3), (65, 65, 3), (224, 224, 3), (2, 2, 1), (10, 40, 2)]
 

@@ -7,7 +7,7 @@ import pytest
 from drawing import draw
 
 from keras_blocks.tuning import HyperAny, HyperDenseNet, HyperResNet, HyperVGG, space_from_config
-from keras_blocks.tuning.spaces.names import space_of
+from keras_blocks.tuning.spaces.families import space_of
 
 IMAGES = {"input_shape": (16, 16, 3), "classes": 5}
 

@@ -12,9 +12,9 @@ import optuna
 import postgres
 import pytest
 
-from keras_blocks.tuning.spaces.keras_tuner_door import KerasTunerSpace
 from keras_blocks.tuning.study import samplers
 from keras_blocks.tuning.study.drawing import StudyEnded
+from keras_blocks.tuning.study.keras_tuner_space import KerasTunerSpace
 from keras_blocks.tuning.study.samplers import make_pruner, make_sampler
 from keras_blocks.tuning.study.store import StudyStorage, quiet_optuna, sqlite_url
 from keras_blocks.tuning.study.study import MOST_LOSSES, Study

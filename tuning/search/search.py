@@ -17,8 +17,8 @@ from keras_blocks.tuning.search.progress import NoProgress, Progress
 from keras_blocks.tuning.search.protocol import FinalRequest
 from keras_blocks.tuning.search.session import Session
 from keras_blocks.tuning.search.settings import SearchSettings
-from keras_blocks.tuning.spaces.names import space_for
-from keras_blocks.tuning.spaces.space import HyperSpace
+from keras_blocks.tuning.spaces.architecture import HyperArchitecture
+from keras_blocks.tuning.spaces.families import space_for
 from keras_blocks.tuning.study.objectives import ranking
 from keras_blocks.tuning.study.status import Status
 from keras_blocks.tuning.study.store import StudyStorage, quiet_optuna, sqlite_url
@@ -65,12 +65,12 @@ class Search:
         settings: SearchSettings,
         run: str | Path,
         *,
-        space: HyperSpace | None = None,
+        space: HyperArchitecture | None = None,
         storage: str | None = None,
         replace: bool = False,
         session: Callable[..., Session] = Session,
     ) -> None:
-        if space is not None and not isinstance(space, HyperSpace):
+        if space is not None and not isinstance(space, HyperArchitecture):
             raise TypeError(f"`space` must be a search space, such as a HyperResNet; received {space!r}.")
         self.folder = RunFolder(run)
         self.dataset = load_dataset(settings.data, seed=settings.seed, image_size=settings.image_size)

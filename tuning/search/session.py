@@ -18,9 +18,9 @@ from keras_blocks.tuning.search.settings import SearchSettings
 from keras_blocks.tuning.search.supervisor import MEMORY_SHARE, OnEpoch, Outcome, Supervisor, memory_of_machine
 from keras_blocks.tuning.search.worker import Worker
 from keras_blocks.tuning.seeds import CANDIDATES, derived_seed
-from keras_blocks.tuning.spaces.inspection import inspected
-from keras_blocks.tuning.spaces.names import space_from_config
-from keras_blocks.tuning.spaces.space import HyperSpace
+from keras_blocks.tuning.spaces.architecture import HyperArchitecture
+from keras_blocks.tuning.spaces.budget import inspected
+from keras_blocks.tuning.spaces.families import space_from_config
 from keras_blocks.tuning.spaces.table import GivenSource
 from keras_blocks.tuning.study.samplers import make_pruner, make_sampler
 from keras_blocks.tuning.study.status import Status
@@ -49,7 +49,7 @@ class Session:
     def __init__(
         self,
         settings: SearchSettings,
-        space: HyperSpace,
+        space: HyperArchitecture,
         folder: RunFolder,
         *,
         name: str,

@@ -79,7 +79,7 @@ class SearchSettings:
 
     def __post_init__(self) -> None:
         from keras_blocks.tuning.spaces.dimension import Dimension
-        from keras_blocks.tuning.spaces.names import space_of
+        from keras_blocks.tuning.spaces.families import space_of
         from keras_blocks.tuning.study.samplers import SINGLE_OBJECTIVE
 
         check_settings(self)

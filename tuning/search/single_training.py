@@ -13,7 +13,7 @@ from keras_blocks.tuning.run_folder import RunFolder
 from keras_blocks.tuning.search.progress import NoProgress, Progress
 from keras_blocks.tuning.search.settings import TrainingSettings
 from keras_blocks.tuning.spaces.candidate import Candidate
-from keras_blocks.tuning.spaces.names import space_of_architecture
+from keras_blocks.tuning.spaces.families import space_of_architecture
 from keras_blocks.tuning.training.final_training import train_and_keep
 
 

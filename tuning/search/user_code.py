@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from keras_blocks.core.registration import module_of
-from keras_blocks.tuning.spaces.space import HyperSpace
+from keras_blocks.tuning.spaces.architecture import HyperArchitecture
 
 
-def origins(space: HyperSpace) -> list[dict[str, Any]]:
+def origins(space: HyperArchitecture) -> list[dict[str, Any]]:
     """Where another process finds a space and its architectures, as far as they are the user's own.
 
     Args:

@@ -1,12 +1,10 @@
 """The search space of DenseNet."""
 
-from typing import Any
-
 from keras_blocks.core.registration import register
 from keras_blocks.models.densenet import DenseNet
 from keras_blocks.models.output_stride import STEM_STRIDES
 from keras_blocks.tuning.spaces.architecture import HyperArchitecture
-from keras_blocks.tuning.spaces.dimension import hp_range
+from keras_blocks.tuning.spaces.dimension import Values, hp_range
 from keras_blocks.tuning.spaces.widths import by_side, group_counts
 
 STEM_RATIO = 2
@@ -38,7 +36,7 @@ class HyperDenseNet(HyperArchitecture):
 
     per_group = ("layers",)
 
-    def table(self) -> dict[str, Any]:
+    def table(self) -> Values:
         stem = by_side(self.side, "cifar", "cifar", "imagenet")
         return {
             "stem": stem,
@@ -50,6 +48,6 @@ class HyperDenseNet(HyperArchitecture):
             "dropout": hp_range(0.0, 0.2, step=0.1),
         }
 
-    def arguments_from(self, drawn: dict[str, Any]) -> dict[str, Any]:
+    def arguments_from(self, drawn: Values) -> Values:
         groups = [{"layers": layers} for layers in drawn["layers"]]
         return {"stem_filters": STEM_RATIO * drawn["filters"], **super().arguments_from(drawn), "groups": groups}

@@ -25,28 +25,32 @@ class Dimension:
         conditions: (name of another dimension, its values) for which alone this one is drawn.
     """
 
-    conditions: tuple = dataclasses.field(default=(), kw_only=True)
+    conditions: tuple[tuple[str, tuple[Any, ...]], ...] = dataclasses.field(default=(), kw_only=True)
 
     @property
     def default(self) -> Any:
         """What is taken first."""
         return self.values()[0]
 
-    def values(self) -> list:
+    def values(self) -> list[Any]:
         """All that it may be."""
         raise NotImplementedError
 
-    def edge_values(self) -> list:
+    def edge_values(self) -> list[Any]:
         """Those that are tried: where they are valid, all are taken to be."""
         return self.values()
 
-    def draw(self, source: Source, name: str) -> Any:
-        """A value by its label, as sources and trials know it."""
-        raise NotImplementedError
+    def labels(self) -> list[Any]:
+        """What sources and trials call the values that a grid has."""
+        return self.values()
 
     def label_of(self, value: Any) -> Any:
         """What sources and trials call the value."""
         return value
+
+    def draw(self, source: Source, name: str) -> Any:
+        """A value by its label."""
+        raise NotImplementedError
 
     def value_of(self, label: Any) -> Any:
         """The value that a label stands for."""
@@ -83,11 +87,14 @@ class Dimension:
                 raise ValueError(
                     f"`set` must have numbers in a range, as 16..64, 16..64:16 or 1e-4..1e-1@log; received {text!r}."
                 )
-            low, high, step = (number and self._read(number) for number in found.groups()[:3])
-            return hp_range(low, high, step, found[4] or "linear")
+            low, high, step = (self._read(number) for number in found.group(1, 2, 3))
+            sampling: Any = found[4] or "linear"
+            return hp_range(low, high, step, sampling)
         return hp_choice(*map(self._read, text.split(","))) if "," in text else Fixed(self._read(text))
 
-    def _read(self, text):
+    def _read(self, text: str | None) -> Any:
+        if text is None:
+            return None
         text = text.strip()
         if text in [value for value in self.edge_values() if isinstance(value, str)]:
             return text
@@ -104,7 +111,7 @@ class Fixed(Dimension):
 
     value: Any
 
-    def values(self) -> list:
+    def values(self) -> list[Any]:
         return [self.value]
 
     def get_config(self) -> Values:
@@ -115,9 +122,9 @@ class Fixed(Dimension):
 class Choice(Dimension):
     """One of several values, the first by default."""
 
-    choices: tuple
+    choices: tuple[Any, ...]
 
-    def values(self) -> list:
+    def values(self) -> list[Any]:
         return list(self.choices)
 
     def label_of(self, value: Any) -> Any:
@@ -127,7 +134,7 @@ class Choice(Dimension):
             return value
         return "none" if value is None else value if isinstance(value, str) else json.dumps(value)
 
-    def labels(self) -> list:
+    def labels(self) -> list[Any]:
         return [self.label_of(value) for value in self.choices]
 
     def value_of(self, label: Any) -> Any:
@@ -144,10 +151,10 @@ class Choice(Dimension):
 class Range(Scale, Dimension):
     """A number from `low` to `high`, both included: an integer where both are."""
 
-    def values(self) -> list:
+    def values(self) -> list[Any]:
         return list(range(self.low, self.high + 1)) if self.whole and self.step is None else self.labels()
 
-    def edge_values(self) -> list:
+    def edge_values(self) -> list[Any]:
         return [self.low, self.high]
 
     def value_of(self, label: Any) -> Any:
@@ -202,8 +209,8 @@ def hp_range(
         raise TypeError(f"`step` and `default` must be integers, as `low` and `high`; received {step!r}, {default!r}.")
     if default is not None and not low <= default <= high:
         raise ValueError(f"`default` must be from {low!r} to {high!r}; received {default!r}.")
-    low, high, step, default = (given if whole else numbers).values()
-    return Range(low, high, step, sampling, default)
+    taken = given if whole else numbers
+    return Range(taken["low"], taken["high"], taken["step"], sampling, taken["default"])
 
 
 def hp_choice(*values: Any) -> Choice:
@@ -251,7 +258,7 @@ def dimension_from_config(config: Values) -> Dimension:
     return hp_choice(*value) if kind == "choices" else Fixed(value)
 
 
-def _plain(name, value):
+def _plain(name: str, value: Any) -> Any:
     """Plain data, with lists for tuples."""
     if isinstance(value, (list, tuple)):
         return [_plain(name, item) for item in value]

@@ -1,12 +1,11 @@
 """The search space of Inception."""
 
 import math
-from typing import Any
 
 from keras_blocks.core.registration import register
 from keras_blocks.models.inception import Inception
 from keras_blocks.tuning.spaces.architecture import HyperArchitecture
-from keras_blocks.tuning.spaces.dimension import hp_range
+from keras_blocks.tuning.spaces.dimension import Values, hp_range
 from keras_blocks.tuning.spaces.widths import by_side, geometric, group_counts
 
 DIVISOR = 16
@@ -28,7 +27,7 @@ REDUCTIONS = {"max_pool": (), "a": (2, 1, 1), "pass_through": (1, 2, 1, 1)}
 """Reduction -> quarters of half of the group's channels for each of its numbers of filters."""
 
 
-def _conv(filters, kernel_size=3, strides=1):
+def _conv(filters: int, kernel_size: int = 3, strides: int = 1) -> Values:
     return {"layer": "conv", "filters": filters, "kernel_size": kernel_size, "strides": strides, "padding": "symmetric"}
 
 
@@ -63,7 +62,7 @@ class HyperInception(HyperArchitecture):
 
     per_group = ("block", "blocks")
 
-    def table(self) -> dict[str, Any]:
+    def table(self) -> Values:
         return {
             "groups": group_counts(math.ceil(self.side / self._divides())),
             "block": list(SHARES),
@@ -75,7 +74,7 @@ class HyperInception(HyperArchitecture):
             "dropout": hp_range(0.0, 0.5, step=0.1),
         }
 
-    def arguments_from(self, drawn: dict[str, Any]) -> dict[str, Any]:
+    def arguments_from(self, drawn: Values) -> Values:
         step = math.lcm(DIVISOR, drawn.get("se_ratio") or 1)
         widths = geometric(drawn["filters"], drawn["growth"], drawn["groups"], step)
         groups = []
@@ -88,7 +87,7 @@ class HyperInception(HyperArchitecture):
         """Pixels of the image for one behind the stem."""
         return by_side(self.side, 1, 2, 8)
 
-    def _stem(self, filters):
+    def _stem(self, filters: int) -> list[Values]:
         quarter, half = max(1, filters // 4), max(1, filters // 2)
         stems = {
             1: [_conv(half)],
@@ -97,7 +96,7 @@ class HyperInception(HyperArchitecture):
         }
         return stems[self._divides()]
 
-    def _reduction(self, drawn, width):
+    def _reduction(self, drawn: Values, width: int) -> Values:
         kind = drawn["reduction"]
         if kind == "max_pool":
             return {"kind": kind, "pool_size": 3}

@@ -1,12 +1,11 @@
 """The search space of SqueezeNet."""
 
 import math
-from typing import Any
 
 from keras_blocks.core.registration import register
 from keras_blocks.models.squeezenet import SqueezeNet
 from keras_blocks.tuning.spaces.architecture import HyperArchitecture
-from keras_blocks.tuning.spaces.dimension import hp_range
+from keras_blocks.tuning.spaces.dimension import Values, hp_range
 from keras_blocks.tuning.spaces.widths import by_side, geometric, group_counts
 
 STEMS = {"tiny": 1, "small": 2, "v1.1": 4}
@@ -45,7 +44,7 @@ class HyperSqueezeNet(HyperArchitecture):
 
     per_group = ("blocks",)
 
-    def table(self) -> dict[str, Any]:
+    def table(self) -> Values:
         stem = by_side(self.side, *STEMS)
         return {
             "stem": stem,
@@ -58,12 +57,12 @@ class HyperSqueezeNet(HyperArchitecture):
             "dropout": hp_range(0.0, 0.5, step=0.1),
         }
 
-    def arguments_from(self, drawn: dict[str, Any]) -> dict[str, Any]:
+    def arguments_from(self, drawn: Values) -> Values:
         widths = geometric(drawn["filters"], drawn["growth"], drawn["groups"])
         groups = [{"filters": [width] * blocks} for width, blocks in zip(widths, drawn["blocks"])]
         return {**super().arguments_from(drawn), "groups": groups}
 
-    def fitted_to_images(self, metaparameters: dict[str, Any]) -> dict[str, Any]:
+    def fitted_to_images(self, metaparameters: Values) -> Values:
         """The published stems halve the image twice; smaller images get the stem of their size."""
         stem = by_side(self.side, *STEMS)
         return metaparameters if stem == "v1.1" else {**metaparameters, "stem": stem}

@@ -1,8 +1,11 @@
-"""Tables of dimensions, name -> what it may be: merged with what users give, and drawn from a source."""
+"""Tables of dimensions, name -> what it may be: merged with what users give, and drawn from sources."""
 
+import contextlib
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+import keras_tuner
 
 from keras_blocks.tuning.spaces.dimension import Dimension, Fixed, Values, as_dimension
 from keras_blocks.tuning.study.sources import Scale, Source
@@ -28,7 +31,7 @@ class GivenSource:
         return self._values.get(name, scale.default)
 
 
-def merged(table: Mapping[str, Any], overrides: Table, conditions: Mapping[str, tuple] | None = None) -> Table:
+def merged(table: Mapping[str, Any], overrides: Table, conditions: Mapping[str, tuple[Any, ...]] = {}) -> Table:
     """The table's dimensions, those that users gave in place of the declared, under the declared conditions.
 
     Args:
@@ -40,7 +43,7 @@ def merged(table: Mapping[str, Any], overrides: Table, conditions: Mapping[str, 
     for name, declared in table.items():
         declared = as_dimension(name, declared)
         dimension = dataclasses.replace(overrides.get(name, declared), conditions=declared.conditions)
-        found[name] = dimension.when(*conditions[name]) if name in (conditions or {}) else dimension
+        found[name] = dimension.when(*conditions[name]) if name in conditions else dimension
     return found
 
 
@@ -70,7 +73,8 @@ def draw(dimensions: Table, source: Source) -> tuple[Values, Values]:
         (name -> what the source gave, name -> its value): the one is kept with a trial, the other has what is fixed,
         too.
     """
-    labels, values = {}, {}
+    labels: Values = {}
+    values: Values = {}
     for name, dimension in dimensions.items():
         if not all(parent in values and values[parent] in allowed for parent, allowed in dimension.conditions):
             continue
@@ -82,7 +86,7 @@ def draw(dimensions: Table, source: Source) -> tuple[Values, Values]:
     return labels, values
 
 
-def scopes(name: str, dimensions: Table) -> dict[str, list]:
+def scopes(name: str, dimensions: Table) -> dict[str, list[Any]]:
     """Name -> labels of those on which a dimension depends, the outermost first; with no labels it is never drawn."""
     found = {}
     for parent, values in dimensions[name].conditions:
@@ -101,3 +105,33 @@ def drawable(dimensions: Table) -> Table:
         for name, dimension in dimensions.items()
         if not isinstance(dimension, Fixed) and all(scopes(name, dimensions).values())
     }
+
+
+class KerasTunerSource:
+    """Draws as a KerasTuner tuner says. All dimensions are declared to it, those too that are not drawn now.
+
+    Args:
+        hp: `keras_tuner.HyperParameters`.
+        dimensions: the table that is to be drawn from it; each one is declared in the scopes of its conditions.
+    """
+
+    def __init__(self, hp: keras_tuner.HyperParameters, dimensions: Table):
+        self._hp, self._dimensions = hp, dimensions
+        for name, dimension in drawable(dimensions).items():
+            dimension.draw(self, name)
+
+    def choice(self, name: str, labels: Sequence[Any]) -> Any:
+        with self._scopes(name):
+            return self._hp.Choice(name, list(labels))
+
+    def number(self, name: str, scale: Scale) -> Any:
+        kind = self._hp.Int if scale.whole else self._hp.Float
+        with self._scopes(name):
+            return kind(name, scale.low, scale.high, scale.step, scale.sampling, scale.start)
+
+    @contextlib.contextmanager
+    def _scopes(self, name: str) -> Iterator[None]:
+        with contextlib.ExitStack() as stack:
+            for parent, labels in scopes(name, self._dimensions).items():
+                stack.enter_context(self._hp.conditional_scope(parent, labels))
+            yield

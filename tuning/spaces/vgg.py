@@ -1,12 +1,11 @@
 """The search space of VGG."""
 
 import math
-from typing import Any
 
 from keras_blocks.core.registration import register
 from keras_blocks.models.vgg import VGG
 from keras_blocks.tuning.spaces.architecture import HyperArchitecture
-from keras_blocks.tuning.spaces.dimension import hp_choice, hp_range
+from keras_blocks.tuning.spaces.dimension import Values, hp_choice, hp_range
 from keras_blocks.tuning.spaces.widths import geometric
 
 MOST_GROUPS = 5  # of the paper
@@ -41,7 +40,7 @@ class HyperVGG(HyperArchitecture):
 
     per_group = ("layers",)
 
-    def table(self) -> dict[str, Any]:
+    def table(self) -> Values:
         height, width = self.input_shape[:2]
         most = max(1, min(MOST_GROUPS, int(math.log2(min(height, width)))))
         least = math.ceil(math.log2(max(height, width) / MOST_FLATTENED))
@@ -54,7 +53,7 @@ class HyperVGG(HyperArchitecture):
             "dropout": hp_range(0.0, 0.5, step=0.1),
         }
 
-    def arguments_from(self, drawn: dict[str, Any]) -> dict[str, Any]:
+    def arguments_from(self, drawn: Values) -> Values:
         widths = geometric(drawn["filters"], drawn["growth"], drawn["groups"], DIVISOR)
         groups = [{"filters": width, "layers": layers} for width, layers in zip(widths, drawn["layers"])]
         return {**super().arguments_from(drawn), "groups": groups}

@@ -1,5 +1,6 @@
 """What values are drawn from: a trial of Optuna, or a random generator; and the scales of numbers that both know."""
 
+import abc
 import dataclasses
 import random
 from collections.abc import Sequence
@@ -29,7 +30,7 @@ class Scale:
     def default(self) -> Any:
         return self.low if self.start is None else self.start
 
-    def labels(self) -> list:
+    def labels(self) -> list[Any]:
         """All numbers, in order; where they are continuous, the ten that KerasTuner takes.
 
         Example:
@@ -58,12 +59,18 @@ class Drawable(Protocol):
     def draw(self, source: Source) -> dict[str, Any]:
         """What was drawn, by the names under which trials keep it."""
 
-    def grid(self) -> dict[str, list]:
+    def grid(self) -> dict[str, list[Any]]:
         """All values of all that can be drawn, by the names under which the source is asked."""
 
 
-class _OptunaScales:
+class _OptunaScales(abc.ABC):
     """Draws numbers on the scales that Optuna has, and picks from a list on others."""
+
+    @abc.abstractmethod
+    def choice(self, name: str, labels: Sequence[Any]) -> Any: ...
+
+    @abc.abstractmethod
+    def _number(self, name: str, low: Any, high: Any, step: Any, log: bool) -> Any: ...
 
     def number(self, name: str, scale: Scale) -> Any:
         step, log = scale.step, scale.sampling == "log"
@@ -74,7 +81,7 @@ class _OptunaScales:
         last = scale.high
         if step is not None:
             last = min(last, scale.low + int((scale.high - scale.low) / step + 1e-8) * step)
-        return self._number(name, scale.low, last, step, log, scale.whole)
+        return self._number(name, scale.low, last, step, log)
 
 
 class TrialSource(_OptunaScales):
@@ -86,8 +93,8 @@ class TrialSource(_OptunaScales):
     def choice(self, name: str, labels: Sequence[Any]) -> Any:
         return self._trial.suggest_categorical(name, list(labels))
 
-    def _number(self, name, low, high, step, log, whole):
-        if whole:
+    def _number(self, name: str, low: Any, high: Any, step: Any, log: bool) -> Any:
+        if Scale(low, high).whole:
             return self._trial.suggest_int(name, low, high, step=step or 1, log=log)
         return self._trial.suggest_float(name, low, high, step=step, log=log)
 
@@ -107,10 +114,10 @@ class RandomSource(_OptunaScales):
         self.params[name] = self._rng.choice(list(labels))
         return self.params[name]
 
-    def _number(self, name, low, high, step, log, whole):
+    def _number(self, name: str, low: Any, high: Any, step: Any, log: bool) -> Any:
         if log:
             value = low * (high / low) ** self._rng.random()
-            value = min(high, max(low, round(value))) if whole else value
+            value = min(high, max(low, round(value))) if Scale(low, high).whole else value
         elif step is not None:
             value = min(high, low + step * self._rng.randint(0, round((high - low) / step)))  # 3 * 0.1 is above 0.3
         else:

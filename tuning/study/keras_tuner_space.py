@@ -1,45 +1,12 @@
-"""KerasTuner's hyperparameters: as a source for our spaces, and as a space for Optuna."""
+"""KerasTuner's hyperparameters as a space for Optuna."""
 
 import collections
-import contextlib
 from collections.abc import Sequence
 from typing import Any
 
-import keras_tuner
 from keras_tuner.engine import hyperparameters as kinds
 
-from keras_blocks.tuning.spaces.table import Table, drawable, scopes
 from keras_blocks.tuning.study.sources import Scale, Source
-
-
-class KerasTunerSource:
-    """Draws as a KerasTuner tuner says. All dimensions are declared to it, those too that are not drawn now.
-
-    Args:
-        hp: `keras_tuner.HyperParameters`.
-        dimensions: the table that is to be drawn from it; each one is declared in the scopes of its conditions.
-    """
-
-    def __init__(self, hp: keras_tuner.HyperParameters, dimensions: Table):
-        self._hp, self._dimensions = hp, dimensions
-        for name, dimension in drawable(dimensions).items():
-            dimension.draw(self, name)
-
-    def choice(self, name: str, labels: Sequence[Any]) -> Any:
-        with self._scopes(name):
-            return self._hp.Choice(name, list(labels))
-
-    def number(self, name: str, scale: Scale) -> Any:
-        kind = self._hp.Int if scale.whole else self._hp.Float
-        with self._scopes(name):
-            return kind(name, scale.low, scale.high, scale.step, scale.sampling, scale.start)
-
-    @contextlib.contextmanager
-    def _scopes(self, name):
-        with contextlib.ExitStack() as stack:
-            for parent, labels in scopes(name, self._dimensions).items():
-                stack.enter_context(self._hp.conditional_scope(parent, labels))
-            yield
 
 
 class KerasTunerSpace:
@@ -64,20 +31,20 @@ class KerasTunerSpace:
         """Name in Optuna -> hyperparameter: its own name, with its conditions where several have the same."""
 
     def draw(self, source: Source) -> dict[str, Any]:
-        values = {}
+        values: dict[str, Any] = {}
         for name, hp in self.named.items():
             if all(condition.is_active(values) for condition in hp.conditions):
                 values[hp.name] = _drawn(hp, name, source)
         return values
 
-    def grid(self) -> dict[str, list]:
+    def grid(self) -> dict[str, list[Any]]:
         ordered = (kinds.Int, kinds.Float)
         return {
             name: sorted(hp.values) if isinstance(hp, ordered) else list(hp.values) for name, hp in self.named.items()
         }
 
 
-def _drawn(hp, name, source):
+def _drawn(hp: Any, name: str, source: Source) -> Any:
     if isinstance(hp, kinds.Fixed):
         return hp.value
     if isinstance(hp, kinds.Boolean):
@@ -87,5 +54,5 @@ def _drawn(hp, name, source):
     return source.number(name, Scale(hp.min_value, hp.max_value, hp.step, hp.sampling, hp.default))
 
 
-def _conditions(hp) -> str:
+def _conditions(hp: Any) -> str:
     return str([(condition.name, list(condition.values)) for condition in hp.conditions])
