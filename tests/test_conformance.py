@@ -6,9 +6,9 @@ import inspect
 import keras
 import numpy as np
 import pytest
+from calling import as_array
 from catalog import ARCHITECTURES, LAYERS, NOT_LAYERS, OTHER_MODELS, ROWS, image_shape, small_model
 from checks import check_layer, joined_shape, randomize
-from reload import as_array
 
 import keras_blocks
 from keras_blocks.core.signature import arguments
