@@ -1,32 +1,31 @@
 """Layers called on arrays: on JAX as one compiled program, where an eager call compiles each operation by itself."""
 
-import inspect
-
 import keras
 import numpy as np
 
 
-def stateless(layer, trainable, others, inputs, **kwargs):
-    """`layer.stateless_call`, which by itself tells a layer even what its `call` does not take, such as `training`."""
-    known = inspect.signature(layer.call).parameters
-    told = {name: value for name, value in kwargs.items() if name in known or "kwargs" in known}
-    return layer.stateless_call(trainable, others, inputs, **told)
+def stateless(layer, variables, values, inputs, **kwargs):
+    """The outputs with these values of the variables, and a function from a variable to its value after the call."""
+    with keras.StatelessScope(zip(variables, values, strict=True)) as scope:
+        return layer(inputs, **kwargs), scope.get_current_value
 
 
 def call(layer, inputs, **kwargs):
     """What `layer(inputs, **kwargs)` gives, and does to the layer's state."""
-    if keras.backend.backend() != "jax" or not layer.built:
+    if keras.backend.backend() != "jax":
         return layer(inputs, **kwargs)
     import jax
 
-    def program(trainable, others, inputs):
-        return stateless(layer, trainable, others, inputs, **kwargs)
+    if not layer.built:
+        layer(keras.tree.map_structure(lambda array: keras.KerasTensor(array.shape, str(array.dtype)), inputs))
+    variables, state = layer.variables, layer.non_trainable_variables
 
-    trainable, others = (
-        [one.value for one in kind] for kind in (layer.trainable_variables, layer.non_trainable_variables)
-    )
-    outputs, state = jax.jit(program)(trainable, others, inputs)
-    for variable, value in zip(layer.non_trainable_variables, state, strict=True):
+    def program(values, inputs):
+        outputs, value_of = stateless(layer, variables, values, inputs, **kwargs)
+        return outputs, [value_of(variable) for variable in state]
+
+    outputs, after = jax.jit(program)([variable.value for variable in variables], inputs)
+    for variable, value in zip(state, after, strict=True):
         variable.assign(value)
     return outputs
 

@@ -23,9 +23,8 @@ def gradients(layer, inputs, training=True):
     elif backend == "jax":
         import jax
 
-        def loss_of(trainable):
-            state = [variable.value for variable in layer.non_trainable_variables]
-            outputs, _ = stateless(layer, trainable, state, inputs, training=training)
+        def loss_of(values):
+            outputs, _ = stateless(layer, layer.trainable_weights, values, inputs, training=training)
             return mean_of_squares(outputs)
 
         found = jax.jit(jax.grad(loss_of))([weight.value for weight in layer.trainable_weights])
