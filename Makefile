@@ -41,7 +41,8 @@ test-searches: install
 	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest tests/tuning
 
 # Most of JAX's time is XLA compiling small operations; its expensive passes change no result that is tested.
-test-jax: export XLA_FLAGS = --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true
+test-jax: export XLA_FLAGS = --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true \
+	--xla_cpu_use_fusion_emitters=false
 test-jax: install
 	KERAS_BACKEND=jax $(BIN)/python -m pytest $(ELSEWHERE)
 

@@ -5,8 +5,8 @@ from unittest import mock
 
 import keras
 import numpy as np
+from calling import call, outputs_of
 from gradients import gradients
-from reload import as_array
 
 from keras_blocks.core.signature import arguments
 
@@ -14,7 +14,7 @@ POLICY = "mixed_bfloat16"
 
 
 def joined_shape(outputs):
-    """The shape of `as_array(outputs)`, of tensors or of their shapes."""
+    """The shape of `calling.as_array(outputs)`, of tensors or of their shapes."""
     shapes = list(outputs.values()) if isinstance(outputs, dict) else [outputs]
     shapes = [tuple(getattr(shape, "shape", shape)) for shape in shapes]
     return (*shapes[0][:-1], sum(shape[-1] for shape in shapes)) if len(shapes) > 1 else shapes[0]
@@ -62,7 +62,7 @@ def _check_build(make, image_shape):
         built = [variable.path for variable in layer.variables]
         sublayers = list(layer._flatten_layers())
         assert all(sublayer.built for sublayer in sublayers), "a sublayer is not built by build()"
-        layer(np.zeros((2, *image_shape), "float32"))
+        call(layer, np.zeros((3, *image_shape), "float32"))
     assert [variable.path for variable in layer.variables] == built, "a call made variables that build() did not"
     known = {id(variable) for variable in layer.variables}
     assert all(id(variable) in known for variable in made), "variables were made that the layer does not track"
@@ -70,11 +70,10 @@ def _check_build(make, image_shape):
 
 
 def _check_shapes(layer, images):
-    for batch in (1, 3):
-        outputs = layer(images[:batch])
-        assert joined_shape(outputs) == joined_shape(layer.compute_output_shape((batch, *images.shape[1:])))
+    together, alone = (outputs_of(layer, batch) for batch in (images, images[1:2]))
+    for outputs in (together, alone):
+        assert outputs.shape == joined_shape(layer.compute_output_shape((len(outputs), *images.shape[1:])))
     assert joined_shape(layer.compute_output_shape((None, *images.shape[1:])))[0] is None
-    together, alone = as_array(layer(images)), as_array(layer(images[1:2]))
     np.testing.assert_allclose(together[1:2], alone, rtol=1e-4, atol=1e-5)
 
 
@@ -84,10 +83,10 @@ def _check_training(layer, images):
     if not statistics:
         return
     before = [weight.numpy() for weight in statistics]
-    inference = as_array(layer(images, training=False))
+    inference = outputs_of(layer, images, training=False)
     for weight, value in zip(statistics, before):
         np.testing.assert_array_equal(weight.numpy(), value)
-    training = as_array(layer(images, training=True))
+    training = outputs_of(layer, images, training=True)
     assert np.abs(inference - training).max() > 1e-6, "training makes no difference, though there are statistics"
     for weight, value in zip(statistics, before):
         assert np.any(weight.numpy() != value), f"{weight.path} does not move in training"
@@ -102,7 +101,8 @@ def _check_gradients(layer, images):
 
 def _check_policy(make, images, dtype):
     layer = make(dtype=POLICY)
-    for output in keras.tree.flatten([layer(images), layer(keras.Input(images.shape[1:]))]):
+    symbolic = layer(keras.Input(images.shape[1:]))
+    for output in keras.tree.flatten([call(layer, images), symbolic]):
         assert keras.backend.standardize_dtype(output.dtype) == dtype
     for sublayer in layer._flatten_layers():
         if dtype == "float32" and isinstance(sublayer, keras.layers.Activation) and sublayer.compute_dtype == dtype:

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
+from thorough import run_all
 
 settings.register_profile(
     "ours",
@@ -18,6 +19,15 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("ours")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leaves what is marked `once` to TensorFlow, but for `make test-all`."""
+    if keras.backend.backend() == "tensorflow" or run_all():
+        return
+    left = [item for item in items if item.get_closest_marker("once")]
+    config.hook.pytest_deselected(items=left)
+    items[:] = [item for item in items if not item.get_closest_marker("once")]
 
 
 @pytest.fixture(autouse=True)

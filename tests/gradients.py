@@ -1,20 +1,16 @@
 """The gradient of a mean of squares with respect to a layer's trainable weights, on any backend."""
 
-import inspect
-
 import keras
 import numpy as np
+from calling import stateless
 
 
 def mean_of_squares(outputs):
     return sum(keras.ops.mean(keras.ops.square(output)) for output in keras.tree.flatten(outputs))
 
 
-def gradients(layer, inputs, training=True, compiled=False):
-    """A list of arrays, one for each trainable weight; `None` for a weight that the output does not depend on.
-
-    `compiled` is for whole networks on JAX, which otherwise compiles each operation by itself.
-    """
+def gradients(layer, inputs, training=True):
+    """A list of arrays, one for each trainable weight; `None` for a weight that the output does not depend on."""
     if not layer.trainable_weights:
         return []
     backend = keras.backend.backend()
@@ -27,16 +23,11 @@ def gradients(layer, inputs, training=True, compiled=False):
     elif backend == "jax":
         import jax
 
-        # Unlike a call, stateless_call tells a layer even what its `call` does not take.
-        told = {"training": training} if "training" in inspect.signature(layer.call).parameters else {}
-
-        def loss_of(trainable):
-            state = [variable.value for variable in layer.non_trainable_variables]
-            outputs, _ = layer.stateless_call(trainable, state, inputs, **told)
+        def loss_of(values):
+            outputs, _ = stateless(layer, layer.trainable_weights, values, inputs, training=training)
             return mean_of_squares(outputs)
 
-        gradient = jax.jit(jax.grad(loss_of)) if compiled else jax.grad(loss_of)
-        found = gradient([weight.value for weight in layer.trainable_weights])
+        found = jax.jit(jax.grad(loss_of))([weight.value for weight in layer.trainable_weights])
     else:
         import torch
 
@@ -59,7 +50,7 @@ def input_gradients(layer, inputs):
     elif backend == "jax":
         import jax
 
-        found = jax.grad(lambda x: mean_of_squares(layer(x)))(inputs)
+        found = jax.jit(jax.grad(lambda x: mean_of_squares(layer(x))))(inputs)
     else:
         import torch
 

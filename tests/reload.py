@@ -8,6 +8,7 @@ import sys
 
 import keras
 import numpy as np
+from calling import outputs_of
 
 import keras_blocks  # noqa: F401  (registers the classes)
 
@@ -31,15 +32,9 @@ class Subclassed(keras.Model):
         return cls(keras.saving.deserialize_keras_object(config["layer"]), name=config["name"])
 
 
-def as_array(outputs):
-    """The outputs as one array: several, of a dict, are concatenated along the last axis."""
-    found = [np.asarray(keras.ops.convert_to_numpy(output)) for output in keras.tree.flatten(outputs)]
-    return found[0] if len(found) == 1 else np.concatenate(found, axis=-1)
-
-
 def called(model, inputs):
     """The outputs for a list of inputs, of which a model may have one."""
-    return as_array(model(inputs if len(inputs) > 1 else inputs[0]))
+    return outputs_of(model, inputs if len(inputs) > 1 else inputs[0])
 
 
 def save(model, folder, name, inputs):

@@ -2,7 +2,7 @@
 
 import keras
 import numpy as np
-from reload import as_array
+from calling import as_array
 
 import keras_blocks
 

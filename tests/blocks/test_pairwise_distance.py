@@ -3,8 +3,8 @@
 import keras
 import numpy as np
 import pytest
+from calling import as_array
 from gradients import input_gradients
-from reload import as_array
 
 import keras_blocks
 

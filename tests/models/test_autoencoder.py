@@ -6,9 +6,9 @@ import pathlib
 import keras
 import numpy as np
 import pytest
+from calling import as_array
 from checks import randomize
 from keras import ops
-from reload import as_array
 
 import keras_blocks
 from keras_blocks.blocks.variational import GaussianSampling

@@ -24,7 +24,7 @@ OPTIONS = {"resnet50": {}, "densenet121": {"batch_norm": {"epsilon": 1e-5, "mome
 
 def by_name(model, images):
     """Name -> gradient, for each trainable weight."""
-    found = dict(zip(map(id, model.trainable_weights), gradients(model, images, compiled=True)))
+    found = dict(zip(map(id, model.trainable_weights), gradients(model, images)))
     return {name: found[id(weight)] for name, weight in named_weights(model).items() if id(weight) in found}
 
 

@@ -5,10 +5,10 @@ import json
 import keras
 import numpy as np
 import pytest
+from calling import as_array
 from catalog import small_koch, small_siamese
 from checks import randomize
 from gradients import gradients
-from reload import as_array
 
 import keras_blocks
 from keras_blocks import Siamese
