@@ -29,7 +29,7 @@ FLOORS = {
         ("",),
     ),
     "tuning": (
-        ("files", "seeds"),
+        ("files", "seeds", "digest"),
         ("data", "study"),
         ("run_folder",),
         ("training",),

@@ -323,9 +323,14 @@ def test_several_objectives(untrained, few_digits, tmp_path):
 
 
 def test_parts_of_the_space_are_narrowed_by_the_settings(untrained, few_digits, tmp_path):
-    parts = {"filters": hp_range(8, 12), "bypass": {"fixed": "simple"}}
+    parts = {"filters": hp_range(8, 12), "bypass": {"fixed": "simple"}, "augmentation": "none", "optimizer": "adamw"}
     _, trials = searched(tmp_path / "run", few_digits, trials=4, parts=parts)
     assert {trial.metaparameters["bypass"] for trial in trials} == {"simple"}
+    assert {trial.hyperparameters["augmentation"] for trial in trials} == {"none"}  # in the text's other sense, None
+    kept = json.loads((tmp_path / "run" / "run.json").read_text())["settings"]["parts"]
+    assert kept["augmentation"] == {"fixed": "none"}  # as it is read, so that the same texts go on with the search
+    _, again = searched(tmp_path / "run", few_digits, trials=4, parts=parts)
+    assert again == trials
     assert all(8 <= trial.metaparameters["groups"][0]["filters"][0] <= 12 for trial in trials)
 
 

@@ -9,7 +9,7 @@ from keras_blocks.core.immutable import thaw
 from keras_blocks.core.registration import class_named, full_name
 from keras_blocks.costs.cost import Cost, cost
 from keras_blocks.models.architecture import Architecture
-from keras_blocks.tuning.spaces.digest import architecture_digest, digest
+from keras_blocks.tuning.digest import architecture_digest, digest
 from keras_blocks.tuning.training import fit as training
 from keras_blocks.tuning.training.hyperparameters import DEFAULTS
 

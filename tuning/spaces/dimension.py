@@ -27,11 +27,6 @@ class Dimension:
 
     conditions: tuple[tuple[str, tuple[Any, ...]], ...] = dataclasses.field(default=(), kw_only=True)
 
-    @property
-    def default(self) -> Any:
-        """What is taken first."""
-        return self.values()[0]
-
     def values(self) -> list[Any]:
         """All that it may be."""
         raise NotImplementedError
@@ -87,14 +82,11 @@ class Dimension:
                 raise ValueError(
                     f"`set` must have numbers in a range, as 16..64, 16..64:16 or 1e-4..1e-1@log; received {text!r}."
                 )
-            low, high, step = (self._read(number) for number in found.group(1, 2, 3))
             sampling: Any = found[4] or "linear"
-            return hp_range(low, high, step, sampling)
+            return hp_range(self._read(found[1]), self._read(found[2]), found[3] and self._read(found[3]), sampling)
         return hp_choice(*map(self._read, text.split(","))) if "," in text else Fixed(self._read(text))
 
-    def _read(self, text: str | None) -> Any:
-        if text is None:
-            return None
+    def _read(self, text: str) -> Any:
         text = text.strip()
         if text in [value for value in self.edge_values() if isinstance(value, str)]:
             return text

@@ -73,8 +73,7 @@ def draw(dimensions: Table, source: Source) -> tuple[Values, Values]:
         (name -> what the source gave, name -> its value): the one is kept with a trial, the other has what is fixed,
         too.
     """
-    labels: Values = {}
-    values: Values = {}
+    labels, values = Values(), Values()
     for name, dimension in dimensions.items():
         if not all(parent in values and values[parent] in allowed for parent, allowed in dimension.conditions):
             continue
