@@ -3,7 +3,11 @@
 import os
 import pathlib
 
+import fast_xla
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+if os.environ.get("KERAS_BACKEND") == "jax":
+    os.environ.setdefault("XLA_FLAGS", fast_xla.FLAGS)
 
 import keras
 import numpy as np

@@ -9,6 +9,7 @@ from catalog import ARCHITECTURES, MODELS, image_shape, small_model
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from strategies import BLOCKS, configurations, conv_blocks
+from thorough import run_all
 
 import keras_blocks
 from keras_blocks.core.normalization import BatchNormalization
@@ -57,7 +58,7 @@ def sum_of_products(node):
     ids=["ConvBlock", *COUNTED],
 )
 def test_multiply_adds_equal_the_backends_counter(strategy):
-    @settings(max_examples=8)
+    @settings(max_examples=20 if run_all() else 4)
     @given(configurations(strategy=strategy))
     def check(configuration):
         cls, options, image = configuration
@@ -69,6 +70,7 @@ def test_multiply_adds_equal_the_backends_counter(strategy):
     check()
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("row", ARCHITECTURES + MODELS, ids=lambda row: row.name)
 def test_class_and_model_cost_the_same(row):
     model = small_model(row)
@@ -268,6 +270,7 @@ KERAS_LAYERS = st.one_of(
 )
 
 
+@pytest.mark.once
 @settings(max_examples=60)
 @given(KERAS_LAYERS, st.tuples(st.just(None), st.integers(4, 9), st.integers(4, 9), st.integers(1, 4)))
 def test_rules_equal_the_built_layer(layer, shape):

@@ -6,6 +6,8 @@ import pytest
 
 import keras_blocks
 
+pytestmark = pytest.mark.once
+
 NAMES = ["ant", "bee", "cat"]
 
 

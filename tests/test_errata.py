@@ -8,6 +8,8 @@ import pytest
 
 import keras_blocks
 
+pytestmark = pytest.mark.once
+
 
 def output(layer, x, **options):
     return keras.ops.convert_to_numpy(layer(x, **options))

@@ -13,6 +13,8 @@ import pytest
 import keras_blocks
 from keras_blocks import Inception, InceptionBlock
 
+pytestmark = pytest.mark.once
+
 ROW = (2, 2, 3, 2, 3, 2)
 GROUPS = [
     {"block": "v1", "filters": [ROW, ROW], "auxiliary": [1]},

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.once
+
 ROOT = pathlib.Path(__file__).parents[1]
 FILES = sorted(ROOT.glob("tuning/**/*.py"))
 FILES += sorted(

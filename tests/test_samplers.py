@@ -6,6 +6,8 @@ import pytest
 import keras_blocks
 from keras_blocks import PairSampler, PKSampler, TripletSampler
 
+pytestmark = pytest.mark.once
+
 LABELS = np.repeat(["a", "b", "c", "d"], [2, 3, 4, 20])
 
 

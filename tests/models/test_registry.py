@@ -5,6 +5,8 @@ import pytest
 import keras_blocks
 from keras_blocks.models.registry import ARCHITECTURES
 
+pytestmark = pytest.mark.once
+
 
 def test_lists_every_variant_once():
     names = keras_blocks.list_models()
