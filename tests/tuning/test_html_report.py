@@ -16,6 +16,7 @@ from keras_blocks.costs.cost import cost_rows
 from keras_blocks.tuning.report import figures
 from keras_blocks.tuning.report.html_report import write_report, write_training_report
 from keras_blocks.tuning.report.parallel import parallel
+from keras_blocks.tuning.spaces.keras_tuner_door import KerasTunerSpace
 from keras_blocks.tuning.study.importances import TooFewTrials, importances
 from keras_blocks.tuning.study.objectives import OBJECTIVES, Objective, front, ranking
 from keras_blocks.tuning.study.trial import Trial
@@ -435,7 +436,7 @@ def test_a_report_of_a_real_study(tmp_path):
     study = Study(
         StudyStorage(sqlite_url(tmp_path / "study.db")),
         "real",
-        space=hp.space,
+        space=KerasTunerSpace(hp.space),
         sampler=make_sampler("random", 0),
         pruner=make_pruner("none", 1),
         directions=["maximize"],

@@ -1,5 +1,6 @@
 """What a study tries next: candidates that are within the budget, and new."""
 
+import dataclasses
 import random
 import warnings
 from collections.abc import Callable, Sequence
@@ -30,6 +31,7 @@ class Drawn(NamedTuple):
     candidate: dict[str, Any]
 
 
+@dataclasses.dataclass(frozen=True)
 class Drawer:
     """Draws a study's candidates, under its lock.
 
@@ -41,17 +43,11 @@ class Drawer:
         random_draws: of one candidate, before there is none.
     """
 
-    def __init__(
-        self,
-        study: optuna.Study,
-        storage: StudyStorage,
-        inspect: Callable[[dict[str, Any]], dict[str, Any]],
-        *,
-        seed: int,
-        random_draws: int,
-    ) -> None:
-        self._study, self._storage, self._inspect = study, storage, inspect
-        self._seed, self._random_draws = seed, random_draws
+    study: optuna.Study
+    storage: StudyStorage
+    inspect: Callable[[dict[str, Any]], dict[str, Any]]
+    seed: int
+    random_draws: int
 
     def draw(self, space: Drawable, trials: Sequence[Trial]) -> Drawn:
         """A trial that waits, or a new candidate.
@@ -72,19 +68,19 @@ class Drawer:
                 raise StudyEnded("all combinations of the grid were tried")
             if (drawn := self._accepted(space, known)) is not None:
                 return drawn
-        rng = random.Random(derived_seed(self._seed, CANDIDATES, len(trials)))
+        rng = random.Random(derived_seed(self.seed, CANDIDATES, len(trials)))
         refusals = set()
-        for _ in range(self._random_draws):
+        for _ in range(self.random_draws):
             source = RandomSource(rng)
-            candidate = self._inspect(space.draw(source))
+            candidate = self.inspect(space.draw(source))
             if reason := candidate.get("refused"):
                 refusals.add(reason)
             elif candidate.get("signature") not in known:
-                self._study.enqueue_trial(source.params)
+                self.study.enqueue_trial(source.params)
                 if (drawn := self._accepted(space, known)) is not None:
                     return drawn
         if refusals:
-            raise StudyEnded(f"no candidate within the budget was found in {self._random_draws} draws: {min(refusals)}")
+            raise StudyEnded(f"no candidate within the budget was found in {self.random_draws} draws: {min(refusals)}")
         raise StudyEnded("all candidates of the space were tried")
 
     def _accepted(self, space: Drawable, known: dict[str, Trial]) -> Drawn | None:
@@ -93,33 +89,33 @@ class Drawer:
         candidate = trial.user_attrs.get("candidate")
         if candidate is not None and history(trial)["attempt"]:
             return Drawn(trial, candidate["values"], candidate)  # of a worker that was lost
-        with self._storage.together():
+        with self.storage.together():
             values = space.draw(TrialSource(trial))
-            candidate = {**self._inspect(values), "values": values}
+            candidate = {**self.inspect(values), "values": values}
             reason = candidate.pop("refused", None)
             trial.set_user_attr("candidate", candidate)
             if reason is not None:
                 trial.set_user_attr("refused", reason)
         if reason is not None:
-            self._study.tell(trial, state=state_of(Status.REFUSED))
+            self.study.tell(trial, state=state_of(Status.REFUSED))
             return None
         same = known.get(candidate.get("signature"))
         if same is None or same.number == trial.number:
             return Drawn(trial, values, candidate)
         trial.set_user_attr("duplicate_of", same.number)
         if same.completed:
-            self._study.tell(trial, list(same.objectives))  # the sampler learns it, too
+            self.study.tell(trial, list(same.objectives))  # the sampler learns it, too
         else:
-            self._study.tell(trial, state=state_of(Status.DUPLICATE))
+            self.study.tell(trial, state=state_of(Status.DUPLICATE))
         return None
 
     def _ask(self) -> optuna.Trial:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Heartbeat of storage")  # the worker sends them
             warnings.filterwarnings("ignore", module="sklearn")
-            return self._study.ask()
+            return self.study.ask()
 
     def _is_exhausted(self, trials: Sequence[Trial]) -> bool:
         if any(trial.status is Status.WAITING for trial in trials):
             return False
-        return getattr(self._study.sampler, "is_exhausted", lambda study: False)(self._study)
+        return getattr(self.study.sampler, "is_exhausted", lambda study: False)(self.study)

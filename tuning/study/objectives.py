@@ -128,7 +128,7 @@ def ranking(trials: Sequence[Trial], objectives: Sequence[Objective]) -> list[Tr
     [1, 0]
     """
 
-    def place(trial):
+    def place(trial: Trial) -> tuple[float, ...]:
         losses = [objective.loss(measured(trial, objective.name, objectives)) for objective in objectives]
         return (*losses, OBJECTIVES["val_loss"].loss(trial.val_loss), trial.number)
 

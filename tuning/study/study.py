@@ -119,7 +119,7 @@ class Study:
                 f"{'; '.join(differences)}. Give the same, or another name."
             )
         inspect = inspect or (lambda values: {})
-        self._drawer = Drawer(self.optuna, storage, inspect, seed=seed, random_draws=random_draws)
+        self._drawer = Drawer(self.optuna, storage, inspect, seed, random_draws)
 
     # -- what a worker does ------------------------------------------------------------------------------------------
 
