@@ -82,8 +82,9 @@ class Dimension:
                 raise ValueError(
                     f"`set` must have numbers in a range, as 16..64, 16..64:16 or 1e-4..1e-1@log; received {text!r}."
                 )
+            step = self._read(found[3]) if found[3] else None
             sampling: Any = found[4] or "linear"
-            return hp_range(self._read(found[1]), self._read(found[2]), found[3] and self._read(found[3]), sampling)
+            return hp_range(self._read(found[1]), self._read(found[2]), step, sampling)
         return hp_choice(*map(self._read, text.split(","))) if "," in text else Fixed(self._read(text))
 
     def _read(self, text: str) -> Any:
