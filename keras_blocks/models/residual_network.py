@@ -24,7 +24,8 @@ def groups_of(*blocks: int, filters: int = 64) -> tuple[dict[str, int], ...]:
 class ResidualNetwork(Architecture):
     """A stem, groups of residual blocks, a head. A subclass says by `block_class` of which blocks.
 
-    It passes the arguments that it does not name itself on to this constructor, by position in this order, or by name.
+    It passes the arguments that it does not name itself on to this constructor, by name: a model whose constructor
+    takes both *args and **kwargs is cloned by Keras as a `keras.Functional`.
 
     Args:
         own: the subclass' own metaparameters.

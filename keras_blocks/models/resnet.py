@@ -156,7 +156,6 @@ class ResNet(ResidualNetwork):
         shortcut: Literal["auto", "projection", "pad"] = "auto",
         width: int = 1,
         downsample: Literal["first", "last"] = "first",
-        *options: Any,
         **kwargs: Any,
     ):
         own = {
@@ -165,7 +164,7 @@ class ResNet(ResidualNetwork):
             "width": width,
             "downsample": validation.choice("downsample", downsample, ("first", "last")),
         }
-        super().__init__(own, groups, stem, shortcut, *options, **kwargs)
+        super().__init__(own, groups, stem, shortcut, **kwargs)
 
     @property
     def pre_activated(self):

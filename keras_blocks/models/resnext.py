@@ -1,7 +1,7 @@
 """ResNeXt: residual blocks whose 3x3 convolutions work in groups."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from keras_blocks.blocks.residual import ResNeXtBlock
 from keras_blocks.core.block import register
@@ -88,10 +88,10 @@ class ResNeXt(ResidualNetwork):
         groups: Sequence[Mapping[str, int]] = SIZES[50],
         cardinality: int = 32,
         base_width: int = 4,
-        *options: Any,
+        stem: Literal["imagenet", "timm", "deep", "cifar"] = "imagenet",
         **kwargs: Any,
     ):
-        super().__init__({"cardinality": cardinality, "base_width": base_width}, groups, *options, **kwargs)
+        super().__init__({"cardinality": cardinality, "base_width": base_width}, groups, stem, **kwargs)
 
     def weight_names(self):
         return {"torchvision": self.torch_names()}

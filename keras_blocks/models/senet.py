@@ -58,13 +58,12 @@ class SENet(ResNeXt):
         cardinality: int = 64,
         base_width: int = 4,
         stem: Literal["imagenet", "timm", "deep", "cifar"] = "deep",
-        *options: Any,
+        *,
         se_ratio: int | None = 16,
         dropout: float = 0.2,
         **kwargs: Any,
     ):
-        defaults = {"se_ratio": se_ratio, "dropout": dropout}
-        super().__init__(groups, cardinality, base_width, stem, *options, **defaults, **kwargs)
+        super().__init__(groups, cardinality, base_width, stem, se_ratio=se_ratio, dropout=dropout, **kwargs)
 
     def block(self, name, *, strides, **options):
         size = 3 if strides > 1 else 1

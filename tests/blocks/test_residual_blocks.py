@@ -46,9 +46,3 @@ def test_dropout_between_convolutions_is_there_in_training_alone():
 def test_options_of_all_residual_blocks_may_be_given_by_position():
     block = keras_blocks.ResidualBlock(8, "basic", "v1", 2, "auto", 1, 0.25, 1, False, 4, False)
     assert (block.drop_rate, block.se_ratio, block.se_use_bias) == (0.25, 4, False)
-    groups = [{"filters": 4, "blocks": 1}]
-    model = keras_blocks.ResNet(
-        groups, "basic", "v1", "cifar", "auto", 1, "first", 0.25, None, 2, False, 0.5, input_shape=(8, 8, 3)
-    )
-    m = model.metaparameters
-    assert (m.drop_rate, m.output_stride, m.se_ratio, m.se_use_bias, m.dropout) == (0.25, None, 2, False, 0.5)
