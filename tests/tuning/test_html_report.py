@@ -16,8 +16,8 @@ from keras_blocks.costs.cost import cost_rows
 from keras_blocks.tuning.report import figures
 from keras_blocks.tuning.report.html_report import write_report, write_training_report
 from keras_blocks.tuning.report.parallel import parallel
-from keras_blocks.tuning.spaces.keras_tuner_door import KerasTunerSpace
 from keras_blocks.tuning.study.importances import TooFewTrials, importances
+from keras_blocks.tuning.study.keras_tuner_space import KerasTunerSpace
 from keras_blocks.tuning.study.objectives import OBJECTIVES, Objective, front, ranking
 from keras_blocks.tuning.study.trial import Trial
 
