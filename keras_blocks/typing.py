@@ -30,32 +30,49 @@ Config: TypeAlias = dict[str, Any]
 """What `get_config` gives."""
 
 
-class LayerOptions(TypedDict, total=False):
-    """What every Keras layer takes."""
+class NamedOptions(TypedDict, total=False):
+    """What every Keras layer and model takes."""
 
     name: str | None
     dtype: DType
     trainable: bool
+
+
+class LayerOptions(NamedOptions, total=False):
+    """What every Keras layer takes."""
+
     activity_regularizer: Regularizer
 
 
-class SharedOptions(LayerOptions, total=False):
-    """The settings of `Block`, but for those of which some blocks have defaults of their own."""
+class Settings(TypedDict, total=False):
+    """What an architecture hands to each of its blocks, see `Block`."""
 
     activation: Activation
+    batch_norm: BatchNorm
+    use_bias: bool | None
+    kernel_initializer: Initializer
     kernel_regularizer: Regularizer
     data_format: DataFormat | None
     remat: bool
 
 
-class ConvOptions(SharedOptions, total=False):
-    """The settings of `Block` but for `batch_norm`."""
-
-    use_bias: bool | None
-    kernel_initializer: Initializer
+class BlockOptions(Settings, LayerOptions, total=False):
+    """What every block takes, see `Block`."""
 
 
-class BlockOptions(ConvOptions, total=False):
-    """All settings of `Block`."""
+class NetworkOptions(Settings, NamedOptions, total=False):
+    """What every model of the library takes, see `Architecture`."""
 
-    batch_norm: BatchNorm
+    input_shape: Sequence[int | None] | None
+    input_tensor: Any
+    preprocess: Any
+
+
+class ArchitectureOptions(NetworkOptions, total=False):
+    """What every architecture that classifies images takes, see `Architecture`."""
+
+    classes: int
+    include_top: bool
+    pooling: Literal["avg", "max"] | None
+    classifier_activation: Activation
+    labels: Sequence[str] | None

@@ -9,10 +9,8 @@ from keras_blocks.core import keras_arguments, validation
 from keras_blocks.core.block import Block, register
 from keras_blocks.core.chain import Chain, LayerSpec
 from keras_blocks.typing import (
-    BatchNorm,
     BlockOptions,
     Config,
-    ConvOptions,
     DataFormat,
     Ints,
     LayerOptions,
@@ -27,6 +25,8 @@ Kind = Literal["plain", "residual"]
 class CodingBlock(Block):
     """What encoders and decoders have in common: the metaparameters."""
 
+    default_settings = {"batch_norm": True}
+
     def __init__(
         self,
         filters: int,
@@ -34,11 +34,9 @@ class CodingBlock(Block):
         kernel_size: Pair = 3,
         strides: Pair = 2,
         kind: Kind = "plain",
-        *,
-        batch_norm: BatchNorm = True,
-        **kwargs: Unpack[ConvOptions],
+        **kwargs: Unpack[BlockOptions],
     ):
-        super().__init__(batch_norm=batch_norm, **kwargs)
+        super().__init__(**kwargs)
         self.filters = validation.integer("filters", filters)
         self.blocks = validation.integer("blocks", blocks, most=64)
         self.kernel_size = validation.pair("kernel_size", kernel_size)

@@ -4,7 +4,7 @@ from typing import Unpack
 
 from keras_blocks.core import validation
 from keras_blocks.core.block import Block, Chain, register
-from keras_blocks.typing import BatchNorm, ConvOptions, Padding, Pair
+from keras_blocks.typing import BlockOptions, Padding, Pair
 
 
 @register
@@ -45,6 +45,8 @@ class ConvBlock(Block):
     (None, 112, 112, 64)
     """
 
+    default_settings = {"batch_norm": True}
+
     def __init__(
         self,
         filters: int,
@@ -54,11 +56,9 @@ class ConvBlock(Block):
         groups: int = 1,
         dilation_rate: Pair = 1,
         pre_activation: bool = False,
-        *,
-        batch_norm: BatchNorm = True,
-        **kwargs: Unpack[ConvOptions],
+        **kwargs: Unpack[BlockOptions],
     ):
-        super().__init__(batch_norm=batch_norm, **kwargs)
+        super().__init__(**kwargs)
         self.filters = validation.integer("filters", filters)
         self.kernel_size = validation.pair("kernel_size", kernel_size)
         self.strides = validation.pair("strides", strides)

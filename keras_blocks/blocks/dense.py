@@ -8,9 +8,10 @@ import keras
 from keras_blocks.core import validation
 from keras_blocks.core.block import Block, register
 from keras_blocks.core.chain import Chain, LayerSpec, specs
+from keras_blocks.core.layers import NORMALIZED
 from keras_blocks.core.remat import rematerialized
 from keras_blocks.ops.casting import as_float
-from keras_blocks.typing import BatchNorm, Initializer, SharedOptions, Tensor
+from keras_blocks.typing import BlockOptions, Tensor
 
 
 @register
@@ -45,19 +46,17 @@ class DenseLayer(Block):
     (None, 56, 56, 96)
     """
 
+    default_settings = NORMALIZED
+
     def __init__(
         self,
         filters: int,
         bottleneck: int = 4,
         dropout: float = 0.0,
         dilation_rate: int = 1,
-        *,
-        batch_norm: BatchNorm = True,
-        use_bias: bool | None = False,
-        kernel_initializer: Initializer = "he_normal",
-        **kwargs: Unpack[SharedOptions],
+        **kwargs: Unpack[BlockOptions],
     ):
-        super().__init__(batch_norm=batch_norm, use_bias=use_bias, kernel_initializer=kernel_initializer, **kwargs)
+        super().__init__(**kwargs)
         self.filters = validation.integer("filters", filters)
         self.bottleneck = validation.integer("bottleneck", bottleneck, least=0, most=64)
         self.dropout = validation.share("dropout", dropout)
@@ -124,6 +123,8 @@ class DenseBlock(Block):
     (None, 56, 56, 256)
     """
 
+    default_settings = NORMALIZED
+
     def __init__(
         self,
         filters: int,
@@ -131,13 +132,9 @@ class DenseBlock(Block):
         bottleneck: int = 4,
         dropout: float = 0.0,
         dilation_rate: int = 1,
-        *,
-        batch_norm: BatchNorm = True,
-        use_bias: bool | None = False,
-        kernel_initializer: Initializer = "he_normal",
-        **kwargs: Unpack[SharedOptions],
+        **kwargs: Unpack[BlockOptions],
     ):
-        super().__init__(batch_norm=batch_norm, use_bias=use_bias, kernel_initializer=kernel_initializer, **kwargs)
+        super().__init__(**kwargs)
         self.filters = validation.integer("filters", filters)
         self.layers = validation.integer("layers", layers, most=512)
         self.bottleneck = validation.integer("bottleneck", bottleneck, least=0, most=64)
@@ -190,17 +187,15 @@ class TransitionBlock(Block):
     (None, 28, 28, 128)
     """
 
+    default_settings = NORMALIZED
+
     def __init__(
         self,
         compression: float = 0.5,
         atrous: bool = False,
-        *,
-        batch_norm: BatchNorm = True,
-        use_bias: bool | None = False,
-        kernel_initializer: Initializer = "he_normal",
-        **kwargs: Unpack[SharedOptions],
+        **kwargs: Unpack[BlockOptions],
     ):
-        super().__init__(batch_norm=batch_norm, use_bias=use_bias, kernel_initializer=kernel_initializer, **kwargs)
+        super().__init__(**kwargs)
         self.compression = validation.number("compression", compression, least=0, most=1)
         self.atrous = validation.boolean("atrous", atrous)
 

@@ -8,7 +8,7 @@ from keras_blocks.blocks.squeeze_excite import SqueezeExciteBlock
 from keras_blocks.core import validation
 from keras_blocks.core.block import Block, register
 from keras_blocks.core.chain import Chain, LayerSpec, Split
-from keras_blocks.typing import BatchNorm, BlockOptions, ConvOptions, Ints, Pair
+from keras_blocks.typing import BlockOptions, Ints, Pair
 
 Version = Literal["v1", "v2"]
 
@@ -21,10 +21,10 @@ class BranchedBlock(Block):
 
     filter_names: tuple[str, ...] = ()
 
-    def __init__(
-        self, filters: Ints, se_ratio: int | None = None, *, batch_norm: BatchNorm = True, **kwargs: Unpack[ConvOptions]
-    ):
-        super().__init__(batch_norm=batch_norm, **kwargs)
+    default_settings = {"batch_norm": True}
+
+    def __init__(self, filters: Ints, se_ratio: int | None = None, **kwargs: Unpack[BlockOptions]):
+        super().__init__(**kwargs)
         self.filters = self._filters(filters)
         self.se_ratio = validation.optional(validation.integer, "se_ratio", se_ratio)
 
@@ -129,6 +129,7 @@ class InceptionBlock(PoolingBranch):
     163696
     """
 
+    default_settings = {"batch_norm": False}
     filter_names = ("1x1", "3x3 reduce", "3x3", "5x5 reduce", "5x5", "pool proj")
 
     def __init__(
@@ -139,11 +140,9 @@ class InceptionBlock(PoolingBranch):
         pooling: Literal["max", "avg"] = "max",
         count_include_pad: bool = False,
         se_ratio: int | None = None,
-        *,
-        batch_norm: BatchNorm = False,
-        **kwargs: Unpack[ConvOptions],
+        **kwargs: Unpack[BlockOptions],
     ):
-        super().__init__(filters, count_include_pad, se_ratio, batch_norm=batch_norm, **kwargs)
+        super().__init__(filters, count_include_pad, se_ratio, **kwargs)
         self.version = validation.choice("version", version, Version)
         self.kernel_size = validation.optional(validation.pair, "kernel_size", kernel_size)
         self.pooling = validation.choice("pooling", pooling, ("max", "avg"))

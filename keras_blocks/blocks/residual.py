@@ -9,9 +9,11 @@ from keras_blocks.blocks.squeeze_excite import SqueezeExciteBlock
 from keras_blocks.core import validation
 from keras_blocks.core.block import Block, register
 from keras_blocks.core.chain import LayerSpec, Split
-from keras_blocks.typing import BatchNorm, Initializer, SharedOptions
+from keras_blocks.core.layers import NORMALIZED
+from keras_blocks.typing import BlockOptions
 
 Version = Literal["v1", "v1.5", "v2"]
+Kind = Literal["basic", "bottleneck"]
 Shortcut = Literal["auto", "projection", "identity", "pad"]
 Convolution = tuple[str, int, int, dict[str, Any]]
 
@@ -28,6 +30,8 @@ class ResidualUnit(Block):
 
     projection_size = 1
 
+    default_settings = NORMALIZED
+
     def __init__(
         self,
         filters: int,
@@ -40,13 +44,9 @@ class ResidualUnit(Block):
         se_ratio: int | None = None,
         se_use_bias: bool = True,
         block_dropout: float = 0.0,
-        *,
-        batch_norm: BatchNorm = True,
-        use_bias: bool | None = False,
-        kernel_initializer: Initializer = "he_normal",
-        **kwargs: Unpack[SharedOptions],
+        **kwargs: Unpack[BlockOptions],
     ):
-        super().__init__(batch_norm=batch_norm, use_bias=use_bias, kernel_initializer=kernel_initializer, **kwargs)
+        super().__init__(**kwargs)
         self.filters = validation.integer("filters", filters)
         self.version = validation.choice("version", version, Version)
         self.strides = validation.integer("strides", strides, most=64)
@@ -199,7 +199,7 @@ class ResidualBlock(ResidualUnit):
     def __init__(
         self,
         filters: int,
-        kind: Literal["basic", "bottleneck"] = "bottleneck",
+        kind: Kind = "bottleneck",
         version: Version = "v1.5",
         strides: int = 1,
         shortcut: Shortcut = "auto",
@@ -208,7 +208,7 @@ class ResidualBlock(ResidualUnit):
         **kwargs: Any,
     ):
         super().__init__(filters, version, strides, shortcut, *options, **kwargs)
-        self.kind = validation.choice("kind", kind, tuple(EXPANSIONS))
+        self.kind = validation.choice("kind", kind, Kind)
         self.width = validation.integer("width", width, most=64)
 
     @property

@@ -7,7 +7,8 @@ import keras
 from keras_blocks.blocks.pooling import CeilMaxPooling2D
 from keras_blocks.core import validation
 from keras_blocks.core.block import Block, Chain, register
-from keras_blocks.typing import BatchNorm, Initializer, SharedOptions
+from keras_blocks.core.layers import NORMALIZED
+from keras_blocks.typing import BlockOptions
 
 Border = Literal["zero", "lowest", "ceil"]
 
@@ -51,19 +52,17 @@ class ResNetStem(Block):
     (None, 56, 56, 64)
     """
 
+    default_settings = NORMALIZED
+
     def __init__(
         self,
         filters: int = 64,
         pre_activated: bool = False,
         border: Border = "zero",
         deep: bool = False,
-        *,
-        batch_norm: BatchNorm = True,
-        use_bias: bool | None = False,
-        kernel_initializer: Initializer = "he_normal",
-        **kwargs: Unpack[SharedOptions],
+        **kwargs: Unpack[BlockOptions],
     ):
-        super().__init__(batch_norm=batch_norm, use_bias=use_bias, kernel_initializer=kernel_initializer, **kwargs)
+        super().__init__(**kwargs)
         self.filters = validation.integer("filters", filters)
         self.pre_activated = validation.boolean("pre_activated", pre_activated)
         self.border = validation.choice("border", border, Border)

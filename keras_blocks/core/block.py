@@ -81,9 +81,9 @@ class Block(LayerFactory, keras.layers.Layer):
 
     def __init__(self, **kwargs: Unpack[BlockOptions]):
         options: dict[str, Any] = dict(kwargs)
-        settings = {name: options.pop(name) for name in SETTINGS if name in options}
+        given = {name: options.pop(name) for name in SETTINGS if name in options}
         keras.layers.Layer.__init__(self, **options)
-        LayerFactory.__init__(self, **settings)
+        LayerFactory.__init__(self, **{**self.default_settings, **given})
         self.input_spec = keras.layers.InputSpec(ndim=4)
         self._built_chain: Any = None  # a BuiltChain, once built
         self._frozen_paths: Sequence[str] = ()

@@ -26,6 +26,9 @@ SETTINGS = (
 )
 """The settings that an architecture hands to each of its blocks, and a block to each of its layers."""
 
+NORMALIZED = FrozenDict({"batch_norm": True, "use_bias": False, "kernel_initializer": "he_normal"})
+"""The default settings of ResNet and of what is built as it is."""
+
 
 class LayerFactory:
     """Mixed into `Block` and `Network`: the shared settings, and the layers that follow from them.
@@ -34,6 +37,9 @@ class LayerFactory:
     """
 
     dtype_policy: Any  # Keras' layers have it
+
+    default_settings: Mapping[str, Any] = FrozenDict()
+    """Name -> default of the settings for which a class has another default than the constructor below."""
 
     def __init__(
         self,

@@ -18,13 +18,16 @@ def arguments(cls: type) -> dict[str, Any]:
     """Name -> default of every named argument of the constructor, its bases' included where it passes **kwargs on.
 
     A base that is Keras' own ends the search: name, dtype and trainable are its business; unless the constructor is
-    Keras' own, too. An argument without a default has `inspect.Parameter.empty`.
+    Keras' own, too. An argument without a default has `inspect.Parameter.empty`. A class' `default_settings` stand for
+    the defaults of what its bases take.
     """
     found: dict[str, Any] = {}
+    defaults: dict[str, Any] = {}
     seen = False
     for base in cls.__mro__:
         if seen and base.__module__.startswith("keras."):
             break
+        defaults = defaults or vars(base).get("default_settings", {})
         if "__init__" not in vars(base):
             continue
         seen, passes_on = True, False
@@ -32,7 +35,7 @@ def arguments(cls: type) -> dict[str, Any]:
             if parameter.kind is parameter.VAR_KEYWORD:
                 passes_on = True
             elif parameter.kind is not parameter.VAR_POSITIONAL:
-                found.setdefault(parameter.name, parameter.default)
+                found.setdefault(parameter.name, defaults.get(parameter.name, parameter.default))
         if not passes_on:
             break
     return found

@@ -1,8 +1,8 @@
 """Architecture: preprocess, stem, learner, classifier, assembled from metaparameters into a functional model."""
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any, Self
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Self, Unpack
 
 import keras
 
@@ -11,6 +11,9 @@ from keras_blocks.core.chain import LayerSpec
 from keras_blocks.decode.predictions import decode_predictions
 from keras_blocks.models.network import Network
 from keras_blocks.models.side_outputs import MAIN_OUTPUT, compiled_for_all, main_only, repeated
+from keras_blocks.typing import Activation, NetworkOptions, Tensor
+
+Pooling = Literal[None, "avg", "max"]
 
 
 class Architecture(Network):
@@ -44,14 +47,14 @@ class Architecture(Network):
 
     def __init__(
         self,
-        own,
+        own: Mapping[str, Any],
         *,
-        classes=1000,
-        include_top=True,
-        pooling=None,
-        classifier_activation="softmax",
-        labels=None,
-        **kwargs,
+        classes: int = 1000,
+        include_top: bool = True,
+        pooling: Pooling = None,
+        classifier_activation: Activation = "softmax",
+        labels: Sequence[str] | None = None,
+        **kwargs: Unpack[NetworkOptions],
     ):
         classes = validation.integer("classes", classes)
         own = {
@@ -59,26 +62,26 @@ class Architecture(Network):
             "classes": classes,
             "labels": validation.optional(validation.names, "labels", labels, count=classes),
             "include_top": validation.boolean("include_top", include_top),
-            "pooling": validation.choice("pooling", pooling, (None, "avg", "max")),
+            "pooling": validation.choice("pooling", pooling, Pooling),
             "classifier_activation": keras_arguments.activation("classifier_activation", classifier_activation),
         }
         super().__init__(own, **kwargs)
 
     # -- the four parts ---------------------------------------------------------------------------------------------
 
-    def stem(self, x):
+    def stem(self, x: Tensor) -> Tensor:
         """The layers before the first group."""
         raise NotImplementedError
 
-    def learner(self, x):
+    def learner(self, x: Tensor) -> Tensor:
         """The groups of blocks."""
         raise NotImplementedError
 
-    def classifier(self, x):
+    def classifier(self, x: Tensor) -> Tensor:
         """From the learner's feature map to the output."""
         raise NotImplementedError
 
-    def assemble(self, x):
+    def assemble(self, x: Tensor) -> Tensor:
         """All parts in turn: the model's output for the input `x`, a dict where there are auxiliary ones."""
         x = self.assembly.preprocessed = self.preprocess(x)
         x = self.learner(self.stem(x))
@@ -90,17 +93,17 @@ class Architecture(Network):
 
     # -- what the parts are written with ----------------------------------------------------------------------------
 
-    def global_pool(self, name, kind) -> LayerSpec:
+    def global_pool(self, name: str, kind: Literal["avg", "max"]) -> LayerSpec:
         pooling = {"avg": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
         return self.layer(name, pooling[kind])
 
-    def output_activation(self, name="predictions") -> LayerSpec:
+    def output_activation(self, name: str = "predictions") -> LayerSpec:
         """The classifier's activation."""
         return self.probabilities(name, self.metaparameters.classifier_activation)
 
     # -- what users ask of the model --------------------------------------------------------------------------------
 
-    def decode_predictions(self, predictions, top: int = 5, threshold: float | None = None) -> list:
+    def decode_predictions(self, predictions: Any, top: int = 5, threshold: float | None = None) -> list[Any]:
         """The best classes of each image, by the names given as `labels`.
 
         Args:
@@ -151,11 +154,11 @@ class Architecture(Network):
     # -- outputs beside the main one --------------------------------------------------------------------------------
 
     @property
-    def side_outputs(self) -> dict:
+    def side_outputs(self) -> dict[str, Tensor]:
         """Name -> Keras tensor of each output beside the main one."""
         return {name: tensor for name, (tensor, _) in self.assembly.side_outputs.items()}
 
-    def side_output(self, name: str, x, weight: float):
+    def side_output(self, name: str, x: Tensor, weight: float) -> Tensor:
         """Notes `x` as a further output of the model, whose loss counts `weight` times, and returns it.
 
         The architecture must take an argument `auxiliary`, and note none where it is False.
@@ -163,12 +166,18 @@ class Architecture(Network):
         self.assembly.side_outputs[name] = (x, weight)
         return x
 
-    def with_side_outputs(self, outputs):
+    def with_side_outputs(self, outputs: Tensor) -> Any:
         """The model's outputs: the main one alone, or a dict of all."""
         return {MAIN_OUTPUT: outputs, **self.side_outputs} if self.assembly.side_outputs else outputs
 
     def compile(
-        self, optimizer="rmsprop", loss=None, loss_weights=None, metrics=None, weighted_metrics=None, **kwargs
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        **kwargs: Any,
     ) -> None:
         """As in every Keras model; with auxiliary outputs, what is given for one output is meant so:
 
@@ -180,12 +189,7 @@ class Architecture(Network):
             metrics, weighted_metrics: one metric or a list of them are the main output's; a dict names the outputs.
             **kwargs: as in Keras.
         """
-        given = {
-            "loss": loss,
-            "loss_weights": loss_weights,
-            "metrics": metrics,
-            "weighted_metrics": weighted_metrics,
-        }
+        given = {"loss": loss, "loss_weights": loss_weights, "metrics": metrics, "weighted_metrics": weighted_metrics}
         if self.assembly.side_outputs:
             given = compiled_for_all(self.assembly.loss_weights, **given)
         super().compile(optimizer, **given, **kwargs)
@@ -196,10 +200,13 @@ class Architecture(Network):
         if self.built:
             self.optimizer.build(self.trainable_variables)
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> Tensor:
         sides = self.assembly.side_outputs
         return super().compute_loss(x, repeated(y, sides), y_pred, repeated(sample_weight, sides), training)
 
-    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
         sides = self.assembly.side_outputs
-        return super().compute_metrics(x, repeated(y, sides), y_pred, repeated(sample_weight, sides))
+        metrics: dict[str, Any] = super().compute_metrics(x, repeated(y, sides), y_pred, repeated(sample_weight, sides))
+        return metrics

@@ -2,16 +2,19 @@
 
 import functools
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Unpack
 
 import keras
 
-from keras_blocks.blocks.autoencoder import DecoderBlock, EncoderBlock, TrimLike
+from keras_blocks.blocks.autoencoder import DecoderBlock, EncoderBlock, Kind, TrimLike
 from keras_blocks.blocks.conv import ConvBlock
 from keras_blocks.blocks.heads import ClassifierHead, hidden_units
 from keras_blocks.blocks.variational import VariationalBottleneck
 from keras_blocks.core import keras_arguments, validation
 from keras_blocks.core.block import register
 from keras_blocks.models.network import Network
+from keras_blocks.typing import Activation, NetworkOptions, Pair, Shape, Tensor
 
 STRIDES = (2, 2)
 DECODER = "decode_"
@@ -76,6 +79,8 @@ class AutoEncoder(Network):
 
     default_input_shape = (32, 32, 3)
 
+    default_settings = {"batch_norm": True}
+
     variants = {
         "autoencoder_cifar": {"groups": GROUPS_CIFAR},
         "beta_vae": {
@@ -98,24 +103,22 @@ class AutoEncoder(Network):
 
     def __init__(
         self,
-        groups=GROUPS_CIFAR,
-        code=None,
-        kernel_size=3,
-        kind="plain",
-        noise=0.0,
-        variational=False,
-        beta=1.0,
-        output_activation=None,
-        seed=None,
-        *,
-        batch_norm=True,
-        **kwargs,
+        groups: Sequence[Mapping[str, int]] = GROUPS_CIFAR,
+        code: Mapping[str, Any] | None = None,
+        kernel_size: Pair = 3,
+        kind: Kind = "plain",
+        noise: float = 0.0,
+        variational: bool = False,
+        beta: float = 1.0,
+        output_activation: Activation = None,
+        seed: int | None = None,
+        **kwargs: Unpack[NetworkOptions],
     ):
         own = {
             "groups": validation.records("groups", groups, {"filters": None, "blocks": 1}),
             "code": _code(code),
             "kernel_size": validation.pair("kernel_size", kernel_size, least=2),
-            "kind": validation.choice("kind", kind, ("plain", "residual")),
+            "kind": validation.choice("kind", kind, Kind),
             "noise": validation.number("noise", noise, least=0, most=float("inf"), open_end=True),
             "variational": validation.boolean("variational", variational),
             "beta": validation.number("beta", beta, least=0, most=float("inf"), open_end=True),
@@ -126,16 +129,16 @@ class AutoEncoder(Network):
             raise ValueError(
                 "`variational=True` needs a `code`, such as {'filters': 8} or {'units': 128}; received None."
             )
-        super().__init__(own, batch_norm=batch_norm, **kwargs)
+        super().__init__(own, **kwargs)
 
     # -- the parts --------------------------------------------------------------------------------------------------
 
-    def corrupt(self, x):
+    def corrupt(self, x: Tensor) -> Tensor:
         """The noise, in training alone."""
         m = self.metaparameters
         return self.layer("noise", keras.layers.GaussianNoise, stddev=m.noise, seed=m.seed)(x) if m.noise else x
 
-    def encode(self, x):
+    def encode(self, x: Tensor) -> Tensor:
         """From images to codes."""
         sources = self.assembly.passed["sources"] = []  # of each group, and of the code
         for i, group in enumerate(self.metaparameters.groups, start=1):
@@ -144,7 +147,7 @@ class AutoEncoder(Network):
         sources.append(x)
         return self.feature("code", self._bottleneck(x))
 
-    def decode(self, x):
+    def decode(self, x: Tensor) -> Tensor:
         """From codes to images, of the sizes that `encode` had before it."""
         *sources, last = self.assembly.passed["sources"]
         x = self._unpacked(x, tuple(last.shape[1:]))
@@ -165,11 +168,11 @@ class AutoEncoder(Network):
                 x = self.layer(f"{DECODER}trim{i + 1}", TrimLike, **options)([x, wanted])
         return self.probabilities(f"{DECODER}output", self.metaparameters.output_activation)(x)
 
-    def assemble(self, x):
+    def assemble(self, x: Tensor) -> Tensor:
         x = self.assembly.preprocessed = self.preprocess(x)
         return self.decode(self.encode(self.corrupt(x)))
 
-    def _bottleneck(self, x):
+    def _bottleneck(self, x: Tensor) -> Tensor:
         """The encoder's last layers."""
         m = self.metaparameters
         if m.code is None:
@@ -189,7 +192,7 @@ class AutoEncoder(Network):
             return self.layer("code", ClassifierHead, **options)(x)
         return self.layer("code", ConvBlock, **options, kernel_size=1, batch_norm=False, activation=None)(x)
 
-    def _unpacked(self, x, shape):
+    def _unpacked(self, x: Tensor, shape: tuple[int, ...]) -> Tensor:
         """The bottleneck's mirror image: codes become the last group's feature map, of this shape, again."""
         m = self.metaparameters
         if m.code is None:
@@ -205,11 +208,11 @@ class AutoEncoder(Network):
         x = x if linear else self.activate(f"{DECODER}map_activation")(x)
         return self.layer(f"{DECODER}reshape", keras.layers.Reshape, target_shape=shape)(x)
 
-    def _block_options(self):
+    def _block_options(self) -> dict[str, Any]:
         m = self.metaparameters
         return {"kernel_size": m.kernel_size, "strides": STRIDES, "kind": m.kind}
 
-    def _sizes(self, shape):
+    def _sizes(self, shape: Shape) -> Shape:
         """(height, width) of a batch of this shape."""
         return tuple(shape[1:3] if self.data_format == "channels_last" else shape[2:4])
 
@@ -240,12 +243,12 @@ class AutoEncoder(Network):
         """Values of an image over values of its code; where height and width are `None`, of large images."""
         image, code = self.assembly.preprocessed.shape[1:], self.assembly.features["code"].shape[1:]
         if None not in image:
-            return math.prod(image) / math.prod(code)
+            return float(math.prod(image) / math.prod(code))
         pixels = math.prod(STRIDES) ** len(self.metaparameters.groups)
-        return pixels * self.channels((None, *image)) / self.channels((None, *code))
+        return float(pixels * self.channels((None, *image)) / self.channels((None, *code)))
 
 
-def _code(code):
+def _code(code: Any) -> dict[str, Any] | None:
     """The argument `code`, checked."""
     if code is None:
         return None

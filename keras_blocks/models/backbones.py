@@ -1,5 +1,7 @@
 """The architectures whose variants serve as backbones of other models, by name."""
 
+from typing import Any
+
 from keras_blocks.core import validation
 from keras_blocks.models.architecture import Architecture
 from keras_blocks.models.densenet import DenseNet
@@ -11,13 +13,14 @@ from keras_blocks.models.senet import SENet
 from keras_blocks.models.squeezenet import SqueezeNet
 from keras_blocks.models.vgg import VGG
 
-BACKBONES = (DenseNet, Inception, ResNeXt, ResNet, SENet, SqueezeNet, VGG)
+BACKBONES: tuple[type[Architecture], ...] = (DenseNet, Inception, ResNeXt, ResNet, SENet, SqueezeNet, VGG)
 
 
-def make_backbone(backbone, **metaparameters) -> Architecture:
+def make_backbone(backbone: str | type[Architecture], **metaparameters: Any) -> Architecture:
     """A backbone by a variant's name, or by an architecture's class; without its classifier, unless it embeds."""
     if isinstance(backbone, str):
-        classes = {variant: cls for cls in (*BACKBONES, KochNet) for variant in cls.variants}
+        architectures: tuple[type[Architecture], ...] = (*BACKBONES, KochNet)
+        classes = {variant: cls for cls in architectures for variant in cls.variants}
         cls = classes[validation.choice("backbone", backbone, tuple(classes))]
         return cls.from_variant(backbone, **{"include_top": False, **cls.variants[backbone], **metaparameters})
     return backbone(**{"include_top": False, **metaparameters})

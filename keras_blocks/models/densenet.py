@@ -1,23 +1,31 @@
 """DenseNet: dense blocks and transitions."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Unpack
+
 from keras_blocks.blocks.conv import ConvBlock
 from keras_blocks.blocks.dense import DenseBlock, TransitionBlock
 from keras_blocks.blocks.heads import ClassifierHead
 from keras_blocks.blocks.resnet_stem import ResNetStem
 from keras_blocks.core import validation
 from keras_blocks.core.block import register
+from keras_blocks.core.layers import NORMALIZED
 from keras_blocks.models.architecture import Architecture
+from keras_blocks.models.network import Names
 from keras_blocks.models.output_stride import StridePlan
+from keras_blocks.typing import ArchitectureOptions, Tensor
+
+Stem = Literal["imagenet", "cifar"]
 
 BATCH_NORM = {"epsilon": 1.001e-5}
 """The BatchNormalization of keras.applications' DenseNets; torchvision's epsilon is 1e-5."""
 
 
-def _variant(*layers, filters=32, stem_filters=64):
+def _variant(*layers: int, filters: int = 32, stem_filters: int = 64) -> dict[str, Any]:
     return {"groups": tuple({"layers": n} for n in layers), "filters": filters, "stem_filters": stem_filters}
 
 
-def _cifar(depth, filters):
+def _cifar(depth: int, filters: int) -> dict[str, Any]:
     """DenseNet-BC for CIFAR: three blocks of (depth - 4) / 6 dense layers, a 3x3 stem of twice the growth rate."""
     groups = ({"layers": (depth - 4) // 6},) * 3
     shape = {"input_shape": (32, 32, 3), "classes": 10}
@@ -81,26 +89,24 @@ class DenseNet(Architecture):
 
     published = {f"densenet{depth}": f"DenseNet{depth}" for depth in (121, 169, 201)}
 
+    default_settings = {**NORMALIZED, "batch_norm": BATCH_NORM}
+
     def __init__(
         self,
-        groups=variants["densenet121"]["groups"],
-        filters=32,
-        stem="imagenet",
-        stem_filters=64,
-        bottleneck=4,
-        compression=0.5,
-        dropout=0.0,
-        output_stride=None,
-        *,
-        batch_norm=BATCH_NORM,
-        use_bias=False,
-        kernel_initializer="he_normal",
-        **kwargs,
+        groups: Sequence[Mapping[str, int]] = variants["densenet121"]["groups"],
+        filters: int = 32,
+        stem: Stem = "imagenet",
+        stem_filters: int = 64,
+        bottleneck: int = 4,
+        compression: float = 0.5,
+        dropout: float = 0.0,
+        output_stride: int | None = None,
+        **kwargs: Unpack[ArchitectureOptions],
     ):
         own = {
             "groups": validation.records("groups", groups, {"layers": None}),
             "filters": filters,
-            "stem": validation.choice("stem", stem, ("imagenet", "cifar")),
+            "stem": validation.choice("stem", stem, Stem),
             "stem_filters": stem_filters,
             "bottleneck": bottleneck,
             "compression": compression,
@@ -108,9 +114,9 @@ class DenseNet(Architecture):
             "output_stride": output_stride,
         }
         StridePlan(own)  # refuses an output stride that cannot be reached
-        super().__init__(own, batch_norm=batch_norm, use_bias=use_bias, kernel_initializer=kernel_initializer, **kwargs)
+        super().__init__(own, **kwargs)
 
-    def stem(self, x):
+    def stem(self, x: Tensor) -> Tensor:
         m = self.metaparameters
         if m.stem == "imagenet":
             stem = self.layer("stem", ResNetStem, filters=m.stem_filters)
@@ -118,7 +124,7 @@ class DenseNet(Architecture):
             stem = self.layer("stem", ConvBlock, filters=m.stem_filters, batch_norm=False, activation=None)
         return self.feature("stem", stem(x))
 
-    def learner(self, x):
+    def learner(self, x: Tensor) -> Tensor:
         m = self.metaparameters
         plan, options = StridePlan(m), {"filters": m.filters, "bottleneck": m.bottleneck, "dropout": m.dropout}
         for i, group in enumerate(m.groups, start=1):
@@ -133,11 +139,11 @@ class DenseNet(Architecture):
             x = spec(x)
         return self.feature(f"group{len(m.groups)}", x)
 
-    def classifier(self, x):
+    def classifier(self, x: Tensor) -> Tensor:
         x = self.layer("head", ClassifierHead, filters=self.metaparameters.classes)(x)
         return self.output_activation()(x)
 
-    def weight_names(self):
+    def weight_names(self) -> Names:
         keras = {"stem/conv": "conv1_conv", "stem/conv_bn": "conv1_bn", "last_bn": "bn", "head/scores": "predictions"}
         torch = {"stem/conv": "features.conv0", "stem/conv_bn": "features.norm0", "head/scores": "classifier"}
         groups = self.metaparameters.groups

@@ -1,5 +1,8 @@
 """Inception: GoogLeNet, BN-Inception and Inception v3, with auxiliary classifiers that train and then leave."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Unpack
+
 import keras
 
 from keras_blocks.blocks.auxiliary import AuxiliaryClassifier
@@ -11,6 +14,7 @@ from keras_blocks.blocks.local_response_normalization import LocalResponseNormal
 from keras_blocks.blocks.pooling import CeilMaxPooling2D
 from keras_blocks.core import validation
 from keras_blocks.core.block import register
+from keras_blocks.core.chain import LayerSpec
 from keras_blocks.core.signature import takes
 from keras_blocks.models.architecture import Architecture
 from keras_blocks.models.inception_names import cadene_names, caffe_names, keras_names, torchvision_names
@@ -20,22 +24,26 @@ from keras_blocks.models.inception_variants import (
     SOURCES,
     VARIANTS,
 )
+from keras_blocks.models.network import Names
+from keras_blocks.typing import ArchitectureOptions, Tensor
+
+Stem = Literal["v1", "v2", "v3", "small", "tiny", "v3_tiny"]
 
 # name in a group: (class, what it fixes, what a group may set)
-BLOCKS = {
+BLOCKS: dict[str, tuple[type, dict[str, Any], tuple[str, ...]]] = {
     "v1": (InceptionBlock, {"version": "v1"}, ("kernel_size", "pooling")),
     "v2": (InceptionBlock, {"version": "v2"}, ("kernel_size", "pooling")),
     "a": (InceptionA, {}, ()),
     "b": (InceptionB, {}, ("n",)),
     "c": (InceptionC, {}, ()),
 }
-REDUCTIONS = {
+REDUCTIONS: dict[str, tuple[type, dict[str, Any], tuple[str, ...]]] = {
     "max_pool": (CeilMaxPooling2D, {"strides": 2}, ("pool_size",)),
     "a": (GridReductionA, {}, ("filters", "padding")),
     "b": (GridReductionB, {}, ("filters", "padding", "n")),
     "pass_through": (PassThroughReduction, {}, ("filters", "padding")),
 }
-STEM_LAYERS = {
+STEM_LAYERS: dict[str, tuple[type, tuple[str, ...]]] = {
     "conv": (ConvBlock, ("filters", "kernel_size", "strides", "padding")),
     "pool": (keras.layers.MaxPooling2D, ("pool_size", "strides", "padding")),
     "ceil_pool": (CeilMaxPooling2D, ("pool_size", "strides")),
@@ -105,17 +113,17 @@ class Inception(Architecture):
 
     def __init__(
         self,
-        groups=GOOGLENET_GROUPS,
-        stem="v1",
-        auxiliary=False,
-        auxiliary_classifier=None,
-        auxiliary_weight=0.3,
-        count_include_pad=False,
-        se_ratio=None,
-        dropout=0.4,
-        **kwargs,
+        groups: Sequence[Mapping[str, Any]] = GOOGLENET_GROUPS,
+        stem: Stem | Sequence[Mapping[str, Any]] = "v1",
+        auxiliary: bool = False,
+        auxiliary_classifier: Mapping[str, Any] | None = None,
+        auxiliary_weight: float = 0.3,
+        count_include_pad: bool = False,
+        se_ratio: int | None = None,
+        dropout: float = 0.4,
+        **kwargs: Unpack[ArchitectureOptions],
     ):
-        own = {
+        own: dict[str, Any] = {
             "groups": [
                 _group(f"groups[{i}]", group)
                 for i, group in enumerate(validation.sequence("groups", groups, of="groups"))
@@ -134,8 +142,8 @@ class Inception(Architecture):
             raise ValueError(f"`auxiliary=True` needs a group with `auxiliary` blocks; received groups={groups!r}.")
         super().__init__(own, **kwargs)
 
-    def stem(self, x):
-        counts = {}
+    def stem(self, x: Tensor) -> Tensor:
+        counts: dict[str, int] = {}
         for step in self._stem_layers():
             options = dict(step)
             kind = options.pop("layer")
@@ -143,7 +151,7 @@ class Inception(Architecture):
             x = self.layer(f"stem_{kind}{counts[kind]}", STEM_LAYERS[kind][0], **options)(x)
         return self.feature("stem", x)
 
-    def learner(self, x):
+    def learner(self, x: Tensor) -> Tensor:
         m, auxiliaries = self.metaparameters, 0
         for i, group in enumerate(m.groups, start=1):
             if group["reduction"]:
@@ -160,12 +168,12 @@ class Inception(Architecture):
             x = self.feature(f"group{i}", x)
         return x
 
-    def classifier(self, x):
+    def classifier(self, x: Tensor) -> Tensor:
         m = self.metaparameters
         x = self.layer("head", ClassifierHead, filters=m.classes, dropout=m.dropout)(x)
         return self.output_activation()(x)
 
-    def weight_names(self):
+    def weight_names(self) -> Names:
         groups = self.metaparameters.groups
         kinds = {group["block"] for group in groups}
         if kinds <= {"v1"}:
@@ -175,7 +183,7 @@ class Inception(Architecture):
         stem_convs = sum(step["layer"] == "conv" for step in self._stem_layers())
         return {"keras": keras_names(groups, stem_convs), "torchvision": torchvision_names(groups, v3=True)}
 
-    def from_torch(self, name, value):
+    def from_torch(self, name: str, value: Any) -> Any:
         """PyTorch flattens the channels first: the rows of an auxiliary classifier's dense kernel stand otherwise."""
         path, _, variable = name.rpartition("/")
         head, _, layer = path.partition("/")
@@ -189,23 +197,23 @@ class Inception(Architecture):
         rows = value.reshape(-1, height, width, value.shape[1]).transpose(1, 2, 0, 3)
         return rows.reshape(value.shape)
 
-    def _module(self, name, cls, **options):
+    def _module(self, name: str, cls: type, **options: Any) -> LayerSpec:
         """A block or reduction, told the settings of the whole network that it takes."""
         m = self.metaparameters
         shared = {"se_ratio": m.se_ratio, "count_include_pad": m.count_include_pad}
         return self.layer(name, cls, **{key: value for key, value in shared.items() if takes(cls, key)}, **options)
 
-    def _auxiliary_classifier(self, name, x):
+    def _auxiliary_classifier(self, name: str, x: Tensor) -> None:
         m = self.metaparameters
         x = self.layer(f"{name}_head", AuxiliaryClassifier, filters=m.classes, **m.auxiliary_classifier)(x)
         self.side_output(name, self.output_activation(name)(x), weight=m.auxiliary_weight)
 
-    def _stem_layers(self):
-        stem = self.metaparameters.stem
+    def _stem_layers(self) -> Sequence[Mapping[str, Any]]:
+        stem: str | Sequence[Mapping[str, Any]] = self.metaparameters.stem
         return INCEPTION_STEMS[stem] if isinstance(stem, str) else stem
 
 
-def _group(name, group):
+def _group(name: str, group: Any) -> dict[str, Any]:
     """A group, checked, with all keys that its block has."""
     validation.mapping(
         name, group, keys=(*_GROUP, *{key for _, _, more in BLOCKS.values() for key in more}), required=_GROUP[:2]
@@ -226,7 +234,7 @@ def _group(name, group):
 _GROUP = ("block", "filters", "reduction", "auxiliary")
 
 
-def _reduction(name, reduction):
+def _reduction(name: str, reduction: Any) -> Mapping[str, Any] | None:
     if reduction is None:
         return None
     keys = ("kind", *{key for _, _, more in REDUCTIONS.values() for key in more})
@@ -237,12 +245,12 @@ def _reduction(name, reduction):
     )
 
 
-def _block_numbers(name, numbers, most):
+def _block_numbers(name: str, numbers: Any, most: int) -> list[int]:
     numbers = () if numbers in ((), [], None) else validation.sequence(name, numbers, of="numbers of blocks")
     return sorted({validation.integer(f"{name}[{i}]", number, most=most) for i, number in enumerate(numbers)})
 
 
-def _of_each_block(name, value, blocks):
+def _of_each_block(name: str, value: Any, blocks: int) -> list[Any] | None:
     """A list with a value for each block, from one value or such a list; `None` for the block's own default."""
     if value is None or not isinstance(value, (list, tuple)):
         return None if value is None else [value] * blocks
@@ -251,10 +259,10 @@ def _of_each_block(name, value, blocks):
     return list(value)
 
 
-def _stem(stem):
+def _stem(stem: Any) -> str | list[Mapping[str, Any]]:
     """A name of `INCEPTION_STEMS`, or a list like those in it; the layers check the values."""
     if isinstance(stem, str) or stem is None:
-        return validation.choice("stem", stem, tuple(INCEPTION_STEMS))
+        return str(validation.choice("stem", stem, Stem))
     layers = []
     for i, step in enumerate(validation.sequence("stem", stem, of="layers")):
         keys = {key for _, more in STEM_LAYERS.values() for key in more}

@@ -1,5 +1,10 @@
 """What others call the layers of Inception networks. A table's layers stand in the order of the block's chain."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+Groups: TypeAlias = Sequence[Mapping[str, Any]]
+
 V1 = ("conv_1x1", "reduce_3x3", "conv_3x3", "reduce_5x5", "conv_5x5", "pool_proj")
 V2 = ("conv_1x1", "reduce_3x3", "conv_3x3", "reduce_double", "double_1", "double_2", "pool_proj")
 A = ("conv_1x1", "reduce_5x5", "conv_5x5", "reduce_double", "double_1", "double_2", "pool_proj")
@@ -37,9 +42,9 @@ CAFFE = dict(zip(V1, ("1x1", "3x3_reduce", "3x3", "5x5_reduce", "5x5", "pool_pro
 CADENE = dict(zip(V2, ("1x1", "3x3_reduce", "3x3", "double_3x3_reduce", "double_3x3_1", "double_3x3_2", "pool_proj")))
 
 
-def torchvision_names(groups, v3: bool) -> dict:
+def torchvision_names(groups: Groups, v3: bool) -> dict[str, str]:
     """torchvision's GoogLeNet, or its Inception v3."""
-    stem = ("1a_3x3", "2a_3x3", "2b_3x3", "3b_1x1", "4a_3x3") if v3 else (1, 2, 3)
+    stem = ("1a_3x3", "2a_3x3", "2b_3x3", "3b_1x1", "4a_3x3") if v3 else ("1", "2", "3")
     names = {f"stem_conv{i}/conv": f"Conv2d_{n}" if v3 else f"conv{n}" for i, n in enumerate(stem, start=1)}
     for i, group in enumerate(groups, start=1):
         table = TORCHVISION.get(group["block"], {})
@@ -47,7 +52,7 @@ def torchvision_names(groups, v3: bool) -> dict:
             # v3's groups begin with a: the stem's last pooling, and the reductions.
             theirs = f"Mixed_{4 + i}{_letter(j + 1)}" if v3 else f"inception{2 + i}{_letter(j)}"
             names |= {f"group{i}_block{j}/{layer}": f"{theirs}.{name}" for layer, name in table.items()}
-        reduction = TORCHVISION_REDUCTIONS.get((group["reduction"] or {}).get("kind"), {})
+        reduction = TORCHVISION_REDUCTIONS.get((group["reduction"] or {}).get("kind", ""), {})
         names |= {f"group{i}_reduction/{layer}": f"Mixed_{4 + i}a.{name}" for layer, name in reduction.items()}
     if v3:
         names |= {"aux_1_head/conv": "AuxLogits.conv0", "aux_1_head/conv2": "AuxLogits.conv1"}
@@ -61,7 +66,7 @@ def torchvision_names(groups, v3: bool) -> dict:
     return {**names, "head/scores": "fc"}
 
 
-def caffe_names(groups) -> dict:
+def caffe_names(groups: Groups) -> dict[str, str]:
     """BVLC's GoogLeNet."""
     names = {"stem_conv1/conv": "conv1/7x7_s2", "stem_conv2/conv": "conv2/3x3_reduce", "stem_conv3/conv": "conv2/3x3"}
     for i, group in enumerate(groups, start=1):
@@ -74,7 +79,7 @@ def caffe_names(groups) -> dict:
     return {**names, "head/scores": "loss3/classifier"}
 
 
-def cadene_names(groups) -> dict:
+def cadene_names(groups: Groups) -> dict[str, str]:
     """Cadene's BN-Inception, which has Caffe's names. A reduction is the last letter of the group before it."""
     names = {"stem_conv1/conv": "conv1_7x7_s2", "stem_conv2/conv": "conv2_3x3_reduce", "stem_conv3/conv": "conv2_3x3"}
     for i, group in enumerate(groups, start=1):
@@ -88,7 +93,7 @@ def cadene_names(groups) -> dict:
     return {**names, "head/scores": "last_linear"}
 
 
-def keras_names(groups, stem_convs: int) -> dict:
+def keras_names(groups: Groups, stem_convs: int) -> dict[str, str]:
     """keras.applications' Inception v3, whose convolutions and normalizations are only counted."""
     units = [f"stem_conv{i}/conv" for i in range(1, stem_convs + 1)]
     for i, group in enumerate(groups, start=1):
@@ -96,7 +101,7 @@ def keras_names(groups, stem_convs: int) -> dict:
         units += [f"group{i}_reduction/{layer}" for layer in reduction]
         for j in range(1, len(group["filters"]) + 1):
             units += [f"group{i}_block{j}/{layer}" for layer in LAYERS[group["block"]]]
-    names = {}
+    names: dict[str, str] = {}
     for number, unit in enumerate(units):
         count = f"_{number}" if number else ""
         names |= {unit: f"conv2d{count}", f"{unit}_bn": f"batch_normalization{count}"}

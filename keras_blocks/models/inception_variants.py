@@ -1,18 +1,17 @@
 """The published Inception networks, and forms of them for small images, as data."""
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from keras_blocks.typing import Padding
+
 POOL = {"layer": "ceil_pool", "pool_size": 3, "strides": 2}
 VALID_POOL = {"layer": "pool", "pool_size": 3, "strides": 2, "padding": "valid"}
 LRN = {"layer": "lrn"}
 
 
-def _conv(filters, kernel_size=1, strides=1, padding="same"):
-    return {
-        "layer": "conv",
-        "filters": filters,
-        "kernel_size": kernel_size,
-        "strides": strides,
-        "padding": padding,
-    }
+def _conv(filters: int, kernel_size: int = 1, strides: int = 1, padding: Padding = "same") -> dict[str, Any]:
+    return {"layer": "conv", "filters": filters, "kernel_size": kernel_size, "strides": strides, "padding": padding}
 
 
 _FIRST = _conv(64, 7, 2, "symmetric")
@@ -30,7 +29,7 @@ INCEPTION_STEMS = {
 
 MAX_POOL = {"kind": "max_pool", "pool_size": 3}
 
-GOOGLENET_GROUPS = (
+GOOGLENET_GROUPS: tuple[dict[str, Any], ...] = (
     {"block": "v1", "filters": ((64, 96, 128, 16, 32, 32), (128, 128, 192, 32, 96, 64))},
     {
         "block": "v1",
@@ -79,7 +78,7 @@ BN_INCEPTION = (
 )
 
 
-def _v3(padding="valid"):
+def _v3(padding: Padding = "valid") -> tuple[dict[str, Any], ...]:
     return (
         {"block": "a", "filters": tuple((64, 48, 64, 64, 96, pool) for pool in (32, 64, 64))},
         {
@@ -96,21 +95,21 @@ def _v3(padding="valid"):
     )
 
 
-def _quarter(steps):
+def _quarter(steps: Iterable[Mapping[str, Any]]) -> tuple[dict[str, Any], ...]:
     """The same with a quarter of the filters."""
     return tuple(
         {key: _quartered(value) if key == "filters" else value for key, value in step.items()} for step in steps
     )
 
 
-def _quartered(filters):
+def _quartered(filters: Any) -> Any:
     return tuple(map(_quartered, filters)) if isinstance(filters, tuple) else max(filters // 4, 1)
 
 
 TORCH_BATCH_NORM = {"epsilon": 1e-3, "momentum": 0.9}
 CAFFE_BATCH_NORM = {"epsilon": 1e-5, "momentum": 0.9}
 V2 = {"groups": BN_INCEPTION, "stem": "v2", "batch_norm": CAFFE_BATCH_NORM, "count_include_pad": True, "dropout": 0.0}
-V3 = {
+V3: dict[str, Any] = {
     "groups": _v3(),
     "stem": "v3",
     "dropout": 0.2,
@@ -121,7 +120,7 @@ V3 = {
 CIFAR = {"input_shape": (32, 32, 3), "classes": 10, "batch_norm": TORCH_BATCH_NORM}
 ADAPTIVE = {"version": "v1", "pooling": "adaptive"}
 
-VARIANTS = {
+VARIANTS: dict[str, dict[str, Any]] = {
     "googlenet": {"groups": GOOGLENET_GROUPS, "stem": "v1", "dropout": 0.4},
     "googlenet_torchvision": {
         "groups": GOOGLENET_TORCHVISION,

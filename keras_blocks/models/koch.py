@@ -1,11 +1,15 @@
 """The convolutional network of Koch's Siamese twins."""
 
+from collections.abc import Mapping, Sequence
+from typing import Unpack
+
 from keras import layers
 
 from keras_blocks.blocks.conv import ConvBlock
 from keras_blocks.core import validation
 from keras_blocks.core.registration import register
 from keras_blocks.models.architecture import Architecture
+from keras_blocks.typing import ArchitectureOptions, Tensor
 
 GROUPS = tuple({"filters": filters, "kernel_size": size} for filters, size in ((64, 10), (128, 7), (128, 4), (256, 4)))
 
@@ -31,21 +35,21 @@ class KochNet(Architecture):
 
     default_input_shape = (105, 105, 1)
 
-    def __init__(self, groups=GROUPS, **kwargs):
+    def __init__(self, groups: Sequence[Mapping[str, int]] = GROUPS, **kwargs: Unpack[ArchitectureOptions]):
         groups = validation.records("groups", groups, {"filters": None, "kernel_size": None})
         super().__init__({"groups": groups}, **kwargs)
 
-    def stem(self, x):
+    def stem(self, x: Tensor) -> Tensor:
         """There is none: the first group is the stem."""
         return x
 
-    def learner(self, x):
+    def learner(self, x: Tensor) -> Tensor:
         for i, group in enumerate(self.metaparameters.groups, start=1):
             if i > 1:
                 x = self.layer(f"group{i}_pool", layers.MaxPooling2D, pool_size=2)(x)
             x = self.feature(f"group{i}", self.layer(f"group{i}", ConvBlock, padding="valid", **group)(x))
         return x
 
-    def classifier(self, x):
+    def classifier(self, x: Tensor) -> Tensor:
         x = self.layer("flatten", layers.Flatten)(x)
         return self.output_activation()(self.dense("dense", self.metaparameters.classes)(x))

@@ -1,7 +1,7 @@
 """Network: a functional model that is assembled from metaparameters, and can be saved, opened and counted."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self, TypeAlias
 
 import keras
 
@@ -19,6 +19,10 @@ from keras_blocks.models.preprocessing import (
     shape_after,
     unless_training,
 )
+from keras_blocks.typing import Config, Shape, Tensor
+
+Names: TypeAlias = dict[str, dict[str, str]]
+"""Convention -> {path of a layer in a model: its name in published weights}."""
 
 
 class Network(LayerFactory, keras.Model):
@@ -35,18 +39,18 @@ class Network(LayerFactory, keras.Model):
         input_shape, preprocess, dtype, name, trainable, **settings: see `Architecture`.
     """
 
-    default_input_shape: tuple = (224, 224, 3)
+    default_input_shape: tuple[int, int, int] = (224, 224, 3)
 
-    input_names: tuple = ("image",)
+    input_names: tuple[str, ...] = ("image",)
     """Names of the model's inputs, each an image of `input_shape`."""
 
-    variants: dict = {}
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Name -> metaparameters of the published networks."""
 
-    sources: dict = {}
+    sources: ClassVar[Mapping[str, str]] = {}
     """Name -> where the variant is published: whose layers, counts and details of padding and normalization it has."""
 
-    published: dict = {}
+    published: ClassVar[Mapping[str, str]] = {}
     """Name -> function of keras.applications whose ImageNet weights the variant takes, by `weights="imagenet"`."""
 
     def __init__(
@@ -62,7 +66,7 @@ class Network(LayerFactory, keras.Model):
         **settings: Any,
     ):
         self.dtype_policy = dtype or keras.config.dtype_policy()
-        LayerFactory.__init__(self, **settings)
+        LayerFactory.__init__(self, **{**self.default_settings, **settings})
         given = input_tensor is not None and not isinstance(input_tensor, Assembly)
         self.metaparameters = FrozenDict(
             {
@@ -82,18 +86,18 @@ class Network(LayerFactory, keras.Model):
             keras.Model.__init__(self, name=name, trainable=trainable)
 
     @property
-    def dtype_policy(self):
+    def dtype_policy(self) -> Any:
         return self._policy
 
     @dtype_policy.setter
-    def dtype_policy(self, value):
+    def dtype_policy(self, value: Any) -> None:
         # Keras' own is always the global one in a functional model.
         self._policy = keras.dtype_policies.get(value)
 
     # -- how it is made ---------------------------------------------------------------------------------------------
 
     @classmethod
-    def from_variant(cls, variant: str, /, **overrides) -> Self:
+    def from_variant(cls, variant: str, /, **overrides: Any) -> Self:
         """The published network of this name.
 
         Args:
@@ -107,7 +111,7 @@ class Network(LayerFactory, keras.Model):
         return cls(**{"name": variant, **cls.variants[variant], **overrides})
 
     @classmethod
-    def outline(cls, **metaparameters) -> Self:
+    def outline(cls, **metaparameters: Any) -> Self:
         """The architecture before anything is built: its `metaparameters`, and its parts to be used alone.
 
         Returns:
@@ -117,24 +121,24 @@ class Network(LayerFactory, keras.Model):
         name = metaparameters.get("name") or "outline"  # Keras would count it
         return cls(**{**metaparameters, "name": name, "input_tensor": Assembly()})
 
-    def make_inputs(self):
+    def make_inputs(self) -> Any:
         """What the model takes, and `assemble` is given: a `keras.Input`, or a list of several."""
         inputs = [keras.Input(self.metaparameters.input_shape, name=name) for name in self.input_names]
         return inputs[0] if len(inputs) == 1 else inputs
 
     # -- its parts --------------------------------------------------------------------------------------------------
 
-    def preprocess(self, x):
+    def preprocess(self, x: Tensor) -> Tensor:
         """The layers given as `preprocess`, in turn."""
         for layer in self.metaparameters.preprocess:
             x = x.through(layer) if isinstance(x, ShapeTensor) else unless_training(layer)(x)
         return x
 
-    def assemble(self, x):
+    def assemble(self, x: Tensor) -> Tensor:
         """All parts in turn: from the model's inputs to its outputs. It notes the preprocessed images."""
         raise NotImplementedError
 
-    def feature(self, name: str, x):
+    def feature(self, name: str, x: Tensor) -> Tensor:
         """Notes `x` as the feature map of this name, and returns it."""
         self.assembly.features[name] = x
         return x
@@ -142,11 +146,11 @@ class Network(LayerFactory, keras.Model):
     # -- what users ask of the model --------------------------------------------------------------------------------
 
     @property
-    def features(self) -> dict:
+    def features(self) -> dict[str, keras.KerasTensor]:
         """Name -> Keras tensor of the stem's and each group's output, to build further models on."""
         return dict(self.assembly.features)
 
-    def freeze(self, up_to=None) -> None:
+    def freeze(self, up_to: str | None = None) -> None:
         """Freezes the layers up to and including a feature map; frozen BatchNormalization works as in inference.
 
         To train what follows, compile the model afterwards. `model.trainable = True` thaws everything.
@@ -178,7 +182,7 @@ class Network(LayerFactory, keras.Model):
         inputs = keras.Input(self.metaparameters.input_shape, name="image")
         return keras.Model(inputs, opened(self, inputs), name=f"{self.name}_expanded")
 
-    def detach_preprocessing(self):
+    def detach_preprocessing(self) -> tuple[Self, keras.layers.Pipeline]:
         """The model without its preprocessing, and the preprocessing, for instance for use in `tf.data`.
 
         All layers are shared with this model, which stays what it was: train one, and the other has learned it.
@@ -210,7 +214,7 @@ class Network(LayerFactory, keras.Model):
         shape = tuple(self.assembly.preprocessed.shape[1:])
         return self._with_preprocessing((), shape), PreprocessingPipeline(list(layers))
 
-    def attach_preprocessing(self, layers, input_shape=None):
+    def attach_preprocessing(self, layers: Any, input_shape: Shape | None = None) -> Self:
         """The model behind preprocessing layers: a new one, not compiled, which shares all layers with this one.
 
         Args:
@@ -251,15 +255,15 @@ class Network(LayerFactory, keras.Model):
 
     # -- what Keras asks of it --------------------------------------------------------------------------------------
 
-    def get_config(self) -> dict[str, Any]:
-        config = serialized({**self._arguments(), "dtype": None})
+    def get_config(self) -> Config:
+        config: Config = serialized({**self._arguments(), "dtype": None})
         config["dtype"] = keras.dtype_policies.serialize(self.dtype_policy)
         if frozen := self._frozen():
             config["frozen"] = frozen
         return config
 
     @classmethod
-    def from_config(cls, config, custom_objects=None) -> Self:
+    def from_config(cls, config: Config, custom_objects: Mapping[str, Any] | None = None) -> Self:
         config = dict(config)
         frozen = config.pop("frozen", ())
         with keras.saving.CustomObjectScope(custom_objects or {}):
@@ -286,7 +290,7 @@ class Network(LayerFactory, keras.Model):
     def _freeze(self, path: str) -> None:
         freeze_part(self, path)
 
-    def _with_preprocessing(self, layers, input_shape) -> Self:
+    def _with_preprocessing(self, layers: Any, input_shape: Shape) -> Self:
         """This model's layers behind others."""
         changed = {**self._arguments(), "preprocess": layers, "input_shape": input_shape}
         return type(self)(**changed, input_tensor=self._behind(type(self).outline(**changed)))
@@ -296,10 +300,10 @@ class Network(LayerFactory, keras.Model):
         inputs = outline.make_inputs()
         return self.assembly.behind(inputs, outline.preprocess(inputs))
 
-    def __repr__(self):
-        return super().__repr__() if self.assembly.ends else f"<outline of {type(self).__name__}>"
+    def __repr__(self) -> str:
+        return str(super().__repr__()) if self.assembly.ends else f"<outline of {type(self).__name__}>"
 
-    def _image_shape(self, shape):
+    def _image_shape(self, shape: Any) -> Shape:
         if shape is None:
             height, width, channels = self.default_input_shape
             return (height, width, channels) if self.data_format == "channels_last" else (channels, height, width)
@@ -311,10 +315,10 @@ class Network(LayerFactory, keras.Model):
         return tuple(validation.optional(validation.integer, "input_shape", size) for size in shape)
 
 
-def opened(model: keras.Model, x):
+def opened(model: keras.Model, x: Tensor) -> Tensor:
     """The model's graph applied to `x`, with blocks, and models within the model, opened."""
 
-    def open_operation(operation) -> Callable:
+    def open_operation(operation: Any) -> Any:
         if isinstance(operation, Block):
             return operation.expand
         if isinstance(operation, keras.Sequential | keras.Function):
@@ -328,7 +332,7 @@ def opened(model: keras.Model, x):
     return replay(model, [x], open_operation)
 
 
-def _shape_of_input(tensor, input_shape) -> tuple:
+def _shape_of_input(tensor: Any, input_shape: Sequence[int | None] | None) -> Shape:
     """The image shape of a `keras.Input`, which must agree with `input_shape` where that is given."""
     if not isinstance(tensor, keras.KerasTensor):
         raise TypeError(f"`input_tensor` must be a keras.Input; received {type(tensor).__name__}.")

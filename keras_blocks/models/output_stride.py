@@ -1,5 +1,8 @@
 """Replaces strides by dilation once a network's output stride is reached."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from keras_blocks.core import validation
 
 STEM_STRIDES = {"imagenet": 4, "timm": 4, "deep": 4, "cifar": 1}
@@ -14,7 +17,7 @@ class StridePlan:
             size, and its `output_stride`.
     """
 
-    def __init__(self, metaparameters):
+    def __init__(self, metaparameters: Mapping[str, Any]):
         self.reached, self.dilation = STEM_STRIDES[metaparameters["stem"]], 1
         self.wanted = metaparameters["output_stride"]
         allowed = [self.reached * 2**i for i in range(len(metaparameters["groups"]))]
@@ -24,7 +27,7 @@ class StridePlan:
                 f"{self.wanted!r}."
             )
 
-    def take(self, strides) -> dict:
+    def take(self, strides: int) -> dict[str, Any]:
         """The dilation of a block that is to have these strides, and whether they become dilation."""
         options = {"dilation_rate": self.dilation, "atrous": False}
         if self.wanted is not None and self.reached * strides > self.wanted:

@@ -1,10 +1,13 @@
 """What stands in front of a network: part of the model and of its file, and yet removable."""
 
 import inspect
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import keras
 
 from keras_blocks.core.registration import register
+from keras_blocks.typing import Shape, Tensor
 
 NEEDS_LABELS = (keras.layers.MixUp, keras.layers.CutMix)
 
@@ -16,15 +19,15 @@ class PreprocessingPipeline(keras.layers.Pipeline):
     Keras' `Resizing` of integer images rounds to integers again, for instance.
     """
 
-    def __init__(self, layers, name=None):
+    def __init__(self, layers: Sequence[keras.layers.Layer], name: str | None = None):
         super().__init__(layers, name=name)
         self.as_float = keras.layers.Rescaling(1.0, dtype="float32")  # a cast that works in tf.data under any backend
 
-    def call(self, inputs, training=True, mask=None):
+    def call(self, inputs: Tensor, training: bool = True, mask: Tensor = None) -> Tensor:
         return super().call(self.as_float(inputs), training=training, mask=mask)
 
 
-def unless_training(layer):
+def unless_training(layer: keras.layers.Layer) -> Callable[[Tensor], Tensor]:
     """The layer, to be called on a Keras tensor, such that it augments in training alone.
 
     Keras' random layers do it whenever they are not told otherwise. What a layer is told here is kept in the graph, and
@@ -34,7 +37,7 @@ def unless_training(layer):
     return lambda x: layer(x, **told)
 
 
-def preprocessing_layers(name, value) -> tuple:
+def preprocessing_layers(name: str, value: Any) -> tuple[keras.layers.Layer, ...]:
     """A layer, a list of layers, a pipeline of layers, or None, as a tuple of layers that need no labels."""
     if isinstance(value, keras.layers.Pipeline):
         value = value.layers
@@ -50,7 +53,7 @@ def preprocessing_layers(name, value) -> tuple:
     return tuple(layers)
 
 
-def shape_after(layers, shape):
+def shape_after(layers: Iterable[keras.layers.Layer], shape: Iterable[int | None]) -> Shape | None:
     """The shape of one image behind the layers, or None where they cannot take it."""
     shape = (None, *shape)
     try:

@@ -1,6 +1,8 @@
 """Architectures by the names of their variants."""
 
 import fnmatch
+import os
+from typing import Any
 
 from keras_blocks.core import validation
 from keras_blocks.models.architecture import Architecture
@@ -10,7 +12,7 @@ from keras_blocks.models.network import Network
 from keras_blocks.models.siamese import Siamese
 from keras_blocks.weights.pretrained import load_imagenet, load_weights
 
-ARCHITECTURES = (AutoEncoder, *BACKBONES, Siamese)
+ARCHITECTURES: tuple[type[Network], ...] = (AutoEncoder, *BACKBONES, Siamese)
 
 
 def list_models(pattern: str = "*") -> list[str]:
@@ -28,7 +30,7 @@ def list_models(pattern: str = "*") -> list[str]:
     return sorted(fnmatch.filter(_by_name(), pattern))
 
 
-def create_model(variant: str, /, *, weights=None, **overrides) -> Network:
+def create_model(variant: str, /, *, weights: str | os.PathLike[str] | None = None, **overrides: Any) -> Network:
     """A published network by its name.
 
     Args:
@@ -81,5 +83,5 @@ def classifier_of(variant: str) -> type[Architecture]:
     return classes[validation.choice("variant", variant, tuple(classes))]
 
 
-def _by_name() -> dict:
+def _by_name() -> dict[str, type[Network]]:
     return {variant: cls for cls in ARCHITECTURES for variant in cls.variants}

@@ -1,7 +1,7 @@
 """What ResNet, ResNeXt and SENet have in common: a stem, residual blocks in groups, a head."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 from keras_blocks.blocks.conv import ConvBlock
 from keras_blocks.blocks.heads import ClassifierHead
@@ -9,11 +9,38 @@ from keras_blocks.blocks.residual import ResidualUnit
 from keras_blocks.blocks.resnet_stem import ResNetStem
 from keras_blocks.core import validation
 from keras_blocks.core.chain import LayerSpec
+from keras_blocks.core.layers import NORMALIZED
 from keras_blocks.core.signature import arguments
 from keras_blocks.models.architecture import Architecture
 from keras_blocks.models.output_stride import StridePlan
+from keras_blocks.typing import ArchitectureOptions, Tensor
 
+Stem = Literal["imagenet", "timm", "deep", "cifar"]
+Shortcut = Literal["auto", "projection", "pad"]
+
+STEM_OPTIONS: dict[str, dict[str, Any]] = {
+    "imagenet": {},
+    "timm": {"border": "lowest"},
+    "deep": {"border": "ceil", "deep": True},
+}
 TORCH_SETTINGS = {"batch_norm": {"epsilon": 1e-5, "momentum": 0.9}}
+
+
+class ResidualOptions(ArchitectureOptions, total=False):
+    """What ResNet, ResNeXt and SENet take by name, see `ResNet`."""
+
+    drop_rate: float
+    output_stride: int | None
+    se_use_bias: bool
+    block_dropout: float
+    stem_filters: int | None
+
+
+class ResNetOptions(ResidualOptions, total=False):
+    """What ResNet and ResNeXt take by name, see `ResNet`; SENet has other defaults for these."""
+
+    se_ratio: int | None
+    dropout: float
 
 
 def groups_of(*blocks: int, filters: int = 64) -> tuple[dict[str, int], ...]:
@@ -49,15 +76,19 @@ class ResidualNetwork(Architecture):
     block_class: type[ResidualUnit]
     """The class of the blocks."""
 
-    pre_activated = False
-    """Whether blocks normalize first: then the stem does not, and the last group's output is normalized."""
+    @property
+    def pre_activated(self) -> bool:
+        """Whether blocks normalize first: then the stem does not, and the last group's output is normalized."""
+        return False
+
+    default_settings = NORMALIZED
 
     def __init__(
         self,
         own: Mapping[str, Any],
         groups: Sequence[Mapping[str, int]],
-        stem: Literal["imagenet", "timm", "deep", "cifar"] = "imagenet",
-        shortcut: Literal["auto", "projection", "pad"] = "auto",
+        stem: Stem = "imagenet",
+        shortcut: Shortcut = "auto",
         drop_rate: float = 0.0,
         output_stride: int | None = None,
         se_ratio: int | None = None,
@@ -65,16 +96,12 @@ class ResidualNetwork(Architecture):
         dropout: float = 0.0,
         block_dropout: float = 0.0,
         stem_filters: int | None = None,
-        *,
-        batch_norm: bool | Mapping[str, Any] = True,
-        use_bias: bool | None = False,
-        kernel_initializer: Any = "he_normal",
-        **kwargs: Any,
+        **kwargs: Unpack[ArchitectureOptions],
     ):
         own = {
             "groups": validation.records("groups", groups, {"filters": None, "blocks": None}),
-            "stem": validation.choice("stem", stem, ("imagenet", "timm", "deep", "cifar")),
-            "shortcut": validation.choice("shortcut", shortcut, ("auto", "projection", "pad")),
+            "stem": validation.choice("stem", stem, Stem),
+            "shortcut": validation.choice("shortcut", shortcut, Shortcut),
             "drop_rate": validation.share("drop_rate", drop_rate),
             "output_stride": output_stride,
             "se_ratio": se_ratio,
@@ -85,7 +112,7 @@ class ResidualNetwork(Architecture):
             **own,
         }
         StridePlan(own)  # refuses an output stride that cannot be reached
-        super().__init__(own, batch_norm=batch_norm, use_bias=use_bias, kernel_initializer=kernel_initializer, **kwargs)
+        super().__init__(own, **kwargs)
 
     def block(self, name: str, **options: Any) -> LayerSpec:
         """The residual block of this name, of `options`, and of the metaparameters that are called as an option is."""
@@ -97,12 +124,11 @@ class ResidualNetwork(Architecture):
         """Strides and shortcut of the j-th block of group i."""
         return {"strides": 2 if i > 1 and j == 1 else 1, "shortcut": self.metaparameters.shortcut}
 
-    def stem(self, x):
+    def stem(self, x: Tensor) -> Tensor:
         m = self.metaparameters
         filters = m.stem_filters or m.groups[0]["filters"] * (2 if m.stem == "deep" else 1)
-        kinds = {"imagenet": {}, "timm": {"border": "lowest"}, "deep": {"border": "ceil", "deep": True}}
-        if m.stem in kinds:
-            options = {"filters": filters, "pre_activated": self.pre_activated, **kinds[m.stem]}
+        if m.stem in STEM_OPTIONS:
+            options = {"filters": filters, "pre_activated": self.pre_activated, **STEM_OPTIONS[m.stem]}
             stem = self.layer("stem", ResNetStem, **options)
         elif self.pre_activated:
             stem = self.layer("stem", ConvBlock, filters=filters, batch_norm=False, activation=None)
@@ -110,7 +136,7 @@ class ResidualNetwork(Architecture):
             stem = self.layer("stem", ConvBlock, filters=filters)
         return self.feature("stem", stem(x))
 
-    def learner(self, x):
+    def learner(self, x: Tensor) -> Tensor:
         m = self.metaparameters
         plan, number, total = StridePlan(m), 0, sum(group["blocks"] for group in m.groups)
         for i, group in enumerate(m.groups, start=1):
@@ -126,7 +152,7 @@ class ResidualNetwork(Architecture):
                 x = spec(x)
         return self.feature(f"group{len(m.groups)}", x)
 
-    def classifier(self, x):
+    def classifier(self, x: Tensor) -> Tensor:
         m = self.metaparameters
         x = self.layer("head", ClassifierHead, filters=m.classes, dropout=m.dropout)(x)
         return self.output_activation()(x)

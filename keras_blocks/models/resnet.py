@@ -1,19 +1,30 @@
 """ResNet: residual blocks in groups."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
-from keras_blocks.blocks.residual import EXPANSIONS, ResidualBlock
+from keras_blocks.blocks.residual import Kind, ResidualBlock, Version
 from keras_blocks.core import validation
 from keras_blocks.core.block import register
-from keras_blocks.models.residual_network import TORCH_SETTINGS, ResidualNetwork, groups_of
+from keras_blocks.core.chain import LayerSpec
+from keras_blocks.models.network import Names
+from keras_blocks.models.residual_network import (
+    TORCH_SETTINGS,
+    ResidualNetwork,
+    ResNetOptions,
+    Shortcut,
+    Stem,
+    groups_of,
+)
+
+Downsample = Literal["first", "last"]
 
 KERAS = {"batch_norm": {"epsilon": 1.001e-5}}
-KERAS_V1 = {**KERAS, "version": "v1", "use_bias": True}
-KERAS_V2 = {**KERAS, "version": "v2", "use_bias": None, "downsample": "last"}
+KERAS_V1: dict[str, Any] = {**KERAS, "version": "v1", "use_bias": True}
+KERAS_V2: dict[str, Any] = {**KERAS, "version": "v2", "use_bias": None, "downsample": "last"}
 
 
-def _cifar(depth, version):
+def _cifar(depth: int, version: Version) -> dict[str, Any]:
     """Three groups of (depth - 2) / 6 basic blocks on 16 to 64 channels, and parameter-free shortcuts."""
     return {
         "groups": groups_of(*((depth - 2) // 6,) * 3, filters=16),
@@ -36,8 +47,8 @@ SIZES = {
 }
 
 
-def _variants():
-    found = {}
+def _variants() -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
     for depth, (block, groups) in SIZES.items():
         size = {"block": block, "groups": groups}
         if block == "basic":
@@ -59,7 +70,7 @@ def _variants():
     return found
 
 
-def _sources():
+def _sources() -> dict[str, str]:
     v1, v2 = "He et al. 2015, table 1", "He et al. 2016, figure 4(e)"
     found = {}
     for depth in (18, 34):
@@ -150,37 +161,37 @@ class ResNet(ResidualNetwork):
     def __init__(
         self,
         groups: Sequence[Mapping[str, int]] = SIZES[50][1],
-        block: Literal["basic", "bottleneck"] = "bottleneck",
-        version: Literal["v1", "v1.5", "v2"] = "v1.5",
-        stem: Literal["imagenet", "timm", "deep", "cifar"] = "imagenet",
-        shortcut: Literal["auto", "projection", "pad"] = "auto",
+        block: Kind = "bottleneck",
+        version: Version = "v1.5",
+        stem: Stem = "imagenet",
+        shortcut: Shortcut = "auto",
         width: int = 1,
-        downsample: Literal["first", "last"] = "first",
-        **kwargs: Any,
+        downsample: Downsample = "first",
+        **kwargs: Unpack[ResNetOptions],
     ):
         own = {
-            "block": validation.choice("block", block, tuple(EXPANSIONS)),
+            "block": validation.choice("block", block, Kind),
             "version": version,
             "width": width,
-            "downsample": validation.choice("downsample", downsample, ("first", "last")),
+            "downsample": validation.choice("downsample", downsample, Downsample),
         }
         super().__init__(own, groups, stem, shortcut, **kwargs)
 
     @property
-    def pre_activated(self):
-        return self.metaparameters.version == "v2"
+    def pre_activated(self) -> bool:
+        return bool(self.metaparameters.version == "v2")
 
-    def block(self, name, **options):
+    def block(self, name: str, **options: Any) -> LayerSpec:
         return super().block(name, kind=self.metaparameters.block, **options)
 
-    def downsampling(self, i, j):
+    def downsampling(self, i: int, j: int) -> dict[str, Any]:
         m = self.metaparameters
         if m.downsample == "first":
             return super().downsampling(i, j)
         last = j == m.groups[i - 1]["blocks"] and i < len(m.groups)
         return {"strides": 2 if last else 1, "shortcut": m.shortcut if j == 1 else "identity"}
 
-    def weight_names(self):
+    def weight_names(self) -> Names:
         keras = {
             "stem/conv": "conv1_conv",
             "stem/conv_bn": "conv1_bn",
@@ -196,13 +207,13 @@ class ResNet(ResidualNetwork):
         return {"keras": keras, "torchvision": torch, "torch_cifar": {**torch, "head/scores": "linear"}}
 
 
-def _in_keras(i, j, layer):
+def _in_keras(i: int, j: int, layer: str) -> str:
     kinds = {"projection": "0_conv", "projection_bn": "0_bn", "pre_bn": "preact_bn"}
     kinds |= {f"conv{k}": f"{k}_conv" for k in (1, 2, 3)} | {f"conv{k}_bn": f"{k}_bn" for k in (1, 2, 3)}
     return f"conv{i + 1}_block{j}_{kinds.get(layer, layer)}"
 
 
-def _in_timm_v2(i, j, layer):
+def _in_timm_v2(i: int, j: int, layer: str) -> str:
     """A normalization is named after the convolution behind it."""
     kinds = {"projection": "downsample.conv", "pre_bn": "norm1", "conv1_bn": "norm2", "conv2_bn": "norm3"}
     return f"stages.{i - 1}.blocks.{j - 1}.{kinds.get(layer, layer)}"

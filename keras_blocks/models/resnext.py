@@ -1,16 +1,24 @@
 """ResNeXt: residual blocks whose 3x3 convolutions work in groups."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Unpack
 
 from keras_blocks.blocks.residual import ResNeXtBlock
 from keras_blocks.core.block import register
-from keras_blocks.models.residual_network import TORCH_SETTINGS, ResidualNetwork, groups_of
+from keras_blocks.models.network import Names
+from keras_blocks.models.residual_network import (
+    TORCH_SETTINGS,
+    ResidualNetwork,
+    ResNetOptions,
+    Shortcut,
+    Stem,
+    groups_of,
+)
 
 SIZES = {50: groups_of(3, 4, 6, 3), 101: groups_of(3, 4, 23, 3), 152: groups_of(3, 8, 36, 3)}
 
 
-def _variant(depth, cardinality, base_width, **options):
+def _variant(depth: int, cardinality: int, base_width: int, **options: Any) -> dict[str, Any]:
     return {"groups": SIZES[depth], "cardinality": cardinality, "base_width": base_width, **TORCH_SETTINGS, **options}
 
 
@@ -88,10 +96,11 @@ class ResNeXt(ResidualNetwork):
         groups: Sequence[Mapping[str, int]] = SIZES[50],
         cardinality: int = 32,
         base_width: int = 4,
-        stem: Literal["imagenet", "timm", "deep", "cifar"] = "imagenet",
-        **kwargs: Any,
+        stem: Stem = "imagenet",
+        shortcut: Shortcut = "auto",
+        **kwargs: Unpack[ResNetOptions],
     ):
-        super().__init__({"cardinality": cardinality, "base_width": base_width}, groups, stem, **kwargs)
+        super().__init__({"cardinality": cardinality, "base_width": base_width}, groups, stem, shortcut, **kwargs)
 
-    def weight_names(self):
+    def weight_names(self) -> Names:
         return {"torchvision": self.torch_names()}

@@ -1,10 +1,12 @@
 """SENet: the squeeze-excitation network that won ImageNet 2017, and others of its form."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Unpack
 
 from keras_blocks.core.block import register
-from keras_blocks.models.residual_network import TORCH_SETTINGS, groups_of
+from keras_blocks.core.chain import LayerSpec
+from keras_blocks.models.network import Names
+from keras_blocks.models.residual_network import TORCH_SETTINGS, ResidualOptions, Shortcut, Stem, groups_of
 from keras_blocks.models.resnext import ResNeXt
 
 
@@ -57,18 +59,19 @@ class SENet(ResNeXt):
         groups: Sequence[Mapping[str, int]] = variants["senet154"]["groups"],
         cardinality: int = 64,
         base_width: int = 4,
-        stem: Literal["imagenet", "timm", "deep", "cifar"] = "deep",
+        stem: Stem = "deep",
+        shortcut: Shortcut = "auto",
         *,
         se_ratio: int | None = 16,
         dropout: float = 0.2,
-        **kwargs: Any,
+        **kwargs: Unpack[ResidualOptions],
     ):
-        super().__init__(groups, cardinality, base_width, stem, se_ratio=se_ratio, dropout=dropout, **kwargs)
+        super().__init__(groups, cardinality, base_width, stem, shortcut, se_ratio=se_ratio, dropout=dropout, **kwargs)
 
-    def block(self, name, *, strides, **options):
-        size = 3 if strides > 1 else 1
-        return super().block(name, strides=strides, narrow_entry=True, projection_size=size, **options)
+    def block(self, name: str, **options: Any) -> LayerSpec:
+        size = 3 if options["strides"] > 1 else 1
+        return super().block(name, narrow_entry=True, projection_size=size, **options)
 
-    def weight_names(self):
+    def weight_names(self) -> Names:
         stem = {f"stem/conv{k}{bn}": f"layer0.{'bn' if bn else 'conv'}{k}" for k in (1, 2, 3) for bn in ("", "_bn")}
         return {"timm": {**self.torch_names(se="se_module"), **stem, "head/scores": "last_linear"}}

@@ -1,12 +1,14 @@
 """Siamese networks: two images through one network, and how alike they are."""
 
-from typing import Any, Self
+from collections.abc import Mapping, Sequence
+from typing import Any, Self, TypeAlias
 
 import keras
 import numpy as np
+from numpy.typing import ArrayLike
 
-from keras_blocks.blocks.heads import GLOBAL_POOLINGS
-from keras_blocks.blocks.pairwise_distance import PairwiseDistance
+from keras_blocks.blocks.heads import GLOBAL_POOLINGS, Pooling
+from keras_blocks.blocks.pairwise_distance import Distance, PairwiseDistance
 from keras_blocks.blocks.unit_length import UnitLength
 from keras_blocks.core import keras_arguments, validation
 from keras_blocks.core.graphs import replay
@@ -17,7 +19,9 @@ from keras_blocks.models.assembly import Assembly
 from keras_blocks.models.backbones import make_backbone
 from keras_blocks.models.network import Network
 from keras_blocks.models.preprocessing import preprocessing_layers, shape_after
-from keras_blocks.ops.distances import DISTANCE_FUNCTIONS
+from keras_blocks.typing import Activation, Config, DType, Shape, Tensor
+
+Layers: TypeAlias = Sequence[keras.layers.Layer]
 
 
 @register
@@ -79,21 +83,21 @@ class Siamese(Network):
 
     def __init__(
         self,
-        backbone="koch2015",
-        distance="l1",
+        backbone: str | type[Architecture] | keras.Model = "koch2015",
+        distance: Distance = "l1",
         *,
-        embedding=None,
-        pooling="avg",
-        normalize=False,
-        include_top=True,
-        classifier_activation="sigmoid",
-        preprocess=None,
-        input_shape=None,
+        embedding: int | None = None,
+        pooling: Pooling = "avg",
+        normalize: bool = False,
+        include_top: bool = True,
+        classifier_activation: Activation = "sigmoid",
+        preprocess: Any = None,
+        input_shape: Shape | None = None,
         input_tensor: Assembly | None = None,
-        dtype=None,
-        name=None,
-        trainable=True,
-        **metaparameters,
+        dtype: DType = None,
+        name: str | None = None,
+        trainable: bool = True,
+        **metaparameters: Any,
     ):
         if not isinstance(input_tensor, Assembly | None):
             raise TypeError(f"`input_tensor` must be None, as there are two inputs; received {input_tensor!r}.")
@@ -101,9 +105,9 @@ class Siamese(Network):
         backbone, input_shape = _backbone(backbone, preprocess, input_shape, dtype, metaparameters)
         own = {
             "backbone": backbone,
-            "distance": validation.choice("distance", distance, tuple(DISTANCE_FUNCTIONS)),
+            "distance": validation.choice("distance", distance, Distance),
             "embedding": validation.optional(validation.integer, "embedding", embedding),
-            "pooling": validation.choice("pooling", pooling, ("avg", "max", "flatten")),
+            "pooling": validation.choice("pooling", pooling, Pooling),
             "normalize": validation.boolean("normalize", normalize),
             "include_top": validation.boolean("include_top", include_top),
             "classifier_activation": keras_arguments.activation("classifier_activation", classifier_activation),
@@ -121,7 +125,7 @@ class Siamese(Network):
 
     # -- the parts --------------------------------------------------------------------------------------------------
 
-    def embed_image(self, x):
+    def embed_image(self, x: Tensor) -> Tensor:
         """From a preprocessed image to its embedding."""
         m = self.metaparameters
         x = m.backbone(x)
@@ -131,7 +135,7 @@ class Siamese(Network):
             x = self.layer("projection", keras.layers.Dense, units=m.embedding)(x)
         return self.layer("normalization", UnitLength)(x) if m.normalize else x
 
-    def compare(self, embeddings):
+    def compare(self, embeddings: Sequence[Tensor]) -> Tensor:
         """From two embeddings to how alike they are."""
         m = self.metaparameters
         componentwise = m.include_top and m.distance == "l1"
@@ -144,11 +148,11 @@ class Siamese(Network):
         x = self.layer("scores", keras.layers.Dense, units=1, kernel_initializer=start)(x)
         return self.probabilities("predictions", m.classifier_activation)(x)
 
-    def assemble(self, pair):
+    def assemble(self, x: Sequence[Tensor]) -> Tensor:
         image = keras.Input(self.metaparameters.input_shape, name="image")
         preprocessed = self.assembly.preprocessed = self.preprocess(image)
         embed = Embedding(image, self.embed_image(preprocessed), name="embedding")
-        return self.compare([embed(one) for one in pair])
+        return self.compare([embed(one) for one in x])
 
     # -- what users ask of the model --------------------------------------------------------------------------------
 
@@ -162,7 +166,7 @@ class Siamese(Network):
         """The network that both images go through, from images to embeddings, as a model that shares its weights."""
         return self.get_layer("embedding")
 
-    def embed(self, images, batch_size=32) -> np.ndarray:
+    def embed(self, images: ArrayLike, batch_size: int = 32) -> np.ndarray:
         """The embeddings of images.
 
         Args:
@@ -179,9 +183,9 @@ class Siamese(Network):
         >>> net.embed(np.zeros((3, 16, 16, 1))).shape
         (3, 16)
         """
-        return self.embedding.predict(images, batch_size=batch_size, verbose=0)
+        return np.asarray(self.embedding.predict(images, batch_size=batch_size, verbose=0))
 
-    def similarities(self, support, queries, batch_size=32) -> np.ndarray:
+    def similarities(self, support: ArrayLike, queries: ArrayLike, batch_size: int = 32) -> np.ndarray:
         """How alike each query is to each class, of which the support has one or more images.
 
         Args:
@@ -211,9 +215,9 @@ class Siamese(Network):
             outputs = self.get_layer("distance")([np.broadcast_to(one, known.shape), known])
             outputs = self.get_layer("scores")(outputs) if self.metaparameters.include_top else -outputs
             found.append(np.asarray(keras.ops.convert_to_numpy(outputs), "float32"))
-        return np.reshape(found, (len(queries), classes, shots)).mean(axis=-1)
+        return np.asarray(np.reshape(found, (len(queries), classes, shots)).mean(axis=-1))
 
-    def one_shot(self, support, queries, batch_size=32) -> np.ndarray:
+    def one_shot(self, support: ArrayLike, queries: ArrayLike, batch_size: int = 32) -> np.ndarray:
         """N-way one-shot classification: for each query the class of the support that it is most alike.
 
         Args:
@@ -237,12 +241,12 @@ class Siamese(Network):
         >>> net.one_shot(images, images[[3, 1]]).tolist()
         [3, 1]
         """
-        return self.similarities(support, queries, batch_size).argmax(axis=1)
+        return np.asarray(self.similarities(support, queries, batch_size).argmax(axis=1))
 
     # -- what Keras and `Network` ask of it -------------------------------------------------------------------------
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects=None) -> Self:
+    def from_config(cls, config: Config, custom_objects: Mapping[str, Any] | None = None) -> Self:
         with keras.saving.CustomObjectScope(custom_objects or {}):
             backbone = keras.saving.deserialize_keras_object(config["backbone"])
         return super().from_config({**config, "backbone": backbone}, custom_objects)
@@ -275,12 +279,14 @@ OWN_LAYERS = ("pool", "projection", "normalization", "distance", "scores", "pred
 """Names of the layers beside the backbone and the preprocessing."""
 
 
-def _backbone(backbone, preprocess, input_shape, dtype, metaparameters):
+def _backbone(
+    backbone: Any, preprocess: Layers, input_shape: Shape | None, dtype: DType, metaparameters: Mapping[str, Any]
+) -> tuple[keras.Model, Shape]:
     """The backbone as a model, and the shape of the images as they come."""
     by_class = isinstance(backbone, type) and issubclass(backbone, Architecture)
     if isinstance(backbone, str) or by_class:
         if input_shape is not None:
-            input_shape = validation.sequence("input_shape", input_shape, of="height, width and channels")
+            input_shape = tuple(validation.sequence("input_shape", input_shape, of="height, width and channels"))
             metaparameters = {**metaparameters, "input_shape": _behind(preprocess, input_shape)}
         backbone = make_backbone(backbone, dtype=dtype, **metaparameters)
     elif not isinstance(backbone, keras.Model):
@@ -293,7 +299,8 @@ def _backbone(backbone, preprocess, input_shape, dtype, metaparameters):
             f"metaparameters go with a backbone given by its name or class, not with a model; received "
             f"{sorted(metaparameters)}."
         )
-    inputs, outputs = (getattr(backbone, side, None) for side in ("input_shape", "output_shape"))
+    inputs: Any = getattr(backbone, "input_shape", None)
+    outputs: Any = getattr(backbone, "output_shape", None)
     if not _one_shape(inputs, (4,)) or not _one_shape(outputs, (2, 4)):
         raise ValueError(
             "`backbone` must have one input of 4 axes, images, and one output, a feature map of 4 axes or vectors of "
@@ -309,13 +316,13 @@ def _backbone(backbone, preprocess, input_shape, dtype, metaparameters):
     return backbone, shape
 
 
-def _behind(preprocess, shape):
+def _behind(preprocess: Layers, shape: Shape) -> Shape:
     after = shape_after(preprocess, shape)
     if after is None or len(after) != 3:
         raise ValueError(f"`input_shape` must be an image's that `preprocess` can take; received {tuple(shape)}.")
     return after
 
 
-def _one_shape(shape, ranks) -> bool:
+def _one_shape(shape: Any, ranks: Sequence[int]) -> bool:
     """Whether it is the shape of a single tensor, of so many axes."""
     return isinstance(shape, tuple) and len(shape) in ranks and not any(isinstance(size, tuple) for size in shape)

@@ -1,19 +1,23 @@
 """SqueezeNet: few parameters by fire modules."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Unpack
 
 import keras
 
 from keras_blocks.blocks.conv import ConvBlock
-from keras_blocks.blocks.fire import FireBlock
+from keras_blocks.blocks.fire import Bypass, FireBlock
 from keras_blocks.blocks.pooling import CeilMaxPooling2D
 from keras_blocks.core import validation
 from keras_blocks.core.block import register
 from keras_blocks.models.architecture import Architecture
+from keras_blocks.models.network import Names
+from keras_blocks.typing import ArchitectureOptions, Ints, Tensor
 
+Stem = Literal["v1.0", "v1.1", "small", "tiny"]
 STEM_KEYS = ("filters", "kernel_size", "strides", "padding", "pool")
 
-STEMS = {
+STEMS: dict[str, dict[str, Any]] = {
     "v1.0": {"filters": 96, "kernel_size": 7, "strides": 2, "padding": "valid", "pool": True},
     "v1.1": {"filters": 64, "kernel_size": 3, "strides": 2, "padding": "valid", "pool": True},
     "small": {"filters": 64, "kernel_size": 3, "strides": 1, "padding": "same", "pool": True},
@@ -84,7 +88,15 @@ class SqueezeNet(Architecture):
         "squeezenet_1.0_complex_bypass": "Iandola et al. 2016, figure 2, right",
     }
 
-    def __init__(self, groups=GROUPS_1_0, stem="v1.0", expand_ratio=4, bypass=None, dropout=0.5, **kwargs):
+    def __init__(
+        self,
+        groups: Sequence[Mapping[str, Ints]] = GROUPS_1_0,
+        stem: Stem | Mapping[str, Any] = "v1.0",
+        expand_ratio: int = 4,
+        bypass: Bypass = None,
+        dropout: float = 0.5,
+        **kwargs: Unpack[ArchitectureOptions],
+    ):
         own = {
             "groups": [
                 _group(f"groups[{i}]", group)
@@ -92,12 +104,12 @@ class SqueezeNet(Architecture):
             ],
             "stem": _stem(stem),
             "expand_ratio": validation.integer("expand_ratio", expand_ratio, most=256),
-            "bypass": validation.choice("bypass", bypass, (None, "simple", "complex")),
+            "bypass": validation.choice("bypass", bypass, Bypass),
             "dropout": validation.share("dropout", dropout),
         }
         super().__init__(own, **kwargs)
 
-    def stem(self, x):
+    def stem(self, x: Tensor) -> Tensor:
         stem = self.metaparameters.stem
         options = dict(STEMS[stem] if isinstance(stem, str) else stem)
         pool = options.pop("pool")
@@ -106,7 +118,7 @@ class SqueezeNet(Architecture):
             x = self.layer("stem_pool", CeilMaxPooling2D, pool_size=3, strides=2)(x)
         return self.feature("stem", x)
 
-    def learner(self, x):
+    def learner(self, x: Tensor) -> Tensor:
         m = self.metaparameters
         for i, group in enumerate(m.groups, start=1):
             if i > 1:
@@ -121,7 +133,7 @@ class SqueezeNet(Architecture):
             x = self.feature(f"group{i}", x)
         return x
 
-    def classifier(self, x):
+    def classifier(self, x: Tensor) -> Tensor:
         m = self.metaparameters
         if m.dropout:
             x = self.layer("dropout", keras.layers.Dropout, rate=m.dropout)(x)
@@ -129,7 +141,7 @@ class SqueezeNet(Architecture):
         x = self.global_pool("classifier_pool", "avg")(x)
         return self.output_activation()(x)
 
-    def weight_names(self):
+    def weight_names(self) -> Names:
         caffe = {"stem_conv/conv": "conv1", "classifier_conv/conv": "conv10"}
         torch = {"stem_conv/conv": "features.0", "classifier_conv/conv": "classifier.1"}
         number, index = 2, 3  # of the next fire module, in the paper and in torchvision's `features`
@@ -143,16 +155,16 @@ class SqueezeNet(Architecture):
         return {"caffe": caffe, "torchvision": torch}
 
 
-def _group(name, group):
+def _group(name: str, group: Any) -> dict[str, list[int]]:
     """`{"filters": [...]}`, checked."""
     group = validation.mapping(name, group, keys=("filters",), required=("filters",))
     filters = validation.sequence(f"{name}['filters']", group["filters"], of="squeeze channels")
     return {"filters": [validation.integer(f"{name}['filters'][{i}]", item) for i, item in enumerate(filters)]}
 
 
-def _stem(stem):
+def _stem(stem: Any) -> str | dict[str, Any]:
     """A name of `STEMS`, or a dict like those in it; the `ConvBlock` checks its values."""
     if not isinstance(stem, Mapping):
-        return validation.choice("stem", stem, tuple(STEMS))
+        return str(validation.choice("stem", stem, Stem))
     validation.mapping("stem", stem, keys=STEM_KEYS, required=("filters",))
     return {**STEMS["small"], **stem, "pool": validation.boolean("stem['pool']", stem.get("pool", True))}

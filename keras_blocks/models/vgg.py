@@ -1,15 +1,20 @@
 """VGG: groups of 3x3 convolutions."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any, Unpack
+
 from keras_blocks.blocks.heads import ClassifierHead, hidden_units
 from keras_blocks.blocks.vgg import VGGGroup
 from keras_blocks.core import validation
 from keras_blocks.core.block import register
 from keras_blocks.models.architecture import Architecture
+from keras_blocks.models.network import Names
+from keras_blocks.typing import ArchitectureOptions, BatchNorm, Ints, Tensor
 
 TORCH_BATCH_NORM = {"epsilon": 1e-5, "momentum": 0.9}
 
 
-def _variant(*layers, batch_norm=False):
+def _variant(*layers: int, batch_norm: BatchNorm = False) -> dict[str, Any]:
     groups = tuple({"filters": filters, "layers": n} for filters, n in zip((64, 128, 256, 512, 512), layers))
     return {"groups": groups, "batch_norm": batch_norm, **({"use_bias": True} if batch_norm else {})}
 
@@ -65,7 +70,13 @@ class VGG(Architecture):
 
     published = {"vgg16": "VGG16", "vgg19": "VGG19"}
 
-    def __init__(self, groups=variants["vgg16"]["groups"], hidden=(4096, 4096), dropout=0.5, **kwargs):
+    def __init__(
+        self,
+        groups: Sequence[Mapping[str, int]] = variants["vgg16"]["groups"],
+        hidden: Ints = (4096, 4096),
+        dropout: float = 0.5,
+        **kwargs: Unpack[ArchitectureOptions],
+    ):
         own = {
             "groups": validation.records("groups", groups, {"filters": None, "layers": None}),
             "hidden": hidden_units(hidden),
@@ -73,25 +84,26 @@ class VGG(Architecture):
         }
         super().__init__(own, **kwargs)
 
-    def stem(self, x):
+    def stem(self, x: Tensor) -> Tensor:
         """VGG has none: its first group is its stem."""
         return x
 
-    def learner(self, x):
+    def learner(self, x: Tensor) -> Tensor:
         for i, group in enumerate(self.metaparameters.groups, start=1):
             options = {"filters": group["filters"], "depth": group["layers"]}
             x = self.feature(f"group{i}", self.layer(f"group{i}", VGGGroup, **options)(x))
         return x
 
-    def classifier(self, x):
+    def classifier(self, x: Tensor) -> Tensor:
         m = self.metaparameters
         x = self.layer(
             "head", ClassifierHead, filters=m.classes, pooling="flatten", hidden=m.hidden, dropout=m.dropout
         )(x)
         return self.output_activation()(x)
 
-    def weight_names(self):
-        kinds, index = {"keras": {}, "torchvision": {}, "timm": {}}, 0
+    def weight_names(self) -> Names:
+        kinds: Names = {"keras": {}, "torchvision": {}, "timm": {}}
+        index = 0
         for i, group in enumerate(self.metaparameters.groups, start=1):
             for j in range(1, group["layers"] + 1):
                 kinds["keras"][f"group{i}/conv{j}"] = f"block{i}_conv{j}"
@@ -107,7 +119,7 @@ class VGG(Architecture):
             kinds["timm"][name] = "head.fc" if name == "head/scores" else f"pre_logits.fc{i + 1}"
         return kinds
 
-    def from_torch(self, name, value):
+    def from_torch(self, name: str, value: Any) -> Any:
         """PyTorch flattens the channels first, so the rows of the first dense kernel stand in another order.
 
         Not those of timm's, which is a convolution.

@@ -122,7 +122,7 @@ def trade_off(trials: Sequence[Trial], objectives: Sequence[Objective], name: st
             marker={"color": colour, "symbol": symbol, "size": 8},
             **_hover(those, objectives),
         )
-    sizes = places(shown)["x"]
+    sizes = [size for size in places(shown)["x"] if size is not None]
     if sizes and min(sizes) > 0 and max(sizes) > 8 * min(sizes):
         figure.update_xaxes(type="log", tickvals=powers(min(sizes), max(sizes)))
     return figure

@@ -50,7 +50,7 @@ class SingleTraining:
         self.dataset = load_dataset(settings.data, seed=settings.seed, image_size=settings.image_size)
         space = space_of_architecture(self.architecture).from_dataset(self.dataset)
         published = self.architecture.variants[name]
-        fitted = space.fitted_to_images(published)
+        fitted = space.fitted_to_images(dict(published))
         self.changes = [
             f"{key} is {value!r}, for the images' size" for key, value in fitted.items() if value != published[key]
         ]

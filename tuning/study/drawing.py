@@ -99,7 +99,7 @@ class Drawer:
         if reason is not None:
             self.study.tell(trial, state=state_of(Status.REFUSED))
             return None
-        same = known.get(candidate.get("signature"))
+        same = known.get(candidate.get("signature", ""))
         if same is None or same.number == trial.number:
             return Drawn(trial, values, candidate)
         trial.set_user_attr("duplicate_of", same.number)

@@ -35,7 +35,8 @@ class Lease:
 
 def owner_of(trial: "optuna.Trial | optuna.trial.FrozenTrial") -> dict[str, Any]:
     """What is stored of a trial's last worker; empty where it had none."""
-    return trial.user_attrs.get("owner", {})
+    owner: dict[str, Any] = trial.user_attrs.get("owner", {})
+    return owner
 
 
 def is_left(trial: "optuna.trial.FrozenTrial", is_gone: Callable[[dict[str, Any]], bool]) -> bool:

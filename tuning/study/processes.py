@@ -24,6 +24,6 @@ def is_gone(owner: dict[str, Any]) -> bool:
     if owner.get("host") != _host():
         return False
     try:
-        return abs(psutil.Process(owner["pid"]).create_time() - owner["since"]) > 1
+        return bool(abs(psutil.Process(owner["pid"]).create_time() - owner["since"]) > 1)
     except psutil.NoSuchProcess:
         return True

@@ -75,7 +75,7 @@ class SeededByTrial(BaseSampler):
     def __init__(self, name: str, seed: int, space: Drawable | None = None) -> None:
         self._name, self._seed, self._space = name, seed, space
         self._number: int | None = None
-        self._sampler: Any = None
+        self._sampler: BaseSampler | None = None
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         return self._of(trial).infer_relative_search_space(study, trial)
@@ -104,7 +104,7 @@ class SeededByTrial(BaseSampler):
         """Whether there is nothing left to draw, as there is of a grid."""
         return self._name == "grid" and self._of(None).is_exhausted(study)
 
-    def _of(self, trial: FrozenTrial | None) -> Any:
+    def _of(self, trial: FrozenTrial | None) -> BaseSampler:
         number = (
             None if trial is None or self._name == "grid" else trial.number
         )  # a grid has no seed, and is long to make
@@ -141,7 +141,7 @@ def make_pruner(name: str, epochs: int) -> optuna.pruners.BasePruner:
     return optuna.pruners.NopPruner()
 
 
-def grid_of(space: Drawable) -> dict[str, list]:
+def grid_of(space: Drawable) -> dict[str, list[Any]]:
     """All values of each dimension, by its name in Optuna.
 
     Raises:

@@ -22,7 +22,7 @@ class Status(enum.StrEnum):
 
     meaning: str
 
-    def __new__(cls, word: str, meaning: str) -> "Status":
+    def __new__(cls, word: str, meaning: str = "") -> "Status":
         status = str.__new__(cls, word)
         status._value_ = word
         status.meaning = meaning

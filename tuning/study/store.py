@@ -52,7 +52,8 @@ class _Database(optuna.storages.RDBStorage):
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
         """What one thread writes of a trial in this context is written at its end: all, or where it fails nothing."""
-        self._held = held = []
+        held: list[tuple[Any, ...]] = []
+        self._held = held
         try:
             yield
         finally:
@@ -101,7 +102,7 @@ class StudyStorage:
             raise ValueError(f"`storage` must be sqlite or postgresql; received {kind!r}.")
         if kind == "postgresql":
             self.url = self.url.set(drivername="postgresql+psycopg")
-        self.path = Path(self.url.database) if kind == "sqlite" else None
+        self.path = Path(str(self.url.database)) if kind == "sqlite" else None
         if self.path is not None:
             _set_aside_if_damaged(self.path)
         arguments = {"timeout": BUSY} if self.path is not None else {}

@@ -33,14 +33,15 @@ PATIENCE = 600
 """A database that does not answer is asked again for so many seconds."""
 
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def retry_while_away(method: Callable[Concatenate["Study", P], R]) -> Callable[Concatenate["Study", P], R]:
     """Repeats a method while the database does not answer: a server that starts again ends no search."""
 
     @functools.wraps(method)
-    def asked(self: "Study", *args: P.args, **kwargs: P.kwargs) -> R:
+    def asked(self: "Study", /, *args: P.args, **kwargs: P.kwargs) -> R:
         until, pause = time.monotonic() + self.patience, 0.2
         while True:
             try:
@@ -291,7 +292,7 @@ class Study:
             return True
 
     def _check_failures(self, counted: Iterable[Trial]) -> None:
-        ended = sorted((trial for trial in counted if trial.ended is not None), key=lambda trial: trial.ended)
+        ended = sorted((trial for trial in counted if trial.ended is not None), key=lambda trial: trial.ended or 0.0)
         last = ended[-self._most_failures :]
         if len(last) == self._most_failures and all(trial.status is Status.FAILED for trial in last):
             raise StudyEnded(f"the last {self._most_failures} trials failed, the last one: {last[-1].error}")
@@ -300,7 +301,7 @@ class Study:
 def _covered(intervals: Iterable[Sequence[float]]) -> float:
     """The length of the union of intervals."""
     total, until = 0.0, -math.inf
-    for begin, end in sorted(intervals):
+    for begin, end in sorted(map(tuple, intervals)):
         total += max(0.0, end - max(begin, until))
         until = max(until, end)
     return total
