@@ -41,6 +41,8 @@ x = keras_blocks.ConvBlock(64, 3, strides=(2, 2), padding="symmetric", batch_nor
 x = keras_blocks.DenseBlock(32, layers=6, kernel_initializer=keras.initializers.HeNormal())(x)
 x = TwoPaths(8, data_format="channels_last")(x)
 outputs = keras_blocks.ClassifierHead(10, hidden=[64])(x)
+net = keras_blocks.ResNet([{"filters": 8, "blocks": 1}], "basic", stem="cifar", drop_rate=0.1, classes=10)
+bare = keras_blocks.VGG([{"filters": 8, "layers": 1}], include_top=False, pooling="avg", data_format="channels_last")
 head = keras_blocks.MultiLabelHead([10, 2], names=["digit", "parity"])
 loss = keras_blocks.TripletLoss(margin=0.5, mining="hard")
 count: int = parameters(keras_blocks.SqueezeExciteBlock(3)) + parameters(TwoPaths(8))
@@ -54,6 +56,8 @@ WRONG = {
     "a missing argument": ("SqueezeExciteBlock(3)) + parameters(TwoPaths(8))", "SqueezeExciteBlock(3)) + parameters()"),
     "a wrong return": ("(32, 32, 3)).params", "(32, 32, 3))"),
     "a misspelled keyword": ("kernel_initializer=", "kernel_initialiser="),
+    "a misspelled keyword of residual networks": ("drop_rate=", "droprate="),
+    "a misspelled keyword of all architectures": ("pooling=", "poling="),
 }
 
 

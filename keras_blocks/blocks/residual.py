@@ -1,6 +1,6 @@
 """The residual blocks of ResNet, in all versions, of ResNeXt and of SENet."""
 
-from typing import Any, Literal, Unpack
+from typing import Any, Literal, TypedDict, Unpack
 
 import keras
 
@@ -19,6 +19,22 @@ Convolution = tuple[str, int, int, dict[str, Any]]
 
 EXPANSIONS = {"basic": 1, "bottleneck": 4}
 """Kind of a residual block -> its output channels over its `filters`."""
+
+
+class ResidualOptions(TypedDict, total=False):
+    """What residual blocks, and networks of them, hand on by name, see `ResidualBlock`."""
+
+    drop_rate: float
+    se_use_bias: bool
+    block_dropout: float
+
+
+class ResidualBlockOptions(ResidualOptions, BlockOptions, total=False):
+    """What `ResidualBlock` and `ResNeXtBlock` take by name, or by position in the order of `ResidualUnit`."""
+
+    dilation_rate: int
+    atrous: bool
+    se_ratio: int | None
 
 
 class ResidualUnit(Block):
@@ -205,7 +221,7 @@ class ResidualBlock(ResidualUnit):
         shortcut: Shortcut = "auto",
         width: int = 1,
         *options: Any,
-        **kwargs: Any,
+        **kwargs: Unpack[ResidualBlockOptions],
     ):
         super().__init__(filters, version, strides, shortcut, *options, **kwargs)
         self.kind = validation.choice("kind", kind, Kind)
@@ -276,7 +292,7 @@ class ResNeXtBlock(ResidualUnit):
         projection_size: Literal[1, 3] = 1,
         *options: Any,
         version: Literal["v1.5", "v2"] = "v1.5",
-        **kwargs: Any,
+        **kwargs: Unpack[ResidualBlockOptions],
     ):
         validation.choice("version", version, ("v1.5", "v2"))  # of "v1", the stride would leave the groups
         super().__init__(filters, version, strides, shortcut, *options, **kwargs)

@@ -5,7 +5,7 @@ from typing import Any, Literal, Unpack
 
 from keras_blocks.blocks.conv import ConvBlock
 from keras_blocks.blocks.heads import ClassifierHead
-from keras_blocks.blocks.residual import ResidualUnit
+from keras_blocks.blocks.residual import ResidualOptions, ResidualUnit
 from keras_blocks.blocks.resnet_stem import ResNetStem
 from keras_blocks.core import validation
 from keras_blocks.core.chain import LayerSpec
@@ -26,18 +26,15 @@ STEM_OPTIONS: dict[str, dict[str, Any]] = {
 TORCH_SETTINGS = {"batch_norm": {"epsilon": 1e-5, "momentum": 0.9}}
 
 
-class ResidualOptions(ArchitectureOptions, total=False):
+class ResidualNetworkOptions(ResidualOptions, ArchitectureOptions, total=False):
     """What ResNet, ResNeXt and SENet take by name, see `ResNet`."""
 
-    drop_rate: float
     output_stride: int | None
-    se_use_bias: bool
-    block_dropout: float
     stem_filters: int | None
 
 
-class ResNetOptions(ResidualOptions, total=False):
-    """What ResNet and ResNeXt take by name, see `ResNet`; SENet has other defaults for these."""
+class ResNetOptions(ResidualNetworkOptions, total=False):
+    """What ResNet and ResNeXt take by name; SENet has other defaults for these."""
 
     se_ratio: int | None
     dropout: float

@@ -6,7 +6,7 @@ from typing import Any, Unpack
 from keras_blocks.core.block import register
 from keras_blocks.core.chain import LayerSpec
 from keras_blocks.models.network import Names
-from keras_blocks.models.residual_network import TORCH_SETTINGS, ResidualOptions, Shortcut, Stem, groups_of
+from keras_blocks.models.residual_network import TORCH_SETTINGS, ResidualNetworkOptions, Shortcut, Stem, groups_of
 from keras_blocks.models.resnext import ResNeXt
 
 
@@ -64,7 +64,7 @@ class SENet(ResNeXt):
         *,
         se_ratio: int | None = 16,
         dropout: float = 0.2,
-        **kwargs: Unpack[ResidualOptions],
+        **kwargs: Unpack[ResidualNetworkOptions],
     ):
         super().__init__(groups, cardinality, base_width, stem, shortcut, se_ratio=se_ratio, dropout=dropout, **kwargs)
 

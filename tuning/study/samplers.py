@@ -102,12 +102,12 @@ class SeededByTrial(BaseSampler):
 
     def is_exhausted(self, study: Study) -> bool:
         """Whether there is nothing left to draw, as there is of a grid."""
-        return self._name == "grid" and self._of(None).is_exhausted(study)
+        sampler = self._of(None) if self._name == "grid" else None
+        return isinstance(sampler, optuna.samplers.GridSampler) and sampler.is_exhausted(study)
 
     def _of(self, trial: FrozenTrial | None) -> BaseSampler:
-        number = (
-            None if trial is None or self._name == "grid" else trial.number
-        )  # a grid has no seed, and is long to make
+        # A grid has no seed, and is long to make.
+        number = None if trial is None or self._name == "grid" else trial.number
         if self._sampler is None or number != self._number:
             seed = derived_seed(self._seed, CANDIDATES, number or 0)
             with warnings.catch_warnings():

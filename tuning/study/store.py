@@ -102,7 +102,7 @@ class StudyStorage:
             raise ValueError(f"`storage` must be sqlite or postgresql; received {kind!r}.")
         if kind == "postgresql":
             self.url = self.url.set(drivername="postgresql+psycopg")
-        self.path = Path(str(self.url.database)) if kind == "sqlite" else None
+        self.path = Path(self.url.database or ":memory:") if kind == "sqlite" else None
         if self.path is not None:
             _set_aside_if_damaged(self.path)
         arguments = {"timeout": BUSY} if self.path is not None else {}
