@@ -26,6 +26,7 @@ Regularizer: TypeAlias = str | Mapping[str, Any] | keras.regularizers.Regularize
 DType: TypeAlias = str | Mapping[str, Any] | keras.DTypePolicy | None
 DataFormat: TypeAlias = Literal["channels_last", "channels_first"]
 Padding: TypeAlias = Literal["valid", "same", "symmetric"]
+KerasPadding: TypeAlias = Literal["valid", "same"]
 Config: TypeAlias = dict[str, Any]
 """What `get_config` gives."""
 

@@ -8,16 +8,7 @@ from keras_blocks.blocks.residual import ResidualBlock
 from keras_blocks.core import keras_arguments, validation
 from keras_blocks.core.block import Block, register
 from keras_blocks.core.chain import Chain, LayerSpec
-from keras_blocks.typing import (
-    BlockOptions,
-    Config,
-    DataFormat,
-    Ints,
-    LayerOptions,
-    Pair,
-    Shape,
-    Tensor,
-)
+from keras_blocks.typing import BlockOptions, Config, DataFormat, Ints, LayerOptions, Pair, Shape, Tensor
 
 Kind = Literal["plain", "residual"]
 

@@ -69,7 +69,7 @@ class AuxiliaryClassifier(Block):
     ):
         super().__init__(**kwargs)
         self.filters = validation.integer("filters", filters)
-        self.version = validation.choice("version", version, tuple(PUBLISHED))
+        self.version = validation.choice("version", version, Version)
         self.pooling = validation.choice("pooling", pooling, Pooling)
         self.width = validation.integer("width", width)
         self.hidden = validation.optional(validation.integer, "hidden", hidden)

@@ -189,12 +189,7 @@ class TransitionBlock(Block):
 
     default_settings = NORMALIZED
 
-    def __init__(
-        self,
-        compression: float = 0.5,
-        atrous: bool = False,
-        **kwargs: Unpack[BlockOptions],
-    ):
+    def __init__(self, compression: float = 0.5, atrous: bool = False, **kwargs: Unpack[BlockOptions]):
         super().__init__(**kwargs)
         self.compression = validation.number("compression", compression, least=0, most=1)
         self.atrous = validation.boolean("atrous", atrous)

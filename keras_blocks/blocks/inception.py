@@ -11,6 +11,7 @@ from keras_blocks.core.chain import Chain, LayerSpec, Split
 from keras_blocks.typing import BlockOptions, Ints, Pair
 
 Version = Literal["v1", "v2"]
+Pooling = Literal["max", "avg"]
 
 
 class BranchedBlock(Block):
@@ -75,7 +76,7 @@ class PoolingBranch(BranchedBlock):
         super().__init__(filters, se_ratio, **kwargs)
         self.count_include_pad = validation.boolean("count_include_pad", count_include_pad)
 
-    def pooling_branch(self, kind: Literal["max", "avg"] = "avg") -> Chain:
+    def pooling_branch(self, kind: Pooling = "avg") -> Chain:
         if kind == "max":
             pool = [self.layer("pool", keras.layers.MaxPooling2D, pool_size=3, strides=1, padding="same")]
         elif self.count_include_pad:
@@ -137,7 +138,7 @@ class InceptionBlock(PoolingBranch):
         filters: Ints,
         version: Version = "v1",
         kernel_size: Pair | None = None,
-        pooling: Literal["max", "avg"] = "max",
+        pooling: Pooling = "max",
         count_include_pad: bool = False,
         se_ratio: int | None = None,
         **kwargs: Unpack[BlockOptions],
@@ -145,7 +146,7 @@ class InceptionBlock(PoolingBranch):
         super().__init__(filters, count_include_pad, se_ratio, **kwargs)
         self.version = validation.choice("version", version, Version)
         self.kernel_size = validation.optional(validation.pair, "kernel_size", kernel_size)
-        self.pooling = validation.choice("pooling", pooling, ("max", "avg"))
+        self.pooling = validation.choice("pooling", pooling, Pooling)
 
     def branches(self) -> list[Chain]:
         width = self.width

@@ -52,7 +52,7 @@ class PairwiseDistance(keras.layers.Layer):
 
     def __init__(self, distance: Distance = "l2", componentwise: bool = False, **kwargs: Unpack[LayerOptions]):
         super().__init__(**kwargs)
-        self.distance = validation.choice("distance", distance, tuple(DISTANCE_FUNCTIONS))
+        self.distance = validation.choice("distance", distance, Distance)
         self.componentwise = validation.boolean("componentwise", componentwise)
         if self.componentwise and self.distance != "l1":
             raise ValueError(f"`componentwise` needs distance='l1'; received componentwise=True with {distance!r}.")

@@ -14,7 +14,9 @@ from keras_blocks.typing import BlockOptions
 
 Version = Literal["v1", "v1.5", "v2"]
 Kind = Literal["basic", "bottleneck"]
+GroupedVersion = Literal["v1.5", "v2"]  # of "v1", the stride would leave the groups
 Shortcut = Literal["auto", "projection", "identity", "pad"]
+ProjectionSize = Literal[1, 3]
 Convolution = tuple[str, int, int, dict[str, Any]]
 
 EXPANSIONS = {"basic": 1, "bottleneck": 4}
@@ -289,17 +291,17 @@ class ResNeXtBlock(ResidualUnit):
         strides: int = 1,
         shortcut: Shortcut = "auto",
         narrow_entry: bool = False,
-        projection_size: Literal[1, 3] = 1,
+        projection_size: ProjectionSize = 1,
         *options: Any,
-        version: Literal["v1.5", "v2"] = "v1.5",
+        version: GroupedVersion = "v1.5",
         **kwargs: Unpack[ResidualBlockOptions],
     ):
-        validation.choice("version", version, ("v1.5", "v2"))  # of "v1", the stride would leave the groups
+        validation.choice("version", version, GroupedVersion)
         super().__init__(filters, version, strides, shortcut, *options, **kwargs)
         self.cardinality = validation.integer("cardinality", cardinality)
         self.base_width = validation.integer("base_width", base_width)
         self.narrow_entry = validation.boolean("narrow_entry", narrow_entry)
-        self.projection_size = validation.choice("projection_size", projection_size, (1, 3))
+        self.projection_size = validation.choice("projection_size", projection_size, ProjectionSize)
         if not self._group_width:
             raise ValueError(
                 f"`base_width` must leave each group a channel, so filters * base_width must be at least 64; received "

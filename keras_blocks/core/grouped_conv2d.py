@@ -1,6 +1,6 @@
 """Convolution in groups of channels, which trains on a CPU."""
 
-from typing import Any, Literal
+from typing import Any
 
 import keras
 
@@ -8,7 +8,7 @@ from keras_blocks.core import keras_arguments, validation
 from keras_blocks.core.registration import register
 from keras_blocks.ops.casting import as_float
 from keras_blocks.ops.grouped_conv import grouped_conv2d
-from keras_blocks.typing import DataFormat, Pair, Shape, Tensor
+from keras_blocks.typing import DataFormat, KerasPadding, Pair, Shape, Tensor
 
 
 @register
@@ -64,7 +64,7 @@ class GroupedConv2D(keras.layers.Conv2D):
         kernel_size: Pair,
         groups: int,
         strides: Pair = 1,
-        padding: Literal["valid", "same"] = "valid",
+        padding: KerasPadding = "valid",
         data_format: DataFormat | None = None,
         dilation_rate: Pair = 1,
         use_bias: bool = True,
@@ -77,7 +77,7 @@ class GroupedConv2D(keras.layers.Conv2D):
             filters,
             validation.pair("kernel_size", kernel_size),
             strides=validation.pair("strides", strides),
-            padding=validation.choice("padding", padding, ("valid", "same")),
+            padding=validation.choice("padding", padding, KerasPadding),
             data_format=keras_arguments.data_format("data_format", data_format),
             dilation_rate=validation.pair("dilation_rate", dilation_rate),
             groups=groups,

@@ -15,15 +15,7 @@ from keras_blocks.core.signature import takes
 from keras_blocks.ops.casting import wide
 from keras_blocks.typing import Activation, BatchNorm, DataFormat, Initializer, Padding, Pair, Regularizer
 
-SETTINGS = (
-    "activation",
-    "batch_norm",
-    "use_bias",
-    "kernel_initializer",
-    "kernel_regularizer",
-    "data_format",
-    "remat",
-)
+SETTINGS = ("activation", "batch_norm", "use_bias", "kernel_initializer", "kernel_regularizer", "data_format", "remat")
 """The settings that an architecture hands to each of its blocks, and a block to each of its layers."""
 
 NORMALIZED = FrozenDict({"batch_norm": True, "use_bias": False, "kernel_initializer": "he_normal"})

@@ -10,6 +10,7 @@ from keras_blocks.ops.distances import root, squared_distances
 from keras_blocks.typing import Config, DType, Tensor
 
 Mining = Literal["semi-hard", "hard", None]
+Distance = Literal["squared_l2", "l2"]
 
 FAR = 1e30
 """A distance that no embedding has."""
@@ -60,7 +61,7 @@ class TripletLoss(keras.losses.Loss):
         self,
         margin: float = 0.2,
         mining: Mining = "semi-hard",
-        distance: Literal["squared_l2", "l2"] = "squared_l2",
+        distance: Distance = "squared_l2",
         reduction: str | None = "sum_over_batch_size",
         name: str = "triplet_loss",
         dtype: DType = None,
@@ -68,7 +69,7 @@ class TripletLoss(keras.losses.Loss):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.margin = validation.number("margin", margin, least=0, most=1e6)
         self.mining = validation.choice("mining", mining, Mining)
-        self.distance = validation.choice("distance", distance, ("squared_l2", "l2"))
+        self.distance = validation.choice("distance", distance, Distance)
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         ops = keras.ops

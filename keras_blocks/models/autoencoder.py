@@ -257,7 +257,4 @@ def _code(code: Any) -> dict[str, Any] | None:
         raise ValueError(f"`code` must have the key 'filters', or 'units' and maybe 'hidden'; received {dict(code)!r}.")
     if "filters" in code:
         return {"filters": validation.integer("code['filters']", code["filters"])}
-    return {
-        "units": validation.integer("code['units']", code["units"]),
-        "hidden": hidden_units(code.get("hidden", ())),
-    }
+    return {"units": validation.integer("code['units']", code["units"]), "hidden": hidden_units(code.get("hidden", ()))}

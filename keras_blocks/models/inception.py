@@ -18,12 +18,7 @@ from keras_blocks.core.chain import LayerSpec
 from keras_blocks.core.signature import takes
 from keras_blocks.models.architecture import Architecture
 from keras_blocks.models.inception_names import cadene_names, caffe_names, keras_names, torchvision_names
-from keras_blocks.models.inception_variants import (
-    GOOGLENET_GROUPS,
-    INCEPTION_STEMS,
-    SOURCES,
-    VARIANTS,
-)
+from keras_blocks.models.inception_variants import GOOGLENET_GROUPS, INCEPTION_STEMS, SOURCES, VARIANTS
 from keras_blocks.models.network import Names
 from keras_blocks.typing import ArchitectureOptions, Tensor
 

@@ -43,11 +43,7 @@ GOOGLENET_GROUPS: tuple[dict[str, Any], ...] = (
         "reduction": MAX_POOL,
         "auxiliary": (1, 4),
     },
-    {
-        "block": "v1",
-        "filters": ((256, 160, 320, 32, 128, 128), (384, 192, 384, 48, 128, 128)),
-        "reduction": MAX_POOL,
-    },
+    {"block": "v1", "filters": ((256, 160, 320, 32, 128, 128), (384, 192, 384, 48, 128, 128)), "reduction": MAX_POOL},
 )
 
 # torchvision's last pooling is 2x2.

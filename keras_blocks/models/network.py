@@ -13,12 +13,7 @@ from keras_blocks.core.immutable import FrozenDict
 from keras_blocks.core.layers import SETTINGS, LayerFactory, serialized
 from keras_blocks.core.signature import arguments
 from keras_blocks.models.assembly import Assembly
-from keras_blocks.models.preprocessing import (
-    PreprocessingPipeline,
-    preprocessing_layers,
-    shape_after,
-    unless_training,
-)
+from keras_blocks.models.preprocessing import PreprocessingPipeline, preprocessing_layers, shape_after, unless_training
 from keras_blocks.typing import Config, Shape, Tensor
 
 Names: TypeAlias = dict[str, dict[str, str]]

@@ -53,30 +53,12 @@ class ResidualNetwork(Architecture):
 
     Args:
         own: the subclass' own metaparameters.
-        groups: list of groups, each `{"filters": 64, "blocks": 3}`; all but the first halve the size.
-        stem: "imagenet", the 7x7 convolution and pooling of `ResNetStem`; "timm", the same with the pooling's border
-            of timm's `resnetv2_50`; "deep", three 3x3 convolutions, to twice the filters of the first group, and a
-            pooling that rounds up; "cifar", a 3x3 convolution of stride 1.
-        shortcut: of the blocks: "auto", "projection" or "pad" (option A, without parameters).
-        drop_rate: share of the images for which the last block is dropped while training, the blocks before it
-            linearly less (stochastic depth).
-        output_stride: pixels of the image for one of the last feature map, from which on strides are replaced by
-            dilation, with the same weights; `None` for all strides.
-        se_ratio: `None`, or the ratio of the squeeze-excitation in every block.
-        se_use_bias: whether the squeeze-excitation has biases.
-        dropout: share of the pooled features dropped before the classifier's scores while training.
-        block_dropout: of the blocks: share dropped between their convolutions while training.
-        stem_filters: of the stem's output; `None` for the first group's `filters`, twice as many for "deep".
+        groups, stem, ... stem_filters: see `ResNet`.
         batch_norm, use_bias, kernel_initializer, **kwargs: see `Architecture`.
     """
 
     block_class: type[ResidualUnit]
     """The class of the blocks."""
-
-    @property
-    def pre_activated(self) -> bool:
-        """Whether blocks normalize first: then the stem does not, and the last group's output is normalized."""
-        return False
 
     default_settings = NORMALIZED
 
@@ -110,6 +92,11 @@ class ResidualNetwork(Architecture):
         }
         StridePlan(own)  # refuses an output stride that cannot be reached
         super().__init__(own, **kwargs)
+
+    @property
+    def pre_activated(self) -> bool:
+        """Whether blocks normalize first: then the stem does not, and the last group's output is normalized."""
+        return False
 
     def block(self, name: str, **options: Any) -> LayerSpec:
         """The residual block of this name, of `options`, and of the metaparameters that are called as an option is."""

@@ -17,11 +17,11 @@ for it, keeps TensorFlow's own form, which XLA compiles to the slow gradient.
 """
 
 import functools
-from typing import Any, Literal
+from typing import Any
 
 import keras
 
-from keras_blocks.typing import DataFormat, Ints, Tensor
+from keras_blocks.typing import DataFormat, Ints, KerasPadding, Tensor
 
 DENSE_WIDTH = 32
 """Channels of a dense convolution that narrow groups are put together for. 16 to 32 were fastest at every size of a
@@ -33,7 +33,7 @@ def grouped_conv2d(
     kernel: Tensor,
     groups: int,
     strides: Ints = (1, 1),
-    padding: Literal["valid", "same"] = "valid",
+    padding: KerasPadding = "valid",
     dilation_rate: Ints = (1, 1),
     data_format: DataFormat | None = None,
 ) -> Tensor:
