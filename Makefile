@@ -32,6 +32,7 @@ check: $(if $(wildcard $(INSTALLED)),,install)
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 test-tensorflow: install
 	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest --ignore tests/tuning

@@ -27,7 +27,7 @@ from cifar_training import augmented, load
 from PIL import Image
 
 import keras_blocks
-from keras_blocks.models.inception_variants import STEMS
+from keras_blocks.models.inception_variants import INCEPTION_STEMS
 
 matplotlib.use("agg")
 import matplotlib.pyplot as plt
@@ -63,7 +63,7 @@ def signs(seed):
 def network(dataset, options):
     if dataset == "signs":  # one more pooling at the start: the groups see 16, 8 and 4 pixels, as CIFAR's do
         first, *others = keras_blocks.Inception.variants["googlenet_cifar"]["stem"]
-        options = {"input_shape": (64, 64, 3), "stem": [first, STEMS["v1"][1], *others], **options}
+        options = {"input_shape": (64, 64, 3), "stem": [first, INCEPTION_STEMS["v1"][1], *others], **options}
     return keras_blocks.create_model("googlenet_cifar", classifier_activation=None, **options)
 
 

@@ -28,6 +28,7 @@ from keras_blocks.tuning.search.settings import SearchSettings as Settings
 from keras_blocks.tuning.search.supervisor import Outcome
 from keras_blocks.tuning.search.worker import Worker
 from keras_blocks.tuning.study.samplers import make_pruner, make_sampler
+from keras_blocks.tuning.study.status import Status
 from keras_blocks.tuning.study.store import StudyStorage, sqlite_url
 from keras_blocks.tuning.study.study import Study
 
@@ -111,7 +112,7 @@ def killed(run, url, workers, minutes) -> dict:
         "workers killed": kills,
         "trials": len(counted),
         "states": dict(collections.Counter(trial.status for trial in trials)),
-        "given to a second worker": sum(trial.issued > 1 for trial in trials),
+        "given to a second worker": sum(trial.attempt > 1 for trial in trials),
         "workers that ended trials": len({trial.worker for trial in counted}),
         "problems": [*problems, *(name for name, wrong in checks.items() if wrong)],
     }
@@ -133,7 +134,7 @@ class Sleeping:
         while time.monotonic() < until:
             idle()
             time.sleep(0.05)
-        return Outcome("trained", {"val_accuracy": 0.5, "val_loss": 1.0, "epochs": 1})
+        return Outcome(Status.COMPLETED, {"val_accuracy": 0.5, "val_loss": 1.0, "epochs": 1})
 
     def stop(self): ...
 
@@ -174,13 +175,15 @@ def sleep(url, folder, number, ready):
 def study(url):
     import keras_tuner
 
+    from keras_blocks.tuning.study.keras_tuner_space import KerasTunerSpace
+
     hp = keras_tuner.HyperParameters()
     for i in range(12):
         hp.Float(f"x{i}", 0.0, 1.0)
     return Study(
         StudyStorage(url),
         "sleep",
-        space=hp.space,
+        space=KerasTunerSpace(hp.space),
         sampler=make_sampler("random", 0),
         pruner=make_pruner("none", 1),
         directions=["maximize"],

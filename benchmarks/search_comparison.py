@@ -129,8 +129,7 @@ def ours(data, path, name, seed, seconds, folder):
     import keras
 
     from keras_blocks.tuning import HyperAny, HyperResNet, HyperSqueezeNet, HyperVGG, Search, SearchSettings
-    from keras_blocks.tuning.study.study import quiet_optuna
-    from keras_blocks.tuning.study.trial import best_of
+    from keras_blocks.tuning.study.store import quiet_optuna
     from keras_blocks.tuning.training.fit import correct_of
 
     settings = SearchSettings(
@@ -147,11 +146,11 @@ def ours(data, path, name, seed, seconds, folder):
     space = HyperAny([kind.from_dataset(data) for kind in (HyperVGG, HyperSqueezeNet, HyperResNet)])
     search = Search(settings, f"{folder}/run", space=space)
     with quiet_optuna():
-        search.engine.run()
-    search.engine.stop()
+        search.session.run()
+    search.session.stop()
     print(f"took {time.monotonic() - began:.0f} s", file=sys.stderr)
     trials = [trial for trial in search.trials if trial.curves]
-    best = best_of(search.trials)
+    best = search.best
     if best is None:
         return 1 / data.classes, [], 0
     model = keras.saving.load_model(search.folder.model(best.number))

@@ -159,7 +159,7 @@ def summary_of(run, trials, began, sessions, faults, memory, problems) -> dict:
         "harm done": dict(faults),
         "reasons": dict(failures),
         "sessions": sessions,
-        "given to a second worker": sum(trial.issued > 1 for trial in found),
+        "given to a second worker": sum(trial.attempt > 1 for trial in found),
         "models kept": kept,
         "best validation accuracy": completed[0].val_accuracy,
         "MB of memory in the first and last third of the last session": used,

@@ -190,6 +190,26 @@ def cifar_resnet(depth, version="v1"):
     return net
 
 
+def wide_cifar_resnet(depth, factor):
+    """Zagoruyko and Komodakis 2016, table 1: 6n + 4 layers, and a projection where the number of channels changes."""
+    net = LayerList(size=32)
+    net.conv(16, 3)
+    for i in range(3):
+        filters = 16 * factor * 2**i
+        for j in range((depth - 4) // 6):
+            before, size, strides = net.channels, net.size, 2 if i and not j else 1
+            net.norm()
+            net.conv(filters, 3, strides)
+            net.norm()
+            net.conv(filters, 3)
+            if before != filters:
+                net.channels, net.size = before, size
+                net.conv(filters, 1, strides)
+    net.norm()
+    net.dense(10)
+    return net
+
+
 def dense_groups(net, layers, growth, classes):
     """Huang et al. 2016, section 3, with bottlenecks of 4 k channels and a compression of 1/2."""
     for i, n in enumerate(layers):
@@ -332,6 +352,7 @@ LISTS = {
     "densenet169": densenet(6, 12, 32, 32),
     "densenet201": densenet(6, 12, 48, 32),
     "densenet264": densenet(6, 12, 64, 48),
+    "wide_resnet28_10_cifar": wide_cifar_resnet(28, 10),
     "densenet100_cifar": cifar_densenet(100, 12),
     "siamese_koch2015": koch_twins(),
     "squeezenet_1.0": squeezenet(*V1_0),

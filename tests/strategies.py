@@ -96,6 +96,7 @@ def residual_blocks(draw):
         "dilation_rate": draw(st.integers(1, 2)) if atrous or strides == 1 else 1,
         "width": draw(st.integers(1, 2)),
         "drop_rate": draw(st.sampled_from([0.0, 0.5])),
+        "block_dropout": draw(st.sampled_from([0.0, 0.5])),
         **draw(squeeze_excitations(output)),
     }
     return keras_blocks.ResidualBlock, arguments, channels
@@ -121,6 +122,7 @@ def resnext_blocks(draw):
         "narrow_entry": narrow,
         "projection_size": draw(st.sampled_from([1, 3])),
         "version": draw(st.sampled_from(["v1.5", "v2"])),
+        "block_dropout": draw(st.sampled_from([0.0, 0.5])),
         **draw(squeeze_excitations(4 * filters)),
     }
     return keras_blocks.ResNeXtBlock, arguments, draw(st.sampled_from([3, 4 * filters]))
@@ -135,7 +137,7 @@ def squeeze_excite_blocks(draw):
 
 def branched_blocks(cls, **arguments):
     """A block of Inception."""
-    filters = st.tuples(*(st.integers(1, 3) for _ in cls.columns))
+    filters = st.tuples(*(st.integers(1, 3) for _ in cls.filter_names))
     return plain(cls, filters=filters, se_ratio=st.sampled_from([None, 1]), **arguments)
 
 
@@ -225,7 +227,7 @@ BLOCKS = {
         beta=st.sampled_from([0.0, 0.5]),
         seed=st.sampled_from([None, 0]),
     ),
-    "VGGGroup": plain(keras_blocks.VGGGroup, filters=st.integers(1, 4), layers=st.integers(1, 3)),
+    "VGGGroup": plain(keras_blocks.VGGGroup, filters=st.integers(1, 4), depth=st.integers(1, 3)),
 }
 
 

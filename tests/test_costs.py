@@ -275,7 +275,7 @@ KERAS_LAYERS = st.one_of(
 @given(KERAS_LAYERS, st.tuples(st.just(None), st.integers(4, 9), st.integers(4, 9), st.integers(1, 4)))
 def test_rules_equal_the_built_layer(layer, shape):
     cls, options = layer
-    by_rule = layer_costs.LayerCost(*layer_costs.RULES[cls]({**arguments(cls), **options}, shape))
+    by_rule = layer_costs.LayerCost(*layer_costs.LAYER_RULES[cls]({**arguments(cls), **options}, shape))
     assert by_rule == layer_costs.measured(lambda: cls(**options), shape)
 
 
@@ -285,10 +285,10 @@ def test_rules_of_merges_equal_the_layer(cls, axis):
     options = {"axis": axis} if cls is keras.layers.Concatenate else {}
     other = {-1: (None, 4, 6, 5), 1: (None, 2, 6, 3)}[axis] if options else (None, 4, 6, 3)
     shapes = [(None, 4, 6, 3), other]
-    by_rule = layer_costs.RULES[cls]({**arguments(cls), **options}, shapes)
+    by_rule = layer_costs.LAYER_RULES[cls]({**arguments(cls), **options}, shapes)
     assert tuple(by_rule[0]) == tuple(cls(**options).compute_output_shape(shapes))
     with pytest.raises(ValueError):
-        layer_costs.RULES[cls]({**arguments(cls), **options}, [(None, 4, 6, 3), (None, 5, 7, 4)])
+        layer_costs.LAYER_RULES[cls]({**arguments(cls), **options}, [(None, 4, 6, 3), (None, 5, 7, 4)])
 
 
 def test_every_rule_is_tested():
@@ -307,7 +307,7 @@ def test_every_rule_is_tested():
         keras.layers.Dropout,
         keras.layers.Flatten,
     }
-    assert set(layer_costs.RULES) == tested | merges
+    assert set(layer_costs.LAYER_RULES) == tested | merges
 
 
 @pytest.mark.parametrize(

@@ -16,14 +16,24 @@ FILES += sorted(
 )
 DISPATCHES = [ROOT / "keras_blocks" / "ops" / name for name in ("batch_norm.py", "grouped_conv.py")]
 """Files that may look at the backend; all others are written with keras.ops alone."""
-HEAVY = ("keras_tuner", "matplotlib", "sklearn", "scipy", "typer", "rich", "PIL", "optuna", "plotly")
+HEAVY = ("keras_tuner", "matplotlib", "sklearn", "scipy", "typer", "rich", "PIL", "optuna", "plotly", "jinja2")
 
 
 FLOORS = {
-    "keras_blocks": (("ops",), ("core",), ("decode",), ("blocks",), ("costs", "weights", "metric"), ("models",), ("",)),
+    "keras_blocks": (
+        ("typing",),
+        ("ops",),
+        ("core",),
+        ("decode",),
+        ("blocks",),
+        ("costs", "weights", "metric"),
+        ("models",),
+        ("",),
+    ),
     "tuning": (
-        ("files", "disk", "seeds"),
-        ("data", "study", "run_folder"),
+        ("files", "seeds", "digest"),
+        ("data", "study"),
+        ("run_folder",),
         ("training",),
         ("spaces",),
         ("report", "oracle"),

@@ -198,3 +198,13 @@ def test_squeeze_excitations_are_not_dropped():
         keras_blocks.convert_weights(gated, plain)
     with pytest.raises(ValueError, match=r"group1_block1/se/reduce/kernel.*has no counterpart"):
         keras_blocks.convert_weights(plain, gated)
+
+
+def test_a_head_of_several_outputs_takes_weights():
+    head = keras_blocks.MultiLabelHead([3, 2], names=["animal", "colour"])
+    inputs = keras.Input((4, 4, 8))
+    model = keras.Model(inputs, head(inputs))
+    doubled = {name: 2 * weight.numpy() + 1 for name, weight in named_weights(model).items()}
+    keras_blocks.convert_weights(doubled, model)
+    for name, weight in named_weights(model).items():
+        np.testing.assert_array_equal(weight.numpy(), doubled[name])

@@ -1,18 +1,39 @@
-"""Files that are either the old or the new one, whole, whenever the process dies."""
+"""Files that are either the old or the new one, whole, whenever the process dies; and a disk that is full."""
 
 import contextlib
+import errno
 import json
 import os
 import re
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-PART = ".part-"
+PART_PREFIX = ".part-"
 """Beginning of the name of a file that is being written; what follows is each writer's own, and the file's name."""
+
+FULL_NUMBERS = (errno.ENOSPC, errno.EDQUOT)
+FULL_WORDS = ("disk is full", "No space left on device")
+"""How errors say that the disk is full: by the system's number, or in the words of SQLite and of libraries that give no
+number."""
+
+
+class DiskFull(RuntimeError):
+    """Nothing can be written any more."""
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Whether an error, of whatever library, or one that it came from, says that the disk is full."""
+    while error is not None:
+        if getattr(error, "errno", None) in FULL_NUMBERS or any(words in str(error) for words in FULL_WORDS):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 @contextlib.contextmanager
-def replacing(path):
+def replacing(path: str | Path) -> Iterator[Path]:
     """Gives a path beside `path` to write to, with its suffix; on success the file takes the place of `path`.
 
     Example:
@@ -21,7 +42,7 @@ def replacing(path):
     ...     model.save(part)
     """
     path = Path(path)
-    part = path.with_name(f"{PART}{uuid.uuid4().hex[:8]}-{path.name}")
+    part = path.with_name(f"{PART_PREFIX}{uuid.uuid4().hex[:8]}-{path.name}")
     try:
         yield part
         _sync(part)
@@ -39,10 +60,22 @@ def whole_name(name: str) -> str:
     >>> whole_name(".part-0123abcd-best.keras"), whole_name("best.keras")
     ('best.keras', 'best.keras')
     """
-    return re.sub(rf"^{re.escape(PART)}([0-9a-f]{{8}}-)?", "", name)
+    return re.sub(rf"^{re.escape(PART_PREFIX)}([0-9a-f]{{8}}-)?", "", name)
 
 
-def write_json(path, data):
+def set_aside(path: str | Path) -> Path:
+    """Renames a damaged file.
+
+    Returns:
+        Its new path.
+    """
+    path = Path(path)
+    aside = next(name for n in range(1, 10_000) if not (name := path.with_name(f"{path.name}.damaged-{n}")).exists())
+    path.replace(aside)
+    return aside
+
+
+def write_json(path: str | Path, data: Any) -> Any:
     """Writes plain data, in which NaN and infinity are refused, since JSON has none.
 
     Returns:
@@ -54,14 +87,14 @@ def write_json(path, data):
     return json.loads(text)
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     """NumPy's scalars, which KerasTuner's oracles give, as Python's."""
     if hasattr(value, "item"):
         return value.item()
     raise TypeError(f"{value!r} of type {type(value).__name__} is no plain data")
 
 
-def _sync(path) -> None:
+def _sync(path: Path) -> None:
     """Waits until the disk has it."""
     handle = os.open(path, os.O_RDONLY)
     try:

@@ -5,21 +5,31 @@ import json
 import math
 import time
 from pathlib import Path
+from typing import Any
 
 import keras_tuner
 from keras_tuner.engine import trial as kt_trial
 from optuna.samplers import BaseSampler
 
 from keras_blocks.core import validation
-from keras_blocks.tuning.spaces.budget import Budget
-from keras_blocks.tuning.spaces.inspection import inspected
-from keras_blocks.tuning.spaces.space import HyperSpace
+from keras_blocks.tuning.spaces.architecture import HyperArchitecture
+from keras_blocks.tuning.spaces.budget import Budget, inspected
+from keras_blocks.tuning.spaces.table import GivenSource
+from keras_blocks.tuning.study.drawing import StudyEnded
+from keras_blocks.tuning.study.keras_tuner_space import KerasTunerSpace
+from keras_blocks.tuning.study.leases import Lease
 from keras_blocks.tuning.study.samplers import make_pruner, make_sampler
-from keras_blocks.tuning.study.store import GRACE, StudyStorage, sqlite_url
-from keras_blocks.tuning.study.study import MOST_FAILURES, WAIT, Study, StudyEnded, quiet_optuna
-from keras_blocks.tuning.study.trial import COMPLETED, FAILED, PRUNED, RUNNING
+from keras_blocks.tuning.study.status import Status
+from keras_blocks.tuning.study.store import GRACE, StudyStorage, quiet_optuna, sqlite_url
+from keras_blocks.tuning.study.study import MOST_FAILURES, Study
+from keras_blocks.tuning.study.trial import Trial
 
-STATUSES = {COMPLETED: "COMPLETED", FAILED: "FAILED", PRUNED: "STOPPED", RUNNING: "RUNNING"}
+STATUSES = {
+    Status.COMPLETED: "COMPLETED",
+    Status.FAILED: "FAILED",
+    Status.PRUNED: "STOPPED",
+    Status.RUNNING: "RUNNING",
+}
 """KerasTuner's words; what Optuna lets wait is idle there."""
 
 
@@ -65,25 +75,25 @@ class OptunaOracle(keras_tuner.Oracle):
 
     def __init__(
         self,
-        objective="val_accuracy",
-        max_trials=10,
+        objective: str | keras_tuner.Objective | list[keras_tuner.Objective] = "val_accuracy",
+        max_trials: int = 10,
         *,
-        sampler="tpe",
-        storage=None,
-        study_name=None,
-        hypermodel=None,
-        budget=None,
-        seed=0,
-        grace=100 * GRACE,
-        hyperparameters=None,
-        allow_new_entries=True,
-        tune_new_entries=True,
-        max_consecutive_failed_trials=MOST_FAILURES,
-    ):
+        sampler: str | BaseSampler = "tpe",
+        storage: str | None = None,
+        study_name: str | None = None,
+        hypermodel: HyperArchitecture | None = None,
+        budget: Budget | None = None,
+        seed: int = 0,
+        grace: int = 100 * GRACE,
+        hyperparameters: keras_tuner.HyperParameters | None = None,
+        allow_new_entries: bool = True,
+        tune_new_entries: bool = True,
+        max_consecutive_failed_trials: int = MOST_FAILURES,
+    ) -> None:
         validation.integer("max_trials", max_trials, most=1_000_000)
         seed = validation.integer("seed", seed, least=0, most=2**32 - 1)
-        self._leases = {}
-        self._known = {}
+        self._leases: dict[str, Lease] = {}
+        self._known: dict[str, kt_trial.Trial] = {}
         super().__init__(
             objective=objective,
             max_trials=max_trials,
@@ -96,15 +106,16 @@ class OptunaOracle(keras_tuner.Oracle):
         self.seed = seed  # KerasTuner takes 0 for none
         if budget is not None and not isinstance(budget, Budget):
             raise TypeError(f"`budget` must be a Budget; received {budget!r}.")
-        if hypermodel is not None and not isinstance(hypermodel, HyperSpace):
+        if hypermodel is not None and not isinstance(hypermodel, HyperArchitecture):
             raise TypeError(f"`hypermodel` must be a search space, such as a HyperResNet; received {hypermodel!r}.")
         if budget is not None and hypermodel is None:
             raise ValueError("`hypermodel` must be given with `budget`, to know what a candidate costs; received None.")
         self._hypermodel, self._budget = hypermodel, budget or Budget()
         self._sampler, self._grace = sampler, validation.integer("grace", grace, most=10_000_000)
-        self._study_name, self._storage, self._study = study_name, storage, None
+        self._study_name, self._storage = study_name, storage
+        self._study: Study | None = None
         if not isinstance(sampler, BaseSampler):
-            self._made_sampler(())  # refuses what is unknown
+            self._made_sampler(None)  # refuses what is unknown
 
     # -- KerasTuner's side -------------------------------------------------------------------------------------------
 
@@ -118,7 +129,7 @@ class OptunaOracle(keras_tuner.Oracle):
                 self._study = Study(
                     storage,
                     self._study_name or self.project_name or self._project_name,
-                    space=self.hyperparameters.space,
+                    space=KerasTunerSpace(self.hyperparameters.space),
                     sampler=None,  # made when the space is known
                     pruner=make_pruner("none", 1),
                     directions=["maximize" if item.direction == "max" else "minimize" for item in self._objectives],
@@ -135,17 +146,17 @@ class OptunaOracle(keras_tuner.Oracle):
         return self._study
 
     @property
-    def trials(self) -> dict:
+    def trials(self) -> dict[str, kt_trial.Trial]:
         """All trials that count, by their ids."""
         if "_study" not in self.__dict__:  # KerasTuner's constructor
             return {}
         return {item.trial_id: item for item in map(self._converted, self._counted())}
 
     @trials.setter
-    def trials(self, value): ...
+    def trials(self, value: Any) -> None: ...
 
-    @keras_tuner.synchronized
-    def create_trial(self, tuner_id):
+    @keras_tuner.synchronized  # type: ignore[untyped-decorator]
+    def create_trial(self, tuner_id: str) -> kt_trial.Trial:
         """The trial that the tuner is to run: a new one, or one that another process left.
 
         Args:
@@ -156,13 +167,13 @@ class OptunaOracle(keras_tuner.Oracle):
         """
         if tuner_id in self.ongoing_trials:
             return self.ongoing_trials[tuner_id]
-        self.study.space = self.hyperparameters.space
+        self.study.space = KerasTunerSpace(self.hyperparameters.space)
         self.study.optuna.sampler = self._made_sampler(self.study.space)
         try:
             lease = self.study.next(tuner_id)
         except StudyEnded:
             return self._made(None, {}, "STOPPED")
-        if lease == WAIT:
+        if lease is None:
             time.sleep(0.2)  # a tuner asks again at once
             return self._made(None, {}, "IDLE")
         trial = self._made(lease.number, lease.values, "RUNNING")
@@ -171,8 +182,8 @@ class OptunaOracle(keras_tuner.Oracle):
         self._display.on_trial_begin(trial)
         return trial
 
-    @keras_tuner.synchronized
-    def update_trial(self, trial_id, metrics, step=0):
+    @keras_tuner.synchronized  # type: ignore[untyped-decorator]
+    def update_trial(self, trial_id: str, metrics: dict[str, float], step: int = 0) -> kt_trial.Trial:
         """Reports metrics of a running trial."""
         self._check_objective_found(metrics)
         trial = self._known[trial_id]
@@ -183,8 +194,8 @@ class OptunaOracle(keras_tuner.Oracle):
         self.study.beat(self._leases[trial_id])
         return trial
 
-    @keras_tuner.synchronized
-    def end_trial(self, trial):
+    @keras_tuner.synchronized  # type: ignore[untyped-decorator]
+    def end_trial(self, trial: kt_trial.Trial) -> None:
         """Ends a trial: with its objectives, or as failed, which NaN and infinite objectives are, too."""
         mine = self._known[trial.trial_id]
         mine.status, mine.message, mine.hyperparameters = trial.status, trial.message, trial.hyperparameters
@@ -213,35 +224,35 @@ class OptunaOracle(keras_tuner.Oracle):
             if running.trial_id == trial.trial_id:
                 del self.ongoing_trials[tuner_id]
         ended = [item for item in self._counted() if item.ended is not None]
-        last = sorted(ended, key=lambda item: item.ended)[-self.max_consecutive_failed_trials :]
-        if len(last) == self.max_consecutive_failed_trials and all(item.status == FAILED for item in last):
+        last = sorted(ended, key=lambda item: item.ended or 0.0)[-self.max_consecutive_failed_trials :]
+        if len(last) == self.max_consecutive_failed_trials and all(item.status is Status.FAILED for item in last):
             raise RuntimeError(
                 f"Number of consecutive failures exceeded the limit of {len(last)}.\n{last[-1].error or ''}"
             )
 
-    def get_trial(self, trial_id):
+    def get_trial(self, trial_id: str) -> kt_trial.Trial:
         """The trial of this id."""
         return self._known[trial_id] if trial_id in self._known else self.trials[trial_id]
 
-    def get_best_trials(self, num_trials=1):
+    def get_best_trials(self, num_trials: int = 1) -> list[kt_trial.Trial]:
         """The best completed trials; of several objectives, by KerasTuner's sum."""
         completed = [trial for trial in self.trials.values() if trial.status == kt_trial.TrialStatus.COMPLETED]
         worst_first = self.objective.direction == "max"
-        return sorted(completed, key=lambda trial: trial.score, reverse=worst_first)[:num_trials]
+        return sorted(completed, key=lambda trial: trial.score or 0.0, reverse=worst_first)[:num_trials]
 
-    def remaining_trials(self):
-        return self.max_trials - len(self._counted())
+    def remaining_trials(self) -> int:
+        return int(self.max_trials) - len(self._counted())
 
-    def populate_space(self, trial_id):
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
         """Not used: `create_trial` draws under the storage's lock."""
         raise NotImplementedError("OptunaOracle draws in `create_trial`.")
 
-    def save(self):
+    def save(self) -> None:
         """Nothing: the storage has it all already."""
         if self._study is not None:
             self._check_space()
 
-    def reload(self):
+    def reload(self) -> None:
         """Takes the space that the study was begun with, and checks the hypermodel's against it."""
         stored = self.study.optuna.user_attrs.get("space")
         if stored is not None:
@@ -257,10 +268,10 @@ class OptunaOracle(keras_tuner.Oracle):
     # -- between the two ---------------------------------------------------------------------------------------------
 
     @property
-    def _objectives(self) -> list:
+    def _objectives(self) -> list[keras_tuner.Objective]:
         return list(getattr(self.objective, "objectives", None) or [self.objective])
 
-    def _made_sampler(self, space):
+    def _made_sampler(self, space: KerasTunerSpace | None) -> BaseSampler:
         if isinstance(self._sampler, BaseSampler):
             return self._sampler
         return make_sampler(self._sampler, self.seed, space, objectives=len(self._objectives))
@@ -268,28 +279,26 @@ class OptunaOracle(keras_tuner.Oracle):
     def _check_space(self) -> None:
         """Refuses ranges that the study was begun with otherwise; what is new to it is added."""
         space = self.hyperparameters.get_config()["space"]
-        stored = self._study.optuna.user_attrs.get("space") or []
-        _compare(stored, space, self._study.name)
+        stored = self.study.optuna.user_attrs.get("space") or []
+        _compare(stored, space, self.study.name)
         if len(space) > len(stored):
-            self._study.optuna.set_user_attr("space", space)
+            self.study.optuna.set_user_attr("space", space)
 
-    def _inspected(self, values) -> dict:
+    def _inspected(self, values: dict[str, Any]) -> dict[str, Any]:
         if self._hypermodel is None:
             return {}
-        hp = self.get_space()
-        hp.values = dict(values)
-        trials = self._study.trials() if self._budget.max_latency is not None else ()
-        return inspected(self._hypermodel.candidate(hp), self._budget, trials)
+        trials = self.study.trials() if self._budget.max_latency is not None else ()
+        return inspected(self._hypermodel.candidate(GivenSource(values)), self._budget, trials)
 
-    def _counted(self) -> list:
+    def _counted(self) -> list[Trial]:
         return [trial for trial in self.study.trials() if trial.counted]
 
-    def _made(self, number, values, status):
+    def _made(self, number: int | None, values: dict[str, Any], status: str) -> kt_trial.Trial:
         hp = self.hyperparameters.copy()
         hp.values = dict(values)
         return kt_trial.Trial(hyperparameters=hp, trial_id=None if number is None else _id(number), status=status)
 
-    def _converted(self, trial):
+    def _converted(self, trial: Trial) -> kt_trial.Trial:
         """A trial of KerasTuner from a record."""
         if _id(trial.number) in self._known:
             return self._known[_id(trial.number)]
@@ -304,7 +313,7 @@ class OptunaOracle(keras_tuner.Oracle):
             made.score = self.objective.get_value(values) if several else next(iter(values.values()))
         return made
 
-    def score_trial(self, trial):
+    def score_trial(self, trial: kt_trial.Trial) -> None:
         """The objective, or KerasTuner's sum of several."""
         if len(self._objectives) > 1:
             best = {item.name: _best(trial, item) for item in self._objectives}
@@ -313,12 +322,12 @@ class OptunaOracle(keras_tuner.Oracle):
             super().score_trial(trial)
 
 
-def _id(number) -> str:
+def _id(number: int) -> str:
     """KerasTuner's tuners make folders of ids, which sort as they should."""
     return f"{number:06d}"
 
 
-def _best(trial, objective) -> float:
+def _best(trial: kt_trial.Trial, objective: keras_tuner.Objective) -> float:
     """The best of what was reported; NaN where any of it is NaN or infinite."""
     values = [float(item.mean()) for item in trial.metrics.get_history(objective.name)]
     if not all(map(math.isfinite, values)):
@@ -326,11 +335,11 @@ def _best(trial, objective) -> float:
     return max(values) if objective.direction == "max" else min(values)
 
 
-def _direction(objectives, name):
+def _direction(objectives: list[keras_tuner.Objective], name: str) -> str | None:
     return next((item.direction for item in objectives if item.name == name), None)
 
 
-def _compare(stored, space, study, *, gone=False) -> None:
+def _compare(stored: list[Any], space: list[Any], study: str, *, gone: bool = False) -> None:
     """Raises where a hyperparameter has another range than when the study was begun, or is gone."""
     now = {_key(item): item for item in json.loads(json.dumps(space))}
     told = f"`hypermodel`: the study {study!r} was begun with %s. Its trials would not compare; give another project."
@@ -346,6 +355,6 @@ def _compare(stored, space, study, *, gone=False) -> None:
         raise ValueError(told % f"{names}, which are gone")
 
 
-def _key(item) -> str:
+def _key(item: dict[str, Any]) -> str:
     """What makes two hyperparameters one: name and conditions."""
     return json.dumps([item["config"]["name"], item["config"]["conditions"]], sort_keys=True, default=str)

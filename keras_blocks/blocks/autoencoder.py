@@ -1,29 +1,56 @@
 """The halves of autoencoders: blocks that make images smaller, and their mirror images that make them larger."""
 
+from typing import Any, Literal, Unpack
+
 import keras
 
 from keras_blocks.blocks.residual import ResidualBlock
-from keras_blocks.core import validation
+from keras_blocks.core import keras_arguments, validation
 from keras_blocks.core.block import Block, register
+from keras_blocks.core.chain import Chain, LayerSpec
+from keras_blocks.typing import (
+    BatchNorm,
+    BlockOptions,
+    Config,
+    ConvOptions,
+    DataFormat,
+    Ints,
+    LayerOptions,
+    Pair,
+    Shape,
+    Tensor,
+)
+
+Kind = Literal["plain", "residual"]
 
 
 class CodingBlock(Block):
     """What encoders and decoders have in common: the metaparameters."""
 
-    def __init__(self, filters, blocks, kernel_size, strides, kind, *, batch_norm=True, **kwargs):
+    def __init__(
+        self,
+        filters: int,
+        blocks: int = 1,
+        kernel_size: Pair = 3,
+        strides: Pair = 2,
+        kind: Kind = "plain",
+        *,
+        batch_norm: BatchNorm = True,
+        **kwargs: Unpack[ConvOptions],
+    ):
         super().__init__(batch_norm=batch_norm, **kwargs)
         self.filters = validation.integer("filters", filters)
         self.blocks = validation.integer("blocks", blocks, most=64)
         self.kernel_size = validation.pair("kernel_size", kernel_size)
         self.strides = validation.pair("strides", strides, most=64)
-        self.kind = validation.choice("kind", kind, ("plain", "residual"))
+        self.kind = validation.choice("kind", kind, Kind)
         if any(size < step for size, step in zip(self.kernel_size, self.strides)):
             raise ValueError(
                 f"`kernel_size` must be at least `strides`, or pixels are left out; received "
                 f"kernel_size={kernel_size!r}, strides={strides!r}."
             )
 
-    def _residual_blocks(self, channels):
+    def _residual_blocks(self, channels: int) -> list[LayerSpec]:
         options = {"kind": "basic", "version": "v2", "shortcut": "identity", "use_bias": self.use_bias}
         return [self.layer(f"block{i}", ResidualBlock, filters=channels, **options) for i in range(1, self.blocks + 1)]
 
@@ -67,13 +94,10 @@ class EncoderBlock(CodingBlock):
     (None, 7, 7, 32)
     """
 
-    def __init__(self, filters, blocks=1, kernel_size=3, strides=2, kind="plain", **kwargs):
-        super().__init__(filters, blocks, kernel_size, strides, kind, **kwargs)
-
-    def chain(self, channels):
+    def chain(self, channels: int) -> Chain:
         if self.kind == "residual":
-            down = self.conv2d("down", self.filters, self.kernel_size, strides=self.strides)
-            return [down, *self._residual_blocks(self.filters)]
+            first = self.conv2d("down", self.filters, self.kernel_size, strides=self.strides)
+            return [first, *self._residual_blocks(self.filters)]
         down = self.conv_unit("down", self.filters, self.kernel_size, strides=self.strides)
         convs = [self.conv_unit(f"conv{i}", self.filters, self.kernel_size) for i in range(2, self.blocks + 1)]
         return [*down, *(spec for unit in convs for spec in unit)]
@@ -117,14 +141,24 @@ class DecoderBlock(CodingBlock):
     (None, 13, 13, 3)
     """
 
-    def __init__(self, filters, blocks=1, kernel_size=3, strides=2, kind="plain", trim=0, activated=True, **kwargs):
+    def __init__(
+        self,
+        filters: int,
+        blocks: int = 1,
+        kernel_size: Pair = 3,
+        strides: Pair = 2,
+        kind: Kind = "plain",
+        trim: Pair = 0,
+        activated: bool = True,
+        **kwargs: Unpack[BlockOptions],
+    ):
         super().__init__(filters, blocks, kernel_size, strides, kind, **kwargs)
         self.trim = validation.pair("trim", trim, least=0)
         self.activated = validation.boolean("activated", activated)
         if any(size >= step for size, step in zip(self.trim, self.strides)):
             raise ValueError(f"`trim` must be less than `strides`; received trim={trim!r}, strides={self.strides!r}.")
 
-    def chain(self, channels):
+    def chain(self, channels: int) -> Chain:
         norm = self.norm_if_any("up") if self.kind == "plain" and self.activated else ()
         bias = {"use_bias": bool(self.use_bias)} if norm else {}
         up = self.conv2d(
@@ -139,7 +173,7 @@ class DecoderBlock(CodingBlock):
         return [*(spec for unit in convs for spec in unit), up, *crop, *after]
 
 
-def before_and_after(kernel, step, trim):
+def before_and_after(kernel: Any, step: Any, trim: Any) -> tuple[Any, Any]:
     """How much a strided convolution with "same" padding pads on either side where `trim` pixels are missing to a size
     that `step` divides: what its adjoint cuts off."""
     padded = kernel - step + trim
@@ -158,15 +192,17 @@ class TrimLike(keras.layers.Layer):
     Inputs: the decoded images, and a feature map of the size wanted.
     """
 
-    def __init__(self, kernel_size, strides, data_format=None, **kwargs):
+    def __init__(
+        self, kernel_size: Ints, strides: Ints, data_format: DataFormat | None = None, **kwargs: Unpack[LayerOptions]
+    ):
         super().__init__(**kwargs)
         self.kernel_size, self.strides = tuple(kernel_size), tuple(strides)
-        self.data_format = validation.data_format("data_format", data_format)
+        self.data_format = keras_arguments.data_format("data_format", data_format)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         self.built = True
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         x, wanted = inputs
         sizes, after = keras.ops.shape(x), keras.ops.shape(wanted)
         start, shape = [0] * 4, list(sizes)
@@ -177,17 +213,17 @@ class TrimLike(keras.layers.Layer):
         parts = tuple(slice(first, first + size) for first, size in zip(start, shape))
         return x[parts]
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Shape:
         x, wanted = input_shape
         after = list(x)
         for axis in self._axes:
             after[axis] = wanted[axis]
         return tuple(after)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         own = {"kernel_size": list(self.kernel_size), "strides": list(self.strides), "data_format": self.data_format}
         return {**super().get_config(), **own}
 
     @property
-    def _axes(self):
+    def _axes(self) -> tuple[int, int]:
         return (1, 2) if self.data_format == "channels_last" else (2, 3)

@@ -1,9 +1,16 @@
 """Auxiliary classifiers: they feed gradients to the middle of a network in training, and leave with it."""
 
+from typing import Literal, Unpack
+
 import keras
 
 from keras_blocks.core import validation
-from keras_blocks.core.block import Block, register
+from keras_blocks.core.block import Block, Chain, register
+from keras_blocks.typing import BlockOptions
+
+Version = Literal["v1", "v3"]
+
+Pooling = Literal["strided", "adaptive"]
 
 # version: pixels of the pooled map, units of the hidden layer, dropout, as published
 PUBLISHED = {"v1": (4, 1024, 0.7), "v3": (5, 768, 0.0)}
@@ -50,18 +57,25 @@ class AuxiliaryClassifier(Block):
     3188840
     """
 
-    def __init__(self, filters, version="v1", pooling="strided", width=128, hidden=None, dropout=None, **kwargs):
+    def __init__(
+        self,
+        filters: int,
+        version: Version = "v1",
+        pooling: Pooling = "strided",
+        width: int = 128,
+        hidden: int | None = None,
+        dropout: float | None = None,
+        **kwargs: Unpack[BlockOptions],
+    ):
         super().__init__(**kwargs)
         self.filters = validation.integer("filters", filters)
         self.version = validation.choice("version", version, tuple(PUBLISHED))
-        self.pooling = validation.choice("pooling", pooling, ("strided", "adaptive"))
+        self.pooling = validation.choice("pooling", pooling, Pooling)
         self.width = validation.integer("width", width)
-        self.hidden = None if hidden is None else validation.integer("hidden", hidden)
-        self.dropout = (
-            None if dropout is None else validation.number("dropout", dropout, least=0, most=1, open_end=True)
-        )
+        self.hidden = validation.optional(validation.integer, "hidden", hidden)
+        self.dropout = validation.optional(validation.share, "dropout", dropout)
 
-    def chain(self, channels):
+    def chain(self, channels: int) -> Chain:
         pixels, hidden, dropout = PUBLISHED[self.version]
         hidden = hidden if self.hidden is None else self.hidden
         dropout = dropout if self.dropout is None else self.dropout

@@ -1,9 +1,12 @@
 """Zero channels on both sides: the parameter-free shortcut of the CIFAR ResNets."""
 
+from typing import Any, Unpack
+
 import keras
 
-from keras_blocks.core import validation
+from keras_blocks.core import keras_arguments, validation
 from keras_blocks.core.block import register
+from keras_blocks.typing import Config, DataFormat, LayerOptions, Shape, Tensor
 
 
 @register
@@ -34,28 +37,28 @@ class ChannelPadding(keras.layers.Layer):
     (None, 16, 16, 32)
     """
 
-    def __init__(self, channels, data_format=None, **kwargs):
+    def __init__(self, channels: int, data_format: DataFormat | None = None, **kwargs: Unpack[LayerOptions]):
         super().__init__(**kwargs)
         self.channels = validation.integer("channels", channels)
-        self.data_format = validation.data_format("data_format", data_format)
+        self.data_format = keras_arguments.data_format("data_format", data_format)
         self.input_spec = keras.layers.InputSpec(ndim=4)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         """There is nothing to build."""
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         width = [(0, 0)] * 4
         width[self._axis] = (self.channels, self.channels)
         return keras.ops.pad(inputs, width)
 
-    def compute_output_shape(self, input_shape):
-        shape = list(input_shape)
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        shape: list[Any] = list(input_shape)
         shape[self._axis] += 2 * self.channels
         return tuple(shape)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "channels": self.channels, "data_format": self.data_format}
 
     @property
-    def _axis(self):
+    def _axis(self) -> int:
         return 3 if self.data_format == "channels_last" else 1

@@ -1,7 +1,10 @@
 """The convolutional unit that nearly every network is made of."""
 
+from typing import Unpack
+
 from keras_blocks.core import validation
-from keras_blocks.core.block import Block, register
+from keras_blocks.core.block import Block, Chain, register
+from keras_blocks.typing import BatchNorm, ConvOptions, Padding, Pair
 
 
 @register
@@ -44,22 +47,22 @@ class ConvBlock(Block):
 
     def __init__(
         self,
-        filters,
-        kernel_size=3,
-        strides=1,
-        padding="same",
-        groups=1,
-        dilation_rate=1,
-        pre_activation=False,
+        filters: int,
+        kernel_size: Pair = 3,
+        strides: Pair = 1,
+        padding: Padding = "same",
+        groups: int = 1,
+        dilation_rate: Pair = 1,
+        pre_activation: bool = False,
         *,
-        batch_norm=True,
-        **kwargs,
+        batch_norm: BatchNorm = True,
+        **kwargs: Unpack[ConvOptions],
     ):
         super().__init__(batch_norm=batch_norm, **kwargs)
         self.filters = validation.integer("filters", filters)
         self.kernel_size = validation.pair("kernel_size", kernel_size)
         self.strides = validation.pair("strides", strides)
-        self.padding = validation.choice("padding", padding, ("same", "valid", "symmetric"))
+        self.padding = validation.choice("padding", padding, Padding)
         self.groups = validation.integer("groups", groups)
         self.dilation_rate = validation.pair("dilation_rate", dilation_rate)
         self.pre_activation = validation.boolean("pre_activation", pre_activation)
@@ -70,7 +73,7 @@ class ConvBlock(Block):
                 f"strides={strides!r}, dilation_rate={dilation_rate!r}."
             )
 
-    def chain(self, channels):
+    def chain(self, channels: int) -> Chain:
         validation.divides("groups", self.groups, total_name="input channels", total=channels)
         return self.conv_unit(
             "conv",

@@ -1,11 +1,16 @@
 """DenseNet's dense layer, dense block and transition."""
 
+from collections.abc import Sequence
+from typing import Unpack
+
 import keras
 
 from keras_blocks.core import validation
 from keras_blocks.core.block import Block, register
+from keras_blocks.core.chain import Chain, LayerSpec, specs
 from keras_blocks.core.remat import rematerialized
 from keras_blocks.ops.casting import as_float
+from keras_blocks.typing import BatchNorm, Initializer, SharedOptions, Tensor
 
 
 @register
@@ -42,24 +47,24 @@ class DenseLayer(Block):
 
     def __init__(
         self,
-        filters,
-        bottleneck=4,
-        dropout=0.0,
-        dilation_rate=1,
+        filters: int,
+        bottleneck: int = 4,
+        dropout: float = 0.0,
+        dilation_rate: int = 1,
         *,
-        batch_norm=True,
-        use_bias=False,
-        kernel_initializer="he_normal",
-        **kwargs,
+        batch_norm: BatchNorm = True,
+        use_bias: bool | None = False,
+        kernel_initializer: Initializer = "he_normal",
+        **kwargs: Unpack[SharedOptions],
     ):
         super().__init__(batch_norm=batch_norm, use_bias=use_bias, kernel_initializer=kernel_initializer, **kwargs)
         self.filters = validation.integer("filters", filters)
         self.bottleneck = validation.integer("bottleneck", bottleneck, least=0, most=64)
-        self.dropout = validation.number("dropout", dropout, least=0, most=1, open_end=True)
+        self.dropout = validation.share("dropout", dropout)
         self.dilation_rate = validation.integer("dilation_rate", dilation_rate, most=1024)
 
-    def chain(self, channels):
-        narrow = ()
+    def chain(self, channels: int) -> Chain:
+        narrow: tuple[LayerSpec, ...] = ()
         if self.bottleneck:
             narrow = self.conv_unit("conv1", self.filters * self.bottleneck, 1, pre_activation=True)
         wide = self.conv_unit("conv2", self.filters, 3, pre_activation=True, dilation_rate=self.dilation_rate)
@@ -68,15 +73,16 @@ class DenseLayer(Block):
             new = (*new, self.layer("drop", keras.layers.Dropout, rate=self.dropout))
         return [self.concatenate("concat", [], new)]
 
-    def new_features(self, features, training):
+    def new_features(self, features: Sequence[Tensor], training: bool) -> Tensor:
         """What the layer adds to the feature maps so far, given as a list, while training with `remat`.
 
         The backward pass keeps these and computes the rest again, but for the last convolution, whose output it does
         not need. Keeping the layer's input instead would keep every feature map once for each layer after it.
         """
-        layers = [getattr(self, spec.name) for spec in self.chain_for(None)[0].branches[1]]
+        *new, _ = specs(self.chain_for(None))  # the last is the concatenation
+        layers = [getattr(self, spec.name) for spec in new]
 
-        def run(*tensors):
+        def run(*tensors: Tensor) -> Tensor:
             x = keras.ops.concatenate(tensors, self.channel_axis) if len(tensors) > 1 else tensors[0]
             for layer in layers:
                 x = layer(x, training=training)
@@ -120,35 +126,35 @@ class DenseBlock(Block):
 
     def __init__(
         self,
-        filters,
-        layers,
-        bottleneck=4,
-        dropout=0.0,
-        dilation_rate=1,
+        filters: int,
+        layers: int,
+        bottleneck: int = 4,
+        dropout: float = 0.0,
+        dilation_rate: int = 1,
         *,
-        batch_norm=True,
-        use_bias=False,
-        kernel_initializer="he_normal",
-        **kwargs,
+        batch_norm: BatchNorm = True,
+        use_bias: bool | None = False,
+        kernel_initializer: Initializer = "he_normal",
+        **kwargs: Unpack[SharedOptions],
     ):
         super().__init__(batch_norm=batch_norm, use_bias=use_bias, kernel_initializer=kernel_initializer, **kwargs)
         self.filters = validation.integer("filters", filters)
         self.layers = validation.integer("layers", layers, most=512)
         self.bottleneck = validation.integer("bottleneck", bottleneck, least=0, most=64)
-        self.dropout = validation.number("dropout", dropout, least=0, most=1, open_end=True)
+        self.dropout = validation.share("dropout", dropout)
         self.dilation_rate = validation.integer("dilation_rate", dilation_rate, most=1024)
 
-    def chain(self, channels):
+    def chain(self, channels: int) -> Chain:
         names = ("filters", "bottleneck", "dropout", "dilation_rate")
         options = {name: getattr(self, name) for name in names}
         return [self.layer(f"layer{i}", DenseLayer, **options) for i in range(1, self.layers + 1)]
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         if not (self.remat and training):
             return super().call(inputs, training=training)
         self._check_size(inputs.shape)
         features = [as_float(inputs, self.compute_dtype)]
-        for spec in self.chain_for(None):
+        for spec in specs(self.chain_for(None)):
             features.append(getattr(self, spec.name).new_features(features, training))
         return keras.ops.concatenate(features, self.channel_axis)
 
@@ -186,19 +192,19 @@ class TransitionBlock(Block):
 
     def __init__(
         self,
-        compression=0.5,
-        atrous=False,
+        compression: float = 0.5,
+        atrous: bool = False,
         *,
-        batch_norm=True,
-        use_bias=False,
-        kernel_initializer="he_normal",
-        **kwargs,
+        batch_norm: BatchNorm = True,
+        use_bias: bool | None = False,
+        kernel_initializer: Initializer = "he_normal",
+        **kwargs: Unpack[SharedOptions],
     ):
         super().__init__(batch_norm=batch_norm, use_bias=use_bias, kernel_initializer=kernel_initializer, **kwargs)
         self.compression = validation.number("compression", compression, least=0, most=1)
         self.atrous = validation.boolean("atrous", atrous)
 
-    def chain(self, channels):
+    def chain(self, channels: int) -> Chain:
         filters = int(channels * self.compression)
         if filters < 1:
             raise ValueError(

@@ -1,7 +1,12 @@
 """SqueezeNet's fire module."""
 
+from typing import Literal, Unpack
+
 from keras_blocks.core import validation
-from keras_blocks.core.block import Block, register
+from keras_blocks.core.block import Block, Chain, register
+from keras_blocks.typing import BlockOptions
+
+Bypass = Literal[None, "simple", "complex"]
 
 
 @register
@@ -40,19 +45,19 @@ class FireBlock(Block):
     11920
     """
 
-    def __init__(self, filters, expand_ratio=4, bypass=None, **kwargs):
+    def __init__(self, filters: int, expand_ratio: int = 4, bypass: Bypass = None, **kwargs: Unpack[BlockOptions]):
         super().__init__(**kwargs)
         self.filters = validation.integer("filters", filters)
         self.expand_ratio = validation.integer("expand_ratio", expand_ratio, most=256)
-        self.bypass = validation.choice("bypass", bypass, (None, "simple", "complex"))
+        self.bypass = validation.choice("bypass", bypass, Bypass)
 
     @property
     def output_channels(self) -> int:
         return 2 * self.filters * self.expand_ratio
 
-    def chain(self, channels):
+    def chain(self, channels: int) -> Chain:
         width = self.filters * self.expand_ratio
-        fire = [
+        fire: Chain = [
             *self.conv_unit("squeeze", self.filters, 1),
             self.concatenate("concat", self.conv_unit("expand_1x1", width, 1), self.conv_unit("expand_3x3", width, 3)),
         ]

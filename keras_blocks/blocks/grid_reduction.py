@@ -1,25 +1,31 @@
 """The Inception modules that halve the size: convolutions of stride 2 beside a pooling of stride 2."""
 
+from typing import Any, Unpack
+
 import keras
 
 from keras_blocks.blocks.inception import BranchedBlock
 from keras_blocks.core import validation
 from keras_blocks.core.block import register
+from keras_blocks.core.chain import Chain, LayerSpec
+from keras_blocks.typing import BlockOptions, Ints, Padding
 
 
 class GridReduction(BranchedBlock):
     """A module of stride 2, whose last branch is the input itself, max pooled."""
 
-    def __init__(self, filters, padding="valid", se_ratio=None, **kwargs):
+    def __init__(
+        self, filters: Ints, padding: Padding = "valid", se_ratio: int | None = None, **kwargs: Unpack[BlockOptions]
+    ):
         super().__init__(filters, se_ratio, **kwargs)
-        self.padding = validation.choice("padding", padding, ("valid", "same", "symmetric"))
+        self.padding = validation.choice("padding", padding, Padding)
 
     @property
-    def halving(self) -> dict:
+    def halving(self) -> dict[str, Any]:
         """Options of the last convolution of a branch."""
         return {"strides": 2, "padding": self.padding}
 
-    def pooled(self):
+    def pooled(self) -> list[LayerSpec]:
         # As large as a symmetrically padded convolution for any size, and for even sizes what Caffe rounds up to.
         padding = "valid" if self.padding == "valid" else "same"
         return [self.layer("pool", keras.layers.MaxPooling2D, pool_size=3, strides=2, padding=padding)]
@@ -58,13 +64,13 @@ class GridReductionA(GridReduction):
     (None, 17, 17, 768)
     """
 
-    columns = ("3x3", "double 3x3 reduce", "double 3x3")
+    filter_names = ("3x3", "double 3x3 reduce", "double 3x3")
 
-    def branches(self):
+    def branches(self) -> list[Chain]:
         width = self.width
         return [
-            self.convs(("conv_3x3", width["3x3"], 3), **self.halving),
-            self.double(width["double 3x3 reduce"], width["double 3x3"], **self.halving),
+            self.conv_row(("conv_3x3", width["3x3"], 3), **self.halving),
+            self.double_conv(width["double 3x3 reduce"], width["double 3x3"], **self.halving),
             self.pooled(),
         ]
 
@@ -105,18 +111,25 @@ class GridReductionB(GridReduction):
     (None, 8, 8, 1280)
     """
 
-    columns = ("3x3 reduce", "3x3", "nxn reduce", "nxn")
+    filter_names = ("3x3 reduce", "3x3", "nxn reduce", "nxn")
 
-    def __init__(self, filters, n=7, padding="valid", se_ratio=None, **kwargs):
+    def __init__(
+        self,
+        filters: Ints,
+        n: int = 7,
+        padding: Padding = "valid",
+        se_ratio: int | None = None,
+        **kwargs: Unpack[BlockOptions],
+    ):
         super().__init__(filters, padding, se_ratio, **kwargs)
         self.n = validation.integer("n", n, most=1024)
 
-    def branches(self):
+    def branches(self) -> list[Chain]:
         width = self.width
         reduce = width["nxn reduce"]
         return [
-            self.convs(("reduce_3x3", width["3x3 reduce"], 1), ("conv_3x3", width["3x3"], 3), **self.halving),
-            self.convs(
+            self.conv_row(("reduce_3x3", width["3x3 reduce"], 1), ("conv_3x3", width["3x3"], 3), **self.halving),
+            self.conv_row(
                 ("reduce_nxn", reduce, 1),
                 ("conv_1xn", reduce, (1, self.n)),
                 ("conv_nx1", reduce, (self.n, 1)),
@@ -160,15 +173,17 @@ class PassThroughReduction(GridReduction):
     (None, 14, 14, 576)
     """
 
-    columns = ("3x3 reduce", "3x3", "double 3x3 reduce", "double 3x3")
+    filter_names = ("3x3 reduce", "3x3", "double 3x3 reduce", "double 3x3")
 
-    def __init__(self, filters, padding="symmetric", se_ratio=None, **kwargs):
+    def __init__(
+        self, filters: Ints, padding: Padding = "symmetric", se_ratio: int | None = None, **kwargs: Unpack[BlockOptions]
+    ):
         super().__init__(filters, padding, se_ratio, **kwargs)
 
-    def branches(self):
+    def branches(self) -> list[Chain]:
         width = self.width
         return [
-            self.convs(("reduce_3x3", width["3x3 reduce"], 1), ("conv_3x3", width["3x3"], 3), **self.halving),
-            self.double(width["double 3x3 reduce"], width["double 3x3"], **self.halving),
+            self.conv_row(("reduce_3x3", width["3x3 reduce"], 1), ("conv_3x3", width["3x3"], 3), **self.halving),
+            self.double_conv(width["double 3x3 reduce"], width["double 3x3"], **self.halving),
             self.pooled(),
         ]

@@ -1,17 +1,23 @@
 """Heads: from a feature map to the scores of classes."""
 
+from collections.abc import Sequence
+from typing import Any, Literal, Unpack
+
 import keras
 
 from keras_blocks.core import validation
 from keras_blocks.core.block import Block, register
-from keras_blocks.core.chain import Fork
+from keras_blocks.core.chain import Chain, Fork, LayerSpec
 from keras_blocks.core.immutable import FrozenDict
 from keras_blocks.decode.predictions import decode_predictions
+from keras_blocks.typing import BlockOptions, Ints
 
-POOLINGS = {"avg": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
+Pooling = Literal["avg", "max", "flatten"]
+
+GLOBAL_POOLINGS = {"avg": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
 
 
-def hidden_units(hidden) -> tuple:
+def hidden_units(hidden: Ints) -> tuple[int, ...]:
     """The argument `hidden`, checked; it may be empty."""
     hidden = () if hidden in ((), []) else validation.sequence("hidden", hidden, of="numbers of units")
     return tuple(validation.integer(f"hidden[{i}]", units) for i, units in enumerate(hidden))
@@ -20,19 +26,19 @@ def hidden_units(hidden) -> tuple:
 class Head(Block):
     """What heads have in common: the features, pooled or flattened and through dense layers, that scores follow."""
 
-    def _set_features(self, pooling, hidden, dropout):
-        self.pooling = validation.choice("pooling", pooling, ("avg", "max", "flatten"))
+    def _set_features(self, pooling: Any, hidden: Ints, dropout: float) -> None:
+        self.pooling = validation.choice("pooling", pooling, Pooling)
         self.hidden = hidden_units(hidden)
-        self.dropout = validation.number("dropout", dropout, least=0, most=1, open_end=True)
+        self.dropout = validation.share("dropout", dropout)
 
-    def features(self) -> list:
+    def features(self) -> list[LayerSpec]:
         """The chain from the feature map to what the scores are computed of."""
-        steps = [self.layer("pool", POOLINGS.get(self.pooling, keras.layers.Flatten))]
+        chain = [self.layer("pool", GLOBAL_POOLINGS.get(self.pooling, keras.layers.Flatten))]
         for i, units in enumerate(self.hidden, start=1):
-            steps += [self.dense(f"dense{i}", units), self.activate(f"dense{i}_activation"), *self._drop(f"drop{i}")]
-        return [*steps, *(() if self.hidden else self._drop("drop"))]
+            chain += [self.dense(f"dense{i}", units), self.activate(f"dense{i}_activation"), *self._drop(f"drop{i}")]
+        return [*chain, *(() if self.hidden else self._drop("drop"))]
 
-    def _drop(self, name):
+    def _drop(self, name: str) -> tuple[LayerSpec, ...]:
         return (self.layer(name, keras.layers.Dropout, rate=self.dropout),) if self.dropout else ()
 
 
@@ -68,12 +74,19 @@ class ClassifierHead(Head):
     (None, 10)
     """
 
-    def __init__(self, filters, pooling="avg", hidden=(), dropout=0.0, **kwargs):
+    def __init__(
+        self,
+        filters: int,
+        pooling: Pooling = "avg",
+        hidden: Ints = (),
+        dropout: float = 0.0,
+        **kwargs: Unpack[BlockOptions],
+    ):
         super().__init__(**kwargs)
         self.filters = validation.integer("filters", filters)
         self._set_features(pooling, hidden, dropout)
 
-    def chain(self, channels):
+    def chain(self, channels: int) -> Chain:
         return [*self.features(), self.dense("scores", self.filters)]
 
 
@@ -121,29 +134,38 @@ class MultiLabelHead(Head):
     ... )
     """
 
-    def __init__(self, classes, names=None, labels=None, pooling="avg", hidden=(), dropout=0.0, **kwargs):
+    def __init__(
+        self,
+        classes: int | Ints,
+        names: Sequence[str] | None = None,
+        labels: Sequence[str] | Sequence[Sequence[str]] | None = None,
+        pooling: Pooling = "avg",
+        hidden: Ints = (),
+        dropout: float = 0.0,
+        **kwargs: Unpack[BlockOptions],
+    ):
         super().__init__(**kwargs)
         self.classes = _classes(classes)
         self.names = _names(names, self.classes)
         self.labels = _labels(labels, self.classes)
         self._set_features(pooling, hidden, dropout)
 
-    def chain(self, channels):
+    def chain(self, channels: int) -> Chain:
         if isinstance(self.classes, int):
             return [*self.features(), self.dense("scores", self.classes), self.probabilities("sigmoid", "sigmoid")]
         branches = {
             name: (self.dense(f"{name}_scores", classes), self.probabilities(f"{name}_softmax", "softmax"))
-            for name, classes in zip(self.names, self.classes)
+            for name, classes in zip(self.names or (), self.classes)
         }
         return [*self.features(), Fork(FrozenDict(branches))]
 
-    def compute_output_spec(self, *args, **kwargs):
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
         dtype = self.probabilities("any", None).dtype
         dtype = keras.dtype_policies.get(dtype).compute_dtype
         found = super().compute_output_spec(*args, **kwargs)
         return keras.tree.map_structure(lambda output: keras.KerasTensor(output.shape, dtype), found)
 
-    def decode_predictions(self, predictions, top=5, threshold=None):
+    def decode_predictions(self, predictions: Any, top: int | None = 5, threshold: float | None = None) -> list[Any]:
         """The best classes of each image, by the names given as `labels`.
 
         Args:
@@ -172,7 +194,7 @@ class MultiLabelHead(Head):
         return decode_predictions(predictions, labels, top, threshold)
 
 
-def _classes(classes):
+def _classes(classes: Any) -> int | tuple[int, ...]:
     """One number, or a tuple of them, each of two classes at least: the softmax of one is always 1."""
     if isinstance(classes, (list, tuple)):
         classes = validation.sequence("classes", classes, of="numbers of classes")
@@ -180,23 +202,23 @@ def _classes(classes):
     return validation.integer("classes", classes)
 
 
-def _names(names, classes):
+def _names(names: Any, classes: int | tuple[int, ...]) -> tuple[str, ...] | None:
     if isinstance(classes, int):
         if names is not None:
             raise ValueError(f"`names` are of several outputs, and must be None for one; received {names!r}.")
         return None
     if names is None:
         return tuple(f"label{i}" for i in range(1, len(classes) + 1))
-    names = validation.names("names", names, count=len(classes), of="`classes`")
-    for name in names:
-        if not name.isidentifier() or name.startswith("_") or names.count(name) > 1:
+    given = validation.names("names", names, count=len(classes), of="`classes`")
+    for name in given:
+        if not name.isidentifier() or name.startswith("_") or given.count(name) > 1:
             raise ValueError(
                 f"`names` must be identifiers without a leading underscore, all different; received {name!r}."
             )
-    return names
+    return given
 
 
-def _labels(labels, classes):
+def _labels(labels: Any, classes: int | tuple[int, ...]) -> tuple[Any, ...] | None:
     if labels is None:
         return None
     if isinstance(classes, int):

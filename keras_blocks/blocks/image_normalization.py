@@ -1,10 +1,16 @@
 """The three ways in which published networks want their pixels, as a layer."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Self, Unpack
+
 import keras
 import numpy as np
 
-from keras_blocks.core import validation
+from keras_blocks.core import keras_arguments, validation
 from keras_blocks.core.block import register
+from keras_blocks.typing import Config, DataFormat, LayerOptions, Tensor
+
+Mode = Literal["tf", "caffe", "torch"]
 
 TORCH_MEAN, TORCH_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CAFFE_MEAN = (103.939, 116.779, 123.68)  # of blue, green, red
@@ -45,12 +51,12 @@ class ImageNormalization(keras.layers.Rescaling):
     [[[[-1.0, 0.0, 1.0]]]]
     """
 
-    def __init__(self, mode="tf", data_format=None, **kwargs):
+    def __init__(self, mode: Mode = "tf", data_format: DataFormat | None = None, **kwargs: Unpack[LayerOptions]):
         super().__init__(scale=1.0, **kwargs)
-        self.mode = validation.choice("mode", mode, ("tf", "caffe", "torch"))
-        self.data_format = validation.data_format("data_format", data_format)
+        self.mode = validation.choice("mode", mode, Mode)
+        self.data_format = keras_arguments.data_format("data_format", data_format)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         channels = input_shape and input_shape[self._axis]  # None within tf.data under another backend
         if self.mode != "tf" and channels not in (3, None):
             raise ValueError(
@@ -58,7 +64,7 @@ class ImageNormalization(keras.layers.Rescaling):
                 f"shape {tuple(input_shape)}."
             )
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         wide = self.compute_dtype if self.compute_dtype == "float64" else "float32"
         x = self.backend.cast(inputs, wide)
         if self.mode == "tf":
@@ -69,19 +75,19 @@ class ImageNormalization(keras.layers.Rescaling):
             x = self.backend.numpy.flip(x, axis=self._axis) - self._each(CAFFE_MEAN, wide)
         return self.backend.cast(x, self.compute_dtype)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         config = keras.layers.Layer.get_config(self)
         return {**config, "mode": self.mode, "data_format": self.data_format}
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(cls, config: Config, custom_objects: Mapping[str, Any] | None = None) -> Self:
         return cls(**config)
 
     @property
-    def _axis(self):
+    def _axis(self) -> int:
         return -1 if self.data_format == "channels_last" else -3
 
-    def _each(self, values, dtype):
+    def _each(self, values: Sequence[float], dtype: str) -> Tensor:
         """One number a channel, shaped to meet the images."""
         shape = (3,) if self.data_format == "channels_last" else (3, 1, 1)
         return self.backend.convert_to_tensor(np.reshape(np.array(values, dtype), shape))

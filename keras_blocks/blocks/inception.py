@@ -1,68 +1,81 @@
 """The Inception modules that keep the size: v1 and v2, and v3's A, B and C."""
 
+from typing import Any, Literal, Unpack
+
 import keras
 
 from keras_blocks.blocks.squeeze_excite import SqueezeExciteBlock
 from keras_blocks.core import validation
 from keras_blocks.core.block import Block, register
+from keras_blocks.core.chain import Chain, LayerSpec, Split
+from keras_blocks.typing import BatchNorm, BlockOptions, ConvOptions, Ints, Pair
+
+Version = Literal["v1", "v2"]
 
 
 class BranchedBlock(Block):
     """What all Inception modules are: branches of convolutions, concatenated, and weighted if so wished.
 
-    A subclass names its `columns`, what each number of `filters` stands for, and gives its `branches()`.
+    A subclass names its `filter_names`, what each number of `filters` stands for, and gives its `branches()`.
     """
 
-    columns: tuple = ()
+    filter_names: tuple[str, ...] = ()
 
-    def __init__(self, filters, se_ratio=None, *, batch_norm=True, **kwargs):
+    def __init__(
+        self, filters: Ints, se_ratio: int | None = None, *, batch_norm: BatchNorm = True, **kwargs: Unpack[ConvOptions]
+    ):
         super().__init__(batch_norm=batch_norm, **kwargs)
         self.filters = self._filters(filters)
-        self.se_ratio = None if se_ratio is None else validation.integer("se_ratio", se_ratio)
+        self.se_ratio = validation.optional(validation.integer, "se_ratio", se_ratio)
 
     @property
-    def width(self) -> dict:
-        """Column -> number of filters."""
-        return dict(zip(self.columns, self.filters))
+    def width(self) -> dict[str, int]:
+        """Each of `filter_names` -> number of filters."""
+        return dict(zip(self.filter_names, self.filters))
 
-    def branches(self) -> list:
+    def branches(self) -> list[Chain]:
         """The chains whose outputs are concatenated, in this order."""
         raise NotImplementedError
 
-    def chain(self, channels):
+    def chain(self, channels: int) -> Chain:
         merged = self.concatenate("concat", *self.branches())
         if self.se_ratio is None:
             return [merged]
         return [merged, self.layer("se", SqueezeExciteBlock, ratio=self.se_ratio)]
 
-    def convs(self, *units, **options) -> tuple:
+    def conv_row(self, *units: tuple[str, int, Pair], **options: Any) -> tuple[LayerSpec, ...]:
         """Convolutions in a row, each `(name, filters, kernel_size)`; `options` are those of the last."""
         *before, last = units
         first = [spec for unit in before for spec in self.conv_unit(*unit)]
         return (*first, *self.conv_unit(*last, **options))
 
-    def double(self, reduce, filters, kernel_size=3, **options) -> tuple:
+    def double_conv(self, reduce: int, filters: int, kernel_size: Pair = 3, **options: Any) -> tuple[LayerSpec, ...]:
         """A 1x1 convolution and two of `kernel_size`, which together see as much as one of nearly twice that."""
         units = [(name, filters, kernel_size) for name in ("double_1", "double_2")]
-        return self.convs(("reduce_double", reduce, 1), *units, **options)
+        return self.conv_row(("reduce_double", reduce, 1), *units, **options)
 
-    def _filters(self, filters):
-        filters = validation.sequence("filters", filters, of=f"numbers of filters, {', '.join(self.columns)}")
-        if len(filters) != len(self.columns):
-            raise ValueError(
-                f"`filters` must be {len(self.columns)} numbers: {', '.join(self.columns)}; received {filters!r}."
-            )
+    def _filters(self, filters: Any) -> tuple[int, ...]:
+        names = ", ".join(self.filter_names)
+        filters = validation.sequence("filters", filters, of=f"numbers of filters, {names}")
+        if len(filters) != len(self.filter_names):
+            raise ValueError(f"`filters` must be {len(self.filter_names)} numbers: {names}; received {filters!r}.")
         return tuple(validation.integer(f"filters[{i}]", number) for i, number in enumerate(filters))
 
 
 class PoolingBranch(BranchedBlock):
     """A module of stride 1 that also has a pooling branch: a pooling, then a 1x1 convolution."""
 
-    def __init__(self, filters, count_include_pad=False, se_ratio=None, **kwargs):
+    def __init__(
+        self,
+        filters: Ints,
+        count_include_pad: bool = False,
+        se_ratio: int | None = None,
+        **kwargs: Unpack[BlockOptions],
+    ):
         super().__init__(filters, se_ratio, **kwargs)
         self.count_include_pad = validation.boolean("count_include_pad", count_include_pad)
 
-    def pooling_branch(self, kind="avg"):
+    def pooling_branch(self, kind: Literal["max", "avg"] = "avg") -> Chain:
         if kind == "max":
             pool = [self.layer("pool", keras.layers.MaxPooling2D, pool_size=3, strides=1, padding="same")]
         elif self.count_include_pad:
@@ -116,35 +129,35 @@ class InceptionBlock(PoolingBranch):
     163696
     """
 
-    columns = ("1x1", "3x3 reduce", "3x3", "5x5 reduce", "5x5", "pool proj")
+    filter_names = ("1x1", "3x3 reduce", "3x3", "5x5 reduce", "5x5", "pool proj")
 
     def __init__(
         self,
-        filters,
-        version="v1",
-        kernel_size=None,
-        pooling="max",
-        count_include_pad=False,
-        se_ratio=None,
+        filters: Ints,
+        version: Version = "v1",
+        kernel_size: Pair | None = None,
+        pooling: Literal["max", "avg"] = "max",
+        count_include_pad: bool = False,
+        se_ratio: int | None = None,
         *,
-        batch_norm=False,
-        **kwargs,
+        batch_norm: BatchNorm = False,
+        **kwargs: Unpack[ConvOptions],
     ):
         super().__init__(filters, count_include_pad, se_ratio, batch_norm=batch_norm, **kwargs)
-        self.version = validation.choice("version", version, ("v1", "v2"))
-        self.kernel_size = None if kernel_size is None else validation.pair("kernel_size", kernel_size)
+        self.version = validation.choice("version", version, Version)
+        self.kernel_size = validation.optional(validation.pair, "kernel_size", kernel_size)
         self.pooling = validation.choice("pooling", pooling, ("max", "avg"))
 
-    def branches(self):
+    def branches(self) -> list[Chain]:
         width = self.width
         reduce, wide, kernel = width["5x5 reduce"], width["5x5"], self.kernel_size
         if self.version == "v1":
-            third = self.convs(("reduce_5x5", reduce, 1), ("conv_5x5", wide, kernel or 5))
+            third = self.conv_row(("reduce_5x5", reduce, 1), ("conv_5x5", wide, kernel or 5))
         else:
-            third = self.double(reduce, wide, kernel or 3)
+            third = self.double_conv(reduce, wide, kernel or 3)
         return [
-            self.convs(("conv_1x1", width["1x1"], 1)),
-            self.convs(("reduce_3x3", width["3x3 reduce"], 1), ("conv_3x3", width["3x3"], 3)),
+            self.conv_row(("conv_1x1", width["1x1"], 1)),
+            self.conv_row(("reduce_3x3", width["3x3 reduce"], 1), ("conv_3x3", width["3x3"], 3)),
             third,
             self.pooling_branch(self.pooling),
         ]
@@ -183,14 +196,14 @@ class InceptionA(PoolingBranch):
     (None, 35, 35, 256)
     """
 
-    columns = ("1x1", "5x5 reduce", "5x5", "double 3x3 reduce", "double 3x3", "pool proj")
+    filter_names = ("1x1", "5x5 reduce", "5x5", "double 3x3 reduce", "double 3x3", "pool proj")
 
-    def branches(self):
+    def branches(self) -> list[Chain]:
         width = self.width
         return [
-            self.convs(("conv_1x1", width["1x1"], 1)),
-            self.convs(("reduce_5x5", width["5x5 reduce"], 1), ("conv_5x5", width["5x5"], 5)),
-            self.double(width["double 3x3 reduce"], width["double 3x3"]),
+            self.conv_row(("conv_1x1", width["1x1"], 1)),
+            self.conv_row(("reduce_5x5", width["5x5 reduce"], 1), ("conv_5x5", width["5x5"], 5)),
+            self.double_conv(width["double 3x3 reduce"], width["double 3x3"]),
             self.pooling_branch(),
         ]
 
@@ -229,20 +242,27 @@ class InceptionB(PoolingBranch):
     (None, 17, 17, 768)
     """
 
-    columns = ("1x1", "nxn reduce", "nxn", "double nxn reduce", "double nxn", "pool proj")
+    filter_names = ("1x1", "nxn reduce", "nxn", "double nxn reduce", "double nxn", "pool proj")
 
-    def __init__(self, filters, n=7, count_include_pad=False, se_ratio=None, **kwargs):
+    def __init__(
+        self,
+        filters: Ints,
+        n: int = 7,
+        count_include_pad: bool = False,
+        se_ratio: int | None = None,
+        **kwargs: Unpack[BlockOptions],
+    ):
         super().__init__(filters, count_include_pad, se_ratio, **kwargs)
         self.n = validation.integer("n", n, most=1024)
 
-    def branches(self):
+    def branches(self) -> list[Chain]:
         width = self.width
         reduce, double = width["nxn reduce"], width["double nxn reduce"]
         row, column = (1, self.n), (self.n, 1)
         return [
-            self.convs(("conv_1x1", width["1x1"], 1)),
-            self.convs(("reduce_nxn", reduce, 1), ("conv_1xn", reduce, row), ("conv_nx1", width["nxn"], column)),
-            self.convs(
+            self.conv_row(("conv_1x1", width["1x1"], 1)),
+            self.conv_row(("reduce_nxn", reduce, 1), ("conv_1xn", reduce, row), ("conv_nx1", width["nxn"], column)),
+            self.conv_row(
                 ("reduce_double", double, 1),
                 ("double_1", double, column),
                 ("double_2", double, row),
@@ -286,21 +306,21 @@ class InceptionC(PoolingBranch):
     (None, 8, 8, 2048)
     """
 
-    columns = ("1x1", "3x3 reduce", "3x3", "double 3x3 reduce", "double 3x3", "pool proj")
+    filter_names = ("1x1", "3x3 reduce", "3x3", "double 3x3 reduce", "double 3x3", "pool proj")
 
-    def branches(self):
+    def branches(self) -> list[Chain]:
         width = self.width
         double = width["double 3x3"]
         return [
-            self.convs(("conv_1x1", width["1x1"], 1)),
-            [*self.convs(("reduce_3x3", width["3x3 reduce"], 1)), self._expanded("expand", width["3x3"])],
+            self.conv_row(("conv_1x1", width["1x1"], 1)),
+            [*self.conv_row(("reduce_3x3", width["3x3 reduce"], 1)), self._expanded("expand", width["3x3"])],
             [
-                *self.convs(("reduce_double", width["double 3x3 reduce"], 1), ("double_3x3", double, 3)),
+                *self.conv_row(("reduce_double", width["double 3x3 reduce"], 1), ("double_3x3", double, 3)),
                 self._expanded("double", double),
             ],
             self.pooling_branch(),
         ]
 
-    def _expanded(self, name, filters):
+    def _expanded(self, name: str, filters: int) -> Split:
         row, column = self.conv_unit(f"{name}_1x3", filters, (1, 3)), self.conv_unit(f"{name}_3x1", filters, (3, 1))
         return self.concatenate(f"{name}_concat", row, column)

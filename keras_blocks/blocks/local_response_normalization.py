@@ -1,10 +1,13 @@
 """Local response normalization: what AlexNet and the first GoogLeNet had before BatchNormalization."""
 
+from typing import Unpack
+
 import keras
 
-from keras_blocks.core import validation
+from keras_blocks.core import keras_arguments, validation
 from keras_blocks.core.registration import register
 from keras_blocks.ops.casting import as_float
+from keras_blocks.typing import Config, DataFormat, LayerOptions, Shape, Tensor
 
 
 @register
@@ -42,19 +45,27 @@ class LocalResponseNormalization(keras.layers.Layer):
     (None, 56, 56, 64)
     """
 
-    def __init__(self, size=5, alpha=1e-4, beta=0.75, bias=1.0, data_format=None, **kwargs):
+    def __init__(
+        self,
+        size: int = 5,
+        alpha: float = 1e-4,
+        beta: float = 0.75,
+        bias: float = 1.0,
+        data_format: DataFormat | None = None,
+        **kwargs: Unpack[LayerOptions],
+    ):
         super().__init__(**kwargs)
         self.size = validation.integer("size", size)
         self.alpha = validation.number("alpha", alpha, least=0, most=1e6)
         self.beta = validation.number("beta", beta, least=0, most=1e3)
         self.bias = validation.number("bias", bias, least=1e-6, most=1e6)
-        self.data_format = validation.data_format("data_format", data_format)
+        self.data_format = keras_arguments.data_format("data_format", data_format)
         self.input_spec = keras.layers.InputSpec(ndim=4)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         """There is nothing to build."""
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         inputs = as_float(inputs, self.compute_dtype)
         axis = 3 if self.data_format == "channels_last" else 1
         channels = inputs.shape[axis]
@@ -62,7 +73,7 @@ class LocalResponseNormalization(keras.layers.Layer):
         border[axis] = (self.size // 2, (self.size - 1) // 2)
         squares = keras.ops.pad(keras.ops.square(inputs), border)
 
-        def shifted(start):
+        def shifted(start: int) -> Tensor:
             window = [slice(None)] * 4
             window[axis] = slice(start, start + channels)
             return squares[tuple(window)]
@@ -72,9 +83,9 @@ class LocalResponseNormalization(keras.layers.Layer):
             total = total + shifted(start)
         return inputs / keras.ops.power(self.bias + self.alpha / self.size * total, self.beta)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return tuple(input_shape)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         names = ("size", "alpha", "beta", "bias", "data_format")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}

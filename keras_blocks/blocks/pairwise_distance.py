@@ -1,11 +1,16 @@
 """How far apart two embeddings are."""
 
+from typing import Any, Literal, Unpack
+
 import keras
 
 from keras_blocks.core import validation
 from keras_blocks.core.registration import register
 from keras_blocks.ops.casting import wide
-from keras_blocks.ops.distances import DISTANCES
+from keras_blocks.ops.distances import DISTANCE_FUNCTIONS
+from keras_blocks.typing import Config, LayerOptions, Shape, Tensor
+
+Distance = Literal["l1", "l2", "cosine"]
 
 
 @register
@@ -45,23 +50,23 @@ class PairwiseDistance(keras.layers.Layer):
     [[3.0, 4.0]]
     """
 
-    def __init__(self, distance="l2", componentwise=False, **kwargs):
+    def __init__(self, distance: Distance = "l2", componentwise: bool = False, **kwargs: Unpack[LayerOptions]):
         super().__init__(**kwargs)
-        self.distance = validation.choice("distance", distance, tuple(DISTANCES))
+        self.distance = validation.choice("distance", distance, tuple(DISTANCE_FUNCTIONS))
         self.componentwise = validation.boolean("componentwise", componentwise)
         if self.componentwise and self.distance != "l1":
             raise ValueError(f"`componentwise` needs distance='l1'; received componentwise=True with {distance!r}.")
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         self.compute_output_shape(input_shape)
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         a, b = inputs
         a, b = (keras.ops.cast(x, wide(self.compute_dtype)) for x in (a, b))
-        found = keras.ops.abs(a - b) if self.componentwise else DISTANCES[self.distance](a, b)
+        found = keras.ops.abs(a - b) if self.componentwise else DISTANCE_FUNCTIONS[self.distance](a, b)
         return keras.ops.cast(found, self.compute_dtype)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Shape:
         shapes = [tuple(shape) for shape in input_shape] if _is_list_of_shapes(input_shape) else [input_shape]
         if len(shapes) != 2 or any(len(shape) != 2 for shape in shapes) or shapes[0][1] != shapes[1][1]:
             raise ValueError(
@@ -70,9 +75,9 @@ class PairwiseDistance(keras.layers.Layer):
             )
         return (shapes[0][0], shapes[0][1] if self.componentwise else 1)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "distance": self.distance, "componentwise": self.componentwise}
 
 
-def _is_list_of_shapes(shape) -> bool:
+def _is_list_of_shapes(shape: Any) -> bool:
     return len(shape) > 0 and all(isinstance(item, (list, tuple)) for item in shape)

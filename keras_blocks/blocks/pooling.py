@@ -1,10 +1,14 @@
 """Max pooling as Caffe and PyTorch's ceil_mode do it."""
 
+from collections.abc import Iterable, Sequence
+from typing import Unpack
+
 import keras
 
-from keras_blocks.core import validation
+from keras_blocks.core import keras_arguments, validation
 from keras_blocks.core.block import register
 from keras_blocks.ops.casting import as_float
+from keras_blocks.typing import Config, DataFormat, LayerOptions, Pair, Shape, Tensor
 
 
 @register
@@ -39,17 +43,23 @@ class CeilMaxPooling2D(keras.layers.MaxPooling2D):
     (None, 28, 28, 8)
     """
 
-    def __init__(self, pool_size=2, strides=None, data_format=None, **kwargs):
+    def __init__(
+        self,
+        pool_size: Pair = 2,
+        strides: Pair | None = None,
+        data_format: DataFormat | None = None,
+        **kwargs: Unpack[LayerOptions],
+    ):
         pool_size = validation.pair("pool_size", pool_size)
         strides = pool_size if strides is None else validation.pair("strides", strides)
-        data_format = validation.data_format("data_format", data_format)
+        data_format = keras_arguments.data_format("data_format", data_format)
         super().__init__(pool_size, strides, padding="valid", data_format=data_format, **kwargs)
         if any(step > size for step, size in zip(self.strides, self.pool_size)):
             raise ValueError(
                 f"`strides` must be from 1 to `pool_size`, {self.pool_size}; received strides={self.strides}."
             )
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         self.compute_output_shape(inputs.shape)  # refuses an image that is too small
         inputs = as_float(inputs, self.compute_dtype)
         # A border of strides - 1 pixels that lose against any other makes rounding down rounding up.
@@ -63,21 +73,21 @@ class CeilMaxPooling2D(keras.layers.MaxPooling2D):
             inputs = keras.ops.pad(inputs, width, constant_values=float("-inf"))
         return super().call(inputs)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         first = 1 if self.data_format == "channels_last" else 2
         shape = list(input_shape)
         for axis, (size, pool, step) in enumerate(self._windows(input_shape[first : first + 2]), start=first):
-            shape[axis] = None if not isinstance(size, int) else -((pool - size) // step) + 1
-            if shape[axis] is not None and shape[axis] < 1:
+            shape[axis] = after = None if not isinstance(size, int) else -((pool - size) // step) + 1
+            if after is not None and after < 1:
                 raise ValueError(
                     f"images of the shape {tuple(input_shape)} are too small for `pool_size` {self.pool_size}."
                 )
         return tuple(shape)
 
-    def get_config(self):
-        config = super().get_config()
+    def get_config(self) -> Config:
+        config: Config = super().get_config()
         del config["padding"]
         return config
 
-    def _windows(self, sizes):
+    def _windows(self, sizes: Sequence[int | None]) -> Iterable[tuple[int | None, int, int]]:
         return zip(sizes, self.pool_size, self.strides)

@@ -1,51 +1,62 @@
 """The residual blocks of ResNet, in all versions, of ResNeXt and of SENet."""
 
+from typing import Any, Literal, Unpack
+
 import keras
 
 from keras_blocks.blocks.channel_padding import ChannelPadding
 from keras_blocks.blocks.squeeze_excite import SqueezeExciteBlock
 from keras_blocks.core import validation
 from keras_blocks.core.block import Block, register
+from keras_blocks.core.chain import LayerSpec, Split
+from keras_blocks.typing import BatchNorm, Initializer, SharedOptions
 
-EXPANSION = {"basic": 1, "bottleneck": 4}
-"""Output channels over `filters`."""
+Version = Literal["v1", "v1.5", "v2"]
+Shortcut = Literal["auto", "projection", "identity", "pad"]
+Convolution = tuple[str, int, int, dict[str, Any]]
+
+EXPANSIONS = {"basic": 1, "bottleneck": 4}
+"""Kind of a residual block -> its output channels over its `filters`."""
 
 
 class ResidualUnit(Block):
     """What all residual blocks have in common: a shortcut and a main branch, which are added.
 
-    A subclass gives its convolutions by `_convolutions`, and the settings of the projection by `projection_size`.
+    A subclass gives its convolutions by `_convolutions`, and the settings of the projection by `projection_size`. It
+    passes the options that it does not name itself on to this constructor, by position in this order, or by name.
     """
 
     projection_size = 1
 
     def __init__(
         self,
-        filters,
-        version,
-        strides,
-        shortcut,
-        drop_rate,
-        dilation_rate,
-        atrous,
-        se_ratio,
-        se_use_bias,
+        filters: int,
+        version: Version = "v1.5",
+        strides: int = 1,
+        shortcut: Shortcut = "auto",
+        drop_rate: float = 0.0,
+        dilation_rate: int = 1,
+        atrous: bool = False,
+        se_ratio: int | None = None,
+        se_use_bias: bool = True,
+        block_dropout: float = 0.0,
         *,
-        batch_norm=True,
-        use_bias=False,
-        kernel_initializer="he_normal",
-        **kwargs,
+        batch_norm: BatchNorm = True,
+        use_bias: bool | None = False,
+        kernel_initializer: Initializer = "he_normal",
+        **kwargs: Unpack[SharedOptions],
     ):
         super().__init__(batch_norm=batch_norm, use_bias=use_bias, kernel_initializer=kernel_initializer, **kwargs)
         self.filters = validation.integer("filters", filters)
-        self.version = validation.choice("version", version, ("v1", "v1.5", "v2"))
+        self.version = validation.choice("version", version, Version)
         self.strides = validation.integer("strides", strides, most=64)
-        self.shortcut = validation.choice("shortcut", shortcut, ("auto", "projection", "identity", "pad"))
-        self.drop_rate = validation.number("drop_rate", drop_rate, least=0, most=1, open_end=True)
+        self.shortcut = validation.choice("shortcut", shortcut, Shortcut)
+        self.drop_rate = validation.share("drop_rate", drop_rate)
         self.dilation_rate = validation.integer("dilation_rate", dilation_rate, most=1024)
         self.atrous = validation.boolean("atrous", atrous)
-        self.se_ratio = None if se_ratio is None else validation.integer("se_ratio", se_ratio)
+        self.se_ratio = validation.optional(validation.integer, "se_ratio", se_ratio)
         self.se_use_bias = validation.boolean("se_use_bias", se_use_bias)
+        self.block_dropout = validation.share("block_dropout", block_dropout)
         if self.dilation_rate > 1 and self._step > 1:
             raise ValueError(
                 "`strides` over 1 and `dilation_rate` over 1 cannot be combined without `atrous`; received "
@@ -56,7 +67,7 @@ class ResidualUnit(Block):
     def output_channels(self) -> int:
         raise NotImplementedError
 
-    def _convolutions(self, strided, dilated):
+    def _convolutions(self, strided: dict[str, Any], dilated: dict[str, Any]) -> list[Convolution]:
         """(name, filters, kernel size, options) of the main branch's convolutions.
 
         `strided` are the options of the one that has the strides, `dilated` those of a 3x3 after it.
@@ -68,7 +79,7 @@ class ResidualUnit(Block):
         """The strides that are taken."""
         return 1 if self.atrous else self.strides
 
-    def chain(self, channels):
+    def chain(self, channels: int) -> list[LayerSpec | Split]:
         shortcut, main = self._shortcut(channels), self._main()
         if self.se_ratio is not None:
             se = {"ratio": self.se_ratio, "use_bias": self.se_use_bias}
@@ -84,21 +95,25 @@ class ResidualUnit(Block):
             return [*before, self.sum_of("add", shortcut, main)]  # the projection sees the activated input, too
         return [self.sum_of("add", shortcut, (*before, *main))]
 
-    def _main(self):
+    def _main(self) -> tuple[LayerSpec, ...]:
         after = self.dilation_rate * (self.strides if self.atrous else 1)
         symmetric = {"padding": "symmetric"}
-        *units, (last, filters, kernel_size, more) = self._convolutions(
+        *units, (last, filters, kernel_size, options) = self._convolutions(
             {**symmetric, "strides": self._step, "dilation_rate": self.dilation_rate},
             {**symmetric, "dilation_rate": after},
         )
-        main = [spec for name, width, size, more in units for spec in self.conv_unit(name, width, size, **more)]
+        main: list[LayerSpec] = []
+        for name, width, size, more in units:
+            main += self.conv_unit(name, width, size, **more)
+            if self.block_dropout:
+                main.append(self.layer(f"{name}_dropout", keras.layers.Dropout, rate=self.block_dropout))
         if self.version == "v2":
-            return (*main, *self.padded_conv2d(last, filters, kernel_size, **more))
-        return (*main, *self.conv_unit(last, filters, kernel_size, activated=False, **more))
+            return (*main, *self.padded_conv2d(last, filters, kernel_size, **options))
+        return (*main, *self.conv_unit(last, filters, kernel_size, activated=False, **options))
 
-    def _shortcut(self, channels):
+    def _shortcut(self, channels: int) -> tuple[LayerSpec, ...]:
         if self._projects(channels):
-            options = {"strides": self._step, "padding": "symmetric"}
+            options: dict[str, Any] = {"strides": self._step, "padding": "symmetric"}
             if self.projection_size > 1:
                 options["dilation_rate"] = self.dilation_rate
             if self.version == "v2":
@@ -119,7 +134,7 @@ class ResidualUnit(Block):
         pad = self.layer("zero_channels", ChannelPadding, channels=missing // 2)
         return (*((every,) if self._step > 1 else ()), *((pad,) if missing else ()))
 
-    def _projects(self, channels) -> bool:
+    def _projects(self, channels: int) -> bool:
         same = channels == self.output_channels and self.strides == 1
         return self.shortcut == "projection" or (self.shortcut == "auto" and not same)
 
@@ -149,6 +164,8 @@ class ResidualBlock(ResidualUnit):
             so with squeeze-excitation, whose means are then of more pixels).
         se_ratio: `None`, or the ratio of a `SqueezeExciteBlock` at the end of the main branch, before the addition.
         se_use_bias: whether that block's convolutions have biases.
+        block_dropout: share of the values dropped between each two convolutions of the main branch, behind the
+            activation, while training.
         batch_norm: True by default.
         use_bias: False by default; `None` gives the biases of keras.applications' v2: those of the convolutions that
             no BatchNormalization of the block follows.
@@ -169,8 +186,8 @@ class ResidualBlock(ResidualUnit):
     Reference:
         He et al., "Deep Residual Learning for Image Recognition", 2015, figure 5 and section 3.3 (options A, B);
         "Identity Mappings in Deep Residual Networks", 2016, figure 4(e) (v2); torchvision (v1.5); Huang et al., "Deep
-        Networks with Stochastic Depth", 2016; Zagoruyko and Komodakis, "Wide Residual Networks", 2016; Chen et al.,
-        "DeepLab", 2016, section 3.1 (atrous convolution).
+        Networks with Stochastic Depth", 2016; Zagoruyko and Komodakis, "Wide Residual Networks", 2016, section 2.4 for
+        `block_dropout`; Chen et al., "DeepLab", 2016, section 3.1 (atrous convolution).
 
     Example:
 
@@ -181,30 +198,24 @@ class ResidualBlock(ResidualUnit):
 
     def __init__(
         self,
-        filters,
-        kind="bottleneck",
-        version="v1.5",
-        strides=1,
-        shortcut="auto",
-        width=1,
-        drop_rate=0.0,
-        dilation_rate=1,
-        atrous=False,
-        se_ratio=None,
-        se_use_bias=True,
-        **kwargs,
+        filters: int,
+        kind: Literal["basic", "bottleneck"] = "bottleneck",
+        version: Version = "v1.5",
+        strides: int = 1,
+        shortcut: Shortcut = "auto",
+        width: int = 1,
+        *options: Any,
+        **kwargs: Any,
     ):
-        super().__init__(
-            filters, version, strides, shortcut, drop_rate, dilation_rate, atrous, se_ratio, se_use_bias, **kwargs
-        )
-        self.kind = validation.choice("kind", kind, tuple(EXPANSION))
+        super().__init__(filters, version, strides, shortcut, *options, **kwargs)
+        self.kind = validation.choice("kind", kind, tuple(EXPANSIONS))
         self.width = validation.integer("width", width, most=64)
 
     @property
     def output_channels(self) -> int:
-        return self.filters * EXPANSION[self.kind]
+        return self.filters * EXPANSIONS[self.kind]
 
-    def _convolutions(self, strided, dilated):
+    def _convolutions(self, strided: dict[str, Any], dilated: dict[str, Any]) -> list[Convolution]:
         middle, plain = self.filters * self.width, {"padding": "symmetric"}
         if self.kind == "basic":
             return [("conv1", middle, 3, strided), ("conv2", self.filters, 3, dilated)]
@@ -225,7 +236,7 @@ class ResNeXtBlock(ResidualUnit):
         shortcut: as in `ResidualBlock`.
         narrow_entry: whether the first 1x1 convolution has half of the grouped convolution's channels (SENet-154).
         projection_size: kernel size of the projection; 3 in SENet-154 where it strides.
-        drop_rate, dilation_rate, atrous, se_ratio, se_use_bias: as in `ResidualBlock`.
+        drop_rate, dilation_rate, atrous, se_ratio, se_use_bias, block_dropout: as in `ResidualBlock`.
         version: "v1.5", normalized after each convolution, as in the paper; or "v2", before each.
         batch_norm: True by default; use_bias: False by default.
         **kwargs: the settings of `Block`: `activation` ("relu"), `kernel_initializer` ("he_normal"),
@@ -256,25 +267,19 @@ class ResNeXtBlock(ResidualUnit):
 
     def __init__(
         self,
-        filters,
-        cardinality=32,
-        base_width=4,
-        strides=1,
-        shortcut="auto",
-        narrow_entry=False,
-        projection_size=1,
-        drop_rate=0.0,
-        dilation_rate=1,
-        atrous=False,
-        se_ratio=None,
-        se_use_bias=True,
-        version="v1.5",
-        **kwargs,
+        filters: int,
+        cardinality: int = 32,
+        base_width: int = 4,
+        strides: int = 1,
+        shortcut: Shortcut = "auto",
+        narrow_entry: bool = False,
+        projection_size: Literal[1, 3] = 1,
+        *options: Any,
+        version: Literal["v1.5", "v2"] = "v1.5",
+        **kwargs: Any,
     ):
         validation.choice("version", version, ("v1.5", "v2"))  # of "v1", the stride would leave the groups
-        super().__init__(
-            filters, version, strides, shortcut, drop_rate, dilation_rate, atrous, se_ratio, se_use_bias, **kwargs
-        )
+        super().__init__(filters, version, strides, shortcut, *options, **kwargs)
         self.cardinality = validation.integer("cardinality", cardinality)
         self.base_width = validation.integer("base_width", base_width)
         self.narrow_entry = validation.boolean("narrow_entry", narrow_entry)
@@ -298,7 +303,7 @@ class ResNeXtBlock(ResidualUnit):
     def output_channels(self) -> int:
         return 4 * self.filters
 
-    def _convolutions(self, strided, dilated):
+    def _convolutions(self, strided: dict[str, Any], dilated: dict[str, Any]) -> list[Convolution]:
         middle, plain = self._group_width * self.cardinality, {"padding": "symmetric"}
         entry = middle // 2 if self.narrow_entry else middle
         return [

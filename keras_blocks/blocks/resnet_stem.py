@@ -1,10 +1,15 @@
 """The stem of ResNet and its relatives."""
 
+from typing import Any, Literal, Unpack
+
 import keras
 
 from keras_blocks.blocks.pooling import CeilMaxPooling2D
 from keras_blocks.core import validation
-from keras_blocks.core.block import Block, register
+from keras_blocks.core.block import Block, Chain, register
+from keras_blocks.typing import BatchNorm, Initializer, SharedOptions
+
+Border = Literal["zero", "lowest", "ceil"]
 
 
 @register
@@ -48,25 +53,25 @@ class ResNetStem(Block):
 
     def __init__(
         self,
-        filters=64,
-        pre_activated=False,
-        border="zero",
-        deep=False,
+        filters: int = 64,
+        pre_activated: bool = False,
+        border: Border = "zero",
+        deep: bool = False,
         *,
-        batch_norm=True,
-        use_bias=False,
-        kernel_initializer="he_normal",
-        **kwargs,
+        batch_norm: BatchNorm = True,
+        use_bias: bool | None = False,
+        kernel_initializer: Initializer = "he_normal",
+        **kwargs: Unpack[SharedOptions],
     ):
         super().__init__(batch_norm=batch_norm, use_bias=use_bias, kernel_initializer=kernel_initializer, **kwargs)
         self.filters = validation.integer("filters", filters)
         self.pre_activated = validation.boolean("pre_activated", pre_activated)
-        self.border = validation.choice("border", border, ("zero", "lowest", "ceil"))
+        self.border = validation.choice("border", border, Border)
         self.deep = validation.boolean("deep", deep)
 
-    def chain(self, channels):
+    def chain(self, channels: int) -> Chain:
         make = self.padded_conv2d if self.pre_activated else self.conv_unit
-        strided = {"strides": 2, "padding": "symmetric"}
+        strided: dict[str, Any] = {"strides": 2, "padding": "symmetric"}
         if self.deep:
             half = max(1, self.filters // 2)
             first, second = self.conv_unit("conv1", half, 3, **strided), self.conv_unit("conv2", half, 3)

@@ -1,11 +1,14 @@
 """Squeeze-excitation: channels weighted by what the whole feature map holds."""
 
+from typing import Literal, Unpack
+
 import keras
 
 from keras_blocks.core import validation
-from keras_blocks.core.block import Block, register
+from keras_blocks.core.block import Block, Chain, register
+from keras_blocks.typing import BlockOptions
 
-GATES = ("sigmoid", "hard_sigmoid")
+Gate = Literal["sigmoid", "hard_sigmoid"]
 
 
 @register
@@ -42,12 +45,12 @@ class SqueezeExciteBlock(Block):
     8464
     """
 
-    def __init__(self, ratio=16, gate="sigmoid", **kwargs):
+    def __init__(self, ratio: int = 16, gate: Gate = "sigmoid", **kwargs: Unpack[BlockOptions]):
         super().__init__(**kwargs)
         self.ratio = validation.integer("ratio", ratio)
-        self.gate = validation.choice("gate", gate, GATES)
+        self.gate = validation.choice("gate", gate, Gate)
 
-    def chain(self, channels):
+    def chain(self, channels: int) -> Chain:
         if self.ratio > channels:
             raise ValueError(f"`ratio` must be at most the input's {channels} channels; received {self.ratio}.")
         validation.divides("ratio", self.ratio, total_name="input channels", total=channels)

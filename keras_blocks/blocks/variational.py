@@ -1,13 +1,18 @@
 """The bottleneck of variational autoencoders."""
 
+from typing import Any, Literal, Unpack
+
 import keras
 from keras import ops
 
 from keras_blocks.blocks.heads import Head
 from keras_blocks.core import validation
 from keras_blocks.core.block import register
-from keras_blocks.core.chain import Split
+from keras_blocks.core.chain import Chain, Split
 from keras_blocks.ops.casting import as_float
+from keras_blocks.typing import BlockOptions, Config, Ints, LayerOptions, Shape, Tensor
+
+Pooling = Literal[None, "avg", "max", "flatten"]
 
 SEED_STATE = "seed_state"
 
@@ -53,24 +58,32 @@ class VariationalBottleneck(Head):
     (None, 10)
     """
 
-    def __init__(self, filters, pooling=None, hidden=(), beta=1.0, seed=None, **kwargs):
+    def __init__(
+        self,
+        filters: int,
+        pooling: Pooling = None,
+        hidden: Ints = (),
+        beta: float = 1.0,
+        seed: int | None = None,
+        **kwargs: Unpack[BlockOptions],
+    ):
         super().__init__(**kwargs)
         self.filters = validation.integer("filters", filters)
         self._set_features(pooling or "flatten", hidden, 0.0)
-        self.pooling = validation.choice("pooling", pooling, (None, "avg", "max", "flatten"))
+        self.pooling = validation.choice("pooling", pooling, Pooling)
         self.beta = validation.number("beta", beta, least=0, most=float("inf"), open_end=True)
-        self.seed = None if seed is None else validation.integer("seed", seed, least=0, most=2**32 - 1)
+        self.seed = validation.optional(validation.seed, "seed", seed)
         if self.hidden and pooling is None:
             raise ValueError(f"`hidden` layers need a `pooling`; received hidden={hidden!r} with pooling=None.")
 
-    def chain(self, channels):
-        def branch(name):
+    def chain(self, channels: int) -> Chain:
+        def branch(name: str) -> Chain:
             return (self.conv2d(name, self.filters, 1) if self.pooling is None else self.dense(name, self.filters),)
 
         sample = self.layer("sample", GaussianSampling, beta=self.beta, seed=self.seed)
         return [*(self.features() if self.pooling else ()), Split((branch("mean"), branch("log_variance")), sample)]
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         # Never rematerialized: a loss cannot be added from within.
         self._check_size(inputs.shape)
         return self._run(as_float(inputs, self.compute_dtype), training)
@@ -80,15 +93,15 @@ class VariationalBottleneck(Head):
 class GaussianSampling(keras.layers.Layer):
     """A draw from the Gaussians of the given means and logarithms of variances: see `VariationalBottleneck`."""
 
-    def __init__(self, beta=1.0, seed=None, **kwargs):
+    def __init__(self, beta: float = 1.0, seed: int | None = None, **kwargs: Unpack[LayerOptions]):
         super().__init__(**kwargs)
         self.beta, self.seed = beta, seed
         self.seed_generator = keras.random.SeedGenerator(seed)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         self.built = True
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         mean, log_variance = inputs
         wide = [ops.cast(x, keras.backend.result_type(x.dtype, "float32")) for x in inputs]
         self.add_loss(self.beta * divergence(*wide))
@@ -97,21 +110,21 @@ class GaussianSampling(keras.layers.Layer):
         noise = keras.random.normal(ops.shape(mean), dtype=self.compute_dtype, seed=self.seed_generator)
         return mean + ops.exp(log_variance / 2) * noise
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Shape:
         return tuple(input_shape[0])
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "beta": self.beta, "seed": self.seed}
 
     # Keras keeps no generator's state in a file.
-    def save_own_variables(self, store):
+    def save_own_variables(self, store: Any) -> None:
         store[SEED_STATE] = self.seed_generator.state
 
-    def load_own_variables(self, store):
+    def load_own_variables(self, store: Any) -> None:
         self.seed_generator.state.assign(store[SEED_STATE])
 
 
-def divergence(mean, log_variance):
+def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
     """The Kullback-Leibler divergence from the standard Gaussian, summed over a code, averaged over the batch."""
     each = ops.square(mean) + ops.exp(log_variance) - log_variance - 1
     return ops.mean(ops.sum(ops.reshape(each, (ops.shape(each)[0], -1)), axis=1)) / 2

@@ -1,9 +1,12 @@
 """The groups of VGG."""
 
+from typing import Self, Unpack
+
 import keras
 
 from keras_blocks.core import validation
-from keras_blocks.core.block import Block, register
+from keras_blocks.core.block import Block, Chain, register
+from keras_blocks.typing import BlockOptions, Config
 
 
 @register
@@ -12,7 +15,7 @@ class VGGGroup(Block):
 
     Args:
         filters: number of output channels of each convolution.
-        layers: number of convolutions.
+        depth: number of convolutions.
         **kwargs: the settings of `Block`: `activation` ("relu"), `batch_norm` (False, as in the paper), `use_bias`,
             `kernel_initializer`, `kernel_regularizer`, `data_format`, `name`, `dtype`, ...
 
@@ -35,11 +38,18 @@ class VGGGroup(Block):
     (None, 112, 112, 64)
     """
 
-    def __init__(self, filters, layers=2, **kwargs):
+    def __init__(self, filters: int, depth: int = 2, **kwargs: Unpack[BlockOptions]):
         super().__init__(**kwargs)
         self.filters = validation.integer("filters", filters)
-        self.layers = validation.integer("layers", layers, most=64)
+        self.depth = validation.integer("depth", depth, most=64)
 
-    def chain(self, channels):
-        convs = [spec for i in range(1, self.layers + 1) for spec in self.conv_unit(f"conv{i}", self.filters, 3)]
+    @classmethod
+    def from_config(cls, config: Config) -> Self:
+        if "layers" in config:  # as files of version 0.1 call the depth
+            config = {**{key: value for key, value in config.items() if key != "layers"}, "depth": config["layers"]}
+        block: Self = super().from_config(config)
+        return block
+
+    def chain(self, channels: int) -> Chain:
+        convs = [spec for i in range(1, self.depth + 1) for spec in self.conv_unit(f"conv{i}", self.filters, 3)]
         return [*convs, self.layer("pool", keras.layers.MaxPooling2D, pool_size=2, strides=2)]

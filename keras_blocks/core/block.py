@@ -1,15 +1,20 @@
 """Block: the layer that every micro-architecture is a declaration of."""
 
+from collections.abc import Sequence
+from typing import Any, Self, Unpack
+
 import keras
 
+from keras_blocks.core.chain import Chain as Chain
 from keras_blocks.core.chain import LayerSpec, specs, walk
-from keras_blocks.core.layers import LayerFactory, serialized
-from keras_blocks.core.registration import register
+from keras_blocks.core.layers import SETTINGS, LayerFactory, serialized
+from keras_blocks.core.registration import register as register
 from keras_blocks.core.remat import rematerialized
 from keras_blocks.core.signature import arguments
 from keras_blocks.ops.casting import as_float
+from keras_blocks.typing import BlockOptions, Config, Shape, Tensor
 
-BUILT = "built"
+BUILT_MARK = "built"
 """Marks a built block in a file of weights: a block that is not built has nowhere to load them to, and says so."""
 
 
@@ -18,9 +23,9 @@ class BuiltChain:
 
     __slots__ = ("chain", "checked")
 
-    def __init__(self, chain):
+    def __init__(self, chain: Chain):
         self.chain = tuple(chain)
-        self.checked = set()
+        self.checked: set[Shape] = set()
         """Input shapes that are known to be large enough, so that an eager call pays for the check once."""
 
 
@@ -74,33 +79,16 @@ class Block(LayerFactory, keras.layers.Layer):
     256
     """
 
-    def __init__(
-        self,
-        *,
-        activation="relu",
-        batch_norm=False,
-        use_bias=None,
-        kernel_initializer="glorot_uniform",
-        kernel_regularizer=None,
-        data_format=None,
-        remat=False,
-        **kwargs,
-    ):
-        super().__init__(**kwargs)
-        self._set_settings(
-            activation=activation,
-            batch_norm=batch_norm,
-            use_bias=use_bias,
-            kernel_initializer=kernel_initializer,
-            kernel_regularizer=kernel_regularizer,
-            data_format=data_format,
-            remat=remat,
-        )
+    def __init__(self, **kwargs: Unpack[BlockOptions]):
+        options: dict[str, Any] = dict(kwargs)
+        settings = {name: options.pop(name) for name in SETTINGS if name in options}
+        keras.layers.Layer.__init__(self, **options)
+        LayerFactory.__init__(self, **settings)
         self.input_spec = keras.layers.InputSpec(ndim=4)
-        self._built_chain = None
-        self._frozen_paths = ()
+        self._built_chain: Any = None  # a BuiltChain, once built
+        self._frozen_paths: Sequence[str] = ()
 
-    def chain(self, channels: int):
+    def chain(self, channels: int) -> Chain:
         """The block's layers for an input of so many channels, as a list of specs and splits. The one thing to declare.
 
         Specs come from `self.conv_unit`, `self.conv2d`, `self.norm`, `self.activate`, `self.layer`; splits from
@@ -109,44 +97,44 @@ class Block(LayerFactory, keras.layers.Layer):
         """
         raise NotImplementedError(f"{type(self).__name__} must declare its layers in `chain(self, channels)`.")
 
-    def chain_for(self, input_shape):
+    def chain_for(self, input_shape: Any) -> Chain:
         """The chain for inputs of this shape: the one built, or for a block not yet built, the one it would build."""
         return self._built_chain.chain if self._built_chain else self._declare(input_shape).chain
 
-    def build(self, input_shape):
-        steps = self._declare(input_shape)
-        layers = {spec.name: spec.make(prefix=f"{self.name}_") for spec in specs(steps.chain)}
+    def build(self, input_shape: Shape) -> None:
+        declared = self._declare(input_shape)
+        layers = {spec.name: spec.make(prefix=f"{self.name}_") for spec in specs(declared.chain)}
 
-        def build_layer(spec, shape):
+        def build_layer(spec: LayerSpec, shape: Any) -> Any:
             after = self._next_shape(layers[spec.name], spec, shape)
             layers[spec.name].build(shape)
             return after
 
-        walk(steps.chain, tuple(input_shape), build_layer)
+        walk(declared.chain, tuple(input_shape), build_layer)
         for name, layer in layers.items():
             if not self.trainable:
                 layer.trainable = False
             setattr(self, name, layer)
-        self._built_chain = steps
+        self._built_chain = declared
         for path in self._frozen_paths:
             freeze_part(self, path)
         self.input_spec = keras.layers.InputSpec(ndim=4, axes={self.channel_axis: self.channels(input_shape)})
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         self._check_size(inputs.shape)
         inputs = as_float(inputs, self.compute_dtype)
         if training and self.remat and not all(issubclass(spec.cls, Block) for spec in specs(self._built_chain.chain)):
             return rematerialized([self], lambda x: self._run(x, training), inputs)
         return self._run(inputs, training)
 
-    def _run(self, x, training):
+    def _run(self, x: Tensor, training: bool | None) -> Tensor:
         # Keras' call context brings `training` to the sublayers, but for `stateless_call`, which goes round it.
-        def apply(spec, x):
+        def apply(spec: LayerSpec, x: Tensor) -> Tensor:
             return getattr(self, spec.name)(x, training=training)
 
         return walk(self._built_chain.chain, x, apply)
 
-    def expand(self, inputs, training=None):
+    def expand(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """Applies the block's own layers to a Keras tensor one by one, and returns the output's Keras tensor.
 
         The graph behind the result is flat and shares the block's weights: `keras.Model(x, block.expand(x))` can be
@@ -170,23 +158,23 @@ class Block(LayerFactory, keras.layers.Layer):
         if not self.built:
             self.build(inputs.shape)
 
-        def apply(spec, x):
+        def apply(spec: LayerSpec, x: Tensor) -> Tensor:
             layer = getattr(self, spec.name)
             bound = {} if training is None else {"training": training}
             return layer.expand(x, **bound) if isinstance(layer, Block) else layer(x, **bound)
 
         return walk(self._built_chain.chain, as_float(inputs, self.compute_dtype), apply)
 
-    def compute_output_shape(self, input_shape):
-        def shape_after(spec, shape):
+    def compute_output_shape(self, input_shape: Shape) -> Any:
+        def shape_after(spec: LayerSpec, shape: Any) -> Any:
             layer = getattr(self, spec.name) if self._built_chain else spec.make()
             return self._next_shape(layer, spec, shape)
 
         after = walk(self.chain_for(input_shape), tuple(input_shape), shape_after)
         return {name: tuple(shape) for name, shape in after.items()} if isinstance(after, dict) else tuple(after)
 
-    def get_config(self):
-        config = super().get_config()
+    def get_config(self) -> Config:
+        config: Config = super().get_config()
         config.update({name: serialized(getattr(self, name)) for name in arguments(type(self))})
         if self.activity_regularizer is not None:
             config["activity_regularizer"] = serialized(self.activity_regularizer)
@@ -195,28 +183,28 @@ class Block(LayerFactory, keras.layers.Layer):
         return config
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: Config) -> Self:
         config = dict(config)
         frozen = config.pop("frozen", ())
-        block = super().from_config(config)
+        block: Self = super().from_config(config)
         block._frozen_paths = tuple(frozen)
         return block
 
-    def save_own_variables(self, store):
+    def save_own_variables(self, store: Any) -> None:
         super().save_own_variables(store)
         if self.built:
-            store[BUILT] = True
+            store[BUILT_MARK] = True
 
-    def load_own_variables(self, store):
+    def load_own_variables(self, store: Any) -> None:
         keys = list(store.keys())
-        if BUILT in keys and not self.built:
+        if BUILT_MARK in keys and not self.built:
             raise ValueError(
                 f"{type(self).__name__} '{self.name}' has no weights to load into, as it is not built yet. Build the "
                 "model first, by `model.build(input_shape)` or by calling it on data; then load."
             )
-        super().load_own_variables({key: store[key] for key in keys if key != BUILT})
+        super().load_own_variables({key: store[key] for key in keys if key != BUILT_MARK})
 
-    def _declare(self, input_shape):
+    def _declare(self, input_shape: Shape) -> BuiltChain:
         """`chain`, for inputs of a shape that has been checked, with names that can be attributes."""
         if len(input_shape) != 4:
             raise ValueError(f"{self._title()} takes image batches of 4 axes; received the shape {tuple(input_shape)}.")
@@ -226,9 +214,9 @@ class Block(LayerFactory, keras.layers.Layer):
                 f"{self._title()} must know the number of channels (axis {self.channel_axis}, as data_format is "
                 f"'{self.data_format}'); received the shape {tuple(input_shape)}."
             )
-        steps = BuiltChain(self.chain(channels))
+        declared = BuiltChain(self.chain(channels))
         seen = set()
-        for spec in specs(steps.chain):
+        for spec in specs(declared.chain):
             taken = hasattr(type(self), spec.name) or (not self._built_chain and hasattr(self, spec.name))
             if taken or spec.name in seen or not spec.name.isidentifier() or spec.name.startswith("_"):
                 raise ValueError(
@@ -236,9 +224,9 @@ class Block(LayerFactory, keras.layers.Layer):
                     "leading underscore, used once, and no attribute of the class."
                 )
             seen.add(spec.name)
-        return steps
+        return declared
 
-    def _next_shape(self, layer, spec: LayerSpec, shape):
+    def _next_shape(self, layer: Any, spec: LayerSpec, shape: Any) -> Any:
         """The shape after one layer of the chain; a merge takes a list of shapes."""
         if isinstance(layer, keras.layers.Add) and not _compatible(shape):
             raise ValueError(
@@ -261,18 +249,18 @@ class Block(LayerFactory, keras.layers.Layer):
             )
         return after
 
-    def _check_size(self, shape):
+    def _check_size(self, shape: Shape) -> None:
         """Refuses an image too small for the block before the backend does, or gives an empty tensor and a NaN mean."""
         shape = tuple(size if isinstance(size, int) else None for size in shape)  # some tracers have symbolic sizes
         if shape not in self._built_chain.checked:
             self.compute_output_shape(shape)
             self._built_chain.checked.add(shape)
 
-    def _title(self):
+    def _title(self) -> str:
         return f"{type(self).__name__} '{self.name}'"
 
 
-def frozen_parts(owner) -> list[str]:
+def frozen_parts(owner: Any) -> list[str]:
     """Paths of the layers inside a trainable block or model that are frozen: `bn`, `inner/bn`."""
     if not owner.trainable:
         return []
@@ -287,7 +275,7 @@ def frozen_parts(owner) -> list[str]:
     return found
 
 
-def freeze_part(owner, path: str):
+def freeze_part(owner: Any, path: str) -> None:
     """The opposite of `frozen_parts`, for one path."""
     name, _, inner = path.partition("/")
     part = getattr(owner, name) if isinstance(owner, Block) else owner.get_layer(name)
@@ -297,7 +285,7 @@ def freeze_part(owner, path: str):
         part.trainable = False
 
 
-def _compatible(shapes) -> bool:
+def _compatible(shapes: Sequence[Shape]) -> bool:
     """Whether the shapes can be equal, where None stands for any size."""
     ranks = {len(shape) for shape in shapes}
     return len(ranks) == 1 and all(len({size for size in sizes if size is not None}) <= 1 for sizes in zip(*shapes))

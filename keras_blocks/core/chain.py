@@ -7,7 +7,8 @@ with a block (building, calling, expanding, counting, converting) is one `walk` 
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeAlias
 
 from keras_blocks.core.immutable import FrozenDict, thaw
 
@@ -25,12 +26,12 @@ class LayerSpec:
     options: FrozenDict
     dtype: object = None
 
-    def make(self, prefix=""):
+    def make(self, prefix: str = "") -> Any:
         """A new layer, named with `prefix` in front."""
         options = {key: thaw(value) if isinstance(value, FrozenDict) else value for key, value in self.options.items()}
         return self.cls(**options, name=prefix + self.name, dtype=self.dtype)
 
-    def __call__(self, x):
+    def __call__(self, x: Any) -> Any:
         if isinstance(x, ShapeTensor):
             return x.through(self)
         if isinstance(x, (list, tuple)) and any(isinstance(item, ShapeTensor) for item in x):
@@ -42,7 +43,7 @@ class LayerSpec:
 class Split:
     """The same input to each of `branches`, each a chain; then `merge`, a layer that takes a list of tensors."""
 
-    branches: tuple
+    branches: tuple["Chain", ...]
     merge: LayerSpec
 
 
@@ -53,6 +54,12 @@ class Fork:
     branches: FrozenDict
 
 
+Step: TypeAlias = LayerSpec | Split | Fork
+"""What a chain consists of."""
+
+Chain: TypeAlias = Sequence[Step]
+
+
 class ShapeTensor:
     """Stands for an image batch of which only the shape is known; it tells a visitor of each layer that it meets.
 
@@ -61,15 +68,15 @@ class ShapeTensor:
 
     __slots__ = ("shape", "visit")
 
-    def __init__(self, shape, visit):
+    def __init__(self, shape: Iterable[int | None], visit: Callable[[Any, Any], Any]):
         self.shape = tuple(shape)
         self.visit = visit
 
-    def through(self, step):
+    def through(self, step: Any) -> "ShapeTensor":
         return ShapeTensor(self.visit(step, self.shape), self.visit)
 
 
-def walk(chain: Sequence, x, visit: Callable):
+def walk(chain: Chain, x: Any, visit: Callable[[Any, Any], Any]) -> Any:
     """Sends `x` through the chain. `visit(spec, x)` does one layer; a merge gets the list of its branches' results."""
     for step in chain:
         if isinstance(step, Split):
@@ -81,7 +88,7 @@ def walk(chain: Sequence, x, visit: Callable):
     return x
 
 
-def specs(chain: Sequence) -> Iterator[LayerSpec]:
+def specs(chain: Chain) -> Iterator[LayerSpec]:
     """All the layers of a chain, in the order in which `walk` visits them."""
     for step in chain:
         if isinstance(step, Split):

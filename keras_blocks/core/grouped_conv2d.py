@@ -1,11 +1,14 @@
 """Convolution in groups of channels, which trains on a CPU."""
 
+from typing import Any, Literal
+
 import keras
 
-from keras_blocks.core import validation
+from keras_blocks.core import keras_arguments, validation
 from keras_blocks.core.registration import register
 from keras_blocks.ops.casting import as_float
 from keras_blocks.ops.grouped_conv import grouped_conv2d
+from keras_blocks.typing import DataFormat, Pair, Shape, Tensor
 
 
 @register
@@ -57,15 +60,15 @@ class GroupedConv2D(keras.layers.Conv2D):
 
     def __init__(
         self,
-        filters,
-        kernel_size,
-        groups,
-        strides=1,
-        padding="valid",
-        data_format=None,
-        dilation_rate=1,
-        use_bias=True,
-        **kwargs,
+        filters: int,
+        kernel_size: Pair,
+        groups: int,
+        strides: Pair = 1,
+        padding: Literal["valid", "same"] = "valid",
+        data_format: DataFormat | None = None,
+        dilation_rate: Pair = 1,
+        use_bias: bool = True,
+        **kwargs: Any,
     ):
         filters = validation.integer("filters", filters)
         groups = validation.integer("groups", groups)
@@ -75,7 +78,7 @@ class GroupedConv2D(keras.layers.Conv2D):
             validation.pair("kernel_size", kernel_size),
             strides=validation.pair("strides", strides),
             padding=validation.choice("padding", padding, ("valid", "same")),
-            data_format=validation.data_format("data_format", data_format),
+            data_format=keras_arguments.data_format("data_format", data_format),
             dilation_rate=validation.pair("dilation_rate", dilation_rate),
             groups=groups,
             use_bias=validation.boolean("use_bias", use_bias),
@@ -83,30 +86,30 @@ class GroupedConv2D(keras.layers.Conv2D):
         )
         self.input_spec = keras.layers.InputSpec(ndim=4)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         axis = -1 if self.data_format == "channels_last" else 1
-        if len(input_shape) != 4 or input_shape[axis] is None:
+        channels = input_shape[axis] if len(input_shape) == 4 else None
+        if channels is None:
             raise ValueError(
                 f"'{self.name}' takes image batches of 4 axes, whose number of channels is known; received the shape "
                 f"{tuple(input_shape)}."
             )
-        channels = input_shape[axis]
         validation.divides("groups", self.groups, total_name="input channels", total=channels)
         super().build(input_shape)
         self.input_spec = keras.layers.InputSpec(ndim=4, axes={axis: channels})
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         # Refuses an image that is too small, for which oneDNN gives uninitialized memory.
         self.compute_output_shape(tuple(size if isinstance(size, int) else None for size in inputs.shape))
         return super().call(as_float(inputs, self.compute_dtype))
 
-    def convolution_op(self, inputs, kernel):
+    def convolution_op(self, inputs: Tensor, kernel: Tensor) -> Tensor:
         return grouped_conv2d(
             inputs, kernel, self.groups, self.strides, self.padding, self.dilation_rate, self.data_format
         )
 
     @classmethod
-    def in_place_of(cls, layer):
+    def in_place_of(cls, layer: keras.layers.Layer) -> keras.layers.Layer:
         """For `keras.models.clone_model`: a layer of ours for a grouped `keras.layers.Conv2D`, a copy of any other.
 
         A convolution that another layer wraps, such as `keras.layers.TimeDistributed`, stays Keras'.

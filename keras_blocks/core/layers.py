@@ -1,33 +1,57 @@
 """What the layers of a block, or the blocks of an architecture, have in common: bound once, handed down from here."""
 
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 
-from keras_blocks.core import validation
-from keras_blocks.core.chain import LayerSpec, Split
+from keras_blocks.core import keras_arguments, validation
+from keras_blocks.core.chain import Chain, LayerSpec, Split
 from keras_blocks.core.grouped_conv2d import GroupedConv2D
 from keras_blocks.core.immutable import FrozenDict, freeze, thaw
 from keras_blocks.core.normalization import BatchNormalization
 from keras_blocks.core.signature import takes
+from keras_blocks.ops.casting import wide
+from keras_blocks.typing import Activation, BatchNorm, DataFormat, Initializer, Padding, Pair, Regularizer
 
-SHARED = ("activation", "batch_norm", "use_bias", "kernel_initializer", "kernel_regularizer", "data_format", "remat")
+SETTINGS = (
+    "activation",
+    "batch_norm",
+    "use_bias",
+    "kernel_initializer",
+    "kernel_regularizer",
+    "data_format",
+    "remat",
+)
 """The settings that an architecture hands to each of its blocks, and a block to each of its layers."""
 
 
 class LayerFactory:
-    """Mixed into `Block` and `Architecture`: the shared settings, the layers that follow from them, and the config."""
+    """Mixed into `Block` and `Network`: the shared settings, and the layers that follow from them.
 
-    def _set_settings(
-        self, *, activation, batch_norm, use_bias, kernel_initializer, kernel_regularizer, data_format, remat
-    ) -> None:
-        self.activation = validation.activation("activation", activation)
+    Its constructor is called by theirs, which pass the settings on: they are declared here alone. See `Block`.
+    """
+
+    dtype_policy: Any  # Keras' layers have it
+
+    def __init__(
+        self,
+        *,
+        activation: Activation = "relu",
+        batch_norm: BatchNorm = False,
+        use_bias: bool | None = None,
+        kernel_initializer: Initializer = "glorot_uniform",
+        kernel_regularizer: Regularizer = None,
+        data_format: DataFormat | None = None,
+        remat: bool = False,
+    ):
+        self.activation = keras_arguments.activation("activation", activation)
         self.batch_norm = freeze(validation.batch_norm("batch_norm", batch_norm))
-        self.use_bias = None if use_bias is None else validation.boolean("use_bias", use_bias)
-        self.kernel_initializer = validation.initializer("kernel_initializer", kernel_initializer)
-        self.kernel_regularizer = validation.regularizer("kernel_regularizer", kernel_regularizer)
-        self.data_format = validation.data_format("data_format", data_format)
+        self.use_bias = validation.optional(validation.boolean, "use_bias", use_bias)
+        self.kernel_initializer = keras_arguments.initializer("kernel_initializer", kernel_initializer)
+        self.kernel_regularizer = keras_arguments.regularizer("kernel_regularizer", kernel_regularizer)
+        self.data_format = keras_arguments.data_format("data_format", data_format)
         self.remat = validation.boolean("remat", remat)
 
     @property
@@ -35,22 +59,24 @@ class LayerFactory:
         """The axis of a batch that holds the channels: -1, or 1 for channels_first."""
         return -1 if self.data_format == "channels_last" else 1
 
-    def channels(self, shape) -> int:
+    def channels(self, shape: Any) -> Any:
         """The number of channels of a batch of this shape."""
         return shape[self.channel_axis]
 
     # -- the layers of a chain, as data -----------------------------------------------------------------------------
 
-    def layer(self, name: str, cls: type, **options) -> LayerSpec:
+    def layer(self, name: str, cls: type, **options: Any) -> LayerSpec:
         """A layer of any class, told the data format and the dtype policy; a block is told all shared settings."""
-        shared = SHARED if issubclass(cls, LayerFactory) else ("data_format",)
+        shared = SETTINGS if issubclass(cls, LayerFactory) else ("data_format",)
         bound = {key: getattr(self, key) for key in shared if takes(cls, key)}
         if "kernel_initializer" in bound:
             bound["kernel_initializer"] = own_initializer(self.kernel_initializer, name)
         dtype = options.pop("dtype", self.dtype_policy)
         return LayerSpec(cls, name, FrozenDict({**bound, **options}), dtype)
 
-    def conv2d(self, name: str, filters: int, kernel_size, *, transposed=False, **options) -> LayerSpec:
+    def conv2d(
+        self, name: str, filters: int, kernel_size: Pair, *, transposed: bool = False, **options: Any
+    ) -> LayerSpec:
         """A convolution with the settings' initializer and regularizer; its activation is a layer of its own.
 
         It has a bias unless the settings say otherwise, or a normalization follows (see `conv_unit`).
@@ -77,7 +103,7 @@ class LayerFactory:
         return self.layer(name, keras.layers.Activation, activation=self.activation)
 
     def padded_conv2d(
-        self, name: str, filters: int, kernel_size, *, padding="same", **options
+        self, name: str, filters: int, kernel_size: Pair, *, padding: Padding = "same", **options: Any
     ) -> tuple[LayerSpec, ...]:
         """A convolution that may also pad as PyTorch and keras.applications do: "symmetric", as much on every side.
 
@@ -96,7 +122,14 @@ class LayerFactory:
         )
 
     def conv_unit(
-        self, name: str, filters: int, kernel_size, *, pre_activation=False, activated=True, **options
+        self,
+        name: str,
+        filters: int,
+        kernel_size: Pair,
+        *,
+        pre_activation: bool = False,
+        activated: bool = True,
+        **options: Any,
     ) -> tuple[LayerSpec, ...]:
         """Convolution, normalization if the settings ask for it, activation; pre-activated, the convolution is last.
 
@@ -119,38 +152,38 @@ class LayerFactory:
             kernel_regularizer=self.kernel_regularizer,
         )
 
-    def probabilities(self, name: str, activation) -> LayerSpec:
+    def probabilities(self, name: str, activation: Activation) -> LayerSpec:
         """The activation of an output, in float32 also where the policy computes in 16 bits."""
-        low = self.dtype_policy.compute_dtype in ("float16", "bfloat16")
-        return LayerSpec(
-            keras.layers.Activation,
-            name,
-            FrozenDict({"activation": activation}),
-            "float32" if low else self.dtype_policy,
-        )
+        options = FrozenDict({"activation": activation})
+        return LayerSpec(keras.layers.Activation, name, options, wide_policy(self.dtype_policy))
 
     def norm_if_any(self, name: str) -> tuple[LayerSpec, ...]:
         """The normalization that belongs to the layer `name`, or nothing where the settings have none."""
         return (self.norm(f"{name}_bn"),) if self.batch_norm is not False else ()
 
-    def concatenate(self, name: str, *branches) -> Split:
+    def concatenate(self, name: str, *branches: Chain) -> Split:
         """Branches whose outputs are concatenated along the channels."""
         return Split(branches, self.layer(name, keras.layers.Concatenate, axis=self.channel_axis))
 
-    def sum_of(self, name: str, *branches) -> Split:
+    def sum_of(self, name: str, *branches: Chain) -> Split:
         """Branches whose outputs, all of one shape, are added."""
         return Split(branches, self.layer(name, keras.layers.Add))
 
-    def product_of(self, name: str, *branches) -> Split:
+    def product_of(self, name: str, *branches: Chain) -> Split:
         """Branches whose outputs are multiplied; one of size 1x1 scales the channels of the others."""
         return Split(branches, self.layer(name, keras.layers.Multiply))
 
 
-def _both(value) -> tuple:
+def _both(value: Any) -> tuple[int, ...]:
     return (value, value) if isinstance(value, int) else tuple(value)
 
 
-def own_initializer(initializer, name: str):
+def wide_policy(policy: Any) -> Any:
+    """The dtype policy of layers that 16 bits are too few for: "float32" in place of one that computes in those."""
+    return policy if wide(policy.compute_dtype) == policy.compute_dtype else "float32"
+
+
+def own_initializer(initializer: keras.initializers.Initializer, name: str) -> keras.initializers.Initializer:
     """A copy for one layer alone.
 
     One initializer object gives the same kernel to every convolution of the same shape, and so do copies with one
@@ -165,7 +198,7 @@ def own_initializer(initializer, name: str):
     return type(initializer).from_config(config)
 
 
-def serialized(value):
+def serialized(value: Any) -> Any:
     """A constructor's argument as plain data for a config."""
     if isinstance(value, keras.initializers.Initializer):
         return keras.initializers.serialize(value)
@@ -177,6 +210,6 @@ def serialized(value):
         return {key: serialized(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [serialized(item) for item in value]
-    if isinstance(value, Callable):
+    if callable(value):
         return keras.activations.serialize(value)
     return thaw(value)

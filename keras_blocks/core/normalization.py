@@ -4,6 +4,7 @@ import keras
 
 from keras_blocks.core.registration import register
 from keras_blocks.ops.batch_norm import fused_batch_norm, is_fused
+from keras_blocks.typing import Tensor
 
 
 @register
@@ -14,7 +15,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
     operation does not do goes Keras' way: other axes than the last, `renorm`, `synchronized`, masks, float64.
     """
 
-    def call(self, inputs, training=None, mask=None):
+    def call(self, inputs: Tensor, training: bool | None = None, mask: Tensor = None) -> Tensor:
         special = mask is not None or self.synchronized or getattr(self, "renorm", False)
         if not (training and self.trainable) or special or not is_fused(inputs, self.axis):
             return super().call(inputs, training=training, mask=mask)

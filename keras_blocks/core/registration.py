@@ -2,6 +2,7 @@
 
 import pathlib
 import sys
+from typing import Any, TypeVar
 
 import keras
 
@@ -9,8 +10,13 @@ from keras_blocks.core import validation
 
 PACKAGE = "keras_blocks"
 
-register = keras.saving.register_keras_serializable(package=PACKAGE)
-"""Decorates every public class: a saved file finds `keras_blocks>ClassName` once `import keras_blocks` has run."""
+T = TypeVar("T")
+
+
+def register(cls: type[T]) -> type[T]:
+    """Decorates every public class: a saved file finds `keras_blocks>ClassName` once `import keras_blocks` has run."""
+    keras.saving.register_keras_serializable(package=PACKAGE)(cls)
+    return cls
 
 
 def registered_name(cls: type) -> str:
@@ -25,7 +31,7 @@ def registered_name(cls: type) -> str:
     >>> registered_name(keras_blocks.ResNet), registered_name(keras.layers.Conv2D)
     ('keras_blocks>ResNet', 'keras>Conv2D')
     """
-    known = keras.saving.get_registered_name(cls)
+    known: str = keras.saving.get_registered_name(cls)
     if ">" in known:
         return known
     if cls.__module__.partition(".")[0] == "keras":
@@ -38,7 +44,7 @@ def module_of(cls: type) -> str:
     module = sys.modules.get(cls.__module__)
     spec, file = getattr(module, "__spec__", None), getattr(module, "__file__", None)
     if spec is not None and not spec.name.startswith("__"):
-        return spec.name  # also that of `python -m name`, which is called __main__
+        return str(spec.name)  # also that of `python -m name`, which is called __main__
     return pathlib.Path(file).stem if file else cls.__module__
 
 
@@ -72,6 +78,6 @@ def short_name(name: str) -> str:
     return name.removeprefix(f"{PACKAGE}>")
 
 
-def subclasses(cls: type) -> list[type]:
+def subclasses(cls: type[Any]) -> list[type[Any]]:
     """All subclasses, those of subclasses too."""
     return [found for child in cls.__subclasses__() for found in (child, *subclasses(child))]

@@ -1,13 +1,17 @@
 """Rematerialization: inner activations are computed again in the backward pass, rather than kept."""
 
 import contextvars
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
+
+from keras_blocks.typing import Tensor
 
 _ACTIVE = contextvars.ContextVar("rematerializing", default=False)
 
 
-def rematerialized(layers, function, *inputs):
+def rematerialized(layers: Sequence[keras.layers.Layer], function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
     """`function(*inputs)`, of whose computation the backward pass keeps `inputs` alone.
 
     Whatever the computation assigns, such as BatchNormalization's moving statistics and the state of random draws, is
@@ -24,10 +28,10 @@ def rematerialized(layers, function, *inputs):
     trainable = [variable for layer in layers for variable in layer.trainable_variables]
     state = [variable for layer in layers for variable in layer.non_trainable_variables]
     before = [keras.ops.copy(_tensor(variable)) for variable in state]  # PyTorch assigns in place
-    assigned = []
+    assigned: list[Any] = []
 
     # Backends know what to differentiate by the arguments, so trainable variables are passed as tensors.
-    def run(*tensors):
+    def run(*tensors: Tensor) -> tuple[Tensor, ...]:
         values = tensors[len(inputs) :]
         token = _ACTIVE.set(True)
         try:
@@ -46,6 +50,6 @@ def rematerialized(layers, function, *inputs):
     return output
 
 
-def _tensor(variable):
+def _tensor(variable: Any) -> Tensor:
     """The variable's value. TensorFlow's `convert_to_tensor` would give the variable itself."""
     return keras.ops.reshape(variable, variable.shape)

@@ -2,23 +2,33 @@
 
 import functools
 import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
-@functools.cache
-def arguments(cls: type) -> dict:
+def cached(function: F) -> F:
+    """`functools.cache`, but that the function keeps its type."""
+    return cast(F, functools.cache(function))
+
+
+@cached
+def arguments(cls: type) -> dict[str, Any]:
     """Name -> default of every named argument of the constructor, its bases' included where it passes **kwargs on.
 
     A base that is Keras' own ends the search: name, dtype and trainable are its business; unless the constructor is
     Keras' own, too. An argument without a default has `inspect.Parameter.empty`.
     """
-    found, seen = {}, False
+    found: dict[str, Any] = {}
+    seen = False
     for base in cls.__mro__:
         if seen and base.__module__.startswith("keras."):
             break
         if "__init__" not in vars(base):
             continue
         seen, passes_on = True, False
-        for parameter in list(inspect.signature(base.__init__).parameters.values())[1:]:
+        for parameter in list(inspect.signature(vars(base)["__init__"]).parameters.values())[1:]:
             if parameter.kind is parameter.VAR_KEYWORD:
                 passes_on = True
             elif parameter.kind is not parameter.VAR_POSITIONAL:
@@ -28,12 +38,12 @@ def arguments(cls: type) -> dict:
     return found
 
 
-@functools.cache
+@cached
 def takes(cls: type, name: str) -> bool:
     """Whether the constructor takes an argument of this name, itself or through its bases, Keras' own among them."""
     for base in cls.__mro__:
         if "__init__" in vars(base):
-            parameters = inspect.signature(base.__init__).parameters
+            parameters = inspect.signature(vars(base)["__init__"]).parameters
             if name in parameters:
                 return True
             if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):

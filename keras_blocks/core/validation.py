@@ -1,53 +1,74 @@
-"""Checks of arguments: each returns the normalized value, or raises an error with argument, value, what is allowed."""
+"""Checks of arguments: each returns the normalized value, or raises an error with argument, value, what is allowed.
+
+Those that need Keras are in `keras_arguments`: the command line checks without.
+"""
 
 import difflib
 import math
 import numbers
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, TypeVar, get_args
 
-import keras
+T = TypeVar("T")
 
 MOST_CHANNELS = 2**20
 """No published network is wider; a larger number is a slip that would exhaust the memory in `build`."""
 
 
-def integer(name, value, *, least=1, most=MOST_CHANNELS):
+def integer(name: str, value: Any, *, least: int = 1, most: int = MOST_CHANNELS) -> int:
     """A whole number of an integer type, from `least` to `most`. Not a bool, and not a float, not even 8.0."""
     allowed = f"an integer from {least} to {most}"
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+    if isinstance(value, bool) or not issubclass(type(value), numbers.Integral):
         raise TypeError(f"`{name}` must be {allowed}; received {value!r} of type {type(value).__name__}.")
     if not least <= value <= most:
         raise ValueError(f"`{name}` must be {allowed}; received {value!r}.")
     return int(value)
 
 
-def pair(name, value, *, least=1, most=1024):
+def pair(name: str, value: Any, *, least: int = 1, most: int = 1024) -> tuple[int, int]:
     """Two integers, for height and width; a single one stands for both."""
     if isinstance(value, Sequence) and not isinstance(value, str):
         if len(value) != 2:
             raise ValueError(f"`{name}` must be an integer or two of them, (height, width); received {value!r}.")
-        return tuple(integer(f"{name}[{i}]", item, least=least, most=most) for i, item in enumerate(value))
+        height, width = (integer(f"{name}[{i}]", item, least=least, most=most) for i, item in enumerate(value))
+        return height, width
     return (integer(name, value, least=least, most=most),) * 2
 
 
-def number(name, value, *, least, most, open_end=False):
+def number(name: str, value: Any, *, least: float, most: float, open_end: bool = False) -> float:
     """A finite number from `least` to `most`, the upper end excluded where `open_end`."""
     allowed = f"a number from {least} {'to below' if open_end else 'to'} {most}"
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+    if isinstance(value, bool) or not issubclass(type(value), numbers.Real):
         raise TypeError(f"`{name}` must be {allowed}; received {value!r} of type {type(value).__name__}.")
     if math.isnan(value) or not least <= value <= most or (open_end and value == most):
         raise ValueError(f"`{name}` must be {allowed}; received {value!r}.")
     return float(value)
 
 
-def boolean(name, value):
+def share(name: str, value: Any) -> float:
+    """A number from 0 to below 1."""
+    return number(name, value, least=0, most=1, open_end=True)
+
+
+def seed(name: str, value: Any) -> int:
+    """An integer that every library takes for a seed."""
+    return integer(name, value, least=0, most=2**32 - 1)
+
+
+def optional(check: Callable[..., T], name: str, value: Any, **bounds: Any) -> T | None:
+    """`None`, or what the check lets pass."""
+    return None if value is None else check(name, value, **bounds)
+
+
+def boolean(name: str, value: Any) -> bool:
     if not isinstance(value, bool):
         raise TypeError(f"`{name}` must be True or False; received {value!r} of type {type(value).__name__}.")
     return value
 
 
-def choice(name, value, allowed):
-    """One of `allowed`; the error suggests the nearest names."""
+def choice(name: str, value: T, allowed: Any) -> T:
+    """One of `allowed`, a `Literal` type or a sequence; the error suggests the nearest names."""
+    allowed = get_args(allowed) or allowed
     if any(value is item or (type(value) is type(item) and value == item) for item in allowed):
         return value
     near = difflib.get_close_matches(str(value), [item for item in allowed if isinstance(item, str)], n=3, cutoff=0.5)
@@ -55,7 +76,7 @@ def choice(name, value, allowed):
     raise ValueError(f"`{name}` must be one of {list(allowed)}; received {value!r}.{hint}")
 
 
-def mapping(name, value, *, keys, required=()):
+def mapping(name: str, value: Any, *, keys: Collection[str], required: Collection[str] = ()) -> Mapping[str, Any]:
     """A mapping with string keys among `keys`, all of `required` among them."""
     if not isinstance(value, Mapping):
         raise TypeError(f"`{name}` must be a dict with keys among {list(keys)}; received {value!r}.")
@@ -67,7 +88,7 @@ def mapping(name, value, *, keys, required=()):
     return value
 
 
-def sequence(name, value, *, of="items"):
+def sequence(name: str, value: Any, *, of: str = "items") -> Sequence[Any]:
     """A list or tuple that is not empty."""
     if isinstance(value, (str, Mapping)) or not isinstance(value, Sequence):
         raise TypeError(f"`{name}` must be a list of {of}; received {value!r} of type {type(value).__name__}.")
@@ -76,7 +97,7 @@ def sequence(name, value, *, of="items"):
     return value
 
 
-def names(name, value, *, count=None, of="classes"):
+def names(name: str, value: Any, *, count: int | None = None, of: str = "classes") -> tuple[str, ...]:
     """A list of strings, `count` of them where that is known. Two may be equal: ImageNet has two cranes."""
     for i, item in enumerate(sequence(name, value, of="names")):
         if not isinstance(item, str):
@@ -86,66 +107,16 @@ def names(name, value, *, count=None, of="classes"):
     return tuple(value)
 
 
-def divides(name, value, *, total_name, total):
+def divides(name: str, value: int, *, total_name: str, total: int) -> int:
     if total % value:
         raise ValueError(f"`{name}` must divide `{total_name}`; received {name}={value} with {total_name}={total}.")
     return value
 
 
-def activation(name, value):
-    """A Keras activation: a function that can be saved by its name, as Keras' own and registered ones can."""
-    if isinstance(value, keras.layers.Layer):
-        raise TypeError(f"`{name}` must be an activation's name or function, not a layer; received {value!r}.")
-    function = _from_keras(name, value, keras.activations)
-    if not _comes_back(function):
-        raise ValueError(
-            f"`{name}` must be a Keras activation or a function registered with "
-            f"keras.saving.register_keras_serializable, or the saved model could not be loaded; received {value!r}."
-        )
-    return function
-
-
-def _comes_back(function):
-    """Whether a config that names the function leads back to it."""
-    if getattr(function, "__name__", "<lambda>") == "<lambda>":
-        return False
-    try:
-        return keras.activations.get(keras.activations.serialize(function)) is function
-    except (ValueError, TypeError, AttributeError):
-        return False
-
-
-def initializer(name, value):
-    found = _from_keras(name, value, keras.initializers)
-    if not isinstance(found, keras.initializers.Initializer):
-        raise TypeError(f"`{name}` must be a Keras initializer or its name; received {value!r}.")
-    return found
-
-
-def regularizer(name, value):
-    if value is None:
-        return None
-    found = _from_keras(name, value, keras.regularizers)
-    if not isinstance(found, keras.regularizers.Regularizer):
-        raise TypeError(f"`{name}` must be a Keras regularizer, its name, or None; received {value!r}.")
-    return found
-
-
-def _from_keras(name, value, module):
-    """`module.get(value)`, with an error that names the argument and the nearest names."""
-    try:
-        return module.get(value)
-    except (ValueError, TypeError) as error:
-        names = [key for key in dir(module) if key.islower() and key not in ("get", "serialize", "deserialize")]
-        if isinstance(value, str):
-            choice(name, value, [key for key in names if not key.startswith("_")])
-        raise TypeError(f"`{name}` must be a name or an object of {module.__name__}; received {value!r}.") from error
-
-
 BATCH_NORM_OPTIONS = ("momentum", "epsilon", "center", "scale", "synchronized")
 
 
-def batch_norm(name, value):
+def batch_norm(name: str, value: Any) -> bool | dict[str, Any]:
     """True, False, or a dict of BatchNormalization's arguments (its axis follows from the data format)."""
     if isinstance(value, bool):
         return value
@@ -163,15 +134,14 @@ def batch_norm(name, value):
     }
 
 
-def data_format(name, value):
-    """'channels_last' or 'channels_first'; None means Keras' setting."""
-    if value is None:
-        return keras.config.image_data_format()
-    return choice(name, value, ("channels_last", "channels_first"))
-
-
-def record(name, value, fields: dict) -> dict:
+def record(name: str, value: Any, fields: Mapping[str, int | None]) -> dict[str, int]:
     """A mapping of integers: `fields` gives each key's default, `None` for a key that must be there."""
     required = [key for key, default in fields.items() if default is None]
     mapping(name, value, keys=tuple(fields), required=required)
     return {key: integer(f"{name}['{key}']", value.get(key, default)) for key, default in fields.items()}
+
+
+def records(name: str, value: Any, fields: Mapping[str, int | None]) -> list[dict[str, int]]:
+    """A list of such, not empty, as the groups of an architecture are."""
+    items = sequence(name, value, of=name)
+    return [record(f"{name}[{i}]", item, fields) for i, item in enumerate(items)]

@@ -2,15 +2,17 @@
 
 import functools
 import math
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import keras
 
 from keras_blocks.core.block import Block
-from keras_blocks.core.chain import LayerSpec, ShapeTensor, walk
+from keras_blocks.core.chain import Chain, LayerSpec, ShapeTensor, walk
+from keras_blocks.core.graphs import replay, unallocated
 from keras_blocks.core.immutable import FrozenDict, freeze
 from keras_blocks.core.signature import arguments
-from keras_blocks.costs.layer_costs import RULES, VIEWS, LayerCost, count_weights, layer_macs, measured, unallocated
+from keras_blocks.costs.layer_costs import LAYER_RULES, VIEW_LAYERS, LayerCost, count_weights, layer_macs, measured
 
 
 class Cost(NamedTuple):
@@ -27,7 +29,7 @@ class Cost(NamedTuple):
     macs: int
     activation_bytes: int
 
-    def __add__(self, other):
+    def __add__(self, other: Any) -> "Cost":
         return Cost(*(mine + theirs for mine, theirs in zip(self, other)))
 
 
@@ -43,17 +45,19 @@ class CostRow(NamedTuple):
 
     name: str
     kind: str
-    shape: tuple
+    shape: Any
     cost: Cost
 
 
-NOTHING = Cost(0, 0, 0)
+NO_COST = Cost(0, 0, 0)
 
-WEIGHTLESS = (keras.initializers.Initializer, keras.regularizers.Regularizer)
+WEIGHTLESS_TYPES = (keras.initializers.Initializer, keras.regularizers.Regularizer)
 """Arguments that change no count. They are new objects each time, so a remembered block must not be keyed by them."""
 
 
-def cost(target, input_shape=None, **metaparameters) -> Cost:
+def cost(
+    target: keras.layers.Layer | type[keras.Model], input_shape: Sequence[int] | None = None, **metaparameters: Any
+) -> Cost:
     """Exact parameters, multiply-adds and activation bytes, with no variable allocated.
 
     A search asks this of thousands of candidates, so each block is counted once for its class, arguments and input
@@ -94,13 +98,13 @@ def cost(target, input_shape=None, **metaparameters) -> Cost:
     raise TypeError(f"`target` must be a layer, a model or an architecture's class; received {target!r}.")
 
 
-def shape_after(step, shape):
+def shape_after(step: Any, shape: Any) -> Any:
     """The output's shape of a spec, or of a layer that exists, for an input of this shape. Remembered as costs are."""
     count = _spec_cost if isinstance(step, LayerSpec) else _layer_object_cost
     return count(step, shape)[0]
 
 
-def cost_rows(architecture: type, **metaparameters) -> list[CostRow]:
+def cost_rows(architecture: type, **metaparameters: Any) -> list[CostRow]:
     """What each block of an architecture costs, with no variable allocated. Together they are `cost`.
 
     Args:
@@ -134,11 +138,11 @@ def cost_rows(architecture: type, **metaparameters) -> list[CostRow]:
 class _Ledger:
     """Visits layers, adding up what they cost."""
 
-    def __init__(self):
-        self.total = NOTHING
-        self.rows = []
+    def __init__(self) -> None:
+        self.total = NO_COST
+        self.rows: list[CostRow] = []
 
-    def visit(self, step, shape):
+    def visit(self, step: Any, shape: Any) -> Any:
         count = _spec_cost if isinstance(step, LayerSpec) else _layer_object_cost
         try:
             after, spent = count(step, shape)
@@ -150,50 +154,50 @@ class _Ledger:
         return after
 
 
-def _spec_cost(spec, shape):
+def _spec_cost(spec: LayerSpec, shape: Any) -> tuple[Any, Cost]:
     """(output shape, Cost) of a spec."""
     width = _bytes_per_value(spec.dtype)
-    if spec.cls in RULES:
-        found = LayerCost(*RULES[spec.cls]({**arguments(spec.cls), **spec.options}, shape))
+    if spec.cls in LAYER_RULES:
+        found = LayerCost(*LAYER_RULES[spec.cls]({**arguments(spec.cls), **spec.options}, shape))
         return found.shape, Cost(found.params, found.macs, _values(spec.cls, found.shape) * width)
     after, params, macs, values = _counted(*block_key(spec, shape))
     return after, Cost(params, macs, values * width)
 
 
-def block_key(spec, shape) -> tuple:
+def block_key(spec: LayerSpec, shape: Any) -> tuple[Any, ...]:
     """What tells apart, for functions that remember: class, options that change a count, shape, and the options' repr.
 
     The text tells 1 from 1.0 and from True, as equality does not.
     """
-    options = FrozenDict({key: value for key, value in spec.options.items() if not isinstance(value, WEIGHTLESS)})
+    options = FrozenDict({key: value for key, value in spec.options.items() if not isinstance(value, WEIGHTLESS_TYPES)})
     return spec.cls, options, freeze(shape), repr(options)
 
 
 @functools.lru_cache(maxsize=2**14)
-def block_steps(cls: type, options: FrozenDict, shape, text: str):
+def block_chain(cls: type, options: FrozenDict, shape: Any, text: str) -> tuple[Chain, int]:
     """A block's chain for an input of this shape, and the bytes of each of its values; remembered."""
     block = cls(**options)
     return block.chain_for(shape), _bytes_per_value(block)
 
 
 @functools.lru_cache(maxsize=2**16)
-def _counted(cls: type, options: FrozenDict, shape, text: str):
+def _counted(cls: type, options: FrozenDict, shape: Any, text: str) -> tuple[Any, int, int, int]:
     """Output shape, parameters, multiply-adds and values of a block, or of a layer that has no rule; remembered."""
     if issubclass(cls, Block):
-        steps, width = block_steps(cls, options, shape, text)
-        after, spent = _chain_cost(steps, shape)
+        chain, width = block_chain(cls, options, shape, text)  # type: ignore[arg-type]  # a class can be hashed
+        after, spent = _chain_cost(chain, shape)
         return after, spent.params, spent.macs, spent.activation_bytes // width
     found = measured(lambda: cls(**options), shape)
     return *found, _values(cls, found.shape)
 
 
-def _chain_cost(steps, shape):
+def _chain_cost(chain: Chain, shape: Any) -> tuple[Any, Cost]:
     ledger = _Ledger()
-    after = walk(steps, shape, ledger.visit)
+    after = walk(chain, shape, ledger.visit)
     return after, ledger.total
 
 
-def _layer_object_cost(layer, shape, after=None):
+def _layer_object_cost(layer: Any, shape: Any, after: Any = None) -> tuple[Any, Cost]:
     """(output shape, Cost) of a layer that exists, built or not; its output's shape is given where it is known."""
     if isinstance(layer, Block):
         return _chain_cost(layer.chain_for(shape), shape)
@@ -206,14 +210,14 @@ def _layer_object_cost(layer, shape, after=None):
     return after, _built_cost(layer, shape, after)
 
 
-def _built_cost(layer, shape, after) -> Cost:
+def _built_cost(layer: Any, shape: Any, after: Any) -> Cost:
     """The cost of a built layer, whose outputs may be several."""
     shapes = [after] if after and not isinstance(after[0], (tuple, list)) else list(after)
-    values = 0 if isinstance(layer, VIEWS) else sum(math.prod(one[1:]) for one in shapes)
+    values = 0 if isinstance(layer, VIEW_LAYERS) else sum(math.prod(one[1:]) for one in shapes)
     return Cost(count_weights(layer), layer_macs(layer, shape, shapes[0]), values * _bytes_per_value(layer))
 
 
-def _model_cost(model, input_shape):
+def _model_cost(model: Any, input_shape: Any) -> Cost:
     several = isinstance(getattr(model, "input_shape", None), list)
     shape = model.input_shape if input_shape is None else (None, *input_shape)
     if several:
@@ -231,22 +235,22 @@ def _model_cost(model, input_shape):
     if len(own) != len(shape) or any(mine not in (None, given) for mine, given in zip(own[1:], shape[1:])):
         raise ValueError(f"`input_shape` must fit the model's {own[1:]}; received {shape[1:]}.")
     if isinstance(model, keras.Sequential):
-        total = NOTHING
+        total = NO_COST
         for layer in model.layers:
             shape, spent = _layer_object_cost(layer, shape)
             total += spent
     else:
-        total = _graph_cost(model if hasattr(model, "operations") else _as_graph(model, shape), [shape])
+        total = _graph_cost(model if isinstance(model, keras.Function) else _as_graph(model, shape), [shape])
     # A layer may be in the model more than once, and a model may have weights of its own.
     return total._replace(params=count_weights(model)) if model.built else total
 
 
-def _graph_cost(graph, shapes):
+def _graph_cost(graph: Any, shapes: Sequence[Any]) -> Cost:
     """Walks the functional model's graph. A layer that is called twice computes twice."""
-    total = NOTHING
+    total = NO_COST
 
-    def count(operation):
-        def run(*args, **kwargs):
+    def count(operation: Any) -> Callable[..., Any]:
+        def run(*args: Any, **kwargs: Any) -> Any:
             nonlocal total
             after = operation.compute_output_spec(*args, **kwargs)
             if isinstance(operation, keras.layers.Layer):
@@ -259,11 +263,11 @@ def _graph_cost(graph, shapes):
         return run
 
     inputs = [keras.KerasTensor(shape, dtype=tensor.dtype) for shape, tensor in zip(shapes, graph.inputs)]
-    graph._run_through_graph(inputs, operation_fn=count)
+    replay(graph, inputs, count)
     return total
 
 
-def _as_graph(model, shape):
+def _as_graph(model: Any, shape: Any) -> keras.Model:
     """A subclassed model's `call` on a Keras tensor, which records its layers."""
     if not model.built:
         raise ValueError(f"the model '{model.name}' is not built: call it on data, or build it, then count it.")
@@ -271,7 +275,7 @@ def _as_graph(model, shape):
     return keras.Model(inputs, model.call(inputs))
 
 
-def _architecture_cost(cls, metaparameters):
+def _architecture_cost(cls: Any, metaparameters: dict[str, Any]) -> Cost:
     """Sends a shape through an architecture's parts, with no layer made where the parts use `self.layer`."""
     if (ledger := _outlined(cls, metaparameters)) is not None:
         return ledger.total
@@ -279,12 +283,12 @@ def _architecture_cost(cls, metaparameters):
         return _model_cost(cls(**metaparameters), None)
 
 
-def _outlined(cls, metaparameters) -> _Ledger | None:
+def _outlined(cls: Any, metaparameters: dict[str, Any]) -> _Ledger | None:
     """The ledger of all parts; `None` where a class has no parts, or one uses Keras' own layers, which take no shape.
 
     What is wrong in itself gives `None`, too, and is refused when the model is made.
     """
-    if not hasattr(cls, "outline"):
+    if len(getattr(cls, "input_names", ())) != 1:
         return None
     outline = cls.outline(**metaparameters)
     shape = (None, *outline.metaparameters.input_shape)  # behind a `Resizing`, that of the image may be unknown
@@ -296,11 +300,11 @@ def _outlined(cls, metaparameters) -> _Ledger | None:
     return ledger
 
 
-def _shape(tensor) -> tuple:
+def _shape(tensor: Any) -> tuple[Any, ...]:
     return tuple(tensor.shape)
 
 
-def _known(name, shape):
+def _known(name: str, shape: Any) -> tuple[int, ...]:
     if len(shape) < 2 or any(isinstance(size, bool) or not isinstance(size, int) or size < 1 for size in shape[1:]):
         raise ValueError(
             f"`{name}` must be the sizes of one image, such as (224, 224, 3), all known; received {tuple(shape[1:])}."
@@ -308,13 +312,13 @@ def _known(name, shape):
     return tuple(shape)
 
 
-def _values(cls: type, shape) -> int:
+def _values(cls: type, shape: Any) -> int:
     """Numbers that the layer's output adds to the memory, for one image."""
-    return 0 if issubclass(cls, VIEWS) else math.prod(shape[1:])
+    return 0 if issubclass(cls, VIEW_LAYERS) else math.prod(shape[1:])
 
 
-def _bytes_per_value(target) -> int:
-    """Of a layer, or of a dtype policy."""
+def _bytes_per_value(target: Any) -> int:
+    """Bytes of a number that a layer computes, or layers of a dtype policy."""
     dtype = getattr(target, "compute_dtype", None) or keras.config.floatx()
     return _BYTES.get(dtype, 4)
 

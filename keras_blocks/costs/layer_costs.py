@@ -5,28 +5,32 @@ spec's arguments and makes no layer. Any other layer is made and built, where it
 The tests hold every rule to the built layer.
 """
 
-import contextlib
 import math
 import warnings
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import keras
-from keras.src.backend.common import global_state
 
+from keras_blocks.core.graphs import unallocated
 from keras_blocks.core.grouped_conv2d import GroupedConv2D
 from keras_blocks.core.normalization import BatchNormalization
+from keras_blocks.typing import Pair
+
+Sizes: TypeAlias = tuple[int, ...]
+Options: TypeAlias = Mapping[str, Any]
+Counts: TypeAlias = tuple[Sizes, int, int]
 
 
 class LayerCost(NamedTuple):
     """One layer, or one block: the shape that it gives, and what that takes for one image."""
 
-    shape: tuple
+    shape: Any
     params: int
     macs: int
 
 
-def measured(make: Callable, shape) -> LayerCost:
+def measured(make: Callable[[], Any], shape: Any) -> LayerCost:
     """The cost as read off the layer that `make` returns, with variables that are never given values."""
     with unallocated():
         layer = make()
@@ -36,34 +40,22 @@ def measured(make: Callable, shape) -> LayerCost:
         return LayerCost(after, count_weights(layer), layer_macs(layer, shape, after))
 
 
-@contextlib.contextmanager
-def unallocated():
-    """Variables that are made within get no values: not now, nor later."""
-    pending = list(global_state.get_global_attribute("uninitialized_variables", []))
-    try:
-        with keras.StatelessScope(initialize_variables=False):
-            yield
-    finally:
-        # Keras lists the variables to initialize them at the end of the next scope: these must never be.
-        global_state.set_global_attribute("uninitialized_variables", pending)
-
-
-def count_weights(layer) -> int:
+def count_weights(layer: Any) -> int:
     """Numbers in all weights of a layer or model, each weight once."""
     return sum(math.prod(weight.shape) for weight in {id(weight): weight for weight in layer.weights}.values())
 
 
-def layer_macs(layer, shape, after) -> int:
+def layer_macs(layer: Any, shape: Any, after: Any) -> int:
     """Multiply-adds of a built layer for one image. Convolutions and dense products count, additions alone do not."""
     if isinstance(layer, keras.layers.Dense):
-        return math.prod(layer.kernel.shape) * math.prod(after[1:-1])
+        return int(math.prod(layer.kernel.shape) * math.prod(after[1:-1]))
     if isinstance(layer, keras.layers.SeparableConv1D | keras.layers.SeparableConv2D):
         kernels = math.prod(layer.depthwise_kernel.shape) + math.prod(layer.pointwise_kernel.shape)
-        return kernels * _pixels(after, layer.data_format)
+        return int(kernels * _pixels(after, layer.data_format))
     if isinstance(layer, TRANSPOSED):
-        return math.prod(layer.kernel.shape) * _pixels(shape, layer.data_format)
+        return int(math.prod(layer.kernel.shape) * _pixels(shape, layer.data_format))
     if isinstance(layer, CONVOLUTIONS):
-        return math.prod(layer.kernel.shape) * _pixels(after, layer.data_format)
+        return int(math.prod(layer.kernel.shape) * _pixels(after, layer.data_format))
     if any(len(weight.shape) > 1 for weight in layer.weights) and not isinstance(layer, keras.layers.Embedding):
         warnings.warn(
             f"the multiply-adds of '{layer.name}' ({type(layer).__name__}) are not known and count as 0", stacklevel=2
@@ -81,11 +73,11 @@ CONVOLUTIONS = (
 )
 
 
-def _pixels(shape, data_format) -> int:
+def _pixels(shape: Sizes, data_format: str) -> int:
     return math.prod(shape[1:-1] if data_format == "channels_last" else shape[2:])
 
 
-def _convolution(options, shape):
+def _convolution(options: Options, shape: Sizes) -> Counts:
     channels, sizes = _split(options, shape)
     kernel = _both(options["kernel_size"])
     after = [
@@ -101,7 +93,7 @@ def _convolution(options, shape):
     return _join(options, shape, after, filters), weights + filters * options["use_bias"], weights * math.prod(after)
 
 
-def _pooling(options, shape):
+def _pooling(options: Options, shape: Sizes) -> Counts:
     channels, sizes = _split(options, shape)
     pool = _both(options["pool_size"])
     steps = pool if options["strides"] is None else _both(options["strides"])
@@ -109,24 +101,24 @@ def _pooling(options, shape):
     return _join(options, shape, after, channels), 0, 0
 
 
-def _global_pooling(options, shape):
+def _global_pooling(options: Options, shape: Sizes) -> Counts:
     channels, _ = _split(options, shape)
     if options.get("keepdims"):
         return _join(options, shape, (1, 1), channels), 0, 0
     return (shape[0], channels), 0, 0
 
 
-def _normalization(options, shape):
+def _normalization(options: Options, shape: Sizes) -> Counts:
     return tuple(shape), shape[options["axis"]] * (2 + options["scale"] + options["center"]), 0
 
 
-def _dense(options, shape):
+def _dense(options: Options, shape: Sizes) -> Counts:
     units = options["units"]
     weights = shape[-1] * units
     return (*shape[:-1], units), weights + units * options["use_bias"], weights * math.prod(shape[1:-1])
 
 
-def _concatenation(options, shapes):
+def _concatenation(options: Options, shapes: Sequence[Sizes]) -> Counts:
     axis = options["axis"] % len(shapes[0])
     after = list(shapes[0])
     for shape in shapes:
@@ -136,17 +128,17 @@ def _concatenation(options, shapes):
     return tuple(after), 0, 0
 
 
-def _same_shape(options, shape):
+def _same_shape(options: Options, shape: Sizes) -> Counts:
     return tuple(shape), 0, 0
 
 
-def _first_shape(options, shapes):
+def _first_shape(options: Options, shapes: Sequence[Sizes]) -> Counts:
     if any(tuple(shape) != tuple(shapes[0]) for shape in shapes):
         raise ValueError("shapes must be equal")
     return tuple(shapes[0]), 0, 0
 
 
-def _broadcast(options, shapes):
+def _broadcast(options: Options, shapes: Sequence[Sizes]) -> Counts:
     """As Keras' Multiply: missing axes are put behind the batch, and an axis of size 1 is repeated."""
     most = max(len(shape) for shape in shapes)
     sizes = [(*(1,) * (most - len(shape)), *shape[1:]) for shape in shapes]
@@ -156,15 +148,15 @@ def _broadcast(options, shapes):
     return (shapes[0][0], *after), 0, 0
 
 
-def _flattened(options, shape):
+def _flattened(options: Options, shape: Sizes) -> Counts:
     return (shape[0], math.prod(shape[1:])), 0, 0
 
 
-def _both(value):
+def _both(value: Pair) -> Sequence[int]:
     return (value, value) if isinstance(value, int) else value
 
 
-def _size_after(padding, size, window, step):
+def _size_after(padding: str, size: int, window: int, step: int) -> int:
     if padding == "same":
         return -(-size // step)
     if size < window:
@@ -172,20 +164,20 @@ def _size_after(padding, size, window, step):
     return (size - window) // step + 1
 
 
-def _split(options, shape):
+def _split(options: Options, shape: Sizes) -> tuple[int, Sizes]:
     """Channels and (height, width)."""
     if (options["data_format"] or keras.config.image_data_format()) == "channels_last":
         return shape[-1], shape[1:-1]
     return shape[1], shape[2:]
 
 
-def _join(options, shape, sizes, channels):
+def _join(options: Options, shape: Sizes, sizes: Sequence[int], channels: int) -> Sizes:
     if (options["data_format"] or keras.config.image_data_format()) == "channels_last":
         return (shape[0], *sizes, channels)
     return (shape[0], channels, *sizes)
 
 
-RULES = {
+LAYER_RULES: dict[type, Callable[[Options, Any], Counts]] = {
     keras.layers.Activation: _same_shape,
     keras.layers.Add: _first_shape,
     keras.layers.AveragePooling2D: _pooling,
@@ -204,5 +196,5 @@ RULES = {
 }
 """Layer class -> rule: (arguments, shape) to what `LayerCost` holds; it may raise a ValueError for the shape."""
 
-VIEWS = (keras.layers.InputLayer, keras.layers.Flatten, keras.layers.Reshape, keras.layers.Identity)
+VIEW_LAYERS = (keras.layers.InputLayer, keras.layers.Flatten, keras.layers.Reshape, keras.layers.Identity)
 """Layers whose output is the input's memory."""

@@ -1,9 +1,13 @@
 """From a detector's outputs to names, scores and boxes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
+
+Detection: TypeAlias = tuple[str, float, tuple[float, ...]]
+"""Name, score and box."""
 
 PADDING = -1
 """The class of a row that holds no detection, in outputs of equal length for all images."""
@@ -12,30 +16,32 @@ SCORES, CLASSES = ("scores", "confidence"), ("labels", "classes")
 """Keys of torchvision and of KerasHub or KerasCV, and of KerasHub or torchvision and of KerasCV."""
 
 
-def are_detections(predictions) -> bool:
+def are_detections(predictions: Any) -> bool:
     """Whether predictions are a detector's: a dict of all images', or a list of a dict for each image."""
     one = predictions[0] if isinstance(predictions, (list, tuple)) and len(predictions) else predictions
     return isinstance(one, Mapping) and "boxes" in one and any(key in one for key in SCORES)
 
 
-def decode_detections(predictions, labels, top, threshold) -> list:
+def decode_detections(
+    predictions: Any, labels: Sequence[str], top: int | None, threshold: float | None
+) -> list[list[Detection]]:
     """For each image a list of `(name, score, box)`, the best first; see `keras_blocks.decode_predictions`."""
     if isinstance(predictions, Mapping):
         parts = _parts("predictions", predictions)
         images, most = parts[1].shape
         counts = _array(predictions.get("num_detections", np.full(images, most))).reshape(images).astype(int)
-        found = [_of_image(*(part[i][:count] for part in parts), labels) for i, count in enumerate(counts)]
+        found = [_of_image(labels, *(part[i][:count] for part in parts)) for i, count in enumerate(counts)]
     else:
         found = []
         for i, one in enumerate(predictions):
             if not are_detections(one):
                 raise ValueError(f"`predictions[{i}]` must be a dict like the first; received {one!r}.")
-            found.append(_of_image(*(part[0] for part in _parts(f"predictions[{i}]", one, batch=False)), labels))
+            found.append(_of_image(labels, *(part[0] for part in _parts(f"predictions[{i}]", one, batch=False))))
     least = -np.inf if threshold is None else threshold
     return [[detection for detection in image if detection[1] >= least][:top] for image in found]
 
 
-def _parts(name, predictions, batch=True):
+def _parts(name: str, predictions: Any, batch: bool = True) -> tuple[Any, Any, Any]:
     """(boxes, scores, classes), of the shapes (images, detections, 4) and twice (images, detections)."""
     boxes = _array(predictions["boxes"])
     scores, classes = (_array(_one_of(name, predictions, keys)) for keys in (SCORES, CLASSES))
@@ -55,14 +61,14 @@ def _parts(name, predictions, batch=True):
     return boxes, scores, classes
 
 
-def _one_of(name, predictions, keys):
+def _one_of(name: str, predictions: Any, keys: Sequence[str]) -> Any:
     for key in keys:
         if key in predictions:
             return predictions[key]
     raise ValueError(f"`{name}` must have one of the keys {list(keys)}; received {sorted(predictions)}.")
 
 
-def _of_image(boxes, scores, classes, labels):
+def _of_image(labels: Sequence[str], boxes: Any, scores: Any, classes: Any) -> list[Detection]:
     """The detections of one image, without the padding."""
     there = classes != PADDING
     boxes, scores, classes = boxes[there], scores[there], classes[there]
@@ -78,5 +84,5 @@ def _of_image(boxes, scores, classes, labels):
     return [(labels[int(classes[i])], float(scores[i]), tuple(float(side) for side in boxes[i])) for i in best]
 
 
-def _array(value):
+def _array(value: Any) -> Any:
     return np.asarray(keras.ops.convert_to_numpy(value), "float64")

@@ -1,6 +1,7 @@
 """From a model's outputs to class names."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -9,7 +10,12 @@ from keras_blocks.core import validation
 from keras_blocks.decode.detections import are_detections, decode_detections
 
 
-def decode_predictions(predictions, labels, top=5, threshold=None):
+def decode_predictions(
+    predictions: Any,
+    labels: Sequence[str] | Mapping[str, Sequence[str]],
+    top: int | None = 5,
+    threshold: float | None = None,
+) -> list[Any]:
     """The best classes of each image, by name, as keras.applications' function of this name for classes of yours.
 
     Args:

@@ -1,15 +1,48 @@
 """Batches of pairs and of triplets, drawn from labelled images."""
 
+from collections.abc import Callable
+from typing import Any, TypeAlias, TypedDict, Unpack
+
 import keras
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_blocks.core import validation
+
+Array: TypeAlias = np.ndarray[Any, Any]
+Augment: TypeAlias = Callable[[Array, np.random.Generator], Array]
+
+
+class DatasetOptions(TypedDict, total=False):
+    """What every `keras.utils.PyDataset` takes."""
+
+    workers: int
+    use_multiprocessing: bool
+    max_queue_size: int
+
+
+class SamplerOptions(DatasetOptions, total=False):
+    """What all samplers take."""
+
+    batches: int | None
+    seed: int | None
+    augment: Augment | None
 
 
 class ClassSampler(keras.utils.PyDataset):
     """What samplers have in common: images by class, and a draw that follows from seed, epoch and batch alone."""
 
-    def __init__(self, images, labels, batch_size, batches, seed, augment, **kwargs):
+    def __init__(
+        self,
+        images: ArrayLike,
+        labels: ArrayLike,
+        batch_size: int = 32,
+        *,
+        batches: int | None = None,
+        seed: int | None = None,
+        augment: Augment | None = None,
+        **kwargs: Unpack[DatasetOptions],
+    ):
         super().__init__(**kwargs)
         self.images, self.labels = np.asarray(images), np.asarray(labels).reshape(-1)
         if self.images.ndim != 4 or len(self.images) != np.asarray(labels).size:
@@ -29,26 +62,24 @@ class ClassSampler(keras.utils.PyDataset):
             -(-len(self.images) // self.batch_size) if batches is None else validation.integer("batches", batches)
         )
         # An unseeded sampler follows keras.utils.set_random_seed, which seeds numpy, too.
-        self.seed = (
-            int(np.random.randint(2**31)) if seed is None else validation.integer("seed", seed, least=0, most=2**32)
-        )
+        self.seed = int(np.random.randint(2**31)) if seed is None else validation.seed("seed", seed)
         if augment is not None and not callable(augment):
             raise TypeError(f"`augment` must be a function (images, rng) -> images, or None; received {augment!r}.")
         self.augment = augment
         self.epoch = 0
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.batches
 
-    def on_epoch_end(self):
+    def on_epoch_end(self) -> None:
         self.epoch += 1
 
-    def _rng(self, index):
+    def _rng(self, index: int) -> np.random.Generator:
         if not 0 <= index < self.batches:
             raise IndexError(f"there are {self.batches} batches; received the index {index}.")
         return np.random.default_rng((self.seed, self.epoch, index))
 
-    def _take(self, indices, rng):
+    def _take(self, indices: Array, rng: np.random.Generator) -> Array:
         """Images by index, augmented."""
         images = self.images[indices]
         if self.augment is None:
@@ -58,11 +89,11 @@ class ClassSampler(keras.utils.PyDataset):
             raise ValueError(f"`augment` must give an image for each; received {len(changed)} for {len(images)}.")
         return changed
 
-    def _two_of(self, number, rng):
+    def _two_of(self, number: int, rng: np.random.Generator) -> Array:
         """Two different images of a class."""
         return rng.choice(self.members[number], 2, replace=False)
 
-    def _one_of(self, number, rng):
+    def _one_of(self, number: int, rng: np.random.Generator) -> Any:
         return rng.choice(self.members[number])
 
 
@@ -104,12 +135,18 @@ class PairSampler(ClassSampler):
     """
 
     def __init__(
-        self, images, labels, batch_size=32, *, batches=None, positives=0.5, seed=None, augment=None, **kwargs
+        self,
+        images: ArrayLike,
+        labels: ArrayLike,
+        batch_size: int = 32,
+        *,
+        positives: float = 0.5,
+        **kwargs: Unpack[SamplerOptions],
     ):
-        super().__init__(images, labels, batch_size, batches, seed, augment, **kwargs)
+        super().__init__(images, labels, batch_size, **kwargs)
         self.positives = validation.number("positives", positives, least=0, most=1)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> tuple[tuple[Array, Array], Array]:
         rng = self._rng(index)
         same = np.arange(self.batch_size) < round(self.positives * self.batch_size)
         rng.shuffle(same)
@@ -117,9 +154,9 @@ class PairSampler(ClassSampler):
         left, right = (self._take(pairs[:, side], rng) for side in (0, 1))
         return (left, right), same.astype("float32")[:, None]
 
-    def _pair(self, alike, rng):
+    def _pair(self, alike: bool, rng: np.random.Generator) -> Any:
         if alike:
-            return self._two_of(rng.integers(len(self.classes)), rng)
+            return self._two_of(int(rng.integers(len(self.classes))), rng)
         return [self._one_of(number, rng) for number in rng.choice(len(self.classes), 2, replace=False)]
 
 
@@ -159,10 +196,7 @@ class TripletSampler(ClassSampler):
     ((12, 8, 8, 1), (12,), True)
     """
 
-    def __init__(self, images, labels, batch_size=32, *, batches=None, seed=None, augment=None, **kwargs):
-        super().__init__(images, labels, batch_size, batches, seed, augment, **kwargs)
-
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> tuple[Array, Array]:
         rng = self._rng(index)
         rows, numbers = [], []
         for _ in range(self.batch_size):
@@ -208,20 +242,27 @@ class PKSampler(ClassSampler):
     ((4, 8, 8, 1), 2)
     """
 
-    def __init__(self, images, labels, classes=32, per_class=4, *, batches=None, seed=None, augment=None, **kwargs):
+    def __init__(
+        self,
+        images: ArrayLike,
+        labels: ArrayLike,
+        classes: int = 32,
+        per_class: int = 4,
+        **kwargs: Unpack[SamplerOptions],
+    ):
         self.classes_in_batch = validation.integer("classes", classes, least=2)
         self.per_class = validation.integer("per_class", per_class, least=2)
-        super().__init__(images, labels, self.classes_in_batch * self.per_class, batches, seed, augment, **kwargs)
+        super().__init__(images, labels, self.classes_in_batch * self.per_class, **kwargs)
         if self.classes_in_batch > len(self.classes):
             raise ValueError(f"`classes` must be at most the {len(self.classes)} of `labels`; received {classes}.")
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> tuple[Array, Array]:
         rng = self._rng(index)
         numbers = rng.choice(len(self.classes), self.classes_in_batch, replace=False)
         rows = [self._some_of(number, rng) for number in numbers]
         return self._take(np.concatenate(rows), rng), np.repeat(numbers, self.per_class).astype("int32")
 
-    def _some_of(self, number, rng):
+    def _some_of(self, number: int, rng: np.random.Generator) -> Array:
         members = self.members[number]
         again = -(-self.per_class // len(members))
         return np.concatenate([rng.permutation(members) for _ in range(again)])[: self.per_class]

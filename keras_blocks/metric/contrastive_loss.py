@@ -4,6 +4,7 @@ import keras
 
 from keras_blocks.core import validation
 from keras_blocks.core.registration import register
+from keras_blocks.typing import Config, DType, Tensor
 
 
 @register
@@ -37,11 +38,17 @@ class ContrastiveLoss(keras.losses.Loss):
     0.125
     """
 
-    def __init__(self, margin=1.0, reduction="sum_over_batch_size", name="contrastive_loss", dtype=None):
+    def __init__(
+        self,
+        margin: float = 1.0,
+        reduction: str | None = "sum_over_batch_size",
+        name: str = "contrastive_loss",
+        dtype: DType = None,
+    ):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.margin = validation.number("margin", margin, least=1e-6, most=1e6)
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         ops = keras.ops
         if any(
             len(y.shape) not in (1, 2) or (len(y.shape) == 2 and y.shape[1] not in (1, None)) for y in (y_true, y_pred)
@@ -55,5 +62,5 @@ class ContrastiveLoss(keras.losses.Loss):
         apart = ops.maximum(self.margin - distance, 0.0)
         return 0.5 * (same * ops.square(distance) + (1.0 - same) * ops.square(apart))
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "margin": self.margin}

@@ -1,9 +1,19 @@
 """How well a model tells classes apart of each of which it has seen one image."""
 
+from collections.abc import Iterable
+from typing import Any, Protocol
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 
-def one_shot_accuracy(model, runs, batch_size=32) -> float:
+class OneShotModel(Protocol):
+    """What `one_shot_accuracy` asks: the number of the class in `support` that each query is most like."""
+
+    def one_shot(self, support: ArrayLike, queries: ArrayLike, batch_size: int) -> Any: ...
+
+
+def one_shot_accuracy(model: OneShotModel, runs: Iterable[tuple[Any, Any, Any]], batch_size: int = 32) -> float:
     """N-way one-shot accuracy over published runs, such as Omniglot's twenty of 20 ways.
 
     Args:

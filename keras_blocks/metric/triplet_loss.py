@@ -1,10 +1,15 @@
 """The loss of triplets: an anchor, another image of its class, and one of a different class."""
 
+from typing import Literal
+
 import keras
 
 from keras_blocks.core import validation
 from keras_blocks.core.registration import register
 from keras_blocks.ops.distances import root, squared_distances
+from keras_blocks.typing import Config, DType, Tensor
+
+Mining = Literal["semi-hard", "hard", None]
 
 FAR = 1e30
 """A distance that no embedding has."""
@@ -53,19 +58,19 @@ class TripletLoss(keras.losses.Loss):
 
     def __init__(
         self,
-        margin=0.2,
-        mining="semi-hard",
-        distance="squared_l2",
-        reduction="sum_over_batch_size",
-        name="triplet_loss",
-        dtype=None,
+        margin: float = 0.2,
+        mining: Mining = "semi-hard",
+        distance: Literal["squared_l2", "l2"] = "squared_l2",
+        reduction: str | None = "sum_over_batch_size",
+        name: str = "triplet_loss",
+        dtype: DType = None,
     ):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.margin = validation.number("margin", margin, least=0, most=1e6)
-        self.mining = validation.choice("mining", mining, ("semi-hard", "hard", None))
+        self.mining = validation.choice("mining", mining, Mining)
         self.distance = validation.choice("distance", distance, ("squared_l2", "l2"))
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         ops = keras.ops
         if len(y_pred.shape) != 2 or len(y_true.shape) not in (1, 2) or tuple(y_true.shape[1:]) not in ((), (1,)):
             raise ValueError(
@@ -83,7 +88,7 @@ class TripletLoss(keras.losses.Loss):
         mine = self._semi_hard if self.mining == "semi-hard" else self._hard
         return mine(distances, positive, negative)
 
-    def _of_rows(self, embeddings):
+    def _of_rows(self, embeddings: Tensor) -> Tensor:
         """One triplet for each three rows."""
         ops = keras.ops
         if embeddings.shape[0] is not None and embeddings.shape[0] % 3:
@@ -96,7 +101,7 @@ class TripletLoss(keras.losses.Loss):
             near, far = root(near), root(far)
         return ops.maximum(near - far + self.margin, 0.0)
 
-    def _semi_hard(self, distances, positive, negative):
+    def _semi_hard(self, distances: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
         ops = keras.ops
         # Axes: anchor, positive, negative.
         further = ops.logical_and(negative[:, None, :], distances[:, None, :] > distances[:, :, None])
@@ -107,7 +112,7 @@ class TripletLoss(keras.losses.Loss):
         losses = ops.where(counts, ops.maximum(distances - chosen + self.margin, 0.0), 0.0)
         return _mean_over(ops.sum(losses, axis=1), ops.sum(ops.cast(counts, losses.dtype)))
 
-    def _hard(self, distances, positive, negative):
+    def _hard(self, distances: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
         ops = keras.ops
         furthest = ops.max(ops.where(positive, distances, 0.0), axis=1)
         nearest = ops.min(ops.where(negative, distances, FAR), axis=1)
@@ -115,11 +120,11 @@ class TripletLoss(keras.losses.Loss):
         losses = ops.where(counts, ops.maximum(furthest - nearest + self.margin, 0.0), 0.0)
         return _mean_over(losses, ops.sum(ops.cast(counts, losses.dtype)))
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "margin": self.margin, "mining": self.mining, "distance": self.distance}
 
 
-def _mean_over(losses, count):
+def _mean_over(losses: Tensor, count: Tensor) -> Tensor:
     """Losses of anchors whose mean is their sum over `count`, and 0 where there is none."""
     rows = keras.ops.cast(keras.ops.shape(losses)[0], losses.dtype)
     return losses * (rows / keras.ops.maximum(count, 1.0))

@@ -1,14 +1,16 @@
 """Architecture: preprocess, stem, learner, classifier, assembled from metaparameters into a functional model."""
 
+import dataclasses
 from collections.abc import Mapping
+from typing import Any, Self
 
 import keras
 
-from keras_blocks.core import validation
+from keras_blocks.core import keras_arguments, validation
 from keras_blocks.core.chain import LayerSpec
 from keras_blocks.decode.predictions import decode_predictions
 from keras_blocks.models.network import Network
-from keras_blocks.models.side_outputs import MAIN, main_only
+from keras_blocks.models.side_outputs import MAIN_OUTPUT, compiled_for_all, main_only, repeated
 
 
 class Architecture(Network):
@@ -55,10 +57,10 @@ class Architecture(Network):
         own = {
             **own,
             "classes": classes,
-            "labels": None if labels is None else validation.names("labels", labels, count=classes),
+            "labels": validation.optional(validation.names, "labels", labels, count=classes),
             "include_top": validation.boolean("include_top", include_top),
             "pooling": validation.choice("pooling", pooling, (None, "avg", "max")),
-            "classifier_activation": validation.activation("classifier_activation", classifier_activation),
+            "classifier_activation": keras_arguments.activation("classifier_activation", classifier_activation),
         }
         super().__init__(own, **kwargs)
 
@@ -78,8 +80,8 @@ class Architecture(Network):
 
     def assemble(self, x):
         """All parts in turn: the model's output for the input `x`, a dict where there are auxiliary ones."""
-        self._preprocessed = self.preprocess(x)
-        x = self.learner(self.stem(self._preprocessed))
+        x = self.assembly.preprocessed = self.preprocess(x)
+        x = self.learner(self.stem(x))
         if self.metaparameters.include_top:
             return self.with_side_outputs(self.classifier(x))
         if self.metaparameters.pooling is None:
@@ -98,7 +100,7 @@ class Architecture(Network):
 
     # -- what users ask of the model --------------------------------------------------------------------------------
 
-    def decode_predictions(self, predictions, top=5, threshold=None):
+    def decode_predictions(self, predictions, top: int = 5, threshold: float | None = None) -> list:
         """The best classes of each image, by the names given as `labels`.
 
         Args:
@@ -122,11 +124,11 @@ class Architecture(Network):
                 f"the model '{self.name}' has no `labels`: give them at construction, or use "
                 "`keras_blocks.decode_predictions(predictions, labels)`."
             )
-        if self._side_outputs and isinstance(predictions, Mapping):
-            predictions = predictions[MAIN]
+        if self.assembly.side_outputs and isinstance(predictions, Mapping):
+            predictions = predictions[MAIN_OUTPUT]
         return decode_predictions(predictions, self.metaparameters.labels, top, threshold)
 
-    def without_auxiliary(self):
+    def without_auxiliary(self) -> Self:
         """The model without its auxiliary classifiers, sharing all other layers with this one.
 
         Its output is this model's main one, not a dict of one. If this model is compiled, it is compiled for the same
@@ -138,11 +140,66 @@ class Architecture(Network):
         >>> sorted(model.output), model.without_auxiliary().output.shape
         (['aux_1', 'aux_2', 'predictions'], (None, 10))
         """
-        if not self._side_outputs:
+        if not self.assembly.side_outputs:
             return self
-        model = type(self).outline(**{**self._arguments(), "auxiliary": False})
-        model._features, model._preprocessed = dict(self._features), self._preprocessed
-        model._connect(self.input, self.output[MAIN], name=self.name, trainable=self.trainable)
+        bare = dataclasses.replace(self.assembly, outputs=self.output[MAIN_OUTPUT], side_outputs={})
+        model = type(self)(**{**self._arguments(), "auxiliary": False, "input_tensor": bare})
         if self.compiled:
             model.compile_from_config(main_only(self.get_compile_config()))
         return model
+
+    # -- outputs beside the main one --------------------------------------------------------------------------------
+
+    @property
+    def side_outputs(self) -> dict:
+        """Name -> Keras tensor of each output beside the main one."""
+        return {name: tensor for name, (tensor, _) in self.assembly.side_outputs.items()}
+
+    def side_output(self, name: str, x, weight: float):
+        """Notes `x` as a further output of the model, whose loss counts `weight` times, and returns it.
+
+        The architecture must take an argument `auxiliary`, and note none where it is False.
+        """
+        self.assembly.side_outputs[name] = (x, weight)
+        return x
+
+    def with_side_outputs(self, outputs):
+        """The model's outputs: the main one alone, or a dict of all."""
+        return {MAIN_OUTPUT: outputs, **self.side_outputs} if self.assembly.side_outputs else outputs
+
+    def compile(
+        self, optimizer="rmsprop", loss=None, loss_weights=None, metrics=None, weighted_metrics=None, **kwargs
+    ) -> None:
+        """As in every Keras model; with auxiliary outputs, what is given for one output is meant so:
+
+        Args:
+            optimizer: as in Keras.
+            loss: one loss is that of every output; a dict names the outputs.
+            loss_weights: `None` for the published weight of each auxiliary loss, with 1 for the main one; a number
+                for another; or a dict.
+            metrics, weighted_metrics: one metric or a list of them are the main output's; a dict names the outputs.
+            **kwargs: as in Keras.
+        """
+        given = {
+            "loss": loss,
+            "loss_weights": loss_weights,
+            "metrics": metrics,
+            "weighted_metrics": weighted_metrics,
+        }
+        if self.assembly.side_outputs:
+            given = compiled_for_all(self.assembly.loss_weights, **given)
+        super().compile(optimizer, **given, **kwargs)
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        # Keras' own leaves a model whose `compile` is not Keras' as it is.
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.built:
+            self.optimizer.build(self.trainable_variables)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        sides = self.assembly.side_outputs
+        return super().compute_loss(x, repeated(y, sides), y_pred, repeated(sample_weight, sides), training)
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        sides = self.assembly.side_outputs
+        return super().compute_metrics(x, repeated(y, sides), y_pred, repeated(sample_weight, sides))

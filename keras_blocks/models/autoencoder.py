@@ -1,7 +1,7 @@
 """AutoEncoder: images through a small code, and back."""
 
+import functools
 import math
-import types
 
 import keras
 
@@ -9,7 +9,7 @@ from keras_blocks.blocks.autoencoder import DecoderBlock, EncoderBlock, TrimLike
 from keras_blocks.blocks.conv import ConvBlock
 from keras_blocks.blocks.heads import ClassifierHead, hidden_units
 from keras_blocks.blocks.variational import VariationalBottleneck
-from keras_blocks.core import validation
+from keras_blocks.core import keras_arguments, validation
 from keras_blocks.core.block import register
 from keras_blocks.models.network import Network
 
@@ -112,18 +112,15 @@ class AutoEncoder(Network):
         **kwargs,
     ):
         own = {
-            "groups": [
-                validation.record(f"groups[{i}]", group, {"filters": None, "blocks": 1})
-                for i, group in enumerate(validation.sequence("groups", groups, of="groups"))
-            ],
+            "groups": validation.records("groups", groups, {"filters": None, "blocks": 1}),
             "code": _code(code),
             "kernel_size": validation.pair("kernel_size", kernel_size, least=2),
             "kind": validation.choice("kind", kind, ("plain", "residual")),
             "noise": validation.number("noise", noise, least=0, most=float("inf"), open_end=True),
             "variational": validation.boolean("variational", variational),
             "beta": validation.number("beta", beta, least=0, most=float("inf"), open_end=True),
-            "output_activation": validation.activation("output_activation", output_activation),
-            "seed": None if seed is None else validation.integer("seed", seed, least=0, most=2**32 - 1),
+            "output_activation": keras_arguments.activation("output_activation", output_activation),
+            "seed": validation.optional(validation.seed, "seed", seed),
         }
         if variational and code is None:
             raise ValueError(
@@ -140,19 +137,19 @@ class AutoEncoder(Network):
 
     def encode(self, x):
         """From images to codes."""
-        self._encoded = []
+        sources = self.assembly.passed["sources"] = []  # of each group, and of the code
         for i, group in enumerate(self.metaparameters.groups, start=1):
-            self._encoded.append(x)
+            sources.append(x)
             x = self.feature(f"group{i}", self.layer(f"group{i}", EncoderBlock, **group, **self._block_options())(x))
-        self._encoded.append(x)
+        sources.append(x)
         return self.feature("code", self._bottleneck(x))
 
     def decode(self, x):
         """From codes to images, of the sizes that `encode` had before it."""
-        x = self._unpacked(x)
+        *sources, last = self.assembly.passed["sources"]
+        x = self._unpacked(x, tuple(last.shape[1:]))
         groups = self.metaparameters.groups
-        for i in reversed(range(len(groups))):
-            wanted = self._encoded[i]
+        for i, wanted in reversed(list(enumerate(sources))):
             sizes = self._sizes(wanted.shape)
             x = self.layer(
                 f"{DECODER}group{i + 1}",
@@ -169,8 +166,8 @@ class AutoEncoder(Network):
         return self.probabilities(f"{DECODER}output", self.metaparameters.output_activation)(x)
 
     def assemble(self, x):
-        self._preprocessed = self.preprocess(x)
-        return self.decode(self.encode(self.corrupt(self._preprocessed)))
+        x = self.assembly.preprocessed = self.preprocess(x)
+        return self.decode(self.encode(self.corrupt(x)))
 
     def _bottleneck(self, x):
         """The encoder's last layers."""
@@ -192,9 +189,9 @@ class AutoEncoder(Network):
             return self.layer("code", ClassifierHead, **options)(x)
         return self.layer("code", ConvBlock, **options, kernel_size=1, batch_norm=False, activation=None)(x)
 
-    def _unpacked(self, x):
-        """The bottleneck's mirror image: codes become the last group's feature map again."""
-        m, shape = self.metaparameters, tuple(self._encoded[-1].shape[1:])
+    def _unpacked(self, x, shape):
+        """The bottleneck's mirror image: codes become the last group's feature map, of this shape, again."""
+        m = self.metaparameters
         if m.code is None:
             return x
         linear = m.kind == "residual"
@@ -218,48 +215,34 @@ class AutoEncoder(Network):
 
     # -- what users ask of the model --------------------------------------------------------------------------------
 
-    @property
-    def encoder(self):
+    # Kept past Keras, which would take an attribute that holds a model for a further layer of this one.
+    @functools.cached_property
+    def encoder(self) -> keras.Model:
         """The model from images, as this one takes them, to codes. It shares all its weights with this one."""
-        return self._half("encoder", self._make_encoder)
+        return keras.Model(self.input, self.assembly.features["code"], name=f"{self.name}_encoder")
 
-    @property
-    def decoder(self):
+    @functools.cached_property
+    def decoder(self) -> keras.Model:
         """The model from codes to images. It shares all its weights with this one.
 
         Where height and width are `None`, its images have the code's times two for each group: the sizes that this
         model cuts them to are not in the code.
         """
-        return self._half("decoder", self._make_decoder)
-
-    @property
-    def compression_ratio(self) -> float:
-        """Values of an image over values of its code; where height and width are `None`, of large images."""
-        image, code = self._preprocessed.shape[1:], self._features["code"].shape[1:]
-        if None not in image:
-            return math.prod(image) / math.prod(code)
-        pixels = math.prod(STRIDES) ** len(self.metaparameters.groups)
-        return pixels * self.channels((None, *image)) / self.channels((None, *code))
-
-    def _half(self, name, make):
-        # Not an attribute that holds a model, which Keras would take for a further layer of this one.
-        if "_halves" not in self.__dict__:
-            object.__setattr__(self, "_halves", types.SimpleNamespace())
-        halves = self._halves
-        if not hasattr(halves, name):
-            setattr(halves, name, make())
-        return getattr(halves, name)
-
-    def _make_encoder(self):
-        return keras.Model(self.input, self._features["code"], name=f"{self.name}_encoder")
-
-    def _make_decoder(self):
-        code = self._features["code"]
+        code = self.assembly.features["code"]
         inputs = x = keras.Input(code.shape[1:], dtype=code.dtype, name="code")
         for layer in self.layers:
             if layer.name.startswith(DECODER) and not isinstance(layer, TrimLike):
                 x = layer(x)
         return keras.Model(inputs, x, name=f"{self.name}_decoder")
+
+    @property
+    def compression_ratio(self) -> float:
+        """Values of an image over values of its code; where height and width are `None`, of large images."""
+        image, code = self.assembly.preprocessed.shape[1:], self.assembly.features["code"].shape[1:]
+        if None not in image:
+            return math.prod(image) / math.prod(code)
+        pixels = math.prod(STRIDES) ** len(self.metaparameters.groups)
+        return pixels * self.channels((None, *image)) / self.channels((None, *code))
 
 
 def _code(code):

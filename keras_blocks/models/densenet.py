@@ -10,7 +10,7 @@ from keras_blocks.models.architecture import Architecture
 from keras_blocks.models.output_stride import StridePlan
 
 BATCH_NORM = {"epsilon": 1.001e-5}
-"""As keras.applications has it; torchvision's epsilon is 1e-5."""
+"""The BatchNormalization of keras.applications' DenseNets; torchvision's epsilon is 1e-5."""
 
 
 def _variant(*layers, filters=32, stem_filters=64):
@@ -98,10 +98,7 @@ class DenseNet(Architecture):
         **kwargs,
     ):
         own = {
-            "groups": [
-                validation.record(f"groups[{i}]", group, {"layers": None})
-                for i, group in enumerate(validation.sequence("groups", groups, of="groups"))
-            ],
+            "groups": validation.records("groups", groups, {"layers": None}),
             "filters": filters,
             "stem": validation.choice("stem", stem, ("imagenet", "cifar")),
             "stem_filters": stem_filters,

@@ -14,7 +14,12 @@ from keras_blocks.core.block import register
 from keras_blocks.core.signature import takes
 from keras_blocks.models.architecture import Architecture
 from keras_blocks.models.inception_names import cadene_names, caffe_names, keras_names, torchvision_names
-from keras_blocks.models.inception_variants import GOOGLENET, SOURCES, STEMS, VARIANTS
+from keras_blocks.models.inception_variants import (
+    GOOGLENET_GROUPS,
+    INCEPTION_STEMS,
+    SOURCES,
+    VARIANTS,
+)
 
 # name in a group: (class, what it fixes, what a group may set)
 BLOCKS = {
@@ -100,7 +105,7 @@ class Inception(Architecture):
 
     def __init__(
         self,
-        groups=GOOGLENET,
+        groups=GOOGLENET_GROUPS,
         stem="v1",
         auxiliary=False,
         auxiliary_classifier=None,
@@ -122,8 +127,8 @@ class Inception(Architecture):
             ),
             "auxiliary_weight": validation.number("auxiliary_weight", auxiliary_weight, least=0, most=1e3),
             "count_include_pad": validation.boolean("count_include_pad", count_include_pad),
-            "se_ratio": None if se_ratio is None else validation.integer("se_ratio", se_ratio),
-            "dropout": validation.number("dropout", dropout, least=0, most=1, open_end=True),
+            "se_ratio": validation.optional(validation.integer, "se_ratio", se_ratio),
+            "dropout": validation.share("dropout", dropout),
         }
         if auxiliary and not any(group["auxiliary"] for group in own["groups"]):
             raise ValueError(f"`auxiliary=True` needs a group with `auxiliary` blocks; received groups={groups!r}.")
@@ -131,7 +136,7 @@ class Inception(Architecture):
 
     def stem(self, x):
         counts = {}
-        for step in self._stem_steps():
+        for step in self._stem_layers():
             options = dict(step)
             kind = options.pop("layer")
             counts[kind] = counts.get(kind, 0) + 1
@@ -167,7 +172,7 @@ class Inception(Architecture):
             return {"torchvision": torchvision_names(groups, v3=False), "caffe": caffe_names(groups)}
         if kinds <= {"v2"}:
             return {"cadene": cadene_names(groups)}
-        stem_convs = sum(step["layer"] == "conv" for step in self._stem_steps())
+        stem_convs = sum(step["layer"] == "conv" for step in self._stem_layers())
         return {"keras": keras_names(groups, stem_convs), "torchvision": torchvision_names(groups, v3=True)}
 
     def from_torch(self, name, value):
@@ -195,9 +200,9 @@ class Inception(Architecture):
         x = self.layer(f"{name}_head", AuxiliaryClassifier, filters=m.classes, **m.auxiliary_classifier)(x)
         self.side_output(name, self.output_activation(name)(x), weight=m.auxiliary_weight)
 
-    def _stem_steps(self):
+    def _stem_layers(self):
         stem = self.metaparameters.stem
-        return STEMS[stem] if isinstance(stem, str) else stem
+        return INCEPTION_STEMS[stem] if isinstance(stem, str) else stem
 
 
 def _group(name, group):
@@ -247,13 +252,13 @@ def _of_each_block(name, value, blocks):
 
 
 def _stem(stem):
-    """A name of `STEMS`, or a list like those in it; the layers check the values."""
+    """A name of `INCEPTION_STEMS`, or a list like those in it; the layers check the values."""
     if isinstance(stem, str) or stem is None:
-        return validation.choice("stem", stem, tuple(STEMS))
-    steps = []
+        return validation.choice("stem", stem, tuple(INCEPTION_STEMS))
+    layers = []
     for i, step in enumerate(validation.sequence("stem", stem, of="layers")):
         keys = {key for _, more in STEM_LAYERS.values() for key in more}
         validation.mapping(f"stem[{i}]", step, keys=("layer", *sorted(keys)), required=("layer",))
         kind = validation.choice(f"stem[{i}]['layer']", step["layer"], tuple(STEM_LAYERS))
-        steps.append(validation.mapping(f"stem[{i}]", step, keys=("layer", *STEM_LAYERS[kind][1])))
-    return steps
+        layers.append(validation.mapping(f"stem[{i}]", step, keys=("layer", *STEM_LAYERS[kind][1])))
+    return layers

@@ -18,7 +18,7 @@ def _conv(filters, kernel_size=1, strides=1, padding="same"):
 _FIRST = _conv(64, 7, 2, "symmetric")
 _V3 = (_conv(80), _conv(192, 3, padding="valid"))
 
-STEMS = {
+INCEPTION_STEMS = {
     "v1": (_FIRST, POOL, LRN, _conv(64), _conv(192, 3), LRN, POOL),
     "v2": (_FIRST, POOL, _conv(64), _conv(192, 3), POOL),
     "v3": (_conv(32, 3, 2, "valid"), _conv(32, 3, padding="valid"), _conv(64, 3), VALID_POOL, *_V3, VALID_POOL),
@@ -30,7 +30,7 @@ STEMS = {
 
 MAX_POOL = {"kind": "max_pool", "pool_size": 3}
 
-GOOGLENET = (
+GOOGLENET_GROUPS = (
     {"block": "v1", "filters": ((64, 96, 128, 16, 32, 32), (128, 128, 192, 32, 96, 64))},
     {
         "block": "v1",
@@ -54,7 +54,7 @@ GOOGLENET = (
 # torchvision's last pooling is 2x2.
 GOOGLENET_TORCHVISION = tuple(
     {**group, "kernel_size": 3, **({"reduction": {"kind": "max_pool", "pool_size": 3 - (i == 2)}} if i else {})}
-    for i, group in enumerate(GOOGLENET)
+    for i, group in enumerate(GOOGLENET_GROUPS)
 )
 
 BN_INCEPTION = (
@@ -122,7 +122,7 @@ CIFAR = {"input_shape": (32, 32, 3), "classes": 10, "batch_norm": TORCH_BATCH_NO
 ADAPTIVE = {"version": "v1", "pooling": "adaptive"}
 
 VARIANTS = {
-    "googlenet": {"groups": GOOGLENET, "stem": "v1", "dropout": 0.4},
+    "googlenet": {"groups": GOOGLENET_GROUPS, "stem": "v1", "dropout": 0.4},
     "googlenet_torchvision": {
         "groups": GOOGLENET_TORCHVISION,
         "stem": "v2",
@@ -131,8 +131,8 @@ VARIANTS = {
         "auxiliary_classifier": ADAPTIVE,
     },
     "googlenet_cifar": {
-        "groups": _quarter(GOOGLENET),
-        "stem": _quarter(STEMS["tiny"]),
+        "groups": _quarter(GOOGLENET_GROUPS),
+        "stem": _quarter(INCEPTION_STEMS["tiny"]),
         "dropout": 0.4,
         "auxiliary_classifier": {**ADAPTIVE, "width": 32, "hidden": 256},
         **CIFAR,

@@ -32,10 +32,7 @@ class KochNet(Architecture):
     default_input_shape = (105, 105, 1)
 
     def __init__(self, groups=GROUPS, **kwargs):
-        groups = [
-            validation.record(f"groups[{i}]", group, {"filters": None, "kernel_size": None})
-            for i, group in enumerate(validation.sequence("groups", groups, of="groups"))
-        ]
+        groups = validation.records("groups", groups, {"filters": None, "kernel_size": None})
         super().__init__({"groups": groups}, **kwargs)
 
     def stem(self, x):

@@ -1,23 +1,27 @@
 """Network: a functional model that is assembled from metaparameters, and can be saved, opened and counted."""
 
-import contextvars
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Self
 
 import keras
 
 from keras_blocks.core import validation
 from keras_blocks.core.block import Block, freeze_part, frozen_parts
 from keras_blocks.core.chain import ShapeTensor
+from keras_blocks.core.graphs import is_input, replay
 from keras_blocks.core.immutable import FrozenDict
-from keras_blocks.core.layers import SHARED, LayerFactory, serialized
+from keras_blocks.core.layers import SETTINGS, LayerFactory, serialized
 from keras_blocks.core.signature import arguments
-from keras_blocks.models.preprocessing import DetachablePreprocessing, preprocessing_layers, unless_training
-from keras_blocks.models.side_outputs import SideOutputs
-from keras_blocks.models.variants import Variants
+from keras_blocks.models.assembly import Assembly
+from keras_blocks.models.preprocessing import (
+    PreprocessingPipeline,
+    preprocessing_layers,
+    shape_after,
+    unless_training,
+)
 
-_OUTLINING = contextvars.ContextVar("outlining", default=False)
 
-
-class Network(LayerFactory, Variants, DetachablePreprocessing, SideOutputs, keras.Model):
+class Network(LayerFactory, keras.Model):
     """What all models of the library are: a functional model whose graph `assemble` makes of metaparameters.
 
     The constructor's arguments are the metaparameters; they are plain data, cannot be changed, and are what a saved
@@ -26,60 +30,97 @@ class Network(LayerFactory, Variants, DetachablePreprocessing, SideOutputs, kera
 
     Args:
         own: the subclass' own metaparameters.
-        input_shape, input_tensor, preprocess, activation, batch_norm, use_bias, kernel_initializer,
-            kernel_regularizer, data_format, remat, dtype, name, trainable: see `Architecture`.
+        input_tensor: see `Architecture`; or an `Assembly` that exists already: of an outline, which is empty, or one
+            that shares another model's layers.
+        input_shape, preprocess, dtype, name, trainable, **settings: see `Architecture`.
     """
 
-    default_input_shape = (224, 224, 3)
+    default_input_shape: tuple = (224, 224, 3)
+
+    input_names: tuple = ("image",)
+    """Names of the model's inputs, each an image of `input_shape`."""
+
+    variants: dict = {}
+    """Name -> metaparameters of the published networks."""
+
+    sources: dict = {}
+    """Name -> where the variant is published: whose layers, counts and details of padding and normalization it has."""
+
+    published: dict = {}
+    """Name -> function of keras.applications whose ImageNet weights the variant takes, by `weights="imagenet"`."""
 
     def __init__(
         self,
-        own,
+        own: Mapping[str, Any],
         *,
-        input_shape=None,
-        input_tensor=None,
-        preprocess=None,
-        activation="relu",
-        batch_norm=False,
-        use_bias=None,
-        kernel_initializer="glorot_uniform",
-        kernel_regularizer=None,
-        data_format=None,
-        remat=False,
-        dtype=None,
-        name=None,
-        trainable=True,
+        input_shape: Sequence[int | None] | None = None,
+        input_tensor: keras.KerasTensor | Assembly | None = None,
+        preprocess: Any = None,
+        dtype: Any = None,
+        name: str | None = None,
+        trainable: bool = True,
+        **settings: Any,
     ):
         self.dtype_policy = dtype or keras.config.dtype_policy()
-        self._set_settings(
-            activation=activation,
-            batch_norm=batch_norm,
-            use_bias=use_bias,
-            kernel_initializer=kernel_initializer,
-            kernel_regularizer=kernel_regularizer,
-            data_format=data_format,
-            remat=remat,
-        )
-        if input_tensor is not None:
-            input_shape = _shape_of_input(input_tensor, input_shape)
+        LayerFactory.__init__(self, **settings)
+        given = input_tensor is not None and not isinstance(input_tensor, Assembly)
         self.metaparameters = FrozenDict(
             {
                 **own,
-                "input_shape": self._image_shape(input_shape),
+                "input_shape": self._image_shape(_shape_of_input(input_tensor, input_shape) if given else input_shape),
                 "preprocess": preprocessing_layers("preprocess", preprocess),
             }
         )
-        self._features, self._side_outputs = {}, {}
-        if _OUTLINING.get():
-            return
-        inputs = keras.Input(self.metaparameters.input_shape, name="image") if input_tensor is None else input_tensor
-        self._connect(inputs, self.assemble(inputs), name=name, trainable=trainable)
+        if isinstance(input_tensor, Assembly):
+            self.assembly = input_tensor
+        else:
+            self.assembly = Assembly(inputs=input_tensor if given else self.make_inputs())
+            self.assembly.outputs = self.assemble(self.assembly.inputs)
+        if ends := self.assembly.ends:
+            super(LayerFactory, self).__init__(**ends, name=name, trainable=trainable)
+        else:  # an outline, which has no graph, and so is none of `keras.Functional`, which Keras puts among the bases
+            keras.Model.__init__(self, name=name, trainable=trainable)
 
-    def _connect(self, inputs, outputs, **options):
-        """Makes the outline a functional model."""
-        policy = self.dtype_policy
-        super().__init__(inputs=inputs, outputs=outputs, **options)
-        self.dtype_policy = policy
+    @property
+    def dtype_policy(self):
+        return self._policy
+
+    @dtype_policy.setter
+    def dtype_policy(self, value):
+        # Keras' own is always the global one in a functional model.
+        self._policy = keras.dtype_policies.get(value)
+
+    # -- how it is made ---------------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_variant(cls, variant: str, /, **overrides) -> Self:
+        """The published network of this name.
+
+        Args:
+            variant: a key of the class' `variants`.
+            **overrides: constructor's arguments that replace the variant's.
+
+        Raises:
+            ValueError: for an unknown name, with the nearest ones.
+        """
+        validation.choice("variant", variant, tuple(cls.variants))
+        return cls(**{"name": variant, **cls.variants[variant], **overrides})
+
+    @classmethod
+    def outline(cls, **metaparameters) -> Self:
+        """The architecture before anything is built: its `metaparameters`, and its parts to be used alone.
+
+        Returns:
+            An object with the methods `preprocess`, `stem`, `learner`, `classifier` and `assemble`, each of which adds
+            new layers to the Keras tensor that it is given. It is no model yet: it has no layers and no weights.
+        """
+        name = metaparameters.get("name") or "outline"  # Keras would count it
+        return cls(**{**metaparameters, "name": name, "input_tensor": Assembly()})
+
+    def make_inputs(self):
+        """What the model takes, and `assemble` is given: a `keras.Input`, or a list of several."""
+        inputs = [keras.Input(self.metaparameters.input_shape, name=name) for name in self.input_names]
+        return inputs[0] if len(inputs) == 1 else inputs
 
     # -- its parts --------------------------------------------------------------------------------------------------
 
@@ -90,28 +131,12 @@ class Network(LayerFactory, Variants, DetachablePreprocessing, SideOutputs, kera
         return x
 
     def assemble(self, x):
-        """All parts in turn: the model's output for the input `x`, a dict where there are auxiliary ones."""
+        """All parts in turn: from the model's inputs to its outputs. It notes the preprocessed images."""
         raise NotImplementedError
 
-    @classmethod
-    def outline(cls, **metaparameters):
-        """The architecture before anything is built: its `metaparameters`, and its parts to be used alone.
-
-        Returns:
-            An object with the methods `preprocess`, `stem`, `learner`, `classifier` and `assemble`, each of which adds
-            new layers to the Keras tensor that it is given. It is no model yet: it has no layers and no weights.
-        """
-        token = _OUTLINING.set(True)
-        try:
-            return cls(**metaparameters)
-        finally:
-            _OUTLINING.reset(token)
-
-    # -- what the parts are written with ----------------------------------------------------------------------------
-
-    def feature(self, name, x):
+    def feature(self, name: str, x):
         """Notes `x` as the feature map of this name, and returns it."""
-        self._features[name] = x
+        self.assembly.features[name] = x
         return x
 
     # -- what users ask of the model --------------------------------------------------------------------------------
@@ -119,7 +144,7 @@ class Network(LayerFactory, Variants, DetachablePreprocessing, SideOutputs, kera
     @property
     def features(self) -> dict:
         """Name -> Keras tensor of the stem's and each group's output, to build further models on."""
-        return dict(self._features)
+        return dict(self.assembly.features)
 
     def freeze(self, up_to=None) -> None:
         """Freezes the layers up to and including a feature map; frozen BatchNormalization works as in inference.
@@ -139,37 +164,102 @@ class Network(LayerFactory, Variants, DetachablePreprocessing, SideOutputs, kera
         >>> model.get_layer("group3_block2").trainable, model.get_layer("group4_block1").trainable
         (False, True)
         """
-        up_to = list(self._features)[-1] if up_to is None else validation.choice("up_to", up_to, tuple(self._features))
-        for layer in keras.Model(self.inputs, self._features[up_to]).layers:
+        features = self.assembly.features
+        up_to = list(features)[-1] if up_to is None else validation.choice("up_to", up_to, tuple(features))
+        for layer in keras.Model(self.inputs, features[up_to]).layers:
             layer.trainable = False
 
-    def weight_names(self) -> dict:
+    def weight_names(self) -> dict[str, dict[str, str]]:
         """Convention -> {path of a layer in this model: its name in published weights}, for `convert_weights`."""
         return {}
 
-    def expand(self):
+    def expand(self) -> keras.Model:
         """A flat functional model of plain Keras layers that shares this model's weights, with every block opened."""
         inputs = keras.Input(self.metaparameters.input_shape, name="image")
         return keras.Model(inputs, opened(self, inputs), name=f"{self.name}_expanded")
 
-    def _arguments(self) -> dict:
-        """The constructor's arguments."""
-        found = {"name": self.name, "trainable": self.trainable, "dtype": self.dtype_policy}
-        found.update({name: getattr(self, name) for name in SHARED})
-        found.update(self.metaparameters)
-        # What a subclass takes beyond that, it keeps as an attribute of the same name.
-        more = set(arguments(type(self))) - set(found) - {"own", "input_tensor"}
-        return {**found, **{name: getattr(self, name) for name in sorted(more)}}
+    def detach_preprocessing(self):
+        """The model without its preprocessing, and the preprocessing, for instance for use in `tf.data`.
 
-    def get_config(self):
-        config = {**self._arguments(), "dtype": None}
-        config = {**serialized(config), "dtype": keras.dtype_policies.serialize(self.dtype_policy)}
-        if frozen := frozen_parts(self):
+        All layers are shared with this model, which stays what it was: train one, and the other has learned it.
+
+        Returns:
+            `(model, pipeline)`: a model of the same class, not compiled, with the preprocessed images' shape as its
+            `input_shape`; and a `keras.layers.Pipeline`, a layer which, unlike a `Sequential`, works in `tf.data`
+            under every backend. As any such layer, it augments unless called with `training=False`; with it,
+            `model(pipeline(images, training=False))` has this model's outputs, bit for bit.
+
+        Raises:
+            ValueError: for a model without preprocessing.
+
+        Example:
+
+        >>> net = keras_blocks.create_model(
+        ...     "resnet18", input_shape=(None, None, 3), classes=10,
+        ...     preprocess=[keras.layers.Resizing(64, 64), keras_blocks.ImageNormalization("torch")],
+        ... )
+        >>> bare, pipeline = net.detach_preprocessing()
+        >>> net.input_shape, bare.input_shape, [type(layer).__name__ for layer in pipeline.layers]
+        ((None, None, None, 3), (None, 64, 64, 3), ['Resizing', 'ImageNormalization'])
+        >>> bare.attach_preprocessing(pipeline).input_shape
+        (None, None, None, 3)
+        """
+        layers = self.metaparameters.preprocess
+        if not layers:
+            raise ValueError(f"the model '{self.name}' has no preprocessing to detach.")
+        shape = tuple(self.assembly.preprocessed.shape[1:])
+        return self._with_preprocessing((), shape), PreprocessingPipeline(list(layers))
+
+    def attach_preprocessing(self, layers, input_shape=None):
+        """The model behind preprocessing layers: a new one, not compiled, which shares all layers with this one.
+
+        Args:
+            layers: Keras layer, list of layers, or the pipeline that `detach_preprocessing` gave.
+            input_shape: (height, width, channels) of the images as they come, in the data format. `None`: height and
+                width are any where the layers bring all images to this model's size, else this model's own.
+
+        Returns:
+            A model of the same class.
+
+        Raises:
+            TypeError: for what is no layer.
+            ValueError: for a model that has preprocessing; for layers that do not give this model's `input_shape`.
+
+        Example:
+
+        >>> net = keras_blocks.create_model("resnet18", input_shape=(64, 64, 3), classes=10)
+        >>> net.attach_preprocessing([keras.layers.Resizing(64, 64), keras.layers.Rescaling(1 / 255)]).input_shape
+        (None, None, None, 3)
+        """
+        if self.metaparameters.preprocess:
+            raise ValueError(f"the model '{self.name}' has preprocessing: detach it first by `detach_preprocessing`.")
+        layers = preprocessing_layers("layers", layers)
+        if not layers:
+            raise ValueError("`layers` must be a Keras layer or a list of them that is not empty; received none.")
+        own = self.metaparameters.input_shape
+        if input_shape is None:
+            channels = self.channels((None, *own))
+            any_size = (None, None, channels) if self.data_format == "channels_last" else (channels, None, None)
+            input_shape = any_size if shape_after(layers, any_size) == own else own
+        after = shape_after(layers, input_shape)
+        if after != own:
+            raise ValueError(
+                f"`layers` must give the model's `input_shape` {own}; images of {tuple(input_shape)} become {after}. "
+                "`input_shape=` gives the shape of the images as they come."
+            )
+        return self._with_preprocessing(layers, input_shape)
+
+    # -- what Keras asks of it --------------------------------------------------------------------------------------
+
+    def get_config(self) -> dict[str, Any]:
+        config = serialized({**self._arguments(), "dtype": None})
+        config["dtype"] = keras.dtype_policies.serialize(self.dtype_policy)
+        if frozen := self._frozen():
             config["frozen"] = frozen
         return config
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(cls, config, custom_objects=None) -> Self:
         config = dict(config)
         frozen = config.pop("frozen", ())
         with keras.saving.CustomObjectScope(custom_objects or {}):
@@ -177,26 +267,37 @@ class Network(LayerFactory, Variants, DetachablePreprocessing, SideOutputs, kera
             config["preprocess"] = [keras.saving.deserialize_keras_object(item) for item in config["preprocess"]]
             model = cls(**config)
         for path in frozen:
-            freeze_part(model, path)
+            model._freeze(path)
         return model
 
-    def _with_preprocessing(self, layers, input_shape):
+    def _arguments(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        found = {"name": self.name, "trainable": self.trainable, "dtype": self.dtype_policy}
+        found.update({name: getattr(self, name) for name in SETTINGS})
+        found.update(self.metaparameters)
+        # What a subclass takes beyond that, it keeps as an attribute of the same name.
+        more = set(arguments(type(self))) - set(found) - {"own", "input_tensor"}
+        return {**found, **{name: getattr(self, name) for name in sorted(more)}}
+
+    def _frozen(self) -> list[str]:
+        """Paths of the frozen layers of a model that is not frozen as a whole."""
+        return frozen_parts(self)
+
+    def _freeze(self, path: str) -> None:
+        freeze_part(self, path)
+
+    def _with_preprocessing(self, layers, input_shape) -> Self:
         """This model's layers behind others."""
-        model = type(self).outline(**{**self._arguments(), "preprocess": layers, "input_shape": input_shape})
-        inputs = keras.Input(model.metaparameters.input_shape, name="image")
-        model._preprocessed = model.preprocess(inputs)
-        parts = {"outputs": self.output, "features": self.features}
-        graph = keras.Model(self._preprocessed, parts)
-        parts = graph._run_through_graph([model._preprocessed], operation_fn=lambda operation: operation)
-        model._features = parts["features"]
-        model._side_outputs = {
-            name: (parts["outputs"][name], weight) for name, (_, weight) in self._side_outputs.items()
-        }
-        model._connect(inputs, parts["outputs"], name=self.name, trainable=self.trainable)
-        return model
+        changed = {**self._arguments(), "preprocess": layers, "input_shape": input_shape}
+        return type(self)(**changed, input_tensor=self._behind(type(self).outline(**changed)))
+
+    def _behind(self, outline: Self) -> Assembly:
+        """This model's layers behind an outline's preprocessing."""
+        inputs = outline.make_inputs()
+        return self.assembly.behind(inputs, outline.preprocess(inputs))
 
     def __repr__(self):
-        return super().__repr__() if hasattr(self, "_operations") else f"<outline of {type(self).__name__}>"
+        return super().__repr__() if self.assembly.ends else f"<outline of {type(self).__name__}>"
 
     def _image_shape(self, shape):
         if shape is None:
@@ -207,16 +308,16 @@ class Network(LayerFactory, Variants, DetachablePreprocessing, SideOutputs, kera
             raise ValueError(f"`input_shape` must have 3 sizes, without the batch; received {tuple(shape)}.")
         if self.channels((None, *shape)) is None:
             raise ValueError(f"`input_shape` must give the number of channels; received {tuple(shape)}.")
-        return tuple(None if size is None else validation.integer("input_shape", size) for size in shape)
+        return tuple(validation.optional(validation.integer, "input_shape", size) for size in shape)
 
 
-def opened(model, x):
+def opened(model: keras.Model, x):
     """The model's graph applied to `x`, with blocks, and models within the model, opened."""
 
-    def open_operation(operation):
+    def open_operation(operation) -> Callable:
         if isinstance(operation, Block):
             return operation.expand
-        if isinstance(operation, keras.Sequential) or hasattr(operation, "_run_through_graph"):
+        if isinstance(operation, keras.Sequential | keras.Function):
             return lambda inner, **ignored: opened(operation, inner)
         return operation
 
@@ -224,15 +325,14 @@ def opened(model, x):
         for layer in model.layers:
             x = open_operation(layer)(x)
         return x
-    return model._run_through_graph([x], operation_fn=open_operation)
+    return replay(model, [x], open_operation)
 
 
-def _shape_of_input(tensor, input_shape):
+def _shape_of_input(tensor, input_shape) -> tuple:
     """The image shape of a `keras.Input`, which must agree with `input_shape` where that is given."""
     if not isinstance(tensor, keras.KerasTensor):
         raise TypeError(f"`input_tensor` must be a keras.Input; received {type(tensor).__name__}.")
-    history = getattr(tensor, "_keras_history", None)
-    if history is None or not isinstance(history.operation, keras.layers.InputLayer):
+    if not is_input(tensor):
         raise ValueError(
             "`input_tensor` must be a keras.Input. To put the model behind other layers, call it: model(tensor)."
         )

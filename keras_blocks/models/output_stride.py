@@ -2,7 +2,7 @@
 
 from keras_blocks.core import validation
 
-STEMS = {"imagenet": 4, "timm": 4, "deep": 4, "cifar": 1}
+STEM_STRIDES = {"imagenet": 4, "timm": 4, "deep": 4, "cifar": 1}
 """Pixels of the image for one of the stem's feature map."""
 
 
@@ -15,7 +15,7 @@ class StridePlan:
     """
 
     def __init__(self, metaparameters):
-        self.reached, self.dilation = STEMS[metaparameters["stem"]], 1
+        self.reached, self.dilation = STEM_STRIDES[metaparameters["stem"]], 1
         self.wanted = metaparameters["output_stride"]
         allowed = [self.reached * 2**i for i in range(len(metaparameters["groups"]))]
         if self.wanted is not None and validation.integer("output_stride", self.wanted) not in allowed:

@@ -28,7 +28,7 @@ def list_models(pattern: str = "*") -> list[str]:
     return sorted(fnmatch.filter(_by_name(), pattern))
 
 
-def create_model(variant: str, /, *, weights=None, **overrides) -> Network | Siamese:
+def create_model(variant: str, /, *, weights=None, **overrides) -> Network:
     """A published network by its name.
 
     Args:
@@ -69,7 +69,7 @@ def create_model(variant: str, /, *, weights=None, **overrides) -> Network | Sia
     return model
 
 
-def architecture_of(variant: str) -> type[Network | Siamese]:
+def architecture_of(variant: str) -> type[Network]:
     """The class whose table has this variant."""
     classes = _by_name()
     return classes[validation.choice("variant", variant, tuple(classes))]

@@ -1,9 +1,12 @@
 """ResNet: residual blocks in groups."""
 
-from keras_blocks.blocks.residual import EXPANSION, ResidualBlock
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from keras_blocks.blocks.residual import EXPANSIONS, ResidualBlock
 from keras_blocks.core import validation
 from keras_blocks.core.block import register
-from keras_blocks.models.residual_network import TORCH, ResidualNetwork, groups_of
+from keras_blocks.models.residual_network import TORCH_SETTINGS, ResidualNetwork, groups_of
 
 KERAS = {"batch_norm": {"epsilon": 1.001e-5}}
 KERAS_V1 = {**KERAS, "version": "v1", "use_bias": True}
@@ -20,7 +23,7 @@ def _cifar(depth, version):
         "shortcut": "pad",
         "input_shape": (32, 32, 3),
         "classes": 10,
-        **TORCH,
+        **TORCH_SETTINGS,
     }
 
 
@@ -38,10 +41,10 @@ def _variants():
     for depth, (block, groups) in SIZES.items():
         size = {"block": block, "groups": groups}
         if block == "basic":
-            found[f"resnet{depth}"] = {**size, "version": "v1", **TORCH}
-            found[f"resnet{depth}_v2"] = {**size, "version": "v2", **TORCH}
+            found[f"resnet{depth}"] = {**size, "version": "v1", **TORCH_SETTINGS}
+            found[f"resnet{depth}_v2"] = {**size, "version": "v2", **TORCH_SETTINGS}
         else:
-            found[f"resnet{depth}"] = {**size, "version": "v1.5", **TORCH}
+            found[f"resnet{depth}"] = {**size, "version": "v1.5", **TORCH_SETTINGS}
             found[f"resnet{depth}_v1"] = {**size, **KERAS_V1}
             found[f"resnet{depth}_v2"] = {**size, **KERAS_V2}
     for depth in (50, 101, 152):
@@ -51,6 +54,8 @@ def _variants():
     for depth in (20, 32, 44, 56, 110):
         found[f"resnet{depth}_cifar"] = _cifar(depth, "v1")
         found[f"resnet{depth}_cifar_v2"] = _cifar(depth, "v2")
+    wide = {"groups": groups_of(4, 4, 4, filters=160), "stem_filters": 16, "shortcut": "auto"}
+    found["wide_resnet28_10_cifar"] = {**_cifar(28, "v2"), **wide}
     return found
 
 
@@ -70,6 +75,7 @@ def _sources():
     for depth in (20, 32, 44, 56, 110):
         found[f"resnet{depth}_cifar"] = "He et al. 2015, section 4.2"
         found[f"resnet{depth}_cifar_v2"] = f"He et al. 2015, section 4.2, with the blocks of {v2}"
+    found["wide_resnet28_10_cifar"] = "Zagoruyko and Komodakis 2016, table 1 (WRN-28-10), without its dropout"
     return found
 
 
@@ -95,6 +101,8 @@ class ResNet(ResidualNetwork):
         se_ratio: `None`, or the ratio of the squeeze-excitation in every block, 16 for SE-ResNets.
         se_use_bias: whether the squeeze-excitation has biases.
         dropout: share of the pooled features dropped before the classifier's scores while training.
+        block_dropout: share of the values dropped between each block's convolutions while training.
+        stem_filters: of the stem's output; `None` for the first group's `filters`, twice as many for "deep".
         batch_norm: True by default; use_bias: False by default; see `ResidualBlock`.
         **kwargs: `input_shape`, `input_tensor`, `classes`, `include_top`, `pooling`, `classifier_activation`,
             `preprocess`, `labels`, `activation`, `kernel_initializer` ("he_normal"), `kernel_regularizer`,
@@ -111,7 +119,8 @@ class ResNet(ResidualNetwork):
 
     Reference:
         He et al., "Deep Residual Learning for Image Recognition", 2015, table 1 and section 4.2 (CIFAR); He et al.,
-        "Identity Mappings in Deep Residual Networks", 2016 (v2). Hu et al., "Squeeze-and-Excitation Networks", 2017,
+        "Identity Mappings in Deep Residual Networks", 2016 (v2). Zagoruyko and Komodakis, "Wide Residual Networks",
+        2016, for the wide ones, and for `block_dropout`, there 0.3. Hu et al., "Squeeze-and-Excitation Networks", 2017,
         figure 3, for the variants with it, as in timm (strides in the 3x3; biases in the gates: `se_use_bias=False`
         gives those without). `resnet50` and the basic ones follow torchvision,
         `resnet50_v1` and `resnet50_v2` keras.applications, whose convolutions have biases: `use_bias=False` gives the
@@ -126,6 +135,8 @@ class ResNet(ResidualNetwork):
     25613800
     """
 
+    block_class = ResidualBlock
+
     variants = _variants()
 
     sources = _sources()
@@ -138,46 +149,29 @@ class ResNet(ResidualNetwork):
 
     def __init__(
         self,
-        groups=SIZES[50][1],
-        block="bottleneck",
-        version="v1.5",
-        stem="imagenet",
-        shortcut="auto",
-        width=1,
-        downsample="first",
-        drop_rate=0.0,
-        output_stride=None,
-        se_ratio=None,
-        se_use_bias=True,
-        dropout=0.0,
-        **kwargs,
+        groups: Sequence[Mapping[str, int]] = SIZES[50][1],
+        block: Literal["basic", "bottleneck"] = "bottleneck",
+        version: Literal["v1", "v1.5", "v2"] = "v1.5",
+        stem: Literal["imagenet", "timm", "deep", "cifar"] = "imagenet",
+        shortcut: Literal["auto", "projection", "pad"] = "auto",
+        width: int = 1,
+        downsample: Literal["first", "last"] = "first",
+        **kwargs: Any,
     ):
         own = {
-            "block": validation.choice("block", block, tuple(EXPANSION)),
+            "block": validation.choice("block", block, tuple(EXPANSIONS)),
             "version": version,
             "width": width,
             "downsample": validation.choice("downsample", downsample, ("first", "last")),
         }
-        super().__init__(
-            own,
-            groups=groups,
-            stem=stem,
-            shortcut=shortcut,
-            drop_rate=drop_rate,
-            output_stride=output_stride,
-            se_ratio=se_ratio,
-            se_use_bias=se_use_bias,
-            dropout=dropout,
-            **kwargs,
-        )
+        super().__init__(own, groups, stem, shortcut, **kwargs)
 
     @property
     def pre_activated(self):
         return self.metaparameters.version == "v2"
 
     def block(self, name, **options):
-        m = self.metaparameters
-        return self.layer(name, ResidualBlock, kind=m.block, version=m.version, width=m.width, **options)
+        return super().block(name, kind=self.metaparameters.block, **options)
 
     def downsampling(self, i, j):
         m = self.metaparameters

@@ -1,14 +1,17 @@
 """ResNeXt: residual blocks whose 3x3 convolutions work in groups."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
 from keras_blocks.blocks.residual import ResNeXtBlock
 from keras_blocks.core.block import register
-from keras_blocks.models.residual_network import TORCH, ResidualNetwork, groups_of
+from keras_blocks.models.residual_network import TORCH_SETTINGS, ResidualNetwork, groups_of
 
 SIZES = {50: groups_of(3, 4, 6, 3), 101: groups_of(3, 4, 23, 3), 152: groups_of(3, 8, 36, 3)}
 
 
 def _variant(depth, cardinality, base_width, **options):
-    return {"groups": SIZES[depth], "cardinality": cardinality, "base_width": base_width, **TORCH, **options}
+    return {"groups": SIZES[depth], "cardinality": cardinality, "base_width": base_width, **TORCH_SETTINGS, **options}
 
 
 @register
@@ -19,7 +22,8 @@ class ResNeXt(ResidualNetwork):
         groups: list of groups, each `{"filters": 64, "blocks": 3}`; all but the first halve the size.
         cardinality: number of groups of channels in each 3x3 convolution, the paper's C.
         base_width: channels of each of these where a group's `filters` are 64, in proportion elsewhere; the paper's d.
-        stem, shortcut, drop_rate, output_stride, se_ratio, se_use_bias, dropout: see `ResNet`.
+        stem, shortcut, drop_rate, output_stride, se_ratio, se_use_bias, dropout, block_dropout, stem_filters: see
+            `ResNet`.
         batch_norm: True by default; use_bias: False by default.
         **kwargs: `input_shape`, `input_tensor`, `classes`, `include_top`, `pooling`, `classifier_activation`,
             `preprocess`, `labels`, `activation`, `kernel_initializer` ("he_normal"), `kernel_regularizer`,
@@ -48,6 +52,8 @@ class ResNeXt(ResidualNetwork):
     >>> model.features["group2"].shape
     (None, 16, 16, 128)
     """
+
+    block_class = ResNeXtBlock
 
     variants = {
         "resnext50_32x4d": _variant(50, 32, 4),
@@ -79,34 +85,13 @@ class ResNeXt(ResidualNetwork):
 
     def __init__(
         self,
-        groups=SIZES[50],
-        cardinality=32,
-        base_width=4,
-        stem="imagenet",
-        shortcut="auto",
-        drop_rate=0.0,
-        output_stride=None,
-        se_ratio=None,
-        se_use_bias=True,
-        dropout=0.0,
-        **kwargs,
+        groups: Sequence[Mapping[str, int]] = SIZES[50],
+        cardinality: int = 32,
+        base_width: int = 4,
+        stem: Literal["imagenet", "timm", "deep", "cifar"] = "imagenet",
+        **kwargs: Any,
     ):
-        super().__init__(
-            {"cardinality": cardinality, "base_width": base_width},
-            groups=groups,
-            stem=stem,
-            shortcut=shortcut,
-            drop_rate=drop_rate,
-            output_stride=output_stride,
-            se_ratio=se_ratio,
-            se_use_bias=se_use_bias,
-            dropout=dropout,
-            **kwargs,
-        )
-
-    def block(self, name, **options):
-        m = self.metaparameters
-        return self.layer(name, ResNeXtBlock, cardinality=m.cardinality, base_width=m.base_width, **options)
+        super().__init__({"cardinality": cardinality, "base_width": base_width}, groups, stem, **kwargs)
 
     def weight_names(self):
         return {"torchvision": self.torch_names()}

@@ -1,7 +1,10 @@
 """SENet: the squeeze-excitation network that won ImageNet 2017, and others of its form."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
 from keras_blocks.core.block import register
-from keras_blocks.models.residual_network import TORCH, groups_of
+from keras_blocks.models.residual_network import TORCH_SETTINGS, groups_of
 from keras_blocks.models.resnext import ResNeXt
 
 
@@ -14,7 +17,7 @@ class SENet(ResNeXt):
 
     Args:
         groups, cardinality (64), base_width, stem ("deep"), shortcut, drop_rate, output_stride, se_ratio (16),
-            se_use_bias: see `ResNeXt`.
+            se_use_bias, block_dropout, stem_filters: see `ResNeXt`.
         dropout: 0.2 by default; share of the pooled features dropped before the classifier's scores while training.
         batch_norm: True by default; use_bias: False by default.
         **kwargs: `input_shape`, `input_tensor`, `classes`, `include_top`, `pooling`, `classifier_activation`,
@@ -45,37 +48,22 @@ class SENet(ResNeXt):
     ((None, 16, 16, 16), (None, 8, 8, 64))
     """
 
-    variants = {"senet154": {"groups": groups_of(3, 8, 36, 3), **TORCH}}
+    variants = {"senet154": {"groups": groups_of(3, 8, 36, 3), **TORCH_SETTINGS}}
 
     sources = {"senet154": "Hu et al. 2017, section 6.1; Cadene's senet154, timm's legacy_senet154"}
 
     def __init__(
         self,
-        groups=variants["senet154"]["groups"],
-        cardinality=64,
-        base_width=4,
-        stem="deep",
-        shortcut="auto",
-        drop_rate=0.0,
-        output_stride=None,
-        se_ratio=16,
-        se_use_bias=True,
-        dropout=0.2,
-        **kwargs,
+        groups: Sequence[Mapping[str, int]] = variants["senet154"]["groups"],
+        cardinality: int = 64,
+        base_width: int = 4,
+        stem: Literal["imagenet", "timm", "deep", "cifar"] = "deep",
+        *,
+        se_ratio: int | None = 16,
+        dropout: float = 0.2,
+        **kwargs: Any,
     ):
-        super().__init__(
-            groups,
-            cardinality,
-            base_width,
-            stem,
-            shortcut,
-            drop_rate,
-            output_stride,
-            se_ratio,
-            se_use_bias,
-            dropout,
-            **kwargs,
-        )
+        super().__init__(groups, cardinality, base_width, stem, se_ratio=se_ratio, dropout=dropout, **kwargs)
 
     def block(self, name, *, strides, **options):
         size = 3 if strides > 1 else 1

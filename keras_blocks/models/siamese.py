@@ -1,31 +1,23 @@
 """Siamese networks: two images through one network, and how alike they are."""
 
-import contextvars
+from typing import Any, Self
 
 import keras
 import numpy as np
 
-from keras_blocks.blocks.heads import POOLINGS
+from keras_blocks.blocks.heads import GLOBAL_POOLINGS
 from keras_blocks.blocks.pairwise_distance import PairwiseDistance
 from keras_blocks.blocks.unit_length import UnitLength
-from keras_blocks.core import validation
-from keras_blocks.core.immutable import FrozenDict
-from keras_blocks.core.layers import serialized
+from keras_blocks.core import keras_arguments, validation
+from keras_blocks.core.graphs import replay
+from keras_blocks.core.layers import wide_policy
 from keras_blocks.core.registration import register
 from keras_blocks.models.architecture import Architecture
+from keras_blocks.models.assembly import Assembly
 from keras_blocks.models.backbones import make_backbone
-from keras_blocks.models.preprocessing import (
-    DetachablePreprocessing,
-    preprocessing_layers,
-    shape_after,
-    unless_training,
-)
-from keras_blocks.models.variants import Variants
-from keras_blocks.ops.casting import wide
-from keras_blocks.ops.distances import DISTANCES
-
-_SHARED = contextvars.ContextVar("shared", default=None)
-"""Layers, by name, that a model takes over from another instead of making its own."""
+from keras_blocks.models.network import Network
+from keras_blocks.models.preprocessing import preprocessing_layers, shape_after
+from keras_blocks.ops.distances import DISTANCE_FUNCTIONS
 
 
 @register
@@ -34,7 +26,7 @@ class Embedding(keras.Model):
 
 
 @register
-class Siamese(Variants, DetachablePreprocessing, keras.Model):
+class Siamese(Network):
     """Two images through one network, the backbone, and how alike the two embeddings are.
 
     `model.embedding` is the shared network as a model of its own: it gives the embeddings, and can be trained alone, by
@@ -80,6 +72,8 @@ class Siamese(Variants, DetachablePreprocessing, keras.Model):
     ([(None, 28, 28, 1), (None, 28, 28, 1)], (None, 1), (None, 64))
     """
 
+    input_names = ("left", "right")
+
     variants = {"siamese_koch2015": {"backbone": "koch2015", "distance": "l1"}}
     sources = {"siamese_koch2015": "Koch et al. 2015, figure 4, for images of 105x105 pixels"}
 
@@ -95,59 +89,66 @@ class Siamese(Variants, DetachablePreprocessing, keras.Model):
         classifier_activation="sigmoid",
         preprocess=None,
         input_shape=None,
+        input_tensor: Assembly | None = None,
         dtype=None,
         name=None,
         trainable=True,
         **metaparameters,
     ):
+        if not isinstance(input_tensor, Assembly | None):
+            raise TypeError(f"`input_tensor` must be None, as there are two inputs; received {input_tensor!r}.")
+        preprocess = preprocessing_layers("preprocess", preprocess)
+        backbone, input_shape = _backbone(backbone, preprocess, input_shape, dtype, metaparameters)
         own = {
-            "distance": validation.choice("distance", distance, tuple(DISTANCES)),
-            "embedding": None if embedding is None else validation.integer("embedding", embedding),
+            "backbone": backbone,
+            "distance": validation.choice("distance", distance, tuple(DISTANCE_FUNCTIONS)),
+            "embedding": validation.optional(validation.integer, "embedding", embedding),
             "pooling": validation.choice("pooling", pooling, ("avg", "max", "flatten")),
             "normalize": validation.boolean("normalize", normalize),
             "include_top": validation.boolean("include_top", include_top),
-            "classifier_activation": validation.activation("classifier_activation", classifier_activation),
-            "preprocess": preprocessing_layers("preprocess", preprocess),
+            "classifier_activation": keras_arguments.activation("classifier_activation", classifier_activation),
         }
-        backbone, shape = _backbone(backbone, own["preprocess"], input_shape, dtype, metaparameters)
-        policy = keras.dtype_policies.get(backbone.dtype_policy if dtype is None else dtype)
-        self.metaparameters = FrozenDict({"backbone": backbone, **own, "input_shape": shape})
-        self.dtype_policy = policy
-        shared = _SHARED.get() or {}
-
-        def layer(cls, name, **options):
-            return shared.get(name) or cls(**{"dtype": policy, **options}, name=name)
-
-        image = keras.Input(shape, name="image")
-        x = image
-        for step in own["preprocess"]:
-            x = unless_training(step)(x)
-        preprocessed = x
-        x = backbone(x)
-        if len(x.shape) == 4:
-            x = layer(POOLINGS.get(pooling, keras.layers.Flatten), "pool", data_format=self.data_format)(x)
-        if embedding is not None:
-            x = layer(keras.layers.Dense, "projection", units=embedding)(x)
-        if normalize:
-            x = layer(UnitLength, "normalization")(x)
-        embed = Embedding(image, x, name="embedding")
-
-        pair = [keras.Input(shape, name="left"), keras.Input(shape, name="right")]
-        precise = policy if wide(policy.compute_dtype) == policy.compute_dtype else "float32"
-        componentwise = include_top and distance == "l1"
-        outputs = layer(PairwiseDistance, "distance", distance=distance, componentwise=componentwise, dtype=precise)(
-            [embed(one) for one in pair]
+        super().__init__(
+            own,
+            input_shape=input_shape,
+            input_tensor=input_tensor,
+            preprocess=preprocess,
+            data_format=getattr(backbone, "data_format", None),
+            dtype=backbone.dtype_policy if dtype is None else dtype,
+            name=name,
+            trainable=trainable,
         )
-        if include_top:
-            # A single distance is known to speak against likeness; of many components the unit learns it.
-            start = "glorot_uniform" if componentwise else keras.initializers.Constant(-1.0)
-            outputs = layer(keras.layers.Dense, "scores", units=1, kernel_initializer=start)(outputs)
-            outputs = layer(
-                keras.layers.Activation, "predictions", activation=own["classifier_activation"], dtype=precise
-            )(outputs)
-        super().__init__(inputs=pair, outputs=outputs, name=name, trainable=trainable)
-        self.dtype_policy = policy
-        self._preprocessed = preprocessed
+
+    # -- the parts --------------------------------------------------------------------------------------------------
+
+    def embed_image(self, x):
+        """From a preprocessed image to its embedding."""
+        m = self.metaparameters
+        x = m.backbone(x)
+        if len(x.shape) == 4:
+            x = self.layer("pool", GLOBAL_POOLINGS.get(m.pooling, keras.layers.Flatten))(x)
+        if m.embedding is not None:
+            x = self.layer("projection", keras.layers.Dense, units=m.embedding)(x)
+        return self.layer("normalization", UnitLength)(x) if m.normalize else x
+
+    def compare(self, embeddings):
+        """From two embeddings to how alike they are."""
+        m = self.metaparameters
+        componentwise = m.include_top and m.distance == "l1"
+        options = {"distance": m.distance, "componentwise": componentwise, "dtype": wide_policy(self.dtype_policy)}
+        x = self.layer("distance", PairwiseDistance, **options)(embeddings)
+        if not m.include_top:
+            return x
+        # A single distance is known to speak against likeness; of many components the unit learns it.
+        start = "glorot_uniform" if componentwise else keras.initializers.Constant(-1.0)
+        x = self.layer("scores", keras.layers.Dense, units=1, kernel_initializer=start)(x)
+        return self.probabilities("predictions", m.classifier_activation)(x)
+
+    def assemble(self, pair):
+        image = keras.Input(self.metaparameters.input_shape, name="image")
+        preprocessed = self.assembly.preprocessed = self.preprocess(image)
+        embed = Embedding(image, self.embed_image(preprocessed), name="embedding")
+        return self.compare([embed(one) for one in pair])
 
     # -- what users ask of the model --------------------------------------------------------------------------------
 
@@ -238,50 +239,36 @@ class Siamese(Variants, DetachablePreprocessing, keras.Model):
         """
         return self.similarities(support, queries, batch_size).argmax(axis=1)
 
-    # -- what the mixins and Keras ask ------------------------------------------------------------------------------
-
-    @property
-    def data_format(self) -> str:
-        """The backbone's, or Keras' setting for a backbone that has none."""
-        return getattr(self.backbone, "data_format", keras.config.image_data_format())
-
-    def channels(self, shape) -> int:
-        """The number of channels of a batch of this shape."""
-        return shape[-1 if self.data_format == "channels_last" else 1]
-
-    def _with_preprocessing(self, layers, input_shape):
-        """This model's layers behind others."""
-        mine = {layer.name: layer for layer in (*self.layers, *self.embedding.layers)}
-        token = _SHARED.set({name: mine[name] for name in OWN_LAYERS if name in mine})
-        try:
-            return type(self)(**{**self._arguments(), "preprocess": layers, "input_shape": input_shape})
-        finally:
-            _SHARED.reset(token)
-
-    def _arguments(self) -> dict:
-        return {"name": self.name, "trainable": self.trainable, "dtype": self.dtype_policy, **self.metaparameters}
-
-    def get_config(self):
-        config = serialized({**self._arguments(), "dtype": None})
-        config["dtype"] = keras.dtype_policies.serialize(self.dtype_policy)
-        layers = (*self.layers, *self.embedding.layers)
-        if frozen := [layer.name for layer in layers if layer.name in OWN_LAYERS and not layer.trainable]:
-            config["frozen"] = frozen
-        return config
+    # -- what Keras and `Network` ask of it -------------------------------------------------------------------------
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
-        config = dict(config)
-        frozen = config.pop("frozen", ())
+    def from_config(cls, config: dict[str, Any], custom_objects=None) -> Self:
         with keras.saving.CustomObjectScope(custom_objects or {}):
-            config["dtype"] = keras.dtype_policies.deserialize(config["dtype"])
-            config["backbone"] = keras.saving.deserialize_keras_object(config["backbone"])
-            config["preprocess"] = [keras.saving.deserialize_keras_object(item) for item in config["preprocess"]]
-            model = cls(**config)
-        for layer in (*model.layers, *model.embedding.layers):
-            if layer.name in frozen:
-                layer.trainable = False
-        return model
+            backbone = keras.saving.deserialize_keras_object(config["backbone"])
+        return super().from_config({**config, "backbone": backbone}, custom_objects)
+
+    def _arguments(self) -> dict[str, Any]:
+        # The shared settings are the backbone's, which is a model here.
+        return {"name": self.name, "trainable": self.trainable, "dtype": self.dtype_policy, **self.metaparameters}
+
+    def _frozen(self) -> list[str]:
+        return [name for name, layer in self._own_layers().items() if not layer.trainable]
+
+    def _freeze(self, path: str) -> None:
+        self._own_layers()[path].trainable = False
+
+    def _own_layers(self) -> dict[str, keras.layers.Layer]:
+        """Name -> layer beside the backbone and the preprocessing, which keep what is frozen themselves."""
+        return {layer.name: layer for layer in (*self.layers, *self.embedding.layers) if layer.name in OWN_LAYERS}
+
+    def _behind(self, outline: Self) -> Assembly:
+        image = keras.Input(outline.metaparameters.input_shape, name="image")
+        preprocessed = outline.preprocess(image)
+        network = keras.Model(self.assembly.preprocessed, self.embedding.output)
+        embed = Embedding(image, replay(network, [preprocessed]), name="embedding")
+        pair = outline.make_inputs()
+        outputs = replay(self, pair, lambda operation: embed if operation is self.embedding else operation)
+        return Assembly(pair, outputs, preprocessed)
 
 
 OWN_LAYERS = ("pool", "projection", "normalization", "distance", "scores", "predictions")

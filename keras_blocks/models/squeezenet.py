@@ -93,7 +93,7 @@ class SqueezeNet(Architecture):
             "stem": _stem(stem),
             "expand_ratio": validation.integer("expand_ratio", expand_ratio, most=256),
             "bypass": validation.choice("bypass", bypass, (None, "simple", "complex")),
-            "dropout": validation.number("dropout", dropout, least=0, most=1, open_end=True),
+            "dropout": validation.share("dropout", dropout),
         }
         super().__init__(own, **kwargs)
 

@@ -67,12 +67,9 @@ class VGG(Architecture):
 
     def __init__(self, groups=variants["vgg16"]["groups"], hidden=(4096, 4096), dropout=0.5, **kwargs):
         own = {
-            "groups": [
-                validation.record(f"groups[{i}]", group, {"filters": None, "layers": None})
-                for i, group in enumerate(validation.sequence("groups", groups, of="groups"))
-            ],
+            "groups": validation.records("groups", groups, {"filters": None, "layers": None}),
             "hidden": hidden_units(hidden),
-            "dropout": validation.number("dropout", dropout, least=0, most=1, open_end=True),
+            "dropout": validation.share("dropout", dropout),
         }
         super().__init__(own, **kwargs)
 
@@ -82,7 +79,8 @@ class VGG(Architecture):
 
     def learner(self, x):
         for i, group in enumerate(self.metaparameters.groups, start=1):
-            x = self.feature(f"group{i}", self.layer(f"group{i}", VGGGroup, **group)(x))
+            options = {"filters": group["filters"], "depth": group["layers"]}
+            x = self.feature(f"group{i}", self.layer(f"group{i}", VGGGroup, **options)(x))
         return x
 
     def classifier(self, x):

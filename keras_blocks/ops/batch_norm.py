@@ -6,8 +6,10 @@ temporary tensors. TensorFlow's fused operation computes the same, and so does i
 
 import keras
 
+from keras_blocks.typing import Tensor
 
-def is_fused(inputs, axis) -> bool:
+
+def is_fused(inputs: Tensor, axis: int) -> bool:
     """Whether `fused_batch_norm` can take these inputs."""
     return (
         keras.backend.backend() == "tensorflow"
@@ -17,7 +19,7 @@ def is_fused(inputs, axis) -> bool:
     )
 
 
-def fused_batch_norm(inputs, gamma, beta, epsilon):
+def fused_batch_norm(inputs: Tensor, gamma: Tensor, beta: Tensor, epsilon: float) -> tuple[Tensor, Tensor, Tensor]:
     """Normalizes each channel over the batch, the height and the width.
 
     Args:

@@ -2,8 +2,10 @@
 
 import keras
 
+from keras_blocks.typing import Tensor
 
-def as_float(images, dtype):
+
+def as_float(images: Tensor, dtype: str) -> Tensor:
     """`images` itself where it holds floats, else cast to `dtype`."""
     if keras.backend.is_float_dtype(images.dtype):
         return images

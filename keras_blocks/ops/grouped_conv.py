@@ -17,15 +17,26 @@ for it, keeps TensorFlow's own form, which XLA compiles to the slow gradient.
 """
 
 import functools
+from typing import Any, Literal
 
 import keras
+
+from keras_blocks.typing import DataFormat, Ints, Tensor
 
 DENSE_WIDTH = 32
 """Channels of a dense convolution that narrow groups are put together for. 16 to 32 were fastest at every size of a
 ResNeXt; fewer make more operations, and more of them multiply by zero."""
 
 
-def grouped_conv2d(inputs, kernel, groups, strides=(1, 1), padding="valid", dilation_rate=(1, 1), data_format=None):
+def grouped_conv2d(
+    inputs: Tensor,
+    kernel: Tensor,
+    groups: int,
+    strides: Ints = (1, 1),
+    padding: Literal["valid", "same"] = "valid",
+    dilation_rate: Ints = (1, 1),
+    data_format: DataFormat | None = None,
+) -> Tensor:
     """What `keras.ops.conv` gives for a kernel of `groups` groups: group i of the outputs sees group i of the inputs.
 
     Args:
@@ -50,7 +61,7 @@ def grouped_conv2d(inputs, kernel, groups, strides=(1, 1), padding="valid", dila
     return keras.ops.transpose(outputs, (0, 3, 1, 2)) if data_format == "channels_first" else outputs
 
 
-def block_diagonal(inputs, kernel, groups, width=DENSE_WIDTH, **options):
+def block_diagonal(inputs: Tensor, kernel: Tensor, groups: int, width: int = DENSE_WIDTH, **options: Any) -> Tensor:
     """Some groups at a time as one dense convolution, whose kernel is zero from one group to another.
 
     `inputs` are channels_last. Groups are put together up to `width` channels; wider groups are a convolution each, as
@@ -72,12 +83,12 @@ def block_diagonal(inputs, kernel, groups, width=DENSE_WIDTH, **options):
     return keras.ops.concatenate(outputs, axis=-1) if len(outputs) > 1 else outputs[0]
 
 
-def _most_together(groups, group_width, width):
+def _most_together(groups: int, group_width: int, width: int) -> int:
     """The largest divisor of `groups` so many of which have at most `width` channels; 1 for wider groups."""
     return max(n for n in range(1, groups + 1) if groups % n == 0 and (n == 1 or n * group_width <= width))
 
 
-def _formulation(dtype):
+def _formulation(dtype: str) -> Any:
     backend = keras.backend.backend()
     if backend == "tensorflow":
         if _on_accelerator() or (not _in_xla() and _tensorflow_trains(dtype)):
@@ -88,7 +99,9 @@ def _formulation(dtype):
     return keras.ops.conv
 
 
-def _tensorflow_native(inputs, kernel, groups, strides, padding, dilation_rate):
+def _tensorflow_native(
+    inputs: Tensor, kernel: Tensor, groups: int, strides: Ints, padding: str, dilation_rate: Ints
+) -> Tensor:
     """TensorFlow's own kernel, which Keras reaches by XLA alone. It reads the groups off the shapes."""
     import tensorflow as tf
 
@@ -98,7 +111,7 @@ def _tensorflow_native(inputs, kernel, groups, strides, padding, dilation_rate):
     return tf.nn.convolution(inputs, kernel, strides, padding.upper(), dilations=dilation_rate)
 
 
-def _border_of_same(shape, kernel_shape, strides):
+def _border_of_same(shape: Tensor, kernel_shape: Ints, strides: Ints) -> list[tuple[Any, Any]]:
     """Pixels that the padding "same" adds before and after each axis of images; strides exclude dilation."""
     border = [(0, 0)]
     for size, kernel, step in zip((shape[1], shape[2]), kernel_shape, strides):
@@ -108,7 +121,7 @@ def _border_of_same(shape, kernel_shape, strides):
 
 
 @functools.cache
-def _on_accelerator():
+def _on_accelerator() -> bool:
     if keras.backend.backend() == "jax":
         import jax
 
@@ -118,7 +131,7 @@ def _on_accelerator():
     return any(device.device_type not in ("CPU", "XLA_CPU") for device in tf.config.list_logical_devices())
 
 
-def _in_xla():
+def _in_xla() -> bool:
     """Whether TensorFlow traces a function that XLA will compile, as its own control flow finds it out."""
     import tensorflow as tf
 
@@ -133,7 +146,7 @@ def _in_xla():
     return False
 
 
-def _tensorflow_trains(dtype):
+def _tensorflow_trains(dtype: str) -> bool:
     """Whether the CPU's kernels have the gradient of a grouped convolution."""
     import tensorflow as tf
 
@@ -142,7 +155,7 @@ def _tensorflow_trains(dtype):
 
 
 @functools.cache
-def _gradient_runs(dtype):
+def _gradient_runs(dtype: str) -> bool:
     """Tried, once for each dtype: it is there in oneDNN's kernels, and not in others."""
     import tensorflow as tf
 

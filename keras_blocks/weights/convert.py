@@ -2,17 +2,23 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeAlias, TypeVar
 
 import keras
 import numpy as np
 
 from keras_blocks.core.block import Block
-from keras_blocks.core.chain import LayerSpec, Split, specs
+from keras_blocks.core.chain import Chain, Fork, LayerSpec, Split, specs
+from keras_blocks.core.graphs import sublayers
 from keras_blocks.weights.files import read_arrays
 
+Arrays: TypeAlias = Mapping[str, Any]
+Names: TypeAlias = Mapping[str, str]
+M = TypeVar("M", bound=keras.Model)
 
-def convert_weights(source, model):
+
+def convert_weights(source: Arrays | str | os.PathLike[str] | keras.Model, model: M) -> M:
     """Copies weights from elsewhere into a model, all or none.
 
     A convolution's bias that the source has and the model lacks, as a BatchNormalization follows, is folded into the
@@ -73,7 +79,7 @@ def convert_weights(source, model):
     return model
 
 
-def _arrays(source, model) -> dict:
+def _arrays(source: Any, model: Any) -> Arrays:
     """The source as name -> array, PyTorch's variables renamed as Keras'."""
     if isinstance(source, (str, os.PathLike)):
         source = read_arrays(source, most_bytes=16 * model.count_params() + 2**20)
@@ -96,12 +102,12 @@ def _arrays(source, model) -> dict:
     return arrays
 
 
-def _counted_from_zero(model) -> dict:
+def _counted_from_zero(model: Any) -> Arrays:
     """Names of layers that Keras counted -> as if it had begun to count in this model: `conv2d`, `conv2d_1`, ...
 
     It goes on counting through a whole process, and so a network's layers without names have others the second time.
     """
-    found = {}
+    found: dict[str, list[tuple[int, str]]] = {}
     for layer in model.layers:
         kind = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(layer).__name__).lower()
         if counted := re.fullmatch(rf"{kind}(?:_(\d+))?", layer.name):
@@ -119,18 +125,18 @@ _TORCH_VARIABLES = {
 }
 
 
-def _best_convention(arrays, targets, model) -> dict:
+def _best_convention(arrays: Arrays, targets: Arrays, model: Any) -> Arrays:
     """Of the architecture's naming conventions, the one by which most weights are found: our layer -> theirs."""
     conventions = model.weight_names().values() if hasattr(model, "weight_names") else ()
     return max([{}, *conventions], key=lambda names: sum(_renamed(name, names) in arrays for name in targets))
 
 
-def _renamed(name, names) -> str:
+def _renamed(name: str, names: Names) -> str:
     layer, _, variable = name.rpartition("/")
     return f"{names.get(layer, layer)}/{variable}"
 
 
-def _best_order(arrays, names, targets, model) -> dict:
+def _best_order(arrays: Arrays, names: Names, targets: Arrays, model: Any) -> Arrays:
     """The arrays in Keras' order of axes or turned from PyTorch's to it, by which more of their shapes fit.
 
     Names do not tell: files exist that have PyTorch's names and Keras' order.
@@ -144,7 +150,7 @@ def _best_order(arrays, names, targets, model) -> dict:
     dense = {key for key, name in back.items() if len(targets[name].shape) == 2}
     turned = {k: v.reshape(-1, v.shape[-1]) if k in dense and np.ndim(v) == 4 else v for k, v in turned.items()}
 
-    def fitting(candidate):
+    def fitting(candidate: Any) -> int:
         keys = {name: _renamed(name, names) for name in targets}
         return sum(np.shape(candidate.get(keys[name])) == tuple(weight.shape) for name, weight in targets.items())
 
@@ -154,13 +160,15 @@ def _best_order(arrays, names, targets, model) -> dict:
 _TORCH_AXES = {4: (2, 3, 1, 0), 2: (1, 0)}
 
 
-def _known_layers(model) -> set:
+def _known_layers(model: Any) -> set[str]:
     """Paths of all layers that the architecture may have, in this model or left out of it, as its top."""
     conventions = model.weight_names().values() if hasattr(model, "weight_names") else ()
     return {layer for names in conventions for layer in names}
 
 
-def _fold_or_report(arrays, names, targets, found, normalizations, known) -> list:
+def _fold_or_report(
+    arrays: Arrays, names: Names, targets: Arrays, found: Any, normalizations: Names, known: set[str]
+) -> list[str]:
     """Folds what the source has beyond the model's weights into them where that is exact; reports the rest."""
     used = {_renamed(name, names) for name in found}
     ours = {theirs: layer for layer, theirs in names.items()}
@@ -179,7 +187,7 @@ def _fold_or_report(arrays, names, targets, found, normalizations, known) -> lis
     return problems
 
 
-def named_weights(model) -> dict:
+def named_weights(model: Any) -> Arrays:
     """`layer/sublayer/variable` -> variable, for all weights of a model, in their order."""
     named = [
         (f"{path}/{variable.name}", variable)
@@ -193,19 +201,19 @@ def named_weights(model) -> dict:
     return dict(named)
 
 
-def _parts(path, layer):
+def _parts(path: str, layer: Any) -> Iterator[tuple[str, list[Any]]]:
     """(path, weights) of a layer and all layers inside of it."""
     if isinstance(layer, Block):
         inner = [(spec.name, getattr(layer, spec.name)) for spec in specs(layer.chain_for(None))]
     else:
-        inner = [(part.name, part) for part in layer._flatten_layers(include_self=False, recursive=False)]
+        inner = [(part.name, part) for part in sublayers(layer)]
     theirs = {id(weight) for _, part in inner for weight in part.weights}
     yield path, [weight for weight in layer.weights if id(weight) not in theirs]
     for name, part in inner:
         yield from _parts(f"{path}/{name}", part)
 
 
-def _normalizations(model) -> dict:
+def _normalizations(model: Any) -> Arrays:
     """Path of each convolution that a BatchNormalization directly follows in its chain -> that one's path."""
     return dict(
         pair
@@ -215,10 +223,10 @@ def _normalizations(model) -> dict:
     )
 
 
-def _followed(path, block, chain):
+def _followed(path: str, block: Block, chain: Chain) -> Iterator[tuple[str, str]]:
     for step, after in zip(chain, [*chain[1:], None]):
-        if isinstance(step, Split):
-            for branch in step.branches:
+        if isinstance(step, (Split, Fork)):
+            for branch in step.branches if isinstance(step, Split) else step.branches.values():
                 yield from _followed(path, block, branch)
         elif issubclass(step.cls, Block):
             inner = getattr(block, step.name)

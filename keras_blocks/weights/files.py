@@ -2,13 +2,14 @@
 
 import os
 import zipfile
+from typing import Any
 
 import numpy as np
 
 PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl")
 
 
-def read_arrays(path, most_bytes) -> dict:
+def read_arrays(path: str | os.PathLike[str], most_bytes: int) -> dict[str, Any]:
     """The arrays of an `.npz` or `.safetensors` file; those of 16 bits as float32, as Keras' variables take them.
 
     Args:
@@ -34,16 +35,16 @@ def read_arrays(path, most_bytes) -> dict:
     return {key: value.astype("float32") if _is_short(value.dtype) else value for key, value in arrays.items()}
 
 
-def _is_short(dtype) -> bool:
+def _is_short(dtype: Any) -> bool:
     return dtype.name in ("float16", "bfloat16")
 
 
-def _check_size(path, size, most_bytes):
+def _check_size(path: str, size: int, most_bytes: int) -> None:
     if size > most_bytes:
         raise ValueError(f"{path} unpacks to {size} bytes; weights of this model take {most_bytes} at most.")
 
 
-def _read_npz(path, most_bytes) -> dict:
+def _read_npz(path: str, most_bytes: int) -> dict[str, Any]:
     """Refused before it is unpacked where that would take far more than the model does."""
     with zipfile.ZipFile(path) as archive:
         _check_size(path, sum(entry.file_size for entry in archive.infolist()), most_bytes)
@@ -51,7 +52,7 @@ def _read_npz(path, most_bytes) -> dict:
         return {name: arrays[name] for name in arrays.files}
 
 
-def _read_safetensors(path, most_bytes) -> dict:
+def _read_safetensors(path: str, most_bytes: int) -> dict[str, Any]:
     """The format has no compression, and the library refuses a header that does not agree with the file's size."""
     try:
         import safetensors
@@ -65,7 +66,7 @@ def _read_safetensors(path, most_bytes) -> dict:
         raise ValueError(f"{path} is damaged or no safetensors file: {error}.") from error
 
 
-def _tensor(file, name, path):
+def _tensor(file: Any, name: str, path: str) -> Any:
     try:
         return file.get_tensor(name)
     except AttributeError as error:  # numpy has no such type

@@ -1,6 +1,7 @@
 """Weights of a named network: from a file, or those that keras.applications publishes."""
 
 import os
+from typing import Any
 
 import keras
 
@@ -9,7 +10,7 @@ from keras_blocks.weights.convert import convert_weights
 SUFFIXES = (".npz", ".safetensors", ".weights.h5", ".keras")
 
 
-def load_weights(model, path):
+def load_weights(model: keras.Model, path: str | os.PathLike[str]) -> None:
     """Loads a file's weights into a model: `.npz` and `.safetensors` by `convert_weights`, `.weights.h5`, or a whole
     `.keras` model's."""
     if not isinstance(path, (str, os.PathLike)):
@@ -25,7 +26,7 @@ def load_weights(model, path):
         convert_weights(name, model)
 
 
-def load_imagenet(model, variant):
+def load_imagenet(model: Any, variant: str) -> None:
     """Moves the weights that keras.applications publishes for this variant into a model of ours.
 
     The file comes by `keras.utils.get_file`, which checks its hash and keeps it in Keras' cache.

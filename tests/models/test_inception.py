@@ -8,7 +8,7 @@ from golden_networks import assert_close, golden_model
 
 import keras_blocks
 from keras_blocks import Inception
-from keras_blocks.models.inception_variants import GOOGLENET
+from keras_blocks.models.inception_variants import GOOGLENET_GROUPS
 from keras_blocks.weights.convert import named_weights
 
 ROW = (2, 2, 3, 2, 3, 2)
@@ -72,7 +72,7 @@ def test_the_source_may_have_auxiliary_classifiers_that_the_model_lacks(record_p
 @pytest.mark.parametrize(
     ("name", "wrong"),
     [
-        ("googlenet", {"groups": [{**group, "kernel_size": 3} for group in GOOGLENET]}),  # a last pooling of 3x3
+        ("googlenet", {"groups": [{**group, "kernel_size": 3} for group in GOOGLENET_GROUPS]}),  # a last pooling of 3x3
         ("inception_v3_aux", {"count_include_pad": False}),
         ("inception_v3_aux", {"batch_norm": {"epsilon": 1e-5}}),
     ],

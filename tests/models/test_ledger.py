@@ -55,6 +55,7 @@ LEDGER = {
     "resnet152_v2": (None, 60_380_648, None),
     "wide_resnet50_2": (68_883_240, None, 11.398),
     "wide_resnet101_2": (126_886_696, None, 22.753),
+    "wide_resnet28_10_cifar": (36_479_194, None, None),
     "seresnet50": (28_088_024, None, None),
     "seresnet101": (49_326_872, None, None),
     "seresnet152": (66_821_848, None, None),

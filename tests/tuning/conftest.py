@@ -1,7 +1,6 @@
 """Real data, small, and a finished run, shared by the tests of tuning."""
 
 import pathlib
-import sys
 import types
 import zipfile
 
@@ -71,11 +70,6 @@ def finished(few_digits, tmp_path_factory):
 @pytest.fixture
 def untrained(monkeypatch):
     """Trials take no time: what trains is `fake_child`, where a trial's accuracy follows from its candidate alone."""
-    from keras_blocks.tuning.report import plots
-    from keras_blocks.tuning.search import session as engine
-    from keras_blocks.tuning.search.supervisor import Supervisor
+    import fake_child
 
-    fake = pathlib.Path(__file__).with_name("fake_child.py")
-    monkeypatch.setattr(Supervisor, "command", (sys.executable, str(fake)))
-    monkeypatch.setattr(engine, "LOOK_SECONDS", 0.05)
-    monkeypatch.setattr(plots, "plot_trials", lambda *args, **kwargs: None)
+    monkeypatch.setattr("keras_blocks.tuning.search.supervisor.COMMAND", fake_child.COMMAND)

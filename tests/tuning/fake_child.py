@@ -1,51 +1,64 @@
 """Stands for the process that trains: speaks as `trial_process` does, and does what the candidate says.
 
-Needs no Keras, so that it starts at once. Its arguments: its own way of acting, then the socket's handle.
+It needs the standard library alone, so that it starts at once, which holds `protocol` to the same.
 """
 
+import argparse
 import ctypes
+import importlib.util
 import json
 import os
+import pathlib
 import signal
 import sys
 import time
 import zlib
 from multiprocessing.connection import Connection
-from pathlib import Path
+
+COMMAND = (sys.executable, "-S", str(pathlib.Path(__file__).absolute()))
+"""Starts it, by `Supervisor`. -S: without any installed package."""
 
 
-def main(handle):
-    connection = Connection(handle)
+def loaded_protocol():
+    """The module, without the package in which it lies, which imports Keras."""
+    path = pathlib.Path(__file__).absolute().parents[2] / "tuning" / "search" / "protocol.py"
+    spec = importlib.util.spec_from_file_location("protocol", path)
+    module = sys.modules["protocol"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
-    def say(kind, **data):
-        connection.send_bytes(json.dumps({"kind": kind, **data}).encode())
 
-    def hear():
-        return json.loads(connection.recv_bytes())
-
-    hear()
-    say("ready")
+def main(options):
+    protocol = loaded_protocol()
+    line = protocol.Line(Connection(options.handle))
+    line.hear()
+    line.say(protocol.Ready())
     ballast = []
     while True:
         try:
-            request = hear()
+            request = line.hear()
         except EOFError:
             return
-        if request["what"] == "final":
-            say("epoch", epoch=1, logs={})
+        if isinstance(request, protocol.FinalRequest):
+            line.say(protocol.Epoch(1, {}))
             counts = {"test_accuracy": 0.9, "test_correct": 54, "test_images": 60}
-            kept = {"kept_epoch": 1, "epochs": request["epochs"], "params": 5, "val_accuracy": 0.8}
-            say("trained", pruned=False, result={**request["notes"], **counts, **kept})
+            kept = {"kept_epoch": 1, "epochs": request.epochs, "params": 5, "val_accuracy": 0.8}
+            line.say(protocol.Trained({**request.notes, **counts, **kept}))
             continue
-        act = request["candidate"]["metaparameters"].get("act", "train")
-        checkpoint = Path(request.get("checkpoint") or "/nonexistent")
+        how = request.candidate["metaparameters"]
+        act = options.act or how.get("act", "train")
+        if options.full_where is not None and options.full_where.exists():
+            act = "full"
+        checkpoint = pathlib.Path(request.checkpoint)
         resumed = len(checkpoint.read_text()) if checkpoint.exists() else 0
-        again = resumed > 0
         if act == "fail":
-            say("failed", reason="ValueError: bad")
+            line.say(protocol.Failed("ValueError: bad"))
             continue
         if act == "full":
-            say("full")
+            line.say(protocol.Full())
+            continue
+        if act == "slow":
+            line.say(protocol.TooSlow({"latency": 0.5}))
             continue
         if act == "segfault":
             ctypes.string_at(0)
@@ -59,37 +72,41 @@ def main(handle):
             time.sleep(600)
         if act == "grow":
             ballast.append(bytearray(b"x" * 2**29))
-        told = zlib.crc32(json.dumps(request["candidate"], sort_keys=True).encode()) / 2**32
-        score = request["candidate"]["metaparameters"].get("score", told)
-        for epoch in range(resumed + 1, request["epochs"] + 1):
-            if act == "die once" and epoch == 2 and not again:
+        score = how.get("score", zlib.crc32(json.dumps(request.candidate, sort_keys=True).encode()) / 2**32)
+        for epoch in range(resumed + 1, request.epochs + 1):
+            if epoch == 2 and (act == "die" or (act == "die once" and not resumed)):
                 os.kill(os.getpid(), signal.SIGKILL)
-            if act == "die" and epoch == 2:
-                os.kill(os.getpid(), signal.SIGKILL)
-            time.sleep(request["candidate"]["metaparameters"].get("sleep", 0))
+            time.sleep(options.sleep)
             if checkpoint.parent.name == "checkpoints":
                 checkpoint.parent.mkdir(parents=True, exist_ok=True)
                 checkpoint.write_text("x" * epoch)
-            say("epoch", epoch=epoch, logs={"val_accuracy": score})
-            if request["asks"] and hear()["stop"]:
-                break
+            told = protocol.Epoch(epoch, {"val_accuracy": score})
+            if request.asks:
+                if line.ask(told):
+                    break
+            else:
+                line.say(told)
         value = float("nan") if act == "nan" else score
-        curves = {"val_accuracy": [value] * epoch}
-        device = os.environ.get("CUDA_VISIBLE_DEVICES")
         result = {
-            "device": device,
+            "device": os.environ.get("CUDA_VISIBLE_DEVICES"),
             "epochs": epoch,
             "resumed": resumed,
             "val_accuracy": value,
             "val_loss": 1 - value,
-            "curves": curves,
+            "curves": {"val_accuracy": [value] * epoch},
+            "seconds": 0.01,
         }
-        say("trained", pruned=epoch < request["epochs"], result={**result, "seconds": 0.01})
-        if hear()["keep"]:
-            Path(request["keep"]).parent.mkdir(parents=True, exist_ok=True)
-            Path(request["keep"]).write_text("model")
-            say("kept")
+        if line.ask(protocol.Trained(result, pruned=epoch < request.epochs)):
+            model = pathlib.Path(request.model)
+            model.parent.mkdir(parents=True, exist_ok=True)
+            model.write_text("model")
+            line.say(protocol.Kept())
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--act", help="what all trials do, whatever their candidates say")
+    parser.add_argument("--sleep", type=float, default=0, help="seconds of each epoch")
+    parser.add_argument("--full-where", type=pathlib.Path, help="a file; while it is there, the disk is full")
+    parser.add_argument("handle", type=int)
+    main(parser.parse_args())

@@ -1,4 +1,4 @@
-"""Budgets, and the latency that is foretold from others'."""
+"""Budgets, and the latency that is predicted from others'."""
 
 import pytest
 
@@ -31,15 +31,15 @@ def measured(macs, seconds):
     return Trial(0, "completed", {}, macs=macs, activation_bytes=0, latency=seconds)
 
 
-def test_latency_is_foretold_from_what_others_took():
+def test_latency_is_predicted_from_what_others_took():
     trials = [measured(macs, 0.001 + macs / 1e9) for macs in (10**6, 10**7, 10**8)]
-    assert latency.foretold(cost(macs=5 * 10**7), trials) is None  # too few
+    assert latency.predicted(cost(macs=5 * 10**7), trials) is None  # too few
     trials.append(measured(2 * 10**8, 0.201))
-    assert latency.foretold(cost(macs=5 * 10**7, activation_bytes=0), trials) == pytest.approx(0.051)
+    assert latency.predicted(cost(macs=5 * 10**7, activation_bytes=0), trials) == pytest.approx(0.051)
     budget = Budget(max_latency=0.1)
     assert budget.refusal(cost(macs=10**8, activation_bytes=0), trials) is None  # near: to be measured
     assert budget.refusal(cost(macs=10**9, activation_bytes=0), trials).startswith(
-        "1.0010 seconds for an image, foretold"
+        "1.0010 seconds for an image, predicted"
     )
     assert budget.refusal(cost(macs=10**9)) is None
 

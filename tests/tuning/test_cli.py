@@ -3,13 +3,16 @@
 import json
 import sys
 
+import fake_child
 import keras
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 import keras_blocks
+import keras_blocks_cli
 from keras_blocks.tuning import cli
+from keras_blocks.tuning.run_folder import RunFolder
 
 
 @pytest.fixture
@@ -97,7 +100,9 @@ def test_wrong_arguments_end_with_one_line(run, arguments, parts, tmp_path):
 
 def test_a_search_is_run_gone_on_with_and_replaced(run, few_digits, untrained, monkeypatch, tmp_path):
     counts = {"test_accuracy": 0.9, "test_correct": 54, "test_images": 60}
-    monkeypatch.setattr("keras_blocks.tuning.training.fresh.evaluate_in_fresh_process", lambda *paths: dict(counts))
+    monkeypatch.setattr(
+        "keras_blocks.tuning.training.evaluation.evaluate_in_fresh_process", lambda *paths: dict(counts)
+    )
     command = ["search", "--data", few_digits, "--trials", 3, "--run", "runs/one", "--set", "filters=8,12"]
     first = run(*command)
     assert first.exit_code == 0, first.output
@@ -135,12 +140,12 @@ def test_a_search_is_run_gone_on_with_and_replaced(run, few_digits, untrained, m
 
 def trials_of(folder):
     from keras_blocks.tuning.run_folder import RunFolder
-    from keras_blocks.tuning.search.session import Engine
+    from keras_blocks.tuning.search.session import Session
     from keras_blocks.tuning.study.store import sqlite_url
 
-    engine = Engine.joined(folder.name, sqlite_url(folder / "study.db"), RunFolder(folder))
-    trials = engine.study.trials()
-    engine.study.close()
+    session = Session.joined(folder.name, sqlite_url(folder / "study.db"), RunFolder(folder))
+    trials = session.study.trials()
+    session.study.close()
     return trials
 
 
@@ -163,14 +168,14 @@ def test_a_worker_joins_a_search(run, few_digits, untrained, tmp_path):
 
 def test_a_worker_with_other_data_is_refused(run, few_digits, untrained, monkeypatch, tmp_path):
     from keras_blocks.tuning import Search, SearchSettings
-    from keras_blocks.tuning.search.supervisor import Supervisor
+    from keras_blocks.tuning.search import supervisor
     from keras_blocks.tuning.study.store import sqlite_url
 
     url = sqlite_url(tmp_path / "shared.db")
     Search(SearchSettings(data=str(few_digits), trials=3), tmp_path / "joint", storage=url).close()
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
-    assert "keras_blocks.tuning.search.trial_process" in Supervisor.command
+    assert "keras_blocks.tuning.search.trial_process" in supervisor.COMMAND
     one_line(
         run("worker", "--study", "joint", "--storage", url, "--run", "elsewhere", "--data", "digits"),
         "`data`: the data of this name are others here",
@@ -181,7 +186,7 @@ def test_an_interrupted_search_says_how_to_go_on(run, few_digits, untrained, mon
     def interrupted(self, *args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("keras_blocks.tuning.search.session.Engine.run", interrupted)
+    monkeypatch.setattr("keras_blocks.tuning.search.session.Session.run", interrupted)
     result = run("search", "--data", few_digits, "--run", "runs/one")
     assert result.exit_code == 130
     assert "The same command again goes on with it" in result.stderr
@@ -206,10 +211,10 @@ def test_a_report_needs_no_space_of_this_version(run, few_digits, untrained, mon
 
 
 def test_a_search_that_fails_exits_with_1(run, few_digits, untrained, monkeypatch):
-    monkeypatch.setattr("keras_blocks.tuning.study.study.RANDOM_DRAWS", 20)
-    result = run("search", "--data", few_digits, "--run", "runs/one", "--max-params", 10)
+    monkeypatch.setattr("keras_blocks.tuning.search.supervisor.COMMAND", (*fake_child.COMMAND, "--act", "fail"))
+    result = run("search", "--data", few_digits, "--run", "runs/one")
     assert result.exit_code == 1
-    assert result.stderr.startswith("keras-blocks: no candidate within the budget was found in 20 draws")
+    assert result.stderr.startswith("keras-blocks: the last 5 trials failed, the last one: ")
 
 
 def test_a_finished_run_is_evaluated(run, finished, few_digits):
@@ -244,7 +249,16 @@ def test_a_named_model_is_trained(run, few_digits, tmp_path):
     model = keras.saving.load_model(folder / "best.keras")
     assert [len(group["filters"]) for group in model.metaparameters.groups] == [2, 2, 4]
     assert model.batch_norm is False
-    assert (folder / "curves.png").exists()
+    assert "report: runs/squeezenet_1.1-few_digits/report.html" in result.stdout
+    page = (folder / "report.html").read_text()
+    assert f"{kept['test_correct']} of 60 images" in page
+    (folder / "report.html").unlink()
+    assert run("report", folder).exit_code == 0
+    assert (folder / "report.html").exists()
+    (folder / "result.json").unlink()
+    one_line(run("report", folder), "is not done")
+    RunFolder("runs/helping").create({"kind": "worker", "study": "one"})
+    one_line(run("report", "runs/helping"), "of a search or a training", "'worker' run")
     one_line(run(*command), "holds a run already")
     one_line(run("search", "--run", folder, "--resume"), "`resume` goes on with a search", "'train' run")
 
@@ -261,4 +275,4 @@ def test_the_entry_point_is_declared():
     from importlib.metadata import entry_points
 
     (script,) = [item for item in entry_points(group="console_scripts") if item.name == "keras-blocks"]
-    assert script.load() is cli.main
+    assert script.load() is keras_blocks_cli.main

@@ -12,6 +12,7 @@ from pathlib import Path
 import keras_tuner
 import pytest
 
+from keras_blocks.tuning.study.keras_tuner_space import KerasTunerSpace
 from keras_blocks.tuning.study.samplers import make_pruner, make_sampler
 from keras_blocks.tuning.study.store import StudyStorage, sqlite_url
 from keras_blocks.tuning.study.study import Study
@@ -28,7 +29,7 @@ def url(tmp_path):
     study = Study(
         StudyStorage(sqlite_url(tmp_path / "study.db")),
         "squeezenets",
-        space=hp.space,
+        space=KerasTunerSpace(hp.space),
         sampler=make_sampler("random", 0),
         pruner=make_pruner("none", 2),
         directions=["maximize"],

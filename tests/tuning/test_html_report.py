@@ -14,13 +14,15 @@ import pytest
 import keras_blocks
 from keras_blocks.costs.cost import cost_rows
 from keras_blocks.tuning.report import figures
-from keras_blocks.tuning.report.html_report import write_report
+from keras_blocks.tuning.report.html_report import write_report, write_training_report
+from keras_blocks.tuning.report.parallel import parallel
 from keras_blocks.tuning.study.importances import TooFewTrials, importances
-from keras_blocks.tuning.study.objectives import best_trial, front
+from keras_blocks.tuning.study.keras_tuner_space import KerasTunerSpace
+from keras_blocks.tuning.study.objectives import OBJECTIVES, Objective, front, ranking
 from keras_blocks.tuning.study.trial import Trial
 
-ACCURACY = [("val_accuracy", "maximize")]
-TWO = [*ACCURACY, ("macs", "minimize")]
+ACCURACY = [OBJECTIVES["val_accuracy"]]
+TWO = [*ACCURACY, OBJECTIVES["macs"]]
 VOID = {"meta", "link", "input", "br"}
 
 
@@ -198,9 +200,13 @@ def test_whatever_the_trials_are(trials, objectives, tmp_path):
 
 def test_other_objectives(tmp_path):
     trials = [trial(0, 0.5, objectives=(0.3, 7.0)), trial(1, 0.9, objectives=(0.2, 9.0))]
-    page = report(trials, [("f1", "maximize"), ("energy", "minimize")], tmp_path)
+    page = report(trials, [Objective("f1", "maximize"), Objective("energy", "minimize")], tmp_path)
     assert "highest f1 0.3 trial 0" in page.section(None)
     assert "lowest energy 7 trial 0" in page.section(None)
+    pairs = report(trials, [("f1", "maximize"), ("energy", "minimize")], tmp_path)
+    assert [pairs.section(name) for name in page.sections if name] == [
+        page.section(name) for name in page.sections if name
+    ]
     with pytest.raises(ValueError, match="`objectives` must have one"):
         write_report(trials, [], tmp_path / "none.html", title="")
 
@@ -217,7 +223,7 @@ def test_hostile_names_stay_text(tmp_path):
         "curves": {HOSTILE: [1.0, 2.0]},
     }
     trials = [trial(0, 0.5, **bad), trial(1, 0.6, **{**bad, "values": {HOSTILE: "x"}}), trial(2, error=HOSTILE)]
-    objectives = [(HOSTILE, "maximize")]
+    objectives = [Objective(HOSTILE, "maximize")]
     page = report(trials, objectives, tmp_path, title=HOSTILE, notes={HOSTILE: {HOSTILE: HOSTILE}})
     assert len(page.scripts) == 3
     assert not page.all("img")
@@ -252,6 +258,19 @@ def test_the_page_can_be_read_without_seeing_it(tmp_path):
     assert all(head.get("scope") in ("row", "col") for head in page.all("th"))
 
 
+@pytest.mark.parametrize("objective", OBJECTIVES.values(), ids=list(OBJECTIVES))
+@pytest.mark.parametrize("value", ["equal", "falling", "rising"])
+def test_the_best_that_is_marked_is_the_first_in_the_ranking(objective, value, tmp_path):
+    values = {"equal": [5] * 4, "falling": [4, 3, 2, 1], "rising": [1, 2, 3, 4]}[value]
+    trials = [trial(i, 0.5, objectives=(float(one),), val_loss=0.1 * (i % 3)) for i, one in enumerate(values)]
+    number = ranking(trials, [objective])[0].number
+    page = report(trials, [objective], tmp_path)
+    assert [row["id"] for row in page.all("tr", **{"class": "best"})] == [f"trial-{number}"]
+    assert f"trial {number}, SqueezeNet" in page.section(None)
+    assert page.section("best").startswith(f"The best architecture trial {number} ")
+    assert f"best, trial {number}" in [line["name"] for line in page.figures["curves-0"]["data"]]
+
+
 def test_history_and_fronts():
     trials = [trial(0, 0.5), trial(2, 0.4), trial(3, 0.9), trial(4)]
     best, completed, failed = figures.history(trials, ACCURACY, "val_accuracy").data
@@ -261,9 +280,91 @@ def test_history_and_fronts():
     assert list(failed.x) == [4] and failed.y[0] < 40
     # Trial 3 has the fewest multiply-adds and the highest accuracy; trial 0 the fewest parameters.
     assert [one.number for one in front(trials, TWO)] == [3]
-    assert {one.number for one in front(trials, [*ACCURACY, ("params", "minimize")])} == {0, 3}
-    by_loss = [dataclasses.replace(one, objectives=(one.val_loss,)) for one in trials if one.completed]
-    assert best_trial(by_loss, [("val_loss", "minimize")]).number == 3
+    assert {one.number for one in front(trials, [*ACCURACY, OBJECTIVES["params"]])} == {0, 3}
+
+
+@pytest.mark.parametrize(
+    ("trials", "points"),
+    [
+        ([trial(0, 0.9)], {"completed": 1}),
+        ([trial(i, 0.5 + 0.01 * i, params=10 ** (2 + i // 4)) for i in range(30)], {"completed": 30}),
+        (
+            [trial(0), trial(1, 1.0), trial(2), trial(3, status="pruned"), trial(4, status="running", params=None)],
+            {"completed": 1, "failed": 2, "running": 1},
+        ),
+        ([trial(0), trial(1, status="refused")], {"failed": 1}),
+        ([], {}),
+    ],
+    ids=["one", "many", "mixed", "none completed", "none"],
+)
+def test_trials_are_drawn(trials, points):
+    shown = {one.name: one for one in figures.history(trials, ACCURACY, "val_accuracy").data}
+    assert {name: len(one.x) for name, one in shown.items() if name != "best so far"} == points
+    assert ("best so far" in shown) == ("completed" in points)
+    axis = figures.trade_off(trials, ACCURACY, "val_accuracy", "params").layout.xaxis
+    assert (axis.type == "log") == (len(trials) == 30)
+    assert len(trials) < 30 or list(axis.tickvals) == [10**power for power in range(2, 10)]
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 100])
+def test_a_training_is_drawn(epochs):
+    falling = [2 - 1.999 * i / max(1, epochs - 1) for i in range(epochs)]
+    history = {"loss": falling, "val_loss": falling[::-1], "accuracy": [0.5] * epochs, "val_accuracy": [0.9] * epochs}
+    loss = figures.training(history, epochs, "loss")
+    assert [(one.name, list(one.x), list(one.y)) for one in loss.data] == [
+        ("training", list(range(1, epochs + 1)), falling),
+        ("validation", list(range(1, epochs + 1)), falling[::-1]),
+    ]
+    (kept,) = loss.layout.shapes
+    assert (kept.name, kept.x0, kept.x1) == (f"kept: epoch {epochs}", epochs, epochs)
+    assert (loss.layout.yaxis.type == "log") == (epochs > 1)  # from 2 to 0.001
+    accuracy = figures.training(history, 1, "accuracy")
+    assert [list(one.y) for one in accuracy.data] == [[50] * epochs, [90] * epochs]
+
+
+RESULT = {
+    "history": {"loss": [2.0, 1.0], "val_loss": [1.5, 0.75], "accuracy": [0.4, 0.6], "val_accuracy": [0.5, 0.75]},
+    "kept_epoch": 2,
+    "epochs": 2,
+    "val_accuracy": 0.75,
+    "val_loss": 0.75,
+    "test_accuracy": 0.8,
+    "test_correct": 48,
+    "test_images": 60,
+    "params": 1234,
+    "seconds": 61.5,
+    "data": "digits",
+    "architecture": "SqueezeNet",
+    "metaparameters": MIXED[1].metaparameters,
+    "hyperparameters": MIXED[1].hyperparameters,
+}
+
+
+def test_the_training_of_the_kept_model_is_in_a_searchs_report(tmp_path):
+    page = report(MIXED, ACCURACY, tmp_path, result={**RESULT, "trial": 1})
+    text = page.section("training")
+    assert "trial 1 kept epoch 2 of 2 validation accuracy 75.00 % validation loss 0.75" in text
+    assert "test accuracy 80.00 % (48 of 60 images) parameters 1,234 time 1 min 2 s" in text
+    assert {"training-loss", "training-accuracy"} <= set(page.figures)
+    assert "training" not in report(MIXED, ACCURACY, tmp_path).sections
+    assert "training" not in report(MIXED, ACCURACY, tmp_path, result={"trial": 1}).sections  # of another version
+
+
+def test_a_trainings_own_report(tmp_path):
+    path = write_training_report(RESULT, tmp_path / "report.html", title="A training", notes={"seed": 3})
+    page = Page(path)
+    cards = page.section(None)
+    assert "test accuracy 80.00 % 48 of 60 images" in cards
+    assert "validation accuracy 75.00 % epoch 2" in cards
+    assert set(page.sections) == {None, "training", "model", "settings"}
+    assert set(page.figures) == {"training-loss", "training-accuracy"}
+    spent = keras_blocks.cost(keras_blocks.SqueezeNet, **MIXED[1].metaparameters)
+    assert f"all {spent.params:,} {spent.macs:,}" in page.section("model")
+    assert page.section("settings") == "Budget and settings seed 3"
+    hostile = {**RESULT, "architecture": HOSTILE, "metaparameters": {HOSTILE: HOSTILE}}
+    page = Page(write_training_report(hostile, path, title=HOSTILE, notes={HOSTILE: HOSTILE}))
+    assert len(page.scripts) == 3 and not page.all("img")
+    assert "Its blocks cannot be listed" in page.section("model")
 
 
 def test_each_architecture_has_its_own_mark():
@@ -280,7 +381,7 @@ def test_a_front_keeps_equals():
 
 def test_values_that_were_not_drawn_lie_below_the_axis():
     trials = [trial(i, 0.1 * i, values={"rate": 0.001 * 10**i if i else None, "kind": "ab"[i % 2]}) for i in range(4)]
-    objective, rate, kind = figures.parallel(trials, ACCURACY).data[0].dimensions
+    objective, rate, kind = parallel(trials, ACCURACY).data[0].dimensions
     assert list(objective["values"]) == pytest.approx([0, 10, 20, 30])
     assert rate.ticktext[0] == "-"
     assert rate["values"][0] == rate.tickvals[0] < min(rate["values"][1:])
@@ -290,7 +391,7 @@ def test_values_that_were_not_drawn_lie_below_the_axis():
 @pytest.fixture(scope="module")
 def study():
     """40 trials of which one value decides, in a plain study of Optuna's."""
-    from keras_blocks.tuning.study.study import quiet_optuna
+    from keras_blocks.tuning.study.store import quiet_optuna
 
     with quiet_optuna():
         made = optuna.create_study(directions=["maximize", "minimize"], sampler=optuna.samplers.RandomSampler(0))
@@ -335,7 +436,7 @@ def test_a_report_of_a_real_study(tmp_path):
     study = Study(
         StudyStorage(sqlite_url(tmp_path / "study.db")),
         "real",
-        space=hp.space,
+        space=KerasTunerSpace(hp.space),
         sampler=make_sampler("random", 0),
         pruner=make_pruner("none", 1),
         directions=["maximize"],

@@ -5,7 +5,7 @@ import shutil
 import time
 
 import pytest
-from test_html_report import ACCURACY, TWO, trial
+from test_html_report import ACCURACY, RESULT, TWO, trial
 
 from keras_blocks.tuning.report.html_report import write_report
 
@@ -72,7 +72,7 @@ def wait(browser, script, seconds=20):
 @pytest.fixture(scope="module")
 def page(browser, trials, tmp_path_factory):
     path = tmp_path_factory.mktemp("report") / "report.html"
-    opened(browser, write_report(trials, TWO, path, title="A search", notes={"seed": 0}))
+    opened(browser, write_report(trials, TWO, path, title="A search", notes={"seed": 0}, result=RESULT))
     return browser
 
 
@@ -112,6 +112,8 @@ def test_a_walk_through_the_page(page, trials):
         "trade-off-macs",
         "trade-off-params",
         "trade-off-latency",
+        "training-loss",
+        "training-accuracy",
         "parallel",
         "curves-0",
     }

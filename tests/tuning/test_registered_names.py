@@ -31,7 +31,7 @@ class HyperNet(HyperSqueezeNet):
 
 DIGEST = """
 import sys, importlib, keras_blocks
-from keras_blocks.tuning.spaces.digest import architecture_digest
+from keras_blocks.tuning.digest import architecture_digest
 
 net = importlib.import_module(sys.argv[1]).Opaque
 print(architecture_digest(net, dict(groups=[dict(filters=[8])], stem="tiny", input_shape=(8, 8, 1), classes=10)))

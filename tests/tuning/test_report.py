@@ -1,17 +1,15 @@
-"""Pictures, tables and progress."""
+"""Tables and progress on a terminal."""
 
 import dataclasses
 import io
 
-import numpy as np
 import pytest
-from PIL import Image
 from rich.console import Console
 
 from keras_blocks.costs.cost import Cost
-from keras_blocks.tuning.report import plots
 from keras_blocks.tuning.report import terminal as report
-from keras_blocks.tuning.search.progress import Quiet
+from keras_blocks.tuning.search.progress import NoProgress, Progress
+from keras_blocks.tuning.study.objectives import OBJECTIVES, Objective, short
 from keras_blocks.tuning.study.trial import Trial
 
 
@@ -43,38 +41,10 @@ def shown(renderable, width=120):
 
 
 @pytest.mark.parametrize(
-    "trials",
-    [
-        [trial(0, 0.9)],
-        [trial(i, 0.5 + 0.01 * i, params=10 ** (2 + i // 4)) for i in range(30)],
-        [trial(0), trial(1, 1.0), trial(2), trial(3, status="pruned"), trial(4, status="running", params=None)],
-        [trial(0), trial(1, status="refused")],
-        [],
-    ],
-    ids=["one", "many", "mixed", "none completed", "none"],
-)
-def test_trials_are_drawn(trials, tmp_path):
-    best = next((item for item in trials if item.completed), None)
-    plots.plot_trials(trials, best, tmp_path / "trials.png", title="Trials")
-    with Image.open(tmp_path / "trials.png") as picture:
-        assert picture.width == 1320
-        assert len(np.unique(np.asarray(picture.convert("RGB")).reshape(-1, 3), axis=0)) > 10
-
-
-@pytest.mark.parametrize("epochs", [1, 2, 100])
-def test_curves_are_drawn(epochs, tmp_path):
-    falling = list(np.linspace(2, 0.001, epochs))
-    history = {"loss": falling, "val_loss": falling, "accuracy": falling[::-1], "val_accuracy": falling[::-1]}
-    plots.plot_curves(history, epochs - 1, tmp_path / "curves.png", title="Training")
-    with Image.open(tmp_path / "curves.png") as picture:
-        assert picture.height == 576
-
-
-@pytest.mark.parametrize(
     ("number", "text"), [(0, "0"), (950, "950"), (12_345, "12.3k"), (1_240_000, "1.24M"), (2e9, "2G")]
 )
 def test_counts_are_short(number, text):
-    assert plots.short(number) == text
+    assert short(number) == text
 
 
 def test_the_table_of_trials():
@@ -109,6 +79,16 @@ def test_the_table_of_trials_of_all_kinds():
     assert "trained on" not in text
 
 
+def test_the_table_shows_what_the_trials_are_judged_by():
+    losses = [trial(0, 0.9, objectives=(0.4, 0.0031), latency=0.0031), trial(1, 0.8, objectives=(0.3, 0.002))]
+    text = shown(report.trials_table(losses, losses[1], [OBJECTIVES["val_loss"], OBJECTIVES["latency"]]))
+    rows = {line[:9].strip(): line for line in text.splitlines()}
+    assert rows["0"].split()[:6] == ["0", "0.4", "3.1", "ms", "90.00", "%"]
+    assert rows["* 1"].split()[:7] == ["*", "1", "0.3", "2", "ms", "80.00", "%"]
+    by_size = shown(report.trials_table([trial(0, 0.9, objectives=(1000,))], None, [OBJECTIVES["params"]]))
+    assert by_size.count("parameters") == 1 + by_size.count("metaparameters")  # it has that column anyway
+
+
 def test_the_table_of_costs():
     text = shown(report.costs_table([("one", Cost(1234, 56789, 4))]))
     assert [cell.strip() for cell in text.splitlines()[3].split("│")[1:-1]] == ["one", "1,234", "56,789", "4"]
@@ -139,6 +119,40 @@ def test_progress_tells_each_ended_trial_once():
     assert "best 50.00 % (trial 0)" in fourth
     assert "left" not in fourth
     assert "\x1b" not in console.file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("objectives", "values", "line", "best"),
+    [
+        (
+            [OBJECTIVES["val_loss"]],
+            [(0.4,), (0.3,), (0.5,)],
+            "0.3 validation loss",
+            "best 0.3 validation loss (trial 1)",
+        ),
+        ([OBJECTIVES["latency"]], [(0.004,), (0.002,), (0.003,)], "2 ms latency", "best 2 ms (trial 1)"),
+        ([OBJECTIVES["params"]], [(1e4,), (2e3,), (3e3,)], "2k parameters", "best 2k parameters (trial 1)"),
+        ([Objective("f1", "maximize")], [(0.1,), (0.7,), (0.3,)], "0.7 f1", "best 0.7 f1 (trial 1)"),
+        ([OBJECTIVES["val_accuracy"], OBJECTIVES["macs"]], [(0.9, 50), (0.9, 40), (0.2, 9)], "90.00 %", "(trial 1)"),
+    ],
+    ids=lambda value: value[0].name if isinstance(value, list) and isinstance(value[0], Objective) else "",
+)
+def test_the_best_is_told_by_the_searchs_objective(objectives, values, line, best):
+    trials = [trial(i, objectives=value, status="completed", val_loss=None) for i, value in enumerate(values)]
+    console = Console(file=io.StringIO(), width=200)
+    with report.Progress(console) as progress:
+        progress.update(trials, objectives=objectives, max_trials=3, now=1.0)
+    second, third = lines_of(console)[1:]
+    assert line in second and best in second
+    assert best in third
+
+
+def test_trials_without_an_accuracy_are_told():
+    console = Console(file=io.StringIO(), width=200)
+    with report.Progress(console) as progress:
+        progress.update([trial(0, status="completed", val_loss=None)], max_trials=3, now=1.0)
+    assert "trial 0   completed" in lines_of(console)[0]
+    assert "best" not in lines_of(console)[0]
 
 
 @pytest.mark.parametrize(
@@ -223,8 +237,8 @@ def test_progress_on_a_terminal_shows_a_live_line():
 
 def test_quiet_has_the_same_methods():
     public = {name for name in vars(report.Progress) if not name.startswith("_")}
-    assert public == {name for name in vars(Quiet) if not name.startswith("_")}
-    quiet = Quiet()
+    assert public == {name for name in vars(Progress) if not name.startswith("_")}
+    quiet = NoProgress()
     quiet.update([], max_trials=1, max_seconds=None, now=0.0)
     quiet.note("")
     quiet.training(1)

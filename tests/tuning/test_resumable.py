@@ -1,5 +1,7 @@
 """A training that goes on in another process, after any epoch: as if it had not been interrupted."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -77,18 +79,19 @@ def test_a_damaged_checkpoint_is_set_aside_and_reported(damage, model, few, tmp_
         path.write_bytes(path.read_bytes()[:-500])
     elif damage == "noise":
         path.write_bytes(b"noise")
-    again = fresh(few)
-    before = again.get_weights()
-    keeping = resumable._Keeping("val_loss", path, "s", None, 2)
-    keeping.take_up(again)
-    (note,) = keeping.notes
-    assert note.endswith("it was kept as 0.npz.damaged-1")
-    assert (tmp_path / "0.npz.damaged-1").exists()
-    assert not path.exists()
-    assert keeping.done == 0
+    damaged, again = path.read_bytes(), fresh(few)
     if damage != "other":
+        before = again.get_weights()
+        with pytest.raises(ValueError, match=r"0\.npz cannot be read"):
+            checkpoint.load(path, again)
         for one, two in zip(before, again.get_weights()):
             np.testing.assert_array_equal(one, two)
+    found = trained(again, few, path, epochs=2)
+    (note,) = found.notes
+    assert note.endswith("it was kept as 0.npz.damaged-1")
+    assert (tmp_path / "0.npz.damaged-1").read_bytes() == damaged
+    assert found.resumed == 0
+    assert len(found.history["loss"]) == 2
 
 
 def test_a_kill_while_it_writes_leaves_the_old_one(model, few, tmp_path, monkeypatch):
@@ -128,3 +131,24 @@ def test_weights_go_to_later_trials_of_the_same_architecture(model, few, tmp_pat
     assert "a.npz cannot be read" in note
     assert note.endswith("kept as a.npz.damaged-1")
     assert not path.exists()
+
+
+def test_a_training_without_a_better_epoch_runs_out_of_patience(model, few, tmp_path):
+    """Also one that is killed just then, and gone on with."""
+    how, path = {**HOW, "learning_rate": 1e-12}, tmp_path / "0.npz"  # no epoch can be better by what it learned
+    validation = dataclasses.replace(few, x_val=few.x_val * 0)  # nor by chance: all images are the same
+    options = {"epochs": 9, "monitor": "val_accuracy", "patience": 2, "path": path, "signature": "s"}
+    with pytest.raises(Killed):
+        resumable.fit(model, how, validation, watch=lambda done, logs: _kill_at(3, done), **options)
+    again = resumable.fit(fresh(few), how, validation, **options)
+    assert (again.resumed, again.best, len(again.history["loss"]), again.pruned) == (3, 0, 3, False)
+    whole = resumable.fit(fresh(few), how, validation, **{**options, "path": None})
+    assert (whole.best, len(whole.history["loss"])) == (0, 3)
+    assert (
+        len(resumable.fit(fresh(few), how, validation, **{**options, "path": None, "patience": 8}).history["loss"]) == 9
+    )
+
+
+def _kill_at(epoch, done):
+    if done == epoch:
+        raise Killed

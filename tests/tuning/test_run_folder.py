@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from keras_blocks.tuning.files import PART, replacing, write_json
+from keras_blocks.tuning.files import PART_PREFIX, replacing, write_json
 from keras_blocks.tuning.run_folder import RunFolder
 
 
@@ -47,6 +47,8 @@ def test_a_run_is_replaced_only_where_asked(tmp_path):
         "study.db.lock",
         "study.db.damaged-1",
         "report.html",
+        "trials.png",  # of version 0.1.0
+        "curves.png",
         "final.npz.damaged-2",
     ):
         (folder.path / name).write_text("x")
@@ -55,7 +57,7 @@ def test_a_run_is_replaced_only_where_asked(tmp_path):
         (folder.path / name).write_text("x")
     (folder.path / "weights").mkdir()
     (folder.path / "weights" / f"{'ab' * 32}.npz").write_text("x")
-    (folder.path / f"{PART}best.keras").write_bytes(b"torn")
+    (folder.path / f"{PART_PREFIX}best.keras").write_bytes(b"torn")
     with pytest.raises(ValueError, match=r"holds a run already.*--fresh"):
         folder.create({"number": 2})
     assert folder.describe()["number"] == 1
@@ -66,7 +68,7 @@ def test_a_run_is_replaced_only_where_asked(tmp_path):
 
 def test_an_empty_folder_is_taken(tmp_path):
     (tmp_path / "one").mkdir()
-    (tmp_path / "one" / f"{PART}run.json").write_text("{")  # killed while it began
+    (tmp_path / "one" / f"{PART_PREFIX}run.json").write_text("{")  # killed while it began
     RunFolder(tmp_path / "one").create({})
     assert listing(tmp_path / "one") == ["run.json"]
 
@@ -131,14 +133,18 @@ def test_what_is_no_longer_among_the_best_is_removed_and_nothing_else(tmp_path):
 def test_what_killed_processes_left_is_swept(tmp_path):
     folder = RunFolder(tmp_path / "one")
     folder.create({})
-    parts = [f"models/{PART}0123abcd-3.keras", f"{PART}0123abcd-best.keras", f"checkpoints/{PART}2.npz"]
+    parts = [
+        f"models/{PART_PREFIX}0123abcd-3.keras",
+        f"{PART_PREFIX}0123abcd-best.keras",
+        f"checkpoints/{PART_PREFIX}2.npz",
+    ]
     for name in ("checkpoints/1.npz", "checkpoints/2.npz", "checkpoints/2.npz.damaged-1", "models/2.keras", *parts):
         (folder.path / name).parent.mkdir(exist_ok=True)
         (folder.path / name).write_text("x")
     for name in parts[:2]:
         os.utime(folder.path / name, (0, 0))  # the third may still be written
     folder.sweep([2])
-    left = ["checkpoints", f"checkpoints/{PART}2.npz", "checkpoints/2.npz", "checkpoints/2.npz.damaged-1"]
+    left = ["checkpoints", f"checkpoints/{PART_PREFIX}2.npz", "checkpoints/2.npz", "checkpoints/2.npz.damaged-1"]
     assert listing(folder.path) == sorted([*left, "models", "models/2.keras", "run.json"])
     folder.create({}, replace=True)  # all of it is a run's
 

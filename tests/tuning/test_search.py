@@ -3,13 +3,14 @@
 import csv
 import dataclasses
 import errno
+import functools
 import json
-import pathlib
 import signal
 import subprocess
 import sys
 import time
 
+import fake_child
 import keras
 import numpy as np
 import psutil
@@ -17,15 +18,18 @@ import pytest
 
 import keras_blocks
 from keras_blocks.tuning import HyperSqueezeNet, Search, SearchSettings, hp_range
-from keras_blocks.tuning.search.progress import Quiet
+from keras_blocks.tuning.search.progress import NoProgress
+from keras_blocks.tuning.search.protocol import FinalRequest, TrialRequest
 from keras_blocks.tuning.search.search import SearchFailed
+from keras_blocks.tuning.search.session import Session
 from keras_blocks.tuning.search.supervisor import Supervisor
-from keras_blocks.tuning.spaces import inspection
-from keras_blocks.tuning.study.trial import Trial, architectures, best_of
-from keras_blocks.tuning.training import fresh
+from keras_blocks.tuning.spaces.budget import inspected
+from keras_blocks.tuning.study.study import Study
+from keras_blocks.tuning.study.trial import Trial, architectures
+from keras_blocks.tuning.training.evaluation import FRESH_SCRIPT, FreshProcessFailed, evaluate_in_fresh_process
 
 
-class Notes(Quiet):
+class Notes(NoProgress):
     """Progress that remembers."""
 
     def __init__(self):
@@ -39,9 +43,10 @@ class Notes(Quiet):
         self.most = max(self.most, sum(trial.status == "running" for trial in trials))
 
 
-def searched(run, data, *, space=None, progress=None, **settings):
+def searched(run, data, *, space=None, progress=None, session=Session, **settings):
     """The result of a whole search, and its trials."""
-    search = Search(SearchSettings(data=str(data), **{"sampler": "random", **settings}), run, space=space)
+    settings = SearchSettings(data=str(data), **{"sampler": "random", **settings})
+    search = Search(settings, run, space=space, session=functools.partial(session, look_seconds=0.05))
     try:
         return search.run(progress), search.trials
     finally:
@@ -51,7 +56,8 @@ def searched(run, data, *, space=None, progress=None, **settings):
 def told(trials):
     """What has to be equal in equal searches: all but times and workers."""
     return [
-        dataclasses.replace(trial, seconds=0.0, began=0, ended=0, worker="", issued=1, latency=None) for trial in trials
+        dataclasses.replace(trial, seconds=0.0, began=0, ended=0, worker="", attempt=1, latency=None)
+        for trial in trials
     ]
 
 
@@ -64,11 +70,10 @@ def test_all_of_a_search_is_in_its_folder(finished, digits):
     assert {name for name in found if not name.startswith("study.db")} == {
         "run.json",
         "trials.csv",
-        "trials.png",
+        "report.html",
         "best.keras",
         "test.npz",
         "result.json",
-        "curves.png",
         "logs/worker0.log",
         f"models/{best.number}.keras",
     }
@@ -78,8 +83,9 @@ def test_all_of_a_search_is_in_its_folder(finished, digits):
     assert json.loads(finished.folder.result.read_text()) == finished.result
     assert finished.result["trials"] == 2
     assert finished.result["ended"] == "all 2 trials are done"
-    for picture in (finished.folder.trials_png, finished.folder.curves_png):
-        assert picture.read_bytes().startswith(b"\x89PNG")
+    page = finished.folder.report.read_text(encoding="utf-8")
+    assert "The training of the model that is kept" in page
+    assert f"{finished.result['test_correct']} of 60 images" in page
     with np.load(finished.folder.test, allow_pickle=False) as file:
         np.testing.assert_array_equal(file["x_test"], digits.x_test[:60])
         np.testing.assert_array_equal(file["y_test"], digits.y_test[:60])
@@ -87,7 +93,7 @@ def test_all_of_a_search_is_in_its_folder(finished, digits):
 
 
 def test_the_kept_model_is_the_best_candidate(finished):
-    best = best_of(finished.search.trials)
+    best = finished.search.best
     model = keras.saving.load_model(finished.folder.best)
     assert isinstance(model, keras_blocks.SqueezeNet)
     assert model.count_params() == best.params == finished.result["params"] <= 12_000
@@ -98,7 +104,7 @@ def test_the_kept_model_is_the_best_candidate(finished):
 
 
 def test_the_best_trials_own_model_is_kept(finished, few_digits):
-    best = best_of(finished.search.trials)
+    best = finished.search.best
     model = keras.saving.load_model(finished.folder.model(best.number))
     data = finished.search.dataset
     accuracy = (model.predict(data.x_val, verbose=0).argmax(-1) == data.y_val).mean()
@@ -106,21 +112,21 @@ def test_the_best_trials_own_model_is_kept(finished, few_digits):
 
 
 def test_a_fresh_process_agrees(finished):
-    found = fresh.evaluate_in_fresh_process(finished.folder.best, finished.folder.test)
+    found = evaluate_in_fresh_process(finished.folder.best, finished.folder.test)
     assert found == {name: finished.result[name] for name in ("test_correct", "test_images", "test_accuracy")}
 
 
-def test_a_fresh_process_that_fails_says_why(finished, monkeypatch):
-    monkeypatch.setattr(fresh, "SCRIPT", "import sys; print('first', file=sys.stderr); sys.exit('no such layer')")
-    with pytest.raises(fresh.FreshProcessFailed, match="the fresh process failed: no such layer"):
-        fresh.evaluate_in_fresh_process(finished.folder.best, finished.folder.test)
-    monkeypatch.setattr(fresh, "SCRIPT", "import time; time.sleep(60)")
-    with pytest.raises(fresh.FreshProcessFailed, match=r"longer than 0\.1 seconds"):
-        fresh.evaluate_in_fresh_process(finished.folder.best, finished.folder.test, timeout=0.1)
+def test_a_fresh_process_that_fails_says_why(finished):
+    paths = finished.folder.best, finished.folder.test
+    fails = "import sys; print('first', file=sys.stderr); sys.exit('no such layer')"
+    with pytest.raises(FreshProcessFailed, match="the fresh process failed: no such layer"):
+        evaluate_in_fresh_process(*paths, script=fails)
+    with pytest.raises(FreshProcessFailed, match=r"longer than 0\.1 seconds"):
+        evaluate_in_fresh_process(*paths, timeout=0.1, script="import time; time.sleep(60)")
 
 
 def test_a_fresh_process_imports_the_library_alone():
-    imported = [line for line in fresh.SCRIPT.splitlines() if "import" in line]
+    imported = [line for line in FRESH_SCRIPT.splitlines() if "import" in line]
     assert imported == ["import json, sys", "import keras", "import numpy", "import keras_blocks"]
 
 
@@ -171,8 +177,8 @@ def test_a_search_that_is_given_more_trials_goes_on(untrained, few_digits, tmp_p
 SEARCHING = """
 import sys, pathlib
 from keras_blocks.tuning import Search, SearchSettings
-from keras_blocks.tuning.search.supervisor import Supervisor
-Supervisor.command = (sys.executable, sys.argv[3])
+from keras_blocks.tuning.search import supervisor
+supervisor.COMMAND = sys.argv[3:]
 search = Search(SearchSettings(data=sys.argv[2], trials=6, sampler="random", seed=5, workers=2), sys.argv[1])
 pathlib.Path(sys.argv[1], "logs").mkdir(exist_ok=True)
 pathlib.Path(sys.argv[1], "logs", "started.log").touch()
@@ -182,11 +188,8 @@ search.run()
 
 def test_a_search_that_is_killed_goes_on_as_if_it_had_not_been(untrained, few_digits, tmp_path):
     """kill -9, while two trials run."""
-    slow = tmp_path / "slow_child.py"
-    fake = pathlib.Path(__file__).with_name("fake_child.py")
-    slow.write_text(fake.read_text().replace("time.sleep(request", "time.sleep(0.3 + 0 * request"))
-    slow.write_text(slow.read_text().replace('.get("sleep", 0))', '.get("sleep", 0))'))
-    killed = subprocess.Popen([sys.executable, "-c", SEARCHING, str(tmp_path / "killed"), str(few_digits), str(slow)])
+    slow = (*fake_child.COMMAND, "--sleep", "0.3")
+    killed = subprocess.Popen([sys.executable, "-c", SEARCHING, str(tmp_path / "killed"), str(few_digits), *slow])
     for _ in range(1200):
         if len(list((tmp_path / "killed" / "checkpoints").glob("*.npz"))) == 2:
             break
@@ -196,7 +199,7 @@ def test_a_search_that_is_killed_goes_on_as_if_it_had_not_been(untrained, few_di
     result, trials = searched(tmp_path / "killed", few_digits, trials=6, seed=5, workers=2)
     whole, ours = searched(tmp_path / "whole", few_digits, trials=6, seed=5)
     assert [trial.status for trial in trials] == ["completed"] * 6
-    assert [trial.issued for trial in trials].count(2) == 2
+    assert [trial.attempt for trial in trials].count(2) == 2
     assert told(trials) == told(ours)
     assert result == whole
     assert not list((tmp_path / "killed" / "checkpoints").glob("*"))
@@ -232,15 +235,14 @@ def test_candidates_above_the_budget_are_never_built(sampler, untrained, few_dig
         assert keras_blocks.cost(keras_blocks.SqueezeNet, **trial.metaparameters).params == trial.params
 
 
-def test_a_budget_that_nothing_meets_is_named(untrained, few_digits, tmp_path, monkeypatch):
-    monkeypatch.setattr("keras_blocks.tuning.study.study.RANDOM_DRAWS", 20)
+def test_a_budget_that_nothing_meets_is_named(untrained, few_digits, tmp_path):
+    session = functools.partial(Session, study=functools.partial(Study, random_draws=20))
     with pytest.raises(SearchFailed, match=r"no candidate within the budget .* parameters are more than 100"):
-        searched(tmp_path / "run", few_digits, max_params=100)
+        searched(tmp_path / "run", few_digits, session=session, max_params=100)
 
 
-def test_what_goes_wrong_in_a_trial_ends_that_trial_alone(untrained, few_digits, tmp_path, monkeypatch):
+def test_what_goes_wrong_in_a_trial_ends_that_trial_alone(untrained, few_digits, tmp_path):
     acts = ("train", "die once", "fail", "segfault", "nan", "die", "exit", "invalid")
-    inspected = inspection.inspected
 
     def acting(candidate, *args):
         act = acts[candidate.metaparameters["groups"][0]["filters"][0] % 8]
@@ -249,13 +251,12 @@ def test_what_goes_wrong_in_a_trial_ends_that_trial_alone(untrained, few_digits,
         found = inspected(candidate, *args)
         return {**found, "metaparameters": {**found["metaparameters"], "act": act}}
 
-    monkeypatch.setattr("keras_blocks.tuning.search.session.inspected", acting)
-    monkeypatch.setattr("keras_blocks.tuning.study.study.MOST_FAILURES", 100)
     drawn = {"filters": list(range(8, 16)), "dropout": [0.0, 0.2]}
     fixed = {"groups": 1, "group1_blocks": 1, "growth": 1.0, "bypass": None, "expand_ratio": 2, "activation": "relu"}
     how = {"weight_decay": 0.0, "batch_size": 32, "augmentation": "none", "optimizer": "sgd", "learning_rate": 0.1}
     space = HyperSqueezeNet((8, 8, 1), 10, **drawn, **fixed, **how)
-    _, trials = searched(tmp_path / "run", few_digits, space=space, trials=99, sampler="grid")
+    session = functools.partial(Session, inspect=acting, study=functools.partial(Study, most_failures=100))
+    _, trials = searched(tmp_path / "run", few_digits, space=space, trials=99, sampler="grid", session=session)
     ended = {}
     for trial in trials:
         if trial.status != "duplicate":
@@ -273,27 +274,16 @@ def test_what_goes_wrong_in_a_trial_ends_that_trial_alone(untrained, few_digits,
 
 
 def test_a_search_in_which_all_fails_ends_early(untrained, few_digits, tmp_path, monkeypatch):
-    child = tmp_path / "failing.py"
-    fake = pathlib.Path(__file__).with_name("fake_child.py").read_text()
-    child.write_text(fake.replace('.get("act", "train")', '.get("act", "fail")'))
-    monkeypatch.setattr("keras_blocks.tuning.search.supervisor.Supervisor.command", (sys.executable, str(child)))
+    monkeypatch.setattr("keras_blocks.tuning.search.supervisor.COMMAND", (*fake_child.COMMAND, "--act", "fail"))
     with pytest.raises(SearchFailed, match="the last 5 trials failed, the last one: ValueError: bad"):
         searched(tmp_path / "run", few_digits, trials=20)
 
 
 def test_a_full_disk_ends_the_search_with_what_it_has(untrained, few_digits, tmp_path, monkeypatch):
-    child = tmp_path / "full.py"
-    fake = pathlib.Path(__file__).with_name("fake_child.py").read_text()
-    child.write_text(
-        fake.replace(
-            "        if act ==",
-            "        if Path(sys.argv[0] + '.full').exists():\n            act = 'full'\n        if act ==",
-            1,
-        )
-    )
-    monkeypatch.setattr("keras_blocks.tuning.search.supervisor.Supervisor.command", (sys.executable, str(child)))
+    full = tmp_path / "full"
+    command = (*fake_child.COMMAND, "--full-where", str(full))
+    monkeypatch.setattr("keras_blocks.tuning.search.supervisor.COMMAND", command)
     searched(tmp_path / "run", few_digits, trials=2)
-    full = pathlib.Path(f"{child}.full")
     full.touch()
     with pytest.raises(SearchFailed, match=r"the disk is full\. .*the best of its trials so far is \d.*start the same"):
         searched(tmp_path / "run", few_digits, trials=4)
@@ -302,10 +292,12 @@ def test_a_full_disk_ends_the_search_with_what_it_has(untrained, few_digits, tmp
     assert [trial.status for trial in trials] == ["completed"] * 4
 
 
-def test_the_seconds_of_a_search_end_it(untrained, few_digits, tmp_path, monkeypatch):
-    monkeypatch.setattr("keras_blocks.tuning.search.session.SPEND_SECONDS", 0.05)
+def test_the_seconds_of_a_search_end_it(untrained, few_digits, tmp_path):
+    session = functools.partial(Session, save_seconds=0.05)
     progress = Notes()
-    result, trials = searched(tmp_path / "run", few_digits, trials=100_000, max_seconds=2.0, progress=progress)
+    result, trials = searched(
+        tmp_path / "run", few_digits, trials=100_000, max_seconds=2.0, progress=progress, session=session
+    )
     assert {limits["max_seconds"] for limits in progress.limits} == {2.0}
     spent = [limits["now"] for limits in progress.limits]
     assert spent == sorted(spent)
@@ -331,9 +323,14 @@ def test_several_objectives(untrained, few_digits, tmp_path):
 
 
 def test_parts_of_the_space_are_narrowed_by_the_settings(untrained, few_digits, tmp_path):
-    parts = {"filters": hp_range(8, 12), "bypass": {"fixed": "simple"}}
+    parts = {"filters": hp_range(8, 12), "bypass": {"fixed": "simple"}, "augmentation": "none", "optimizer": "adamw"}
     _, trials = searched(tmp_path / "run", few_digits, trials=4, parts=parts)
     assert {trial.metaparameters["bypass"] for trial in trials} == {"simple"}
+    assert {trial.hyperparameters["augmentation"] for trial in trials} == {"none"}  # in the text's other sense, None
+    kept = json.loads((tmp_path / "run" / "run.json").read_text())["settings"]["parts"]
+    assert kept["augmentation"] == {"fixed": "none"}  # as it is read, so that the same texts go on with the search
+    _, again = searched(tmp_path / "run", few_digits, trials=4, parts=parts)
+    assert again == trials
     assert all(8 <= trial.metaparameters["groups"][0]["filters"][0] <= 12 for trial in trials)
 
 
@@ -390,25 +387,49 @@ def test_a_torn_study_is_set_aside(untrained, few_digits, tmp_path):
     assert told(searched(tmp_path / "run", few_digits, trials=2)[1]) == told(trials)  # begun anew
 
 
-def test_the_last_training_may_take_longer_than_a_trial(untrained, few_digits, tmp_path, monkeypatch):
+def test_the_last_training_may_take_longer_than_a_trial(untrained, few_digits, tmp_path):
     settings = SearchSettings(
         data=str(few_digits), trials=2, epochs=2, final_epochs=20, max_trial_seconds=10, workers=2
     )
-    search = Search(settings, tmp_path / "run")
     ran = []
 
-    def run(self, request, *, max_seconds=None, **kwargs):
-        ran.append((request["what"], max_seconds or self._max_seconds))
-        if request["what"] == "final":  # alone on the machine
-            assert kwargs["max_memory"] == pytest.approx(2 * self._max_memory, abs=2)
-        return real(self, request, max_seconds=max_seconds, **kwargs)
+    class Recording(Supervisor):
+        def run(self, request, *, max_seconds=None, max_memory=None, **kwargs):
+            ran.append((type(request), max_seconds or self.max_seconds))
+            if isinstance(request, FinalRequest):  # alone on the machine
+                assert max_memory == pytest.approx(2 * self.max_memory, abs=2)
+            return super().run(request, max_seconds=max_seconds, max_memory=max_memory, **kwargs)
 
-    real = Supervisor.run
-    monkeypatch.setattr(Supervisor, "run", run)
+    search = Search(settings, tmp_path / "run", session=functools.partial(Session, supervisor=Recording))
     search.run()
     search.close()
-    assert ran == [("trial", 10), ("trial", 10), ("final", 100)]
+    assert ran == [(TrialRequest, 10), (TrialRequest, 10), (FinalRequest, 100)]
     assert psutil.Process().children() == []  # in one process, which has ended
+
+
+def test_patience_reaches_the_training_and_is_no_obstacle_to_older_searches(untrained, few_digits, tmp_path):
+    asked = []
+
+    class Recording(Supervisor):
+        def run(self, request, **kwargs):
+            asked.append(getattr(request, "patience", "final"))
+            return super().run(request, **kwargs)
+
+    session = functools.partial(Session, supervisor=Recording)
+    searched(tmp_path / "run", few_digits, trials=1, patience=3, session=session)
+    assert asked == [3, "final"]
+    with pytest.raises(ValueError, match=r"settings\.patience=3 there and None here"):
+        searched(tmp_path / "run", few_digits, trials=2)
+
+    class Older(SearchSettings):
+        def identity(self):
+            return {name: value for name, value in super().identity().items() if name != "patience"}
+
+    older = Search(Older(data=str(few_digits), trials=1), tmp_path / "older")
+    older.close()
+    Search(SearchSettings(data=str(few_digits), trials=2), tmp_path / "older").close()
+    with pytest.raises(ValueError, match=r"settings\.patience=None there and 4 here"):
+        Search(SearchSettings(data=str(few_digits), trials=2, patience=4), tmp_path / "older")
 
 
 def test_a_space_that_is_none_is_named(few_digits, tmp_path):
@@ -459,9 +480,3 @@ def test_settings_that_are_refused(settings, message):
 def trial(number, accuracy, loss=0.5, params=10):
     status = "failed" if accuracy is None else "completed"
     return Trial(number, status, {}, params=params, val_accuracy=accuracy, val_loss=loss)
-
-
-def test_the_best_trial_has_the_highest_accuracy_then_the_lowest_loss():
-    assert best_of([trial(0, 0.5), trial(1, 0.9, 0.4), trial(2, 0.9, 0.3), trial(3, None)]).number == 2
-    assert best_of([trial(0, None)]) is None
-    assert best_of([]) is None

@@ -2,7 +2,8 @@
 
 import pytest
 
-from keras_blocks.tuning.search.progress import Quiet
+from keras_blocks.tuning.search.progress import NoProgress
+from keras_blocks.tuning.search.settings import TrainingSettings
 from keras_blocks.tuning.search.single_training import SingleTraining
 
 
@@ -15,7 +16,7 @@ from keras_blocks.tuning.search.single_training import SingleTraining
     ],
 )
 def test_what_differs_from_the_published_model_is_told(name, options, normalizes, changes, tmp_path):
-    training = SingleTraining(name, data="digits", run=tmp_path / "run", **options)
+    training = SingleTraining(name, TrainingSettings(data="digits", **options), tmp_path / "run")
     published = training.architecture.variants[name].get("batch_norm")
     assert training.metaparameters.get("batch_norm") == (normalizes or published)
     assert len(training.changes) == len(changes)
@@ -27,17 +28,17 @@ def test_what_differs_from_the_published_model_is_told(name, options, normalizes
 
 def test_images_that_are_too_small_leave_no_folder(tmp_path):
     with pytest.raises(ValueError, match="do not fit 'vgg16'"):
-        SingleTraining("vgg16", data="digits", run=tmp_path / "run")
+        SingleTraining("vgg16", TrainingSettings(data="digits"), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_a_torn_checkpoint_is_set_aside_and_reported(tmp_path):
-    class Notes(Quiet):
+    class Notes(NoProgress):
         def note(self, text):
             notes.append(text)
 
     notes = []
-    training = SingleTraining("squeezenet_1.1", data="digits", epochs=1, run=tmp_path / "run")
+    training = SingleTraining("squeezenet_1.1", TrainingSettings(data="digits", epochs=1), tmp_path / "run")
     training.folder.final.write_bytes(b"torn")
     assert training.run(Notes())["epochs"] == 1
     (note,) = notes

@@ -10,7 +10,7 @@ from drawing import draw
 
 import keras_blocks
 from keras_blocks.tuning import HyperArchitecture, HyperSqueezeNet
-from keras_blocks.tuning.spaces.names import space_of, space_of_architecture
+from keras_blocks.tuning.spaces.families import space_of, space_of_architecture
 
 SHAPES = [(8, 8, 1), (27, 30, 1), (28, 28, 1), (64, 64, 3), (65, 65, 3), (224, 224, 3), (2, 2, 1), (10, 40, 2)]
 
@@ -99,10 +99,10 @@ def test_a_fixed_hyperparameter_stays():
 def test_a_new_space_is_a_small_declaration():
     class HyperOneGroup(HyperArchitecture):
         architecture = keras_blocks.SqueezeNet
-        parts = {"filters": [2, 3], "stem": "tiny"}
+        dimensions = {"filters": [2, 3], "stem": "tiny"}
 
-        def own(self, part):
-            return {**super().own(part), "groups": [{"filters": [part["filters"]]}]}
+        def arguments_from(self, drawn):
+            return {**super().arguments_from(drawn), "groups": [{"filters": [drawn["filters"]]}]}
 
     hyper = HyperOneGroup((8, 8, 1), classes=3)
     assert hyper.name == "squeezenet"

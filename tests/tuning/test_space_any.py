@@ -7,7 +7,7 @@ import pytest
 from drawing import draw
 
 from keras_blocks.tuning import HyperAny, HyperDenseNet, HyperResNet, HyperVGG, space_from_config
-from keras_blocks.tuning.spaces.names import space_of
+from keras_blocks.tuning.spaces.families import space_of
 
 IMAGES = {"input_shape": (16, 16, 3), "classes": 5}
 
@@ -28,7 +28,7 @@ def test_each_draw_has_the_parts_of_its_own_family(space):
         assert candidate.metaparameters == space.metaparameters(hp)
         assert candidate.hyperparameters["batch_size"] == 16
         assert space.cost(hp) == candidate.cost()
-    assert seen == {"ResNet", "DenseNet", "VGG"}
+    assert seen == {"keras_blocks>ResNet", "keras_blocks>DenseNet", "keras_blocks>VGG"}
 
 
 def test_hyperparameters_of_the_training_are_drawn_once(space):
@@ -64,7 +64,7 @@ def test_a_stock_tuner_draws_across_families(space, tmp_path):
         drawn = oracle.get_space()
         drawn.values = oracle._random_values()
         families.add(space.candidate(drawn).architecture)
-    assert families == {"ResNet", "DenseNet", "VGG"}
+    assert families == {"keras_blocks>ResNet", "keras_blocks>DenseNet", "keras_blocks>VGG"}
 
 
 def test_all_families_of_a_dataset(digits):
@@ -84,7 +84,7 @@ def test_all_families_of_a_dataset(digits):
         (lambda: HyperAny([HyperVGG(**IMAGES), HyperVGG(**IMAGES)]), "different names"),
         (lambda: HyperAny([HyperVGG(**IMAGES), HyperResNet((8, 8, 3), 5)]), "same images"),
         (lambda: HyperAny([HyperVGG(**IMAGES, optimizer="sgd")]), r"leave \['optimizer'\] to this space"),
-        (lambda: HyperAny([HyperVGG(**IMAGES)], groups=2), "`part` must be one of"),
+        (lambda: HyperAny([HyperVGG(**IMAGES)], groups=2), "`dimension` must be one of"),
         (lambda: HyperAny([HyperVGG(**IMAGES)], batch_size=-1), "`batch_size`"),
     ],
 )

@@ -11,7 +11,7 @@ from drawing import draw
 
 import keras_blocks
 from keras_blocks.tuning import Candidate, HyperResNet
-from keras_blocks.tuning.spaces.any import FAMILIES
+from keras_blocks.tuning.spaces.families import FAMILIES
 
 GROUPS = [{"filters": 8, "blocks": 1}, {"filters": 16, "blocks": 2}]
 IMAGES = {"input_shape": [16, 16, 3], "classes": 5}

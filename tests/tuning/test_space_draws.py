@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from thorough import run_all
 
 from keras_blocks.tuning import HyperAny
-from keras_blocks.tuning.spaces.any import FAMILIES
+from keras_blocks.tuning.spaces.families import FAMILIES
 
 SHAPES = [(2, 2, 1), (3, 5, 2), (7, 7, 3), (8, 8, 1), (27, 40, 3), (33, 28, 1), (64, 64, 3), (65, 99, 4), (224, 223, 3)]
 

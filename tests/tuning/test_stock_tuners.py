@@ -6,7 +6,7 @@ import scipy.optimize
 
 from keras_blocks.tuning import HyperAny, HyperSqueezeNet
 from keras_blocks.tuning.data.dataset import Dataset
-from keras_blocks.tuning.spaces.any import FAMILIES
+from keras_blocks.tuning.spaces.families import FAMILIES
 
 
 class HyperOneBlock(HyperSqueezeNet):

@@ -1,21 +1,23 @@
 """Where studies lie: URLs, damaged files, the lock."""
 
+import contextlib
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 
 import pytest
-import sqlalchemy
 
-from keras_blocks.tuning.disk import is_full
+from keras_blocks.tuning.files import is_full
 from keras_blocks.tuning.study.store import StorageDamaged, StudyStorage, sqlite_url
 
 
 def test_an_sqlite_file_is_written_ahead(tmp_path):
     storage = StudyStorage(sqlite_url(tmp_path / "study.db"))
-    with storage.rdb.engine.connect() as connection:
-        assert connection.execute(sqlalchemy.text("PRAGMA journal_mode")).scalar() == "wal"
+    storage.names()
+    with contextlib.closing(sqlite3.connect(tmp_path / "study.db")) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     storage.close()
 
 

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 import time
-import types
 
 import keras_tuner
 import optuna
@@ -14,9 +13,11 @@ import postgres
 import pytest
 
 from keras_blocks.tuning.study import samplers
+from keras_blocks.tuning.study.drawing import StudyEnded
+from keras_blocks.tuning.study.keras_tuner_space import KerasTunerSpace
 from keras_blocks.tuning.study.samplers import make_pruner, make_sampler
-from keras_blocks.tuning.study.store import StudyStorage, sqlite_url
-from keras_blocks.tuning.study.study import MOST_LOSSES, WAIT, Study, StudyEnded, quiet_optuna
+from keras_blocks.tuning.study.store import StudyStorage, quiet_optuna, sqlite_url
+from keras_blocks.tuning.study.study import MOST_LOSSES, Study
 
 SAMPLED = [name for name in samplers.SAMPLERS if name != "gp"]  # which is slow, and random for its first ten trials
 
@@ -27,7 +28,7 @@ def space(most=9):
     hp.Int("depth", 1, most)
     with hp.conditional_scope("kind", ["a"]):
         hp.Float("rate", 1e-3, 1.0, sampling="log")
-    return hp.space
+    return KerasTunerSpace(hp.space)
 
 
 @pytest.fixture(scope="session")
@@ -55,17 +56,26 @@ def made(url):
     """Makes studies in one storage, and closes them."""
     with contextlib.ExitStack() as stack, quiet_optuna():
 
-        def make(name="one", *, seed=0, sampler="random", most=9, directions=("maximize",), grace=60, **options):
-            options.setdefault("identity", {"seed": seed})
+        def make(
+            name="one",
+            *,
+            seed=0,
+            sampler="random",
+            most=9,
+            directions=("maximize",),
+            grace=60,
+            storage=StudyStorage,
+            **options,
+        ):
+            options = {"identity": {"seed": seed}, "patience": 1, **options}
             study = Study(
-                StudyStorage(url, heartbeat=1, grace=grace),
+                storage(url, heartbeat=1, grace=grace),
                 name,
                 space=space(most),
                 sampler=make_sampler(sampler, seed, space(most), objectives=len(directions)),
                 pruner=make_pruner(options.pop("pruner", "none"), 9),
                 directions=directions,
                 seed=seed,
-                patience=1,
                 **options,
             )
             stack.callback(study.close)
@@ -107,7 +117,7 @@ def test_what_is_told_is_what_was(made):
     assert study.fail(study.next("beta"), "no memory")
     assert study.prune(study.next("beta"), {"epochs": 1})
     one, two, three = study.trials()
-    assert (one.number, one.status, one.objectives, one.worker, one.issued) == (0, "completed", (0.5,), "alpha", 1)
+    assert (one.number, one.status, one.objectives, one.worker, one.attempt) == (0, "completed", (0.5,), "alpha", 1)
     assert (one.values, one.params, one.epochs) == (first.values, 10 * first.values["depth"], 3)
     assert one.curves == {"loss": [2.0, 1.0]}
     assert one.architecture == "Net"
@@ -157,7 +167,7 @@ def test_workers_at_the_same_time_run_each_trial_once(made, url):
                 ended.append(str(error))
                 study.close()  # this thread's connections
                 return
-            if lease == WAIT:
+            if lease is None:
                 time.sleep(0.01)
                 continue
             ran.append(lease.number)
@@ -176,7 +186,7 @@ def test_workers_at_the_same_time_run_each_trial_once(made, url):
 
 DYING = """
 import os, signal, sys
-from keras_blocks.tuning.study.study import *
+from keras_blocks.tuning.study.study import Study
 sys.path[:0] = sys.argv[2].split(os.pathsep)
 import test_study
 from keras_blocks.tuning.study.samplers import make_sampler, make_pruner
@@ -206,7 +216,7 @@ def test_a_trial_whose_process_was_killed_goes_to_the_next_worker(made, url, whe
     assert (left.number, left.status) == (0, "running")
     lease = study.next("heir")
     assert lease.number == 0
-    assert lease.issued == (2 if when == "running" else 1)
+    assert lease.attempt == (2 if when == "running" else 1)
     if when == "running":
         assert lease.values == left.values
         assert study.report(lease, 1, 0.3) is False  # which the first worker had told
@@ -217,13 +227,13 @@ def test_a_trial_whose_process_was_killed_goes_to_the_next_worker(made, url, whe
     assert [(trial.number, trial.status) for trial in study.trials()] == [(0, "completed"), (1, "completed")]
 
 
-def test_a_worker_that_was_silent_has_lost_its_trial(made, monkeypatch):
+def test_a_worker_that_was_silent_has_lost_its_trial(made):
     silent, other = made(grace=2), made(grace=2)
     lease = silent.next("silent")
     assert other.next("other").number == 1
     time.sleep(3.2)
     taken = other.next("other")
-    assert (taken.number, taken.values, taken.issued) == (lease.number, lease.values, 2)
+    assert (taken.number, taken.values, taken.attempt) == (lease.number, lease.values, 2)
     assert not silent.is_mine(lease)
     assert not silent.complete(lease, [0.9], {})
     assert not silent.fail(lease, "late")
@@ -250,26 +260,24 @@ def test_a_trial_that_is_given_back_is_the_next_one(made):
     study.release(lease)
     assert study.trials()[0].status == "waiting"
     again = study.next("v")
-    assert (again.number, again.values, again.issued) == (0, lease.values, 2)
+    assert (again.number, again.values, again.attempt) == (0, lease.values, 2)
     assert not study.is_mine(lease)
-    assert made(max_trials=1).next("v") == WAIT  # the one that runs may come back
+    assert made(max_trials=1).next("v") is None  # the one that runs may come back
 
 
-def test_a_trial_that_kills_its_workers_fails_in_the_end(made, monkeypatch):
-    study = made(max_trials=1)
-    monkeypatch.setattr("keras_blocks.tuning.study.ownership.is_gone", lambda owner: bool(owner))
-    for issue in range(1, MOST_LOSSES + 1):
-        assert study.next("w").issued == issue
+def test_a_trial_that_kills_its_workers_fails_in_the_end(made):
+    study = made(max_trials=1, is_gone=lambda owner: True)
+    for attempt in range(1, MOST_LOSSES + 1):
+        assert study.next("w").attempt == attempt
     with pytest.raises(StudyEnded):
         study.next("w")
     (trial,) = study.trials()
     assert (trial.status, trial.error) == ("failed", f"its worker was lost {MOST_LOSSES} times")
 
 
-def test_a_trial_that_goes_on_is_not_failed_for_its_many_workers(made, monkeypatch):
-    study = made(max_trials=1)
+def test_a_trial_that_goes_on_is_not_failed_for_its_many_workers(made):
     gone = []
-    monkeypatch.setattr("keras_blocks.tuning.study.ownership.is_gone", lambda owner: bool(gone))
+    study = made(max_trials=1, is_gone=lambda owner: bool(gone))
     for epoch in range(1, 3 * MOST_LOSSES):
         lease = study.next("w")
         assert lease.number == 0
@@ -287,18 +295,17 @@ def test_a_trial_that_goes_on_is_not_failed_for_its_many_workers(made, monkeypat
 
 
 def test_a_database_that_is_away_for_a_while_is_asked_again(made):
-    study = made()
-    study.patience = 30
-    lease, real, calls = study.next("w"), study._is_mine, []
+    calls = []
 
-    def away(lease):
-        calls.append(lease)
-        if len(calls) < 3:
-            raise optuna.exceptions.StorageInternalError("no answer")
-        return real(lease)
+    class Away(StudyStorage):
+        def current(self, trial):
+            calls.append(trial)
+            if len(calls) < 3:
+                raise optuna.exceptions.StorageInternalError("no answer")
+            return super().current(trial)
 
-    study._is_mine = away
-    assert study.is_mine(lease)
+    study = made(storage=Away, patience=30)
+    assert study.is_mine(study.next("w"))
     assert len(calls) == 3
 
 
@@ -317,9 +324,8 @@ def test_refused_candidates_are_drawn_again_and_do_not_count(made):
         study.next("w")
 
 
-def test_a_budget_that_nothing_meets_ends_the_study(made, monkeypatch):
-    monkeypatch.setattr("keras_blocks.tuning.study.study.RANDOM_DRAWS", 20)
-    study = made(inspect=lambda values: {"refused": "too large"})
+def test_a_budget_that_nothing_meets_ends_the_study(made):
+    study = made(inspect=lambda values: {"refused": "too large"}, random_draws=20)
     with pytest.raises(StudyEnded, match="no candidate within the budget was found in 20 draws: too large"):
         study.next("w")
 
@@ -344,9 +350,9 @@ def test_the_same_candidate_is_one_trial(made):
 def test_a_duplicate_of_a_running_or_failed_one_is_no_trial(made):
     study = made(most=2, inspect=lambda values: {"signature": str(values["depth"] // 9)})
     lease = study.next("w")
-    assert study.next("v") == WAIT  # the one that runs may come back
+    assert study.next("v") is None  # the one that runs may come back
     drawn = len(study.trials())
-    assert study.next("v") == WAIT
+    assert study.next("v") is None
     assert len(study.trials()) == drawn  # nothing is drawn in vain
     study.release(lease)
     again = study.next("v")
@@ -374,17 +380,16 @@ def test_a_study_of_another_identity_is_refused(made):
         made(identity={"seed": 0, "settings": {"epochs": 3}, "space": [1, 3]})
 
 
-def test_the_time_of_all_sessions_is_counted_once(made, monkeypatch):
-    def spent(session, seconds, now):
-        clock = types.SimpleNamespace(time=lambda: now, monotonic=time.monotonic, sleep=time.sleep)
-        monkeypatch.setattr("keras_blocks.tuning.study.study.time", clock)
-        return made().spend(session, seconds)
-
-    assert spent("first", 10.0, now=1010.0) == 10.0
-    assert spent("first", 12.5, now=1012.5) == 12.5
-    assert spent("beside it", 10.0, now=1020.0) == 20.0  # 1010 to 1020
-    assert spent("within both", 5.0, now=1015.0) == 20.0
-    assert spent("later", 5.0, now=2000.0) == 25.0
+def test_the_time_of_all_sessions_is_counted_once(made):
+    assert made().add_time("first", 10.0, now=1010.0) == 10.0
+    assert made().add_time("first", 12.5, now=1012.5) == 12.5
+    assert made().add_time("beside it", 10.0, now=1020.0) == 20.0  # 1010 to 1020
+    assert made().add_time("within both", 5.0, now=1015.0) == 20.0
+    assert made().add_time("later", 5.0, now=2000.0) == 25.0
+    before = time.time()
+    made("other").add_time("by the clock", 5.0)
+    (begin, end) = made("other").optuna.user_attrs["searched by the clock"]
+    assert begin == pytest.approx(end - 5) and before - 0.01 <= end <= time.time() + 0.01
 
 
 def test_a_pruner_ends_what_is_behind(made):

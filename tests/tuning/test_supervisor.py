@@ -1,21 +1,22 @@
 """Supervisor: whatever happens to the process that trains is an outcome, and the next trial runs."""
 
 import os
-import pathlib
 import signal
 import subprocess
 import sys
 import threading
 import time
 
+import fake_child
 import psutil
 import pytest
 
-from keras_blocks.tuning.disk import DiskFull
+from keras_blocks.tuning.files import DiskFull
 from keras_blocks.tuning.search import supervisor as module
+from keras_blocks.tuning.search.protocol import Setup, TrialRequest
 from keras_blocks.tuning.search.supervisor import Supervisor
 
-FAKE = (sys.executable, str(pathlib.Path(__file__).with_name("fake_child.py")))
+SETUP = Setup(data="digits", seed=0, image_size=None, data_sha256="", imports=[])
 
 
 @pytest.fixture
@@ -24,22 +25,37 @@ def notes():
 
 
 @pytest.fixture
-def trains(tmp_path, notes, monkeypatch):
-    monkeypatch.setattr(Supervisor, "command", FAKE)
-    supervisor = Supervisor({}, tmp_path / "log", max_seconds=20, note=notes.append)
-    yield supervisor
-    supervisor.stop()
+def made(tmp_path, notes):
+    """Makes supervisors of the fake child."""
+    supervisors = []
+
+    def make(**options):
+        options = {"max_seconds": 20, "note": notes.append, "command": fake_child.COMMAND, **options}
+        supervisors.append(Supervisor(SETUP, tmp_path / "log", **options))
+        return supervisors[-1]
+
+    yield make
+    for supervisor in supervisors:
+        supervisor.stop()
+
+
+@pytest.fixture
+def trains(made):
+    return made()
 
 
 def asked(tmp_path, act="train", *, epochs=3, asks=False, **more):
-    return {
-        "what": "trial",
-        "candidate": {"metaparameters": {"act": act, **more}},
-        "epochs": epochs,
-        "asks": asks,
-        "checkpoint": str(tmp_path / "checkpoints" / "0.npz"),
-        "keep": str(tmp_path / "models" / "0.keras"),
-    }
+    return TrialRequest(
+        number=0,
+        candidate={"metaparameters": {"act": act, **more}},
+        signature="",
+        epochs=epochs,
+        monitor="val_accuracy",
+        seed=0,
+        checkpoint=str(tmp_path / "checkpoints" / "0.npz"),
+        model=str(tmp_path / "models" / "0.keras"),
+        asks=asks,
+    )
 
 
 def test_a_trial_is_trained_and_its_model_kept_where_it_is_good(trains, tmp_path):
@@ -47,7 +63,7 @@ def test_a_trial_is_trained_and_its_model_kept_where_it_is_good(trains, tmp_path
     outcome = trains.run(
         asked(tmp_path), epoch=lambda done, logs: epochs.append((done, logs)), keep=lambda result: True
     )
-    assert outcome.status == "trained"
+    assert outcome.status == "completed"
     score = outcome.result["val_accuracy"]
     assert epochs == [(done, {"val_accuracy": score}) for done in (1, 2, 3)]
     assert (tmp_path / "models" / "0.keras").exists()
@@ -57,8 +73,8 @@ def test_a_trial_is_trained_and_its_model_kept_where_it_is_good(trains, tmp_path
     assert trains.started == 1  # the process was used again
 
 
-def test_each_worker_has_its_device(trains, tmp_path):
-    trains._environment = {"CUDA_VISIBLE_DEVICES": "3"}
+def test_each_worker_has_its_device(made, tmp_path):
+    trains = made(environment={"CUDA_VISIBLE_DEVICES": "3"})
     assert trains.run(asked(tmp_path), epoch=lambda *_: None).result["device"] == "3"
 
 
@@ -79,47 +95,53 @@ def test_a_trial_is_ended_early(trains, tmp_path):
 def test_what_ends_the_process_fails_the_trial_alone(trains, tmp_path, notes, act, reason):
     outcome = trains.run(asked(tmp_path, act), epoch=lambda *_: None)
     assert (outcome.status, outcome.reason) == ("failed", reason)
-    assert trains.run(asked(tmp_path, epochs=3), epoch=lambda *_: None).status == "trained"
+    assert trains.run(asked(tmp_path, epochs=3), epoch=lambda *_: None).status == "completed"
     if act != "fail":
-        assert notes == [f"{reason}; it goes on from its last epoch", reason]
+        assert notes == [f"trial 0: {reason}; it goes on from its last epoch", f"trial 0: {reason}"]
 
 
 def test_a_killed_trial_goes_on_from_its_last_epoch(trains, tmp_path):
     epochs = []
     outcome = trains.run(asked(tmp_path, "die once"), epoch=lambda done, logs: epochs.append(done))
-    assert (outcome.status, outcome.result["resumed"]) == ("trained", 1)
+    assert (outcome.status, outcome.result["resumed"]) == ("completed", 1)
     assert epochs == [1, 2, 3]
     assert trains.started == 2
 
 
-def test_a_trial_that_hangs_is_ended(trains, tmp_path, monkeypatch):
-    monkeypatch.setattr(trains, "_max_seconds", 1)
+def test_a_trial_that_hangs_is_ended(made, tmp_path):
+    trains = made(max_seconds=1)
     began = time.monotonic()
     outcome = trains.run(asked(tmp_path, "hang"), epoch=lambda *_: None)
     assert (outcome.status, outcome.reason) == ("failed", "hung: not done after 1 seconds")
     assert time.monotonic() - began < 15
 
 
-def test_a_trial_that_stands_still_is_ended(trains, tmp_path, monkeypatch):
+def test_a_trial_that_stands_still_is_ended(made, tmp_path):
     """Also where the process is stopped, and hears no signal but the last."""
-    monkeypatch.setattr(trains, "_max_seconds", 2)
-    stop = threading.Timer(0.7, lambda: os.kill(trains._process.pid, signal.SIGSTOP))
+    trains = made(max_seconds=2)
+    stop = threading.Timer(0.7, lambda: os.kill(trains.process.pid, signal.SIGSTOP))
     stop.start()
     assert trains.run(asked(tmp_path, "hang"), epoch=lambda *_: None).reason.startswith("hung")
     stop.join()
 
 
-def test_a_trial_that_takes_too_much_memory_is_ended(trains, tmp_path, monkeypatch):
-    monkeypatch.setattr(trains, "_max_memory", 2**28)
+def test_a_trial_that_takes_too_much_memory_is_ended(made, tmp_path):
+    trains = made(max_memory=2**28)
     outcome = trains.run(asked(tmp_path, "eat"), epoch=lambda *_: None)
     assert outcome.status == "failed"
     assert outcome.reason.startswith("out of memory: took ")
     assert outcome.reason.endswith(" MB of 256 MB")
 
 
+def test_a_model_that_is_too_slow_is_refused(trains, tmp_path):
+    outcome = trains.run(asked(tmp_path, "slow"), epoch=lambda *_: None)
+    assert (outcome.status, outcome.reason) == ("refused", "0.5 seconds for one image")
+    assert trains.started == 1
+
+
 def test_a_process_that_has_grown_is_replaced(trains, tmp_path, notes):
     for act in ("train", "grow", "train"):
-        assert trains.run(asked(tmp_path, act), epoch=lambda *_: None).status == "trained"
+        assert trains.run(asked(tmp_path, act), epoch=lambda *_: None).status == "completed"
         (tmp_path / "checkpoints" / "0.npz").unlink()
     assert trains.started == 2
     assert len(notes) == 1
@@ -133,22 +155,32 @@ def test_a_full_disk_ends_more_than_the_trial(trains, tmp_path):
 
 
 PARENT = """
-import sys
+import sys, time
+import keras_blocks_cli
+keras_blocks_cli.hold_back()
+from keras_blocks.tuning.search.protocol import Setup
 from keras_blocks.tuning.search.supervisor import Supervisor
-Supervisor.command = (sys.executable, "-P", "-c", sys.argv[2])
-supervisor = Supervisor({}, sys.argv[1], max_seconds=60)
-supervisor._ensure_started(lambda: None)
-print(supervisor._process.pid, flush=True)
-supervisor._hear(lambda: None, 1e12, 60)
+
+setup, command = Setup("", 0, None, "", []), (sys.executable, "-c", sys.argv[2])
+supervisor = Supervisor(setup, sys.argv[1], max_seconds=60, command=command)
+supervisor.start()
+print(supervisor.process.pid, flush=True)
+time.sleep(600)
 """
 BUSY = """
-import json, sys
-from keras_blocks.tuning.search.trial_process import Line, _die_with_parent
+import sys
+import keras_blocks_cli
+keras_blocks_cli.hold_back()
 from multiprocessing.connection import Connection
-_die_with_parent()
+from keras_blocks.tuning.search.protocol import Line, Ready
+from keras_blocks.tuning.search.trial_process import die_with_parent
+
+die_with_parent()
 line = Line(Connection(int(sys.argv[1])))
-line.hear(); line.say("ready")
-while True: pass
+line.hear()
+line.say(Ready())
+while True:
+    pass
 """
 
 

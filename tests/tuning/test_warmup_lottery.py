@@ -6,6 +6,8 @@ import pytest
 
 import keras_blocks
 from keras_blocks.tuning.training import fit as training
+from keras_blocks.tuning.training.hyperparameters import TrainingDiverged, checked
+from keras_blocks.tuning.training.lottery import lottery
 
 SMALL = {"groups": [{"filters": [4]}], "stem": "tiny", "input_shape": (8, 8, 1), "classes": 10, "batch_norm": True}
 HOW = {"optimizer": "sgd", "learning_rate": 0.05, "weight_decay": 0.0, "batch_size": 32, "augmentation": "none"}
@@ -64,7 +66,7 @@ def test_the_lottery_keeps_the_draw_that_learns_fastest(digits):
         own = model.get_weights()
         random = [np.array(variable) for variable in model.non_trainable_variables]
         images, labels = digits.x_train[:200], digits.y_train[:200]
-        losses = training.lottery(model, images, labels, draws=4, hyperparameters=how, steps=4)
+        losses = lottery(model, images, labels, draws=4, hyperparameters=how, steps=4)
         kept = model.get_weights()
         ends.append((losses, kept))
         assert len(set(losses)) == 4
@@ -83,7 +85,7 @@ def test_the_best_draw_is_the_one_with_the_lowest_loss_when_trained_again(digits
     keras.utils.set_random_seed(5)
     model = training.compiled(keras_blocks.SqueezeNet, SMALL, HOW, scale=1 / 16)
     images, labels = digits.x_train[:128], digits.y_train[:128]
-    losses = training.lottery(model, images, labels, draws=3, hyperparameters=HOW, steps=4)
+    losses = lottery(model, images, labels, draws=3, hyperparameters=HOW, steps=4)
     order = np.random.default_rng(0).permutation(128)  # in which the lottery has them
     model.fit(images[order], labels[order], batch_size=32, shuffle=False, verbose=0)
     found = model.evaluate(images, labels, batch_size=256, verbose=0, return_dict=True)["loss"]
@@ -106,8 +108,8 @@ def test_fit_holds_the_lottery_once(digits, monkeypatch, model):
 def test_a_lottery_that_diverges_is_told(digits):
     model = training.compiled(keras_blocks.SqueezeNet, SMALL, HOW)
     images = np.full((32, 8, 8, 1), np.inf, "float32")
-    with pytest.raises(training.TrainingDiverged, match="all 2 initializations"):
-        training.lottery(model, images, digits.y_train[:32], draws=2, hyperparameters=HOW, steps=1)
+    with pytest.raises(TrainingDiverged, match="all 2 initializations"):
+        lottery(model, images, digits.y_train[:32], draws=2, hyperparameters=HOW, steps=1)
     with pytest.raises(TypeError, match="`labels` must be a NumPy array"):
         training.fit(model, {**HOW, "lottery": 2}, images)
 
@@ -128,4 +130,4 @@ def test_bad_hyperparameters_are_named(change, named):
     with pytest.raises((ValueError, TypeError), match=named):
         training.compiled(keras_blocks.SqueezeNet, SMALL, {**HOW, **change})
     with pytest.raises(ValueError, match="must have the key 'batch_size'"):
-        training.checked({name: value for name, value in HOW.items() if name != "batch_size"})
+        checked({name: value for name, value in HOW.items() if name != "batch_size"})

@@ -2,15 +2,18 @@
 
 import dataclasses
 import hashlib
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from keras_blocks.core import validation
 from keras_blocks.tuning.data.split import stratified
 from keras_blocks.tuning.seeds import SPLIT, derived_seed
 
-VALIDATION_SHARE = 0.15
-TEST_SHARE = 0.2
+VALIDATION_SHARE, TEST_SHARE = 0.15, 0.2
+"""The shares of the images that choose between models, and that are held out."""
 
 TEST_SEED = 0
 """Where a source has no test part of its own, the test images are the same for every seed: else a model of one run
@@ -43,12 +46,12 @@ class Dataset:
     y_val: np.ndarray
     x_test: np.ndarray
     y_test: np.ndarray
-    class_names: tuple
+    class_names: tuple[str, ...]
     scale: float
     flips: bool = False
 
     @property
-    def image_shape(self) -> tuple:
+    def image_shape(self) -> tuple[int, ...]:
         """(height, width, channels)."""
         return self.x_train.shape[1:]
 
@@ -61,11 +64,23 @@ class Dataset:
         digest = hashlib.sha256()
         for part in (self.x_train, self.y_train, self.x_val, self.y_val, self.x_test, self.y_test):
             digest.update(f"{part.dtype} {part.shape}".encode())
-            digest.update(np.ascontiguousarray(part))
+            digest.update(np.ascontiguousarray(part).data)
         return digest.hexdigest()
 
     @classmethod
-    def from_arrays(cls, name, x_train, y_train, x_test, y_test, *, seed=0, class_names=None, scale=None, flips=False):
+    def from_arrays(
+        cls,
+        name: str,
+        x_train: npt.ArrayLike,
+        y_train: npt.ArrayLike,
+        x_test: npt.ArrayLike,
+        y_test: npt.ArrayLike,
+        *,
+        seed: int = 0,
+        class_names: Sequence[str] | None = None,
+        scale: float | None = None,
+        flips: bool = False,
+    ) -> "Dataset":
         """Checks the arrays and splits the validation part off the training part, stratified by class.
 
         Args:
@@ -82,30 +97,32 @@ class Dataset:
             ValueError: for arrays of another rank or kind, labels out of range, NaN or infinite pixels.
         """
         seed = validation.integer("seed", seed, least=0, most=2**32 - 1)
-        x_train, x_test = _images("x_train", x_train), _images("x_test", x_test)
-        y_train, y_test = _labels("y_train", y_train, x_train), _labels("y_test", y_test, x_test)
-        if x_train.shape[1:] != x_test.shape[1:]:
+        images, test_images = _images("x_train", x_train), _images("x_test", x_test)
+        labels, test_labels = _labels("y_train", y_train, images), _labels("y_test", y_test, test_images)
+        if images.shape[1:] != test_images.shape[1:]:
             raise ValueError(
-                f"`x_test` must have images of {x_train.shape[1:]}, as x_train; received {x_test.shape[1:]}."
+                f"`x_test` must have images of {images.shape[1:]}, as x_train; received {test_images.shape[1:]}."
             )
-        classes = len(class_names) if class_names is not None else int(y_train.max()) + 1
-        _check_classes(y_train, y_test, classes)
-        rest, chosen = stratified(y_train, VALIDATION_SHARE, derived_seed(seed, SPLIT))
+        classes = len(class_names) if class_names is not None else int(labels.max()) + 1
+        _check_classes(labels, test_labels, classes)
+        rest, chosen = stratified(labels, VALIDATION_SHARE, derived_seed(seed, SPLIT))
         return cls(
             name=name,
-            x_train=x_train[rest],
-            y_train=y_train[rest],
-            x_val=x_train[chosen],
-            y_val=y_train[chosen],
-            x_test=x_test,
-            y_test=y_test,
+            x_train=images[rest],
+            y_train=labels[rest],
+            x_val=images[chosen],
+            y_val=labels[chosen],
+            x_test=test_images,
+            y_test=test_labels,
             class_names=tuple(str(item) for item in (range(classes) if class_names is None else class_names)),
-            scale=_scale(x_train) if scale is None else scale,
+            scale=_scale(images) if scale is None else scale,
             flips=flips,
         )
 
     @classmethod
-    def from_images(cls, name, images, labels, *, seed=0, **kwargs):
+    def from_images(
+        cls, name: str, images: npt.ArrayLike, labels: npt.ArrayLike, *, seed: int = 0, **kwargs: Any
+    ) -> "Dataset":
         """Splits the test part off first, the same for every seed; then as `from_arrays`."""
         images = _images("images", images)
         labels = _labels("labels", labels, images)
@@ -115,7 +132,7 @@ class Dataset:
         )
 
 
-def _images(name, value) -> np.ndarray:
+def _images(name: str, value: npt.ArrayLike) -> np.ndarray:
     """Images with a channel axis, all pixels finite."""
     images = np.asarray(value)
     if images.dtype.kind not in "uif":
@@ -134,7 +151,7 @@ def _images(name, value) -> np.ndarray:
     return images if images.dtype == np.uint8 else images.astype("float32")
 
 
-def _labels(name, value, images) -> np.ndarray:
+def _labels(name: str, value: npt.ArrayLike, images: np.ndarray) -> np.ndarray:
     """Whole numbers from 0, one for each image."""
     labels = np.asarray(value)
     if labels.ndim == 2 and labels.shape[1] == 1:
@@ -148,7 +165,7 @@ def _labels(name, value, images) -> np.ndarray:
     return labels.astype("int64")
 
 
-def _check_classes(y_train, y_test, classes) -> None:
+def _check_classes(y_train: np.ndarray, y_test: np.ndarray, classes: int) -> None:
     counts = np.bincount(y_train, minlength=classes)
     for name, labels in (("y_train", y_train), ("y_test", y_test)):
         if labels.max() >= classes:
@@ -160,7 +177,7 @@ def _check_classes(y_train, y_test, classes) -> None:
         )
 
 
-def _scale(images) -> float:
+def _scale(images: np.ndarray) -> float:
     if images.dtype == np.uint8:
         return 1 / 255
     return 1 / max(1.0, float(np.abs(images).max()))

@@ -3,24 +3,33 @@
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from keras_blocks.core import validation
 from keras_blocks.tuning.data.dataset import Dataset
 
+if TYPE_CHECKING:
+    from PIL import Image
+
 KERAS_DATASETS = {"mnist": False, "fashion_mnist": True, "cifar10": True, "cifar100": True}
 """Name of a module of keras.datasets that holds images -> whether a mirrored image keeps its class."""
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
+"""Endings of the files that are read as images."""
 
 MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 """Pillow's modes of 8 bits a channel or fewer. Converting wider ones would clip them."""
 
+ImageSize = int | tuple[int, int]
+"""(height, width), or one number for both."""
+
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+"""What an .npz file holds."""
 
 
-def load_dataset(data: str = "digits", *, seed: int = 0, image_size=None) -> Dataset:
+def load_dataset(data: str = "digits", *, seed: int = 0, image_size: ImageSize | None = None) -> Dataset:
     """Finds a dataset by its name or path.
 
     Args:
@@ -55,9 +64,10 @@ def load_dataset(data: str = "digits", *, seed: int = 0, image_size=None) -> Dat
         raise ValueError(f"`data` must be a folder of images by class or an .npz file; received the file {data!r}.")
     names = ("digits", *KERAS_DATASETS, "the path of a folder of images by class", "or of an .npz file")
     validation.choice("data", data, names)
+    raise AssertionError("`data` is none of these names, so `choice` has raised")
 
 
-def _digits(seed) -> Dataset:
+def _digits(seed: int) -> Dataset:
     """scikit-learn's handwritten digits, which are part of its package."""
     from sklearn.datasets import load_digits
 
@@ -65,7 +75,7 @@ def _digits(seed) -> Dataset:
     return Dataset.from_images("digits", images.images, images.target, seed=seed, scale=1 / 16)
 
 
-def _keras_dataset(name, seed) -> Dataset:
+def _keras_dataset(name: str, seed: int) -> Dataset:
     """One of keras.datasets, from Keras' cache or downloaded to it."""
     import keras
 
@@ -78,7 +88,7 @@ def _keras_dataset(name, seed) -> Dataset:
     return Dataset.from_arrays(name, x_train, y_train, x_test, y_test, seed=seed, flips=KERAS_DATASETS[name])
 
 
-def _npz(path, seed) -> Dataset:
+def _npz(path: Path, seed: int) -> Dataset:
     """An .npz file with `ARRAYS`, and `class_names` if there are any."""
     try:
         loaded = np.load(path, allow_pickle=False)
@@ -94,7 +104,7 @@ def _npz(path, seed) -> Dataset:
         raise ValueError(f"`data`, the file {path}: {error}") from error
 
 
-def _folder(path, seed, image_size=None) -> Dataset:
+def _folder(path: Path, seed: int, image_size: ImageSize | None) -> Dataset:
     """A folder with a folder for each class. Files that do not end with one of `SUFFIXES` are left aside."""
     size = None if image_size is None else validation.pair("image_size", image_size)
     names = sorted(item.name for item in path.iterdir() if item.is_dir() and not item.name.startswith("."))
@@ -104,19 +114,19 @@ def _folder(path, seed, image_size=None) -> Dataset:
         )
     files = []
     for label, name in enumerate(names):
-        found = sorted(file for file in (path / name).iterdir() if file.suffix.lower() in SUFFIXES)
-        if len(found) < 3:
+        pictures = sorted(file for file in (path / name).iterdir() if file.suffix.lower() in SUFFIXES)
+        if len(pictures) < 3:
             raise ValueError(
                 f"`data`, the folder {path / name}: a class must have three images or more, one each to train, to "
-                f"validate and to test; it has {len(found)} that end with one of {list(SUFFIXES)}."
+                f"validate and to test; it has {len(pictures)} that end with one of {list(SUFFIXES)}."
             )
-        files += [(file, label) for file in found]
+        files += [(file, label) for file in pictures]
     images = _read([file for file, _ in files], size)
     labels = np.array([label for _, label in files])
     return Dataset.from_images(path.resolve().name, images, labels, seed=seed, class_names=names)
 
 
-def _read(files: Sequence, size) -> np.ndarray:
+def _read(files: Sequence[Path], size: tuple[int, int] | None) -> np.ndarray:
     """All images as one uint8 array, in colour unless all are grey."""
     pictures = [_open(file, size) for file in files]
     if size is None and (sizes := {picture.size for picture in pictures}) - {pictures[0].size}:
@@ -126,13 +136,13 @@ def _read(files: Sequence, size) -> np.ndarray:
     return np.stack([np.asarray(picture.convert(mode)) for picture in pictures])
 
 
-def _open(file, size):
+def _open(file: Path, size: tuple[int, int] | None) -> "Image.Image":
     """One image upright, grey or in colour, resized to (height, width)."""
     from PIL import Image, ImageOps
 
     try:
-        with Image.open(file) as picture:
-            picture = ImageOps.exif_transpose(picture)
+        with Image.open(file) as opened:
+            picture: Image.Image = ImageOps.exif_transpose(opened)
             if picture.mode not in MODES:
                 raise ValueError(f"its pixels, of the mode {picture.mode!r}, are not of 8 bits")
             picture = picture.convert("L" if picture.mode in ("1", "L") else "RGB")

@@ -3,7 +3,7 @@
 import numpy as np
 
 
-def stratified(labels, share: float, seed: int) -> tuple:
+def stratified(labels: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Draws a share of each class.
 
     Args:

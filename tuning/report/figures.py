@@ -1,27 +1,32 @@
-"""The figures of a search's report, by plotly: each a `Figure` of what trials tried and what came of it.
+"""The figures of a report, by plotly: each a `Figure` of what trials tried, or of what came of it.
 
 Their colours are readable on light and on dark pages; text, grid and background are the page's.
 """
 
+import dataclasses
 import html
+import itertools
 import math
 import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import plotly.graph_objects as go
 
 from keras_blocks.tuning.report.descriptions import described
-from keras_blocks.tuning.study.objectives import FACTORS, UNITS, best_trial, front, label, measured, text
-from keras_blocks.tuning.study.trial import COMPLETED, FAILED, PRUNED, RUNNING
+from keras_blocks.tuning.study.objectives import Objective, front, measure, measured, ranking
+from keras_blocks.tuning.study.status import Status
+from keras_blocks.tuning.study.trial import Trial
 
 BLUE, ORANGE, PURPLE, RED, GREEN, GREY = "#3b82c4", "#e07b1f", "#9467bd", "#d64545", "#2e9e6b", "#8a8f98"
 
 MARKS = {
-    COMPLETED: (BLUE, "circle"),
-    PRUNED: (PURPLE, "triangle-down-open"),
-    FAILED: (RED, "x"),
-    RUNNING: (GREEN, "circle-open"),
+    Status.COMPLETED: (BLUE, "circle", None),
+    Status.PRUNED: (PURPLE, "triangle-down-open", "dot"),
+    Status.FAILED: (RED, "x", "dash"),
+    Status.RUNNING: (GREEN, "circle-open", None),
 }
-"""Colour and symbol of a status: never the colour alone."""
+"""A status has a colour, a symbol and a dash: it is never told by the colour alone."""
 
 KINDS = (
     (BLUE, "circle"),
@@ -31,187 +36,185 @@ KINDS = (
     (GREY, "cross"),
     (BLUE, "star"),
 )
-"""Of architectures."""
+"""Architectures have these colours and symbols, in turn."""
 
-MOST_AXES = 12
-"""Parallel coordinates that can be told apart."""
-
-LOW_TO_HIGH = [[0.0, "#9fb3c8"], [0.5, BLUE], [1.0, "#d9480f"]]
+MOST_BARS = 12
+"""More importances than these are left out."""
 
 
-def history(trials, objectives, name) -> go.Figure:
+def history(trials: Sequence[Trial], objectives: Sequence[Objective], name: str) -> go.Figure:
     """An objective's value of each trial and the best so far; at the foot, the trials that have none.
 
     Args:
         trials: `Trial`s.
-        objectives: (name, direction) of each of the study's.
+        objectives: the study's.
         name: of the one that is shown.
     """
-    figure = _figure(name_x="trial", name_y=name)
-    direction = dict(objectives)[name]
-    completed = [trial for trial in trials if measured(trial, name, objectives) is not None]
-    values = [measured(trial, name, objectives) for trial in completed]
-    pruned = [(trial, last) for trial in trials if trial.status == PRUNED and (last := _last(trial, name)) is not None]
-    everything = [*values, *(value for _, value in pruned)]
-    if completed:
-        so_far = _running_best(values, direction)
+    objective = measure(name, objectives)
+    figure = _figure(measure("trial"), objective)
+    done = {trial.number: value for trial in trials if (value := measured(trial, name, objectives)) is not None}
+    values = {trial.number: last for trial in trials if (last := _last(trial, name)) is not None} | done
+    if done:
+        so_far = list(itertools.accumulate(done.values(), lambda *both: objective.best(both)))
         figure.add_scatter(
-            x=[*(trial.number for trial in completed), max(trial.number for trial in trials)],
-            y=_scaled(name, [*so_far, so_far[-1]]),
+            x=[*done, max(trial.number for trial in trials)],
+            y=_scaled(objective, [*so_far, so_far[-1]]),
             name="best so far",
             mode="lines",
             line={"color": ORANGE, "width": 2.5, "shape": "hv"},
             hoverinfo="skip",
         )
-        _add_points(figure, COMPLETED, completed, values, name, objectives)
-    if pruned:
-        _add_points(figure, PRUNED, [trial for trial, _ in pruned], [value for _, value in pruned], name, objectives)
-    low, high = min(everything, default=0.0), max(everything, default=1.0)
+    low, high = min(values.values(), default=0.0), max(values.values(), default=1.0)
     foot = low - 0.07 * ((high - low) or abs(high) or 1)
-    for status in (FAILED, RUNNING):
-        if those := [trial for trial in trials if trial.status == status]:
-            _add_points(figure, status, those, [foot] * len(those), name, objectives)
-    if trials:
-        last = max(trial.number for trial in trials)
-        figure.update_xaxes(range=[-0.03 * last - 0.5, 1.03 * last + 0.5], dtick=1 if last < 10 else None)
-    if not everything:
-        figure.update_yaxes(showticklabels=False)
+    for status, (colour, symbol, _) in MARKS.items():
+        those = [trial for trial in trials if trial.status is status]
+        if status in (Status.COMPLETED, Status.PRUNED):
+            those = [trial for trial in those if trial.number in values]
+        if those:
+            figure.add_scatter(
+                x=[trial.number for trial in those],
+                y=_scaled(objective, [values.get(trial.number, foot) for trial in those]),
+                name=f"{status}, at its last epoch" if status is Status.PRUNED else status,
+                mode="markers",
+                marker={"color": colour, "symbol": symbol, "size": 8},
+                cliponaxis=False,
+                **_hover(those, objectives),
+            )
+    last = max((trial.number for trial in trials), default=0)
+    figure.update_xaxes(range=[-0.03 * last - 0.5, 1.03 * last + 0.5], dtick=1 if last < 10 else None)
+    figure.update_yaxes(showticklabels=bool(values))
     return figure
 
 
-def trade_off(trials, objectives, name, against) -> go.Figure:
+def trade_off(trials: Sequence[Trial], objectives: Sequence[Objective], name: str, against: str) -> go.Figure:
     """One measure against another, and the front that no trial is beyond.
 
     Args:
         trials: `Trial`s.
-        objectives: (name, direction) of each of the study's.
+        objectives: the study's.
         name: of an objective, upwards.
         against: name of a measure of which less is better.
     """
-    figure = _figure(name_x=against, name_y=name)
-    shown = [trial for trial in trials if _both(trial, name, against, objectives)]
-    best = front(shown, [(name, dict(objectives)[name]), (against, "minimize")], given=objectives)
-    if best:
+    up, cost = measure(name, objectives), measure(against)
+    figure = _figure(cost, up)
+
+    def places(those: Iterable[Trial]) -> dict[str, list[float | None]]:
+        x, y = ([measured(trial, one.name, objectives) for trial in those] for one in (cost, up))
+        return {"x": _scaled(cost, x), "y": _scaled(up, y)}
+
+    shown = [trial for trial in trials if None not in (measured(trial, one, objectives) for one in (name, against))]
+    if best := front(shown, [up, cost], given=objectives):
         figure.add_scatter(
-            x=_scaled(against, [measured(trial, against, objectives) for trial in reversed(best)]),
-            y=_scaled(name, [measured(trial, name, objectives) for trial in reversed(best)]),
+            **places(best[::-1]),
             name="Pareto front",
             mode="lines+markers",
             line={"color": ORANGE, "width": 2, "shape": "hv"},
             marker={"size": 13, "symbol": "circle-open", "line": {"width": 2}, "color": ORANGE},
             hoverinfo="skip",
         )
-    kinds = list(dict.fromkeys(trial.architecture_label for trial in shown))
-    for place, kind in enumerate(sorted(kinds, key=str)):
-        those = [trial for trial in shown if trial.architecture_label == kind]
+    labels = sorted({trial.architecture_label for trial in shown})
+    for label, (colour, symbol) in zip(labels, itertools.cycle(KINDS)):
+        those = [trial for trial in shown if trial.architecture_label == label]
         figure.add_scatter(
-            x=_scaled(against, [measured(trial, against, objectives) for trial in those]),
-            y=_scaled(name, [measured(trial, name, objectives) for trial in those]),
-            name=_plain(str(kind)) if len(kinds) > 1 else "trial",
+            **places(those),
+            name=plain(label) if len(labels) > 1 else "trial",
             mode="markers",
-            marker={"color": KINDS[place % len(KINDS)][0], "symbol": KINDS[place % len(KINDS)][1], "size": 8},
+            marker={"color": colour, "symbol": symbol, "size": 8},
             **_hover(those, objectives),
         )
-    sizes = [measured(trial, against, objectives) for trial in shown]
+    sizes = places(shown)["x"]
     if sizes and min(sizes) > 0 and max(sizes) > 8 * min(sizes):
-        figure.update_xaxes(type="log", dtick="D2" if max(sizes) < 1000 * min(sizes) else 1)
+        figure.update_xaxes(type="log", tickvals=powers(min(sizes), max(sizes)))
     return figure
 
 
-def parallel(trials, objectives, order=()) -> go.Figure | None:
-    """What was drawn in each completed trial, a line through an axis for each value, coloured by the first objective.
-
-    Args:
-        trials: `Trial`s.
-        objectives: (name, direction) of each of the study's.
-        order: names of drawn values whose axes come first.
-
-    Returns:
-        `None` with fewer than two trials, or where nothing differs.
-    """
-    name, direction = objectives[0]
-    shown = [trial for trial in trials if measured(trial, name, objectives) is not None]
-    there = dict.fromkeys(key for trial in shown for key in trial.values)
-    drawn = [*(key for key in order if key in there), *(key for key in there if key not in order)]
-    axes = [axis for key in drawn if (axis := _axis(key, [trial.values.get(key) for trial in shown])) is not None]
-    if len(shown) < 2 or not axes:
-        return None
-    values = [measured(trial, name, objectives) for trial in shown]
-    scaled = _scaled(name, values)
-    # The best are drawn last, above the others.
-    rising = sorted(range(len(shown)), key=lambda i: values[i] if direction == "maximize" else -values[i])
-    dimensions = [
-        {**axis, "values": [axis["values"][i] for i in rising]}
-        for axis in (_number_axis(_plain(_titled(name)), scaled), *axes[:MOST_AXES])
-    ]
-    dimensions[0]["label"] = f"<b>{dimensions[0]['label']}</b>"
-    figure = go.Figure(
-        go.Parcoords(
-            dimensions=dimensions,
-            line={
-                "color": [scaled[i] for i in rising],
-                "colorscale": LOW_TO_HIGH,
-                "reversescale": direction == "minimize",
-                "showscale": False,
-            },
-            labelangle=-25,
-            labelside="top",
-            unselected={"line": {"color": GREY, "opacity": 0.12}},
-        )
-    )
-    figure.update_layout(template="none", margin={"l": 85, "r": 50, "t": 110, "b": 25}, meta={"axes": len(axes)})
-    return figure
-
-
-def importance(shares: dict) -> go.Figure:
+def importance(shares: Mapping[str, Mapping[str, float]]) -> go.Figure:
     """Bars of each hyperparameter's importance.
 
     Args:
         shares: name of an objective -> {hyperparameter: share}; the first objective's order counts.
     """
-    figure = _figure(name_x="share of the importance", name_y=None)
-    names = list(dict.fromkeys(name for found in shares.values() for name in found))[:MOST_AXES]
+    figure = _figure(measure("share of the importance"), None)
+    names = list(dict.fromkeys(name for found in shares.values() for name in found))[:MOST_BARS]
     for (objective, found), colour in zip(shares.items(), (BLUE, ORANGE, GREEN, PURPLE)):
         figure.add_bar(
             x=[100 * found.get(name, 0.0) for name in names],
-            y=[_plain(textwrap.shorten(name, 44, placeholder="…")) for name in names],
-            name=f"for {_plain(label(objective))}",
+            y=[plain(name, 44) for name in names],
+            name=f"for {plain(measure(objective).label)}",
             orientation="h",
             marker={"color": colour},
             hovertemplate="%{y}: %{x:.1f} %<extra></extra>",
         )
     figure.update_yaxes(autorange="reversed", automargin=True, ticksuffix="  ", showgrid=False)
     figure.update_xaxes(ticksuffix=" %", rangemode="tozero")
-    figure.update_layout(barmode="group", showlegend=len(shares) > 1, bargap=0.25, hovermode="closest")
+    height = max(220, 90 + len(names) * (20 + 14 * len(shares)))
+    figure.update_layout(barmode="group", showlegend=len(shares) > 1, bargap=0.25, height=height)
     return figure
 
 
-def curves(trials, objectives, metric) -> go.Figure | None:
+def curves(trials: Sequence[Trial], objectives: Sequence[Objective], metric: str) -> go.Figure | None:
     """A metric after each epoch of each trial, the best one's line thick.
 
     Returns:
         `None` where no trial has such values.
     """
-    figure = _figure(name_x="epoch", name_y=metric)
-    best = best_trial(trials, objectives)
-    groups = [
-        ("completed", COMPLETED, BLUE, None),
-        ("pruned", PRUNED, PURPLE, "dot"),
-        ("failed", FAILED, RED, "dash"),
-        ("running", RUNNING, GREEN, None),
-    ]
-    for name, status, colour, dash in groups:
-        those = [trial for trial in trials if trial.status == status and trial is not best]
-        _add_lines(figure, those, metric, name, {"color": colour, "width": 1.3, "dash": dash}, 0.7)
+    figure = _figure(measure("epoch"), measure(metric))
+    best = next(iter(ranking(trials, objectives)), None)
+    for status, (colour, _, dash) in MARKS.items():
+        those = [trial for trial in trials if trial.status is status and trial is not best]
+        _add_lines(figure, those, metric, status, {"color": colour, "width": 1.3, "dash": dash}, 0.7)
     if best is not None:
         _add_lines(figure, [best], metric, f"best, trial {best.number}", {"color": ORANGE, "width": 3.5}, 1)
-    figure.update_layout(hovermode="closest")
-    longest = max((len(trial.curves.get(metric) or []) for trial in trials), default=0)
-    figure.update_xaxes(range=[0.5, longest + 0.5], dtick=1 if longest < 10 else None)
+    _count_epochs(figure, max((len(trial.curves.get(metric) or []) for trial in trials), default=0))
     return figure if figure.data else None
 
 
-def _figure(*, name_x, name_y) -> go.Figure:
+def training(history: Mapping[str, Sequence[float]], kept: int, name: str) -> go.Figure:
+    """The loss or the accuracy after each epoch of one training, and the epoch whose weights are kept.
+
+    Args:
+        history: of Keras, with the metric of the training and of the validation images.
+        kept: the epoch, from 1.
+        name: "loss" or "accuracy".
+    """
+    shown = measure(name)
+    figure = _figure(measure("epoch"), dataclasses.replace(shown, label="loss (nats)" if name == "loss" else name))
+    epochs = list(range(1, len(history[name]) + 1))
+    for key, words, colour, symbol in (
+        (name, "training", BLUE, "circle"),
+        (f"val_{name}", "validation", ORANGE, "square"),
+    ):
+        figure.add_scatter(
+            x=epochs,
+            y=_scaled(shown, history[key]),
+            name=words,
+            mode="lines+markers" if len(epochs) <= 40 else "lines",
+            line={"color": colour, "width": 2},
+            marker={"symbol": symbol},
+            hovertemplate=f"{words}, epoch %{{x}}: %{{y:.4g}} {shown.unit}<extra></extra>",
+        )
+    figure.add_vline(kept, line={"color": GREY, "dash": "dot"}, name=f"kept: epoch {kept}", showlegend=True)
+    _count_epochs(figure, len(epochs))
+    values = [value for key in (name, f"val_{name}") for value in history[key]]
+    if name == "loss" and min(values) > 0 and max(values) > 10 * min(values):
+        figure.update_yaxes(type="log", tickvals=powers(min(values), max(values)), tickformat="~g")
+    return figure
+
+
+def plain(words: str, most: int | None = None) -> str:
+    """Text in which plotly finds no HTML of its own, of so many characters at most."""
+    return html.escape(words if most is None else textwrap.shorten(words, most, placeholder="…"), quote=False)
+
+
+def powers(low: float, high: float) -> list[float]:
+    """Powers of ten from `low` to `high`, and their double and fivefold where they are few."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    found = [digit * 10.0**power for power in powers for digit in ((1, 2, 5) if high < 1000 * low else (1,))]
+    return [mark for mark in found if low <= mark <= high] or [low, high]
+
+
+def _figure(x: Objective, y: Objective | None) -> go.Figure:
+    """Without traces, with titles on its axes."""
     figure = go.Figure()
     figure.update_layout(
         template="none",
@@ -221,52 +224,44 @@ def _figure(*, name_x, name_y) -> go.Figure:
         showlegend=True,
         hoverlabel={"align": "left"},
     )
-    figure.update_xaxes(
-        title={"text": _plain(_titled(name_x)), "standoff": 6}, **_ticks(name_x), showline=True, zeroline=False
-    )
-    figure.update_yaxes(title=_plain(_titled(name_y)) if name_y else None, **_ticks(name_y), zeroline=False)
+    figure.update_xaxes(title={"text": plain(x.title), "standoff": 6}, showline=True)
+    figure.update_yaxes(title=None if y is None else plain(y.title))
+    for axis, shown in ((figure.layout.xaxis, x), (figure.layout.yaxis, y)):
+        axis.zeroline = False
+        if shown is not None and (shown.is_count or shown.name in ("trial", "epoch")):
+            axis.tickformat = "~s" if shown.is_count else "d"
     return figure
 
 
-def _add_points(figure, status, trials, values, name, objectives):
-    colour, symbol = MARKS[status]
-    figure.add_scatter(
-        x=[trial.number for trial in trials],
-        y=_scaled(name, values),
-        name=f"{status}, at its last epoch" if status == PRUNED else status,
-        mode="markers",
-        marker={"color": colour, "symbol": symbol, "size": 8},
-        cliponaxis=False,
-        **_hover(trials, objectives),
-    )
+def _count_epochs(figure: go.Figure, epochs: int) -> None:
+    figure.update_xaxes(range=[0.5, epochs + 0.5], dtick=1 if epochs < 10 else None)
 
 
-def _add_lines(figure, trials, metric, name, line, opacity):
+def _add_lines(
+    figure: go.Figure, trials: Sequence[Trial], metric: str, name: str, line: dict[str, Any], opacity: float
+) -> None:
     """All lines of a group are one trace, with gaps: a legend entry for all, and quick to draw."""
     x, y, numbers = [], [], []
-    for trial in trials:
-        values = trial.curves.get(metric) or []
-        if not values:
-            continue
+    lines = [(trial.number, values) for trial in trials if (values := trial.curves.get(metric))]
+    for number, values in lines:
         x += [*range(1, len(values) + 1), None]
-        y += [*_scaled(metric, values), None]
-        numbers += [*[trial.number] * len(values), None]
-    if not x:
+        y += [*_scaled(measure(metric), values), None]
+        numbers += [*[number] * len(values), None]
+    if not lines:
         return
-    longest = max(len(trial.curves.get(metric) or []) for trial in trials)
     figure.add_scatter(
         x=x,
         y=y,
         name=name,
-        mode="lines" if longest > 1 else "lines+markers",
+        mode="lines" if max(len(values) for _, values in lines) > 1 else "lines+markers",
         line=line,
         opacity=opacity,
         customdata=numbers,
-        hovertemplate=f"trial %{{customdata}}, epoch %{{x}}: %{{y:.4g}} {UNITS.get(metric, '')}<extra></extra>",
+        hovertemplate=f"trial %{{customdata}}, epoch %{{x}}: %{{y:.4g}} {measure(metric).unit}<extra></extra>",
     )
 
 
-def _hover(trials, objectives) -> dict:
+def _hover(trials: Sequence[Trial], objectives: Sequence[Objective]) -> dict[str, Any]:
     return {
         "hovertext": [_about(trial, objectives) for trial in trials],
         "customdata": [trial.number for trial in trials],
@@ -274,119 +269,27 @@ def _hover(trials, objectives) -> dict:
     }
 
 
-def _about(trial, objectives) -> str:
+def _about(trial: Trial, objectives: Sequence[Objective]) -> str:
     """A few lines on a trial, in plotly's kind of HTML."""
-    names = [name for name, _ in objectives]
-    results = [(name, measured(trial, name, objectives)) for name in (*names, "val_accuracy", "latency")]
-    sizes = [(name, getattr(trial, name)) for name in ("params", "macs")]
-    facts = {name: f"{text(name, value)} {label(name)}" for name, value in (*results, *sizes) if value is not None}
-    lines = [f"<b>trial {trial.number}</b>, {trial.status}", _plain(", ".join(facts.values()))]
-    for words in (
-        trial.error,
-        trial.architecture_label,
-        described(trial.metaparameters),
-        described(trial.hyperparameters),
-    ):
-        lines += [_plain(line) for line in textwrap.wrap(words or "", 72, max_lines=4, placeholder=" …")]
+    names = dict.fromkeys([*(objective.name for objective in objectives), "val_accuracy", "latency", "params", "macs"])
+    values = {
+        name: getattr(trial, name) if name in ("params", "macs") else measured(trial, name, objectives)
+        for name in names
+    }
+    facts = [
+        f"{measure(name).text(value)} {measure(name).label}" for name, value in values.items() if value is not None
+    ]
+    how = (trial.error, trial.architecture_label, described(trial.metaparameters), described(trial.hyperparameters))
+    wrapped = [line for words in how for line in textwrap.wrap(words or "", 72, max_lines=4, placeholder=" …")]
+    lines = [f"<b>trial {trial.number}</b>, {trial.status}", *map(plain, [", ".join(facts), *wrapped])]
     return "<br>".join(line for line in lines if line)
 
 
-def _plain(words: str) -> str:
-    """Text in which plotly finds no HTML of its own."""
-    return html.escape(words, quote=False)
+def _scaled(shown: Objective, values: Iterable[float | None]) -> list[float | None]:
+    return [None if value is None or not math.isfinite(value) else value * shown.factor for value in values]
 
 
-def _titled(name: str) -> str:
-    return f"{label(name)} ({UNITS[name]})" if name in UNITS else label(name)
-
-
-def _ticks(name) -> dict:
-    if name in ("params", "macs", "activation_bytes"):
-        return {"tickformat": "~s"}
-    return {"tickformat": "d"} if name in ("trial", "epoch") else {}
-
-
-def _scaled(name, values) -> list:
-    return [None if value is None or not math.isfinite(value) else value * FACTORS.get(name, 1) for value in values]
-
-
-def _both(trial, name, against, objectives) -> bool:
-    return all(measured(trial, one, objectives) is not None for one in (name, against))
-
-
-def _running_best(values, direction) -> list:
-    found = []
-    for value in values:
-        better = max if direction == "maximize" else min
-        found.append(better(found[-1], value) if found else value)
-    return found
-
-
-def _last(trial, name):
-    """The last value of a metric that is finite."""
-    values = trial.curves.get(name) or []
+def _last(trial: Trial, name: str) -> float | None:
+    """Of a pruned trial, the last value of a metric that is finite."""
+    values = trial.curves.get(name) or [] if trial.status is Status.PRUNED else []
     return next((value for value in reversed(values) if value is not None and math.isfinite(value)), None)
-
-
-def _axis(name, values) -> dict | None:
-    """A dimension of parallel coordinates; what a trial did not draw lies below the rest, as "-"."""
-    there = [value for value in values if value is not None]
-    if len({repr(value) for value in values}) < 2:
-        return None
-    numeric = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in there)
-    title = _plain(textwrap.shorten(name, 26, placeholder="…"))
-    if not numeric or len(set(there)) <= 6:
-        kinds = sorted(set(there), key=lambda value: (isinstance(value, str), value)) if numeric else _kinds(there)
-        ticks = [_plain(textwrap.shorten(_short(kind), 18, placeholder="…")) for kind in kinds]
-        places = {repr(kind): place for place, kind in enumerate(kinds)}
-        return _dimension(title, [places.get(repr(value)) for value in values], list(places.values()), ticks)
-    return _number_axis(title, values)
-
-
-def _number_axis(title, values) -> dict:
-    there = [value for value in values if value is not None]
-    low, high = min(there), max(there)
-    if low > 0 and high >= 8 * low:
-        powers = [math.log10(value) if value is not None else None for value in values]
-        marks = [
-            digit * 10.0**power
-            for power in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-            for digit in ((1, 2, 5) if high < 1000 * low else (1,))
-            if low <= digit * 10.0**power <= high
-        ] or [low, high]
-        return _dimension(title, powers, [math.log10(mark) for mark in marks], [f"{mark:g}" for mark in marks])
-    marks = _round_numbers(low, high)
-    return _dimension(title, values, marks, [f"{mark:g}" for mark in marks])
-
-
-def _round_numbers(low, high) -> list:
-    """A few numbers from `low` to `high`, of few digits each."""
-    if high == low:
-        return [low]
-    rough = (high - low) / 4
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = power * next(digit for digit in (1, 2, 5, 10) if digit * power >= rough)
-    return [round(place * step, 12) for place in range(math.ceil(low / step), math.floor(high / step) + 1)]
-
-
-def _dimension(title, values, places, ticks) -> dict:
-    there = [value for value in values if value is not None]
-    low, high = min([*there, *places]), max([*there, *places])
-    missing = len(there) < len(values)
-    below = low - 0.15 * ((high - low) or 1)
-    return {
-        "label": title,
-        "values": [below if value is None else value for value in values],
-        "range": [below if missing else low, high if high > low else low + 1],
-        "tickvals": [*([below] if missing else []), *places],
-        "ticktext": [*(["-"] if missing else []), *ticks],
-    }
-
-
-def _kinds(values) -> list:
-    """Each value once, in an order that does not depend on the trials'."""
-    return sorted({repr(value): value for value in values}.values(), key=repr)
-
-
-def _short(value) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -2,24 +2,30 @@
 
 import collections
 import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Self
 
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
 
+from keras_blocks.costs.cost import Cost
 from keras_blocks.tuning.report.descriptions import described, differing
-from keras_blocks.tuning.study.trial import COMPLETED, DUPLICATE, FAILED, PRUNED, REFUSED, RUNNING, WAITING, best_of
+from keras_blocks.tuning.study.objectives import OBJECTIVES, Objective, measure, measured, ranking
+from keras_blocks.tuning.study.status import Status
+from keras_blocks.tuning.study.trial import Trial
 
-ENDED = (COMPLETED, FAILED, PRUNED)
+BY_ACCURACY = (OBJECTIVES["val_accuracy"],)
+"""The objectives of whoever names none."""
 
 RECENT = 16
-"""Ended trials from whose durations the time left is estimated: the sampler's choices change."""
-
+"""The time left is estimated from the durations of so many trials that ended last: the sampler's choices change."""
 
 STEADY = 30
-"""Calls of `update` over which the number of workers is told: between two trials, a worker has none."""
+"""The number of workers is told from so many calls of `update`: between two trials, a worker has none."""
 
 
 class Progress:
@@ -32,7 +38,7 @@ class Progress:
         console: a rich console. Where it is no terminal, only whole lines are printed, without control characters.
     """
 
-    def __init__(self, console: Console):
+    def __init__(self, console: Console) -> None:
         self._console = console
         self._bar = Bar(
             TextColumn("{task.description}", markup=False),
@@ -43,198 +49,213 @@ class Progress:
             transient=True,
             disable=not console.is_terminal,
         )
-        self._task = None
+        self._task: TaskID | None = None
         self._began = time.time()
-        self._shown = None
+        self._clock: float | None = None
+        self._shown: set[int] | None = None
         self._skipped = 0
-        self._running = collections.deque(maxlen=STEADY)
-        self._clock = None
+        self._running: collections.deque[int] = collections.deque(maxlen=STEADY)
         self._epochs = 0
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         self._bar.start()
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         self._bar.stop()
 
-    def update(self, trials, *, max_trials=None, max_seconds=None, now=None):
+    def update(
+        self,
+        trials: Sequence[Trial],
+        *,
+        objectives: Sequence[Objective] = (),
+        max_trials: int | None = None,
+        max_seconds: float | None = None,
+        now: float | None = None,
+    ) -> None:
         """Prints a line for each trial that ended since the last call, and renews the live line.
 
         Args:
             trials: all `Trial`s of the study.
+            objectives: what the best is found by; by default the validation accuracy.
             max_trials: after which the search ends, or `None`.
             max_seconds: after which it ends, counted from the beginning, or `None`.
             now: seconds that the search took so far; by default since the first call.
         """
+        objectives = objectives or BY_ACCURACY
         if now is None:
             self._clock = time.monotonic() if self._clock is None else self._clock
             now = time.monotonic() - self._clock
         counts = collections.Counter(trial.status for trial in trials)
-        self._running.append(counts[RUNNING])
+        self._running.append(counts[Status.RUNNING])
         most = None if max_seconds is None else max_seconds - now
         left = _left(trials, counts, max_trials, most, workers=max(1, *self._running))
-        ended = [trial for trial in trials if trial.status in ENDED]
+        ended = [trial for trial in trials if trial.status.ended]
         ended.sort(key=lambda trial: (trial.ended is None, trial.ended, trial.number))
         if self._shown is None:
-            self._go_on([trial for trial in ended if trial.ended is not None and trial.ended < self._began])
+            earlier = [trial for trial in ended if trial.ended is not None and trial.ended < self._began]
+            self._shown = {trial.number for trial in earlier}
+            self._go_on(earlier, objectives)
         for place, trial in enumerate(ended, start=1):
             if trial.number not in self._shown:
                 self._shown.add(trial.number)
-                best = best_of(ended[:place])
-                self._print(_line(trial, place, max_trials, _joined(_best(best), left)))
+                best = _best(ended[:place], objectives)
+                self._print(_line(trial, place, max_trials, objectives, _joined(best, left)))
         self._tell_skipped(counts)
-        self._renew(
-            "trials",
-            total=max_trials,
-            completed=len(ended),
-            state=_joined(_states(counts), _best(best_of(ended)), left),
-        )
+        states = _counted(counts, (Status.RUNNING, Status.WAITING, Status.FAILED, Status.PRUNED))
+        self._renew("trials", max_trials, len(ended), _joined(states, _best(ended, objectives), left))
 
-    def note(self, text: str):
+    def note(self, text: str) -> None:
         """Prints a message, such as that a damaged file was set aside."""
         self._print(f"note: {text}")
 
-    def training(self, epochs: int):
+    def training(self, epochs: int) -> None:
         """The search is done; the training of one model, of so many epochs, begins."""
         self._epochs, self._clock = epochs, time.monotonic()
         if self._task is not None:
             self._bar.remove_task(self._task)
             self._task = None
             self._print(f"training the best on, for {epochs} epochs")
-        self._renew("training", total=epochs, completed=0, state="")
+        self._renew("training", epochs, 0, "")
 
-    def epoch(self, done: int, logs=None):
+    def epoch(self, done: int, logs: Mapping[str, float] | None = None) -> None:
         """So many epochs of that training are done.
 
         Args:
             done: from 1.
             logs: of Keras; the validation's accuracy is shown.
         """
-        seconds = (time.monotonic() - self._clock) / max(done, 1) * (self._epochs - done)
+        began = time.monotonic() if self._clock is None else self._clock
+        seconds = (time.monotonic() - began) / max(done, 1) * (self._epochs - done)
         accuracy = (logs or {}).get("val_accuracy")
-        shown = f"{100 * accuracy:.2f} % validation accuracy" if accuracy is not None else ""
-        self._renew("training", total=self._epochs, completed=done, state=_joined(shown, _about(seconds)))
+        shown = _worded(OBJECTIVES["val_accuracy"], accuracy) if accuracy is not None else ""
+        self._renew("training", self._epochs, done, _joined(shown, _about(seconds)))
 
-    def _go_on(self, earlier):
+    def _go_on(self, earlier: Sequence[Trial], objectives: Sequence[Objective]) -> None:
         """Trials that ended before this process began are told in one line."""
-        self._shown = {trial.number for trial in earlier}
         if earlier:
             counts = collections.Counter(trial.status for trial in earlier)
-            states = ", ".join(f"{counts[name]} {name}" for name in ENDED if counts[name])
-            self._print(_joined(f"going on; trials so far: {states}", _best(best_of(earlier))))
+            self._print(_joined(f"going on; trials so far: {_counted(counts, Status)}", _best(earlier, objectives)))
 
-    def _tell_skipped(self, counts):
+    def _tell_skipped(self, counts: Mapping[Status, int]) -> None:
         """What was never trained is counted, now and then: a tight budget refuses hundreds."""
-        skipped = counts[REFUSED] + counts[DUPLICATE]
+        skipped = counts[Status.REFUSED] + counts[Status.DUPLICATE]
         if skipped >= max(1, 2 * self._skipped):
             self._skipped = skipped
-            parts = [f"{counts[REFUSED]} above the budget" if counts[REFUSED] else ""]
-            parts.append(f"{counts[DUPLICATE]} that repeat others" if counts[DUPLICATE] else "")
-            self._print(f"candidates not trained so far: {', '.join(part for part in parts if part)}")
+            words = {Status.REFUSED: "above the budget", Status.DUPLICATE: "that repeat others"}
+            parts = [f"{counts[status]} {what}" for status, what in words.items() if counts[status]]
+            self._print(f"candidates not trained so far: {', '.join(parts)}")
 
-    def _renew(self, description, *, total, completed, state):
+    def _renew(self, description: str, total: int | None, completed: int, state: str) -> None:
         if self._task is None:
             self._task = self._bar.add_task(description, total=total, state=state)
         self._bar.update(self._task, total=total, completed=completed, state=state)
 
-    def _print(self, text):
+    def _print(self, text: str) -> None:
         self._console.print(_printable(text), highlight=False, soft_wrap=True, markup=False)
 
 
-def _line(trial, place, max_trials, state) -> str:
+def _line(trial: Trial, place: int, max_trials: int | None, objectives: Sequence[Objective], state: str) -> str:
     done = f"[{place:>{len(str(max_trials))}}/{max_trials}]" if max_trials else f"[{place}]"
+    value = measured(trial, objectives[0].name, objectives)
+    outcome = "completed" if value is None else _worded(objectives[0], value, width=8)
+    if trial.status is not Status.COMPLETED:
+        outcome = f"failed: {trial.error}" if trial.status is Status.FAILED else f"pruned at epoch {trial.epochs}"
     size = f"{trial.params:>10,} parameters" if trial.params is not None else f"{'':>21}"
-    line = f"{done} trial {trial.number:<3} {_outcome(trial):<28}  {size}  {trial.seconds:6.1f} s   {state}"
-    return line.rstrip()
+    return f"{done} trial {trial.number:<3} {outcome:<28}  {size}  {trial.seconds:6.1f} s   {state}".rstrip()
 
 
-def _outcome(trial) -> str:
-    if trial.status == FAILED:
-        return f"failed: {trial.error}"
-    if trial.status == PRUNED:
-        return f"pruned at epoch {trial.epochs}"
-    return f"{100 * trial.val_accuracy:6.2f} % validation accuracy" if trial.val_accuracy is not None else "completed"
+def _worded(objective: Objective, value: float, width: int = 0) -> str:
+    return f"{objective.text(value):>{width}} {objective.label}"
 
 
-def _states(counts) -> str:
-    names = (RUNNING, WAITING, FAILED, PRUNED)
-    return ", ".join(f"{counts[name]} {name}" for name in names if counts[name])
+def _counted(counts: Mapping[Status, int], statuses: Iterable[Status]) -> str:
+    return ", ".join(f"{counts[status]} {status}" for status in statuses if counts[status])
 
 
-def _best(trial) -> str:
-    return "" if trial is None else f"best {100 * trial.val_accuracy:.2f} % (trial {trial.number})"
+def _best(trials: Sequence[Trial], objectives: Sequence[Objective]) -> str:
+    first, ranked = objectives[0], ranking(trials, objectives)
+    if not ranked:
+        return ""
+    value = measured(ranked[0], first.name, objectives)
+    return f"best {first.text(value)}{'' if first.unit else f' {first.label}'} (trial {ranked[0].number})"
 
 
-def _left(trials, counts, max_trials, seconds, *, workers) -> str:
+def _left(
+    trials: Sequence[Trial], counts: Mapping[Status, int], max_trials: int | None, seconds: float | None, workers: int
+) -> str:
     """The time left, from what the last trials took and how many run at a time, and at most the budget's."""
-    found = [] if seconds is None else [max(0.0, seconds)]
-    ended = [trial for trial in trials if trial.status in ENDED and trial.seconds > 0]
+    left = [] if seconds is None else [max(0.0, seconds)]
+    ended = [trial for trial in trials if trial.status.ended and trial.seconds > 0]
     if max_trials is not None and ended:
         recent = sorted(ended, key=lambda trial: trial.ended or 0.0)[-RECENT:]
         each = sum(trial.seconds for trial in recent) / len(recent)
+        to_go = max(0, max_trials - sum(trial.counted for trial in trials))
         # Those that run are half done, on average.
-        to_go = max(0, max_trials - sum(trial.counted for trial in trials)) + counts[WAITING] + counts[RUNNING] / 2
-        found.append(each * to_go / workers)
-    return _about(min(found)) if found and min(found) > 0 else ""
+        left.append(each * (to_go + counts[Status.WAITING] + counts[Status.RUNNING] / 2) / workers)
+    return _about(min(left)) if left and min(left) > 0 else ""
 
 
-def _about(seconds) -> str:
+def _about(seconds: float) -> str:
     """Example: 3725 -> 'about 1:02:05 left'."""
     minutes, seconds = divmod(max(0, round(seconds)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"about {hours}:{minutes:02d}:{seconds:02d} left" if hours else f"about {minutes}:{seconds:02d} left"
 
 
-def _joined(*parts) -> str:
+def _joined(*parts: str) -> str:
     return "   ".join(part for part in parts if part)
 
 
-def _printable(text) -> str:
+def _printable(text: str) -> str:
     """In one line, without the control characters that an error's text may have."""
     return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
-def trials_table(trials, best) -> Table:
+def trials_table(trials: Sequence[Trial], best: Trial | None, objectives: Sequence[Objective] = BY_ACCURACY) -> Table:
     """A row for each trial that counts, the best one marked, with the metaparameters in which the trials differ.
 
     Args:
         trials: list of `Trial`.
         best: the one that was trained on, or `None`.
+        objectives: the study's, which are shown besides the validation accuracy.
     """
+    sizes = [measure(name) for name in ("params", "macs", "seconds")]
+    names = dict.fromkeys([*(objective.name for objective in objectives), "val_accuracy"])
+    judged = [measure(name, objectives) for name in names if measure(name) not in sizes]
+    several = len({trial.architecture for trial in trials}) > 1
+    differ = differing([trial.metaparameters for trial in trials if trial.metaparameters])
     table = Table(
         title="Trials",
         title_style="bold",
         caption=None if best is None else "* the candidate that was trained on",
         box=box.SIMPLE_HEAD,
     )
-    for name in ("trial", "validation\naccuracy", "parameters", "multiply-\nadds", "seconds"):
-        table.add_column(name, justify="right", no_wrap=True)
-    several = len({trial.architecture for trial in trials}) > 1
+    for label in ("trial", *(one.label for one in (*judged, *sizes))):
+        table.add_column(label.replace(" ", "\n").replace("-", "-\n"), justify="right", no_wrap=True)
     if several:
         table.add_column("architecture", no_wrap=True)
     table.add_column("metaparameters", overflow="fold")
-    names = differing([trial.metaparameters for trial in trials if trial.metaparameters])
     for trial in trials:
         if not trial.counted:
             continue
         chosen = best is not None and trial.number == best.number
-        done = trial.completed and trial.val_accuracy is not None
-        how = described({name: trial.metaparameters[name] for name in names if name in trial.metaparameters})
+        values = [(one, measured(trial, one.name, objectives)) for one in judged]
+        results = ["" if value is None else one.text(value) for one, value in values]
+        how = described(trial.metaparameters, differ) if trial.error is None else trial.error
         table.add_row(
             f"{'* ' if chosen else ''}{trial.number}",
-            f"{100 * trial.val_accuracy:.2f} %" if done else trial.status,
-            _count(trial.params),
-            _count(trial.macs),
+            *(results if any(results) else [trial.status, *results[1:]]),
+            *("" if count is None else f"{count:,}" for count in (trial.params, trial.macs)),
             f"{trial.seconds:.1f}" if trial.seconds else "",
             *([_escaped(trial.architecture_label)] if several else []),
-            _escaped(how if trial.error is None else trial.error),
+            _escaped(how),
             style="bold" if chosen else None,
         )
     return table
 
 
-def costs_table(rows) -> Table:
+def costs_table(rows: Iterable[tuple[str, Cost]]) -> Table:
     """A row for each (name, Cost)."""
     table = Table()
     table.add_column("model", no_wrap=True)
@@ -245,12 +266,6 @@ def costs_table(rows) -> Table:
     return table
 
 
-def _count(number) -> str:
-    return "" if number is None else f"{number:,}"
-
-
-def _escaped(text) -> str:
+def _escaped(text: str) -> str:
     """As it is: brackets in an error are no markup."""
-    from rich.markup import escape
-
     return escape(_printable(text))

@@ -1,11 +1,15 @@
 """Starts a search's workers on a Ray cluster."""
 
-from keras_blocks.tuning.search.progress import Quiet
+from keras_blocks.tuning.search.progress import NoProgress, Progress
+from keras_blocks.tuning.search.search import Search
 
 WAIT_SECONDS = 1.0
+"""Between two looks at the workers."""
 
 
-def run_workers(search, address: str, progress=None, *, cpus: float = 1, gpus: float = 0) -> list[str]:
+def run_workers(
+    search: Search, address: str, progress: Progress | None = None, *, cpus: float = 1, gpus: float = 0
+) -> list[str]:
     """Runs a search's trials on a Ray cluster, as many at a time as `settings.workers`.
 
     Ray gives each worker its processors and devices, and starts one again whose machine was lost; its trial goes on
@@ -28,35 +32,37 @@ def run_workers(search, address: str, progress=None, *, cpus: float = 1, gpus: f
         import ray
     except ImportError as error:
         raise ValueError("`ray` needs Ray: install keras-blocks[ray].") from error
-    progress, engine = progress or Quiet(), search.engine
+    progress, session = progress or NoProgress(), search.session
     started = not ray.is_initialized()
     if started:
         ray.init(address=address, log_to_driver=False, include_dashboard=False if address == "local" else None)
     try:
         work = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=-1)(_work)
         folder = str(search.folder.path.absolute())
-        waiting = [work.remote(engine.name, engine.url, folder) for _ in range(search.settings.workers)]
+        waiting = [work.remote(session.name, session.url, folder) for _ in range(search.settings.workers)]
         ended = []
         while waiting:
             done, waiting = ray.wait(waiting, timeout=WAIT_SECONDS)
             ended += ray.get(done)
-            progress.update(search.trials, max_trials=search.settings.trials, max_seconds=None)
+            progress.update(
+                search.trials, objectives=search.settings.judged_by, max_trials=search.settings.trials, max_seconds=None
+            )
         return ended
     finally:
         if started:
             ray.shutdown()
 
 
-def _work(name, url, folder) -> str:
+def _work(name: str, url: str, folder: str) -> str:
     """In a process of Ray: one worker, until no trial is left."""
     from keras_blocks.tuning.run_folder import RunFolder
-    from keras_blocks.tuning.search.session import Engine
-    from keras_blocks.tuning.study.study import quiet_optuna
+    from keras_blocks.tuning.search.session import Session
+    from keras_blocks.tuning.study.store import quiet_optuna
 
     with quiet_optuna():
-        engine = Engine.joined(name, url, RunFolder(folder), workers=1)
+        session = Session.joined(name, url, RunFolder(folder), workers=1)
         try:
-            return engine.run()
+            return session.run()
         finally:
-            engine.stop()
-            engine.study.close()
+            session.stop()
+            session.study.close()

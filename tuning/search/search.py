@@ -1,30 +1,32 @@
 """Search: candidates from a space, trials, the best one trained on and kept, all under one run folder."""
 
-import copy
+import contextlib
 import dataclasses
 import importlib.metadata
-import json
 import platform
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 import keras
-import optuna
 
 from keras_blocks.tuning.data.load import load_dataset
-from keras_blocks.tuning.disk import DiskFull, is_full
-from keras_blocks.tuning.report import plots
+from keras_blocks.tuning.files import DiskFull, is_full, set_aside
 from keras_blocks.tuning.run_folder import RunFolder
-from keras_blocks.tuning.search.progress import Quiet
-from keras_blocks.tuning.search.session import Engine
+from keras_blocks.tuning.search.progress import NoProgress, Progress
+from keras_blocks.tuning.search.protocol import FinalRequest
+from keras_blocks.tuning.search.session import Session
 from keras_blocks.tuning.search.settings import SearchSettings
-from keras_blocks.tuning.spaces.dimension import part_from_config
-from keras_blocks.tuning.spaces.names import space_of
-from keras_blocks.tuning.spaces.space import HyperSpace
-from keras_blocks.tuning.study.store import StudyStorage, sqlite_url
-from keras_blocks.tuning.study.study import quiet_optuna
-from keras_blocks.tuning.study.trial import architectures, best_of, write_csv
-from keras_blocks.tuning.training.checkpoint import set_aside
+from keras_blocks.tuning.spaces.architecture import HyperArchitecture
+from keras_blocks.tuning.spaces.families import space_for
+from keras_blocks.tuning.study.objectives import ranking
+from keras_blocks.tuning.study.status import Status
+from keras_blocks.tuning.study.store import StudyStorage, quiet_optuna, sqlite_url
+from keras_blocks.tuning.study.study import Study
+from keras_blocks.tuning.study.trial import Trial, architectures, write_csv
 
 PACKAGES = ("keras-blocks", "keras", "keras-tuner", "optuna", "numpy")
+"""Packages whose versions are written to run.json."""
 
 
 class SearchFailed(RuntimeError):
@@ -44,6 +46,7 @@ class Search:
         storage: URL of the study's storage, "postgresql://..." where many machines search; by default an SQLite file
             in the run folder.
         replace: remove the run and the study that are there. Never removes anything else.
+        session: makes this process' part, as `Session` is made.
 
     Raises:
         TypeError, ValueError: for data or a folder that cannot be used, and where the run was begun with other
@@ -57,13 +60,24 @@ class Search:
     359
     """
 
-    def __init__(self, settings: SearchSettings, run, *, space=None, storage=None, replace=False):
-        if space is not None and not isinstance(space, HyperSpace):
+    def __init__(
+        self,
+        settings: SearchSettings,
+        run: str | Path,
+        *,
+        space: HyperArchitecture | None = None,
+        storage: str | None = None,
+        replace: bool = False,
+        session: Callable[..., Session] = Session,
+    ) -> None:
+        if space is not None and not isinstance(space, HyperArchitecture):
             raise TypeError(f"`space` must be a search space, such as a HyperResNet; received {space!r}.")
-        self.settings, self.folder = settings, RunFolder(run)
+        self.folder = RunFolder(run)
         self.dataset = load_dataset(settings.data, seed=settings.seed, image_size=settings.image_size)
-        parts = {name: part_from_config(copy.deepcopy(config)) for name, config in settings.parts.items()}
-        self.space = space or space_of(settings.model).from_dataset(self.dataset, **parts)
+        if space is None:
+            space = space_for(settings.model, self.dataset, settings.parts)
+            settings = dataclasses.replace(settings, parts=space.get_config()["parts"])  # as they are read
+        self.settings, self.space = settings, space
         data_sha256 = self.dataset.fingerprint()
         if storage is not None:
             StudyStorage(storage).close()  # finds out before anything is made
@@ -89,9 +103,10 @@ class Search:
             )
         name, url = self.folder.path.name, storage or sqlite_url(self.folder.study)
         if replace and storage is not None:
-            delete_study(name, url)
+            with contextlib.closing(StudyStorage(url)) as stored:
+                stored.delete(name)
         with quiet_optuna():
-            self.engine = Engine(
+            self.session = session(
                 settings,
                 self.space,
                 self.folder,
@@ -100,21 +115,26 @@ class Search:
                 backend=keras.backend.backend(),
                 data_sha256=data_sha256,
             )
-            self.engine.publish()
-        if going_on and described["settings"] != json_like(dataclasses.asdict(settings)):
+            self.session.publish()
+        if going_on:
             self.folder.change(settings=dataclasses.asdict(settings))
 
     @property
-    def study(self):
+    def study(self) -> Study:
         """The `Study`."""
-        return self.engine.study
+        return self.session.study
 
     @property
-    def trials(self) -> list:
+    def trials(self) -> list[Trial]:
         """All trials so far."""
         return self.study.trials()
 
-    def run(self, progress=None, *, devices=()) -> dict:
+    @property
+    def best(self) -> Trial | None:
+        """The completed trial that is the best so far, by the objectives; `None` where none is completed."""
+        return next(iter(ranking(self.trials, self.settings.judged_by)), None)
+
+    def run(self, progress: Progress | None = None, *, devices: Sequence[str] = ()) -> dict[str, Any]:
         """Runs the trials that are left, trains the best candidate on, and evaluates it on the test images.
 
         Args:
@@ -127,66 +147,64 @@ class Search:
         Raises:
             SearchFailed: where no candidate could be drawn, or none could be trained, or the disk is full.
         """
-        progress = progress or Quiet()
+        from keras_blocks.tuning.report.run_report import write_run_report  # plotly takes a while
+
+        progress = progress or NoProgress()
         with quiet_optuna():
             try:
-                why = self.engine.run(progress, devices=devices)
-                return self._finished(why, progress)
+                why = self.session.run(progress, devices=devices)
+                result = self._finished(why, progress)
+                write_run_report(self.folder)
+                return result
             except (DiskFull, OSError) as error:
                 if not is_full(error):
                     raise
-                best = best_of(self.trials)
+                best = self.best
                 has = f"the best of its trials so far is {best.number}" if best else "no trial is done"
                 raise SearchFailed(
                     f"{error}. The search has ended with what it has: {has}. Free some, and start the same command "
                     "again to go on."
                 ) from error
             finally:
-                self.engine.stop()
+                self.session.stop()
 
     def close(self) -> None:
         """Closes the connections to the study."""
         self.study.close()
 
-    def _finished(self, why, progress) -> dict:
-        trials = self.trials
-        best = best_of(trials)
+    def _finished(self, why: str, progress: Progress) -> dict[str, Any]:
+        trials, best = self.trials, self.best
         if best is None:
             failed = [trial for trial in trials if trial.error and trial.counted]
             raise SearchFailed(
                 f"{why}{f'; {len(failed)} trials failed, the last: {failed[-1].error}' if failed else ''}"
             )
         write_csv(trials, self.folder.trials_csv)
-        plots.plot_trials(
-            trials, best, self.folder.trials_png, title=f"Trials of {self.space.name} on {self.dataset.name}"
-        )
         notes = self._notes(why, trials, best)
         same = {"trial": notes["trial"], "trials": notes["trials"], "epochs": self.settings.final_epochs}
         result = self._result_before(progress)
         if result is not None and all(result[name] == value for name, value in same.items()):
             return result
         progress.training(self.settings.final_epochs)
-        outcome = self.engine.train_on(
-            {
-                "what": "final",
-                "folder": str(self.folder),
-                "candidate": {
+        outcome = self.session.train_on(
+            FinalRequest(
+                folder=str(self.folder),
+                candidate={
                     "architecture": best.architecture,
                     "metaparameters": best.metaparameters,
                     "hyperparameters": best.hyperparameters,
                 },
-                "epochs": self.settings.final_epochs,
-                "seed": self.settings.seed,
-                "notes": notes,
-            },
-            epochs=self.settings.final_epochs,
+                epochs=self.settings.final_epochs,
+                seed=self.settings.seed,
+                notes=notes,
+            ),
             epoch=progress.epoch,
         )
-        if outcome.status == "failed":
+        if outcome.status is Status.FAILED:
             raise SearchFailed(f"the training of the best candidate failed: {outcome.reason}")
         return outcome.result
 
-    def _result_before(self, progress) -> dict | None:
+    def _result_before(self, progress: Progress) -> dict[str, Any] | None:
         try:
             return self.folder.results()
         except ValueError as error:
@@ -194,7 +212,7 @@ class Search:
             progress.note(f"{self.folder.result} cannot be read: {error}; it was kept as {aside.name}")
             return None
 
-    def _notes(self, why, trials, best) -> dict:
+    def _notes(self, why: str, trials: list[Trial], best: Trial) -> dict[str, Any]:
         """What result.json says of the search, besides the training's result."""
         return {
             "trial": best.number,
@@ -204,18 +222,3 @@ class Search:
             "ended": why,
             "pareto": [trial.number for trial in self.study.pareto()] if len(self.settings.objectives) > 1 else [],
         }
-
-
-def delete_study(name, url) -> None:
-    """Removes a study from a database, if it is there."""
-    storage = StudyStorage(url)
-    try:
-        if name in optuna.study.get_all_study_names(storage.rdb):
-            optuna.delete_study(study_name=name, storage=storage.rdb)
-    finally:
-        storage.close()
-
-
-def json_like(value):
-    """Plain data as JSON gives them back."""
-    return json.loads(json.dumps(value))

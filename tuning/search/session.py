@@ -7,31 +7,28 @@ import socket
 import threading
 import time
 import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from keras_tuner import HyperParameters
-
+from keras_blocks.tuning.run_folder import RunFolder
 from keras_blocks.tuning.search import user_code
-from keras_blocks.tuning.search.progress import Quiet
+from keras_blocks.tuning.search.progress import NoProgress, Progress
+from keras_blocks.tuning.search.protocol import FinalRequest, Setup
 from keras_blocks.tuning.search.settings import SearchSettings
-from keras_blocks.tuning.search.supervisor import MEMORY_SHARE, Supervisor, memory_of_machine
+from keras_blocks.tuning.search.supervisor import MEMORY_SHARE, OnEpoch, Outcome, Supervisor, memory_of_machine
 from keras_blocks.tuning.search.worker import Worker
 from keras_blocks.tuning.seeds import CANDIDATES, derived_seed
-from keras_blocks.tuning.spaces.inspection import inspected
-from keras_blocks.tuning.spaces.names import space_from_config
+from keras_blocks.tuning.spaces.architecture import HyperArchitecture
+from keras_blocks.tuning.spaces.budget import inspected
+from keras_blocks.tuning.spaces.families import space_from_config
+from keras_blocks.tuning.spaces.table import GivenSource
 from keras_blocks.tuning.study.samplers import make_pruner, make_sampler
-from keras_blocks.tuning.study.store import StudyStorage
-from keras_blocks.tuning.study.stored_study import stored_study
+from keras_blocks.tuning.study.status import Status
+from keras_blocks.tuning.study.store import StudyStorage, stored_study
 from keras_blocks.tuning.study.study import Study
-from keras_blocks.tuning.study.trial import RUNNING, WAITING
-
-LOOK_SECONDS = 1.0
-"""Between two looks at the study, for the progress and the time that is left."""
-
-SPEND_SECONDS = 5.0
-"""Between two notes of the time spent: what a kill can lose of it."""
 
 
-class Engine:
+class Session:
     """One process' part in a search.
 
     Args:
@@ -42,21 +39,41 @@ class Engine:
         url: of its storage.
         backend: of Keras, by name.
         data_sha256: the data's fingerprint.
+        supervisor: makes what trains, as `Supervisor` is made.
+        study: makes a connection to the study, as `Study` is made.
+        inspect: function of a candidate, a budget and trials: what the candidate comes to.
+        look_seconds: between two looks at the study, for the progress and the time that is left.
+        save_seconds: between two notes of the time that was searched: what a kill can lose of it.
     """
 
-    def __init__(self, settings: SearchSettings, space, folder, *, name, url, backend, data_sha256):
+    def __init__(
+        self,
+        settings: SearchSettings,
+        space: HyperArchitecture,
+        folder: RunFolder,
+        *,
+        name: str,
+        url: str,
+        backend: str,
+        data_sha256: str,
+        supervisor: Callable[..., Supervisor] = Supervisor,
+        study: Callable[..., Study] = Study,
+        inspect: Callable[..., dict[str, Any]] = inspected,
+        look_seconds: float = 1.0,
+        save_seconds: float = 5.0,
+    ) -> None:
         self.settings, self.space, self.folder, self.name = settings, space, folder, name
         self.url, self._backend, self._data_sha256 = url, backend, data_sha256
-        self._declared = HyperParameters()
-        space.declare_hyperparameters(self._declared)
+        self._make_supervisor, self._make_study, self._inspect = supervisor, study, inspect
+        self._look_seconds, self._save_seconds = look_seconds, save_seconds
         self._imports = user_code.origins(space)
         self.study = self.open_study()
-        self.note = lambda text: None
-        self._supervisors = []
+        self.note: Callable[[str], None] = lambda text: None
+        self._supervisors: list[Supervisor] = []
 
     @classmethod
-    def joined(cls, name, url, folder, **changes) -> "Engine":
-        """The engine of a search that was begun elsewhere, from what its study says.
+    def joined(cls, name: str, url: str, folder: RunFolder, **changes: Any) -> "Session":
+        """The session of a search that was begun elsewhere, from what its study says.
 
         Args:
             name: of the study.
@@ -83,20 +100,18 @@ class Engine:
         """A connection to the study; each thread needs one of its own."""
         settings = self.settings
         storage = StudyStorage(self.url, heartbeat=max(1, settings.grace // 6), grace=settings.grace)
-        study = Study(
+        study: Study = self._make_study(
             storage,
             self.name,
-            space=self._declared.space,
-            sampler=make_sampler(
-                settings.sampler, settings.seed, self._declared.space, objectives=len(settings.objectives)
-            ),
+            space=self.space,
+            sampler=make_sampler(settings.sampler, settings.seed, self.space, objectives=len(settings.objectives)),
             pruner=make_pruner(settings.pruner, settings.epochs),
-            directions=[direction for _, direction in settings.directions],
+            directions=[objective.direction for objective in settings.judged_by],
             identity={
                 "settings": settings.identity(),
                 "backend": self._backend,
                 "data_sha256": self._data_sha256,
-                "space": self._declared.get_config()["space"],
+                "space": self.space.identity(),
             },
             inspect=lambda values: self._inspected(study, values),
             max_trials=settings.trials,
@@ -114,7 +129,7 @@ class Engine:
         }
         self.study.optuna.set_user_attr("search", about)
 
-    def run(self, progress=None, *, devices=()) -> str:
+    def run(self, progress: Progress | None = None, *, devices: Sequence[str] = ()) -> str:
         """Runs trials with as many workers as the settings say, until none is left.
 
         Args:
@@ -127,30 +142,31 @@ class Engine:
         Raises:
             DiskFull: where nothing can be written; what was running was given back.
         """
-        progress, stop = progress or Quiet(), threading.Event()
+        progress, stop = progress or NoProgress(), threading.Event()
         self.note = progress.note
-        environments = [{"CUDA_VISIBLE_DEVICES": str(device)} for device in devices] or [{}] * self.settings.workers
+        environments: list[dict[str, str]] = [{"CUDA_VISIBLE_DEVICES": str(device)} for device in devices]
+        environments = environments or [{}] * self.settings.workers
         threads = [
             _Running(functools.partial(self._worker, i, environment, len(environments), stop))
             for i, environment in enumerate(environments)
         ]
-        session, began, spent, noted = uuid.uuid4().hex[:8], time.monotonic(), 0.0, -SPEND_SECONDS
-        why = None
+        session, began = uuid.uuid4().hex[:8], time.monotonic()
+        spent, saved, why = 0.0, -self._save_seconds, None
         for thread in threads:
             thread.start()
         try:
             while any(thread.is_alive() for thread in threads):
                 seconds = time.monotonic() - began
-                if seconds - noted > SPEND_SECONDS:
-                    spent, noted = self.study.spend(session, seconds), seconds
+                if seconds - saved > self._save_seconds:
+                    spent, saved = self.study.add_time(session, seconds), seconds
                 self._show(progress, spent)
                 if self.settings.max_seconds is not None and spent >= self.settings.max_seconds:
                     why = f"its {self.settings.max_seconds:g} seconds are spent"
                     stop.set()
                 if any(thread.error is not None for thread in threads):
                     stop.set()
-                next((thread for thread in threads if thread.is_alive()), threads[0]).join(LOOK_SECONDS)
-            self.study.spend(session, time.monotonic() - began)
+                next((thread for thread in threads if thread.is_alive()), threads[0]).join(self._look_seconds)
+            self.study.add_time(session, time.monotonic() - began)
         finally:
             stop.set()
             for thread in threads:
@@ -162,21 +178,21 @@ class Engine:
                 raise thread.error
         trials = self.study.trials()
         self.folder.keep_models(self.settings.kept_numbers(trials))
-        self.folder.sweep([trial.number for trial in trials if trial.status in (RUNNING, WAITING)])
+        self.folder.sweep([trial.number for trial in trials if trial.status in (Status.RUNNING, Status.WAITING)])
         self._show(progress, spent)
         return why or threads[0].why
 
-    def _supervisor(self, name, *, workers=1, environment=None) -> Supervisor:
+    def _supervisor(self, name: str, *, workers: int = 1, environment: Mapping[str, str] | None = None) -> Supervisor:
         """One that trains with this search's data and backend."""
         settings = self.settings
-        made = Supervisor(
-            {
-                "data": settings.data,
-                "seed": settings.seed,
-                "image_size": settings.image_size,
-                "data_sha256": self._data_sha256,
-                "imports": self._imports,
-            },
+        made = self._make_supervisor(
+            Setup(
+                data=settings.data,
+                seed=settings.seed,
+                image_size=settings.image_size,
+                data_sha256=self._data_sha256,
+                imports=self._imports,
+            ),
             self.folder.log(name),
             max_seconds=settings.max_trial_seconds,
             max_memory=self._most_memory(workers),
@@ -186,32 +202,22 @@ class Engine:
         self._supervisors.append(made)
         return made
 
-    def _worker(self, number, environment, workers, stop) -> Worker:
+    def _worker(self, number: int, environment: Mapping[str, str], workers: int, stop: threading.Event) -> Worker:
         name = f"{socket.gethostname()}-{os.getpid()}-{number}"
         supervisor = self._supervisor(f"worker{number}", workers=workers, environment=environment)
-        return Worker(
-            name,
-            self.open_study(),
-            supervisor,
-            self.folder,
-            self.settings,
-            stop=stop,
-            note=lambda text: self.note(text),
-        )
+        study, note = self.open_study(), lambda text: self.note(text)
+        return Worker(name, study, supervisor, self.folder, self.settings, stop, note)
 
-    def train_on(self, request: dict, *, epochs: int, epoch):
+    def train_on(self, request: FinalRequest, *, epoch: OnEpoch) -> Outcome:
         """Trains the model that is kept, in the process of a worker that has ended, where there is one.
 
         Args:
-            request: see `child`.
-            epochs: of the training, for which it may take as much longer than a trial; it has all workers' memory.
+            request: what is trained. It may take as much longer than a trial as it has more epochs, and has all
+                workers' memory.
             epoch: see `Supervisor.run`.
-
-        Returns:
-            An `Outcome`.
         """
         supervisor = self._supervisors[0] if self._supervisors else self._supervisor("final")
-        seconds = self.settings.max_trial_seconds * max(1, epochs / self.settings.epochs)
+        seconds = self.settings.max_trial_seconds * max(1, request.epochs / self.settings.epochs)
         return supervisor.run(request, epoch=epoch, max_seconds=seconds, max_memory=self._most_memory())
 
     def stop(self) -> None:
@@ -220,31 +226,35 @@ class Engine:
             supervisor.stop()
         self._supervisors.clear()
 
-    def _most_memory(self, workers=1) -> int:
+    def _most_memory(self, workers: int = 1) -> int:
         return self.settings.max_memory or int(memory_of_machine() * MEMORY_SHARE / workers)
 
-    def _show(self, progress, spent):
+    def _show(self, progress: Progress, spent: float) -> None:
         settings = self.settings
-        progress.update(self.study.trials(), max_trials=settings.trials, max_seconds=settings.max_seconds, now=spent)
+        progress.update(
+            self.study.trials(),
+            objectives=settings.judged_by,
+            max_trials=settings.trials,
+            max_seconds=settings.max_seconds,
+            now=spent,
+        )
 
-    def _inspected(self, study, values) -> dict:
+    def _inspected(self, study: Study, values: dict[str, Any]) -> dict[str, Any]:
         """What drawn values come to."""
-        hp = self._declared.copy()
-        hp.values = dict(values)
         trials = study.trials() if self.settings.max_latency is not None else ()
-        return inspected(self.space.candidate(hp), self.settings.budget, trials)
+        return self._inspect(self.space.candidate(GivenSource(values)), self.settings.budget, trials)
 
 
 class _Running(threading.Thread):
     """A worker at work. Its connections are made and closed in its own thread."""
 
-    def __init__(self, make):
+    def __init__(self, make: Callable[[], Worker]) -> None:
         super().__init__(daemon=True)
         self._make = make
-        self.error = None
+        self.error: BaseException | None = None
         self.why = "it was stopped"
 
-    def run(self):
+    def run(self) -> None:
         try:
             worker = self._make()
             try:

@@ -1,54 +1,44 @@
-"""What a search is told to do."""
+"""What a search, or the training of one model, is told to do."""
+
+from __future__ import annotations
 
 import dataclasses
+import functools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
-from keras_blocks.core import validation
-from keras_blocks.tuning.spaces.budget import Budget
-from keras_blocks.tuning.spaces.dimension import Part
-from keras_blocks.tuning.study.objectives import OBJECTIVES
-from keras_blocks.tuning.study.trial import RUNNING
+from keras_blocks.tuning.search.settings_table import check_settings, documented, setting, settings_of
 
-CHANGEABLE = (
-    "data",
-    "trials",
-    "final_epochs",
-    "keep",
-    "workers",
-    "max_seconds",
-    "max_trial_seconds",
-    "max_memory",
-    "grace",
-)
-"""Settings that may be others when a search goes on: its trials still compare. Data are known by their contents."""
+if TYPE_CHECKING:
+    from keras_blocks.tuning.spaces.budget import Budget
+    from keras_blocks.tuning.study.objectives import Objective
+    from keras_blocks.tuning.study.trial import Trial
+
+SamplerName = Literal["tpe", "random", "gp", "cmaes", "nsgaii", "qmc", "grid"]
+PrunerName = Literal["none", "median", "hyperband"]
+ObjectiveName = Literal["val_accuracy", "val_loss", "params", "macs", "activation_bytes", "latency", "seconds"]
+Augmentation = Literal["none", "light", "strong"]
+
+DATA_HELP = "digits, mnist, fashion_mnist, cifar10, cifar100, a folder of images by class, or an .npz file."
+SIZE_HELP = "Height x width to which a folder's images are resized: 64 or 48x64."
+PARTS_HELP = """A part of the space: groups=3, version=v1,v2, filters=16..64, learning_rate=1e-4..1e-2.
+From Python a dict: name -> such a text, an `hp_range` or `hp_choice`, or its `get_config()`."""
+TRIALS_HELP = "Candidates to train.\nThose refused for the budget and duplicates do not count."
+OBJECTIVES_HELP = """{choices}; several give a Pareto front.
+Latency is of one image, seconds are of training. For several, the sampler must take them, and there is no pruner."""
+NORM_HELP = """Add batch normalization to a model that was published without.
+Plain ones with ReLU hardly train from random weights without."""
+
+changeable = functools.partial(setting, changeable=True)
 
 
+@documented
 @dataclasses.dataclass(frozen=True)
 class SearchSettings:
     """The settings of a search, checked. A search is only gone on with where those are the same that its trials'
     results depend on.
 
     Args:
-        model: name of a search space.
-        parts: parts of it that are fixed, narrowed or widened: name -> a `ranges.Part`, or its `get_config()`.
-        data: name or path of a dataset, see `load_dataset`.
-        image_size: (height, width) or one number, for a folder of images.
-        trials: how many candidates are trained; those refused for the budget and duplicates do not count.
-        epochs: of each trial; with a pruner the most.
-        final_epochs: of the best candidate's training, from the beginning, for the model that is kept.
-        sampler: "tpe", "random", "gp", "cmaes", "nsgaii", "qmc" or "grid".
-        pruner: "none", "median" or "hyperband" (successive halving of the epochs).
-        objectives: names of what is searched for: "val_accuracy" and "val_loss", "params", "macs",
-            "activation_bytes", "latency" (seconds for one image) and "seconds" (of training). Several give a Pareto
-            front; then the sampler must take them, and there is no pruner.
-        max_params, max_macs, max_activation_bytes, max_latency: see `Budget`.
-        max_seconds: of the whole search, all its sessions together; `None`: no limit.
-        max_trial_seconds: of one trial; one that is not done by then hangs, and has failed.
-        max_memory: bytes that a trial's process may take; by default its share of the machine.
-        keep: how many of the best trials' models are kept on disk.
-        keep_weights: whether a trial starts from the weights of an earlier one of the same architecture.
-        workers: trials at a time on this machine.
-        grace: seconds without a sign of life after which another worker takes a trial on.
-        seed: of everything that is drawn, from 0.
 
     Raises:
         TypeError, ValueError: for a value out of range, naming it and what is allowed.
@@ -59,96 +49,111 @@ class SearchSettings:
     8
     """
 
-    model: str = "squeezenet"
-    parts: dict = dataclasses.field(default_factory=dict)
-    data: str = "digits"
-    image_size: tuple | None = None
-    trials: int = 8
-    epochs: int = 5
-    final_epochs: int = 20
-    sampler: str = "tpe"
-    pruner: str = "none"
-    objectives: tuple = ("val_accuracy",)
-    max_params: int | None = None
-    max_macs: int | None = None
-    max_activation_bytes: int | None = None
-    max_latency: float | None = None
-    max_seconds: float | None = None
-    max_trial_seconds: float = 3600.0
-    max_memory: int | None = None
-    keep: int = 1
-    keep_weights: bool = False
-    workers: int = 1
-    grace: int = 60
-    seed: int = 0
+    model: str = setting("squeezenet", "Search space.")
+    data: str = changeable("digits", DATA_HELP)  # they are known by their contents
+    image_size: tuple[int, int] | None = setting(None, SIZE_HELP)
+    parts: dict[str, Any] = setting({}, PARTS_HELP, option="--set")
+    trials: int = changeable(8, TRIALS_HELP, 1, 1_000_000)
+    epochs: int = setting(5, "Of each trial; with a pruner the most.", 1, 100_000)
+    patience: int | None = setting(None, "Epochs without a better one after which a trial's training ends.", 1, 100_000)
+    final_epochs: int = changeable(
+        20, "Of the best one's training.\nIt begins anew, and its model is kept.", 1, 100_000
+    )
+    sampler: SamplerName = setting("tpe", "{choices}.")
+    pruner: PrunerName = setting("none", "{choices}.\nhyperband halves the trials after more and more epochs.")
+    objectives: tuple[ObjectiveName, ...] = setting(("val_accuracy",), OBJECTIVES_HELP, option="--objective")
+    max_params: int | None = setting(None, "Most parameters of a candidate.", 1)
+    max_macs: int | None = setting(None, "Most multiply-adds for one image.", 1)
+    max_activation_bytes: int | None = setting(None, "Most bytes of activations for one image.", 1)
+    max_latency: float | None = setting(None, "Most seconds for one image, measured here.", 1e-9, 1e6)
+    max_seconds: float | None = changeable(None, "Of the whole search, all its sessions together.", 1e-3, 1e9)
+    max_trial_seconds: float = changeable(3600, "Of a trial, which else hangs and has failed.", 1e-3, 1e9)
+    max_memory: int | None = changeable(
+        None, "Bytes that a trial may take.", 2**27, shown_default="its share of the machine"
+    )
+    keep: int = changeable(1, "Best trials whose models are kept.", 1, 10_000)
+    keep_weights: bool = setting(False, "Go on from an earlier trial's weights of the same architecture.")
+    workers: int = changeable(1, "Trials at a time on this machine.", 1, 1000)
+    grace: int = changeable(60, "Seconds without a sign of life until another worker takes a trial on.", 1, 86_400)
+    seed: int = setting(0, "Of everything that is drawn.", 0, 2**32 - 1)
 
-    def __post_init__(self):
-        from keras_blocks.tuning.spaces.names import space_of
-        from keras_blocks.tuning.study.samplers import PRUNERS, SAMPLERS, SINGLE_OBJECTIVE
+    def __post_init__(self) -> None:
+        from keras_blocks.tuning.spaces.dimension import Dimension
+        from keras_blocks.tuning.spaces.families import space_of
+        from keras_blocks.tuning.study.samplers import SINGLE_OBJECTIVE
 
+        check_settings(self)
         space_of(self.model)
-        parts = {name: part.get_config() if isinstance(part, Part) else part for name, part in self.parts.items()}
+        parts = {name: part.get_config() if isinstance(part, Dimension) else part for name, part in self.parts.items()}
         object.__setattr__(self, "parts", parts)
-        validation.choice("sampler", self.sampler, tuple(SAMPLERS))
-        validation.choice("pruner", self.pruner, PRUNERS)
-        if self.image_size is not None:
-            object.__setattr__(self, "image_size", validation.pair("image_size", self.image_size))
-        names = (self.objectives,) if isinstance(self.objectives, str) else self.objectives
-        names = validation.sequence("objectives", names, of="names")
-        for name in names:
-            validation.choice("objectives", name, tuple(OBJECTIVES))
-        if not names or len(set(names)) < len(names):
-            raise ValueError(f"`objectives` must be one or more different names; received {tuple(names)}.")
-        object.__setattr__(self, "objectives", tuple(names))
-        if len(names) > 1 and self.pruner != "none":
-            raise ValueError(f"`pruner` must be 'none' with {len(names)} objectives; received {self.pruner!r}.")
-        if self.pruner != "none" and names[0] not in ("val_accuracy", "val_loss"):
+        first, *others = self.objectives
+        if others and self.pruner != "none":
+            raise ValueError(f"`pruner` must be 'none' with {len(others) + 1} objectives; received {self.pruner!r}.")
+        if self.pruner != "none" and first not in ("val_accuracy", "val_loss"):
             raise ValueError(
-                f"`pruner` must be 'none' where the objective, {names[0]!r}, is not known after each epoch; received "
+                f"`pruner` must be 'none' where the objective, {first!r}, is not known after each epoch; received "
                 f"{self.pruner!r}."
             )
-        if len(names) > 1 and self.sampler in SINGLE_OBJECTIVE:
-            raise ValueError(f"`sampler` must take {len(names)} objectives, as 'nsgaii'; received {self.sampler!r}.")
-        for name, least, most in (
-            ("trials", 1, 1_000_000),
-            ("epochs", 1, 100_000),
-            ("final_epochs", 1, 100_000),
-            ("max_memory", 2**27, 2**60),
-            ("keep", 1, 10_000),
-            ("workers", 1, 1000),
-            ("grace", 1, 86_400),
-            ("seed", 0, 2**32 - 1),
-        ):
-            if getattr(self, name) is not None or name != "max_memory":
-                validation.integer(name, getattr(self, name), least=least, most=most)
-        for name in ("max_seconds", "max_trial_seconds"):
-            if getattr(self, name) is not None or name != "max_seconds":
-                validation.number(name, getattr(self, name), least=1e-3, most=1e9)
-        validation.boolean("keep_weights", self.keep_weights)
-        Budget(**{name: getattr(self, name) for name in Budget.__dataclass_fields__})
+        if others and self.sampler in SINGLE_OBJECTIVE:
+            raise ValueError(
+                f"`sampler` must take {len(others) + 1} objectives, as 'nsgaii'; received {self.sampler!r}."
+            )
 
     @property
     def budget(self) -> Budget:
         """What a candidate may cost."""
-        return Budget(**{name: getattr(self, name) for name in Budget.__dataclass_fields__})
+        from keras_blocks.tuning.spaces.budget import Budget
+
+        return Budget(**{field.name: getattr(self, field.name) for field in dataclasses.fields(Budget)})
 
     @property
-    def directions(self) -> tuple:
-        """(name, "maximize" or "minimize") of each objective."""
-        return tuple((name, OBJECTIVES[name]) for name in self.objectives)
+    def judged_by(self) -> tuple[Objective, ...]:
+        """The objectives."""
+        from keras_blocks.tuning.study.objectives import OBJECTIVES
+
+        return tuple(OBJECTIVES[name] for name in self.objectives)
 
     @property
     def measures_latency(self) -> bool:
         return self.max_latency is not None or "latency" in self.objectives
 
-    def identity(self) -> dict:
+    def identity(self) -> dict[str, Any]:
         """Those settings on which the trials' results depend, as plain data."""
-        return {name: value for name, value in dataclasses.asdict(self).items() if name not in CHANGEABLE}
+        return {item.name: getattr(self, item.name) for item in settings_of(type(self)) if not item.changeable}
 
-    def kept_numbers(self, trials) -> list[int]:
+    def kept_numbers(self, trials: Sequence[Trial]) -> list[int]:
         """The numbers of the trials whose models are kept: of the best, and of those that run, which may be there."""
-        completed = sorted(
-            (trial for trial in trials if trial.completed), key=lambda t: (-t.val_accuracy, t.val_loss, t.number)
-        )
-        running = (trial for trial in trials if trial.status == RUNNING)
-        return [trial.number for trial in (*completed[: self.keep], *running)]
+        from keras_blocks.tuning.study.objectives import ranking
+        from keras_blocks.tuning.study.status import Status
+
+        running = (trial for trial in trials if trial.status is Status.RUNNING)
+        return [trial.number for trial in (*ranking(trials, self.judged_by)[: self.keep], *running)]
+
+
+@documented
+@dataclasses.dataclass(frozen=True)
+class TrainingSettings:
+    """The settings of one model's training, checked. The optimizer is AdamW.
+
+    Args:
+
+    Raises:
+        TypeError, ValueError: for a value out of range, naming it and what is allowed.
+
+    Example:
+
+    >>> TrainingSettings(epochs=3).augmentation
+    'light'
+    """
+
+    data: str = setting("digits", DATA_HELP)
+    image_size: tuple[int, int] | None = setting(None, SIZE_HELP)
+    epochs: int = setting(30, "Of the training.", 1, 100_000)
+    learning_rate: float = setting(3e-3, "At the beginning; it falls to 0 along half a cosine.", 1e-8, 10)
+    batch_size: int = setting(32, "Images in a step.", 1, 2**20)
+    augmentation: Augmentation = setting("light", "{choices}.")
+    batch_norm: bool = setting(True, NORM_HELP, option="--batch-norm/--no-batch-norm", shown_default="batch-norm")
+    seed: int = setting(0, "Of everything that is drawn, from 0.", 0, 2**32 - 1)
+
+    def __post_init__(self) -> None:
+        check_settings(self)

@@ -1,10 +1,11 @@
-"""The process in which trials are trained. It is told what to do, and says what happens, over a socket.
+"""The process in which trials are trained. It is told what to do, and says what happens, see `protocol`.
 
 A crash, a hang, or a process that is killed for its memory ends nothing but this process.
 """
 
+from __future__ import annotations
+
 import gc
-import json
 import math
 import os
 import sys
@@ -12,92 +13,75 @@ import threading
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-READY, NOTE, EPOCH, TRAINED, KEPT, OVER, FAILED, FULL = (
-    "ready",
-    "note",
-    "epoch",
-    "trained",
-    "kept",
-    "over",
-    "failed",
-    "full",
-)
-"""What this process says: that it has the data; that a damaged file was set aside; that an epoch ended; what came of
-a trial; that its model was kept; that its latency is over the budget; why it failed; that the disk is full."""
+from keras_blocks.tuning.search import protocol
+from keras_blocks.tuning.search.protocol import Epoch, FinalRequest, Line, Note, TrialRequest
 
+if TYPE_CHECKING:
+    from keras_blocks.tuning.data.dataset import Dataset
+    from keras_blocks.tuning.training.resumable import Trained
 
 MOST_LEFT, MOST_LEFT_BYTES = 4, 64 * 2**20
 """Trials, and bytes of their variables and images, after which their garbage is looked for: that takes about a tenth of
 a second, and small trials are short."""
 
 
-class Line:
-    """One end of the socket, for plain data."""
-
-    def __init__(self, connection: Connection):
-        self.connection = connection
-
-    def say(self, kind: str, **data) -> None:
-        self.connection.send_bytes(json.dumps({"kind": kind, **data}).encode())
-
-    def hear(self) -> dict:
-        return json.loads(self.connection.recv_bytes())
-
-
 def main(handle: int) -> None:
     """Trains one trial after another, until the other end is closed."""
-    _die_with_parent()
+    die_with_parent()
     line = Line(Connection(handle))
     setup = line.hear()
+    assert isinstance(setup, protocol.Setup)
     import keras
 
     from keras_blocks.tuning.data.load import load_dataset
     from keras_blocks.tuning.search import user_code
 
-    for about in setup["imports"]:
+    for about in setup.imports:
         user_code.bring_in(about)
-    dataset = load_dataset(setup["data"], seed=setup["seed"], image_size=setup["image_size"])
+    dataset = load_dataset(setup.data, seed=setup.seed, image_size=setup.image_size)
     gc.collect()
     gc.freeze()  # each trial's garbage is looked for among its own objects
-    if dataset.fingerprint() != setup["data_sha256"]:
-        line.say(FAILED, reason="the data of this name are others here than where the search was begun")
+    if dataset.fingerprint() != setup.data_sha256:
+        line.say(protocol.Failed("the data of this name are others here than where the search was begun"))
         return
-    line.say(READY)
-    left = []  # bytes of the trials whose garbage is still there
+    line.say(protocol.Ready())
+    left: list[float] = []  # bytes of the trials whose garbage is still there
     while True:
         try:
             request = line.hear()
         except EOFError:
             return
-        left.append(_answer(line, request, dataset))
+        left.append(_work(line, request, dataset))
         much = len(left) >= MOST_LEFT or sum(left) > MOST_LEFT_BYTES
         keras.utils.clear_session(free_memory=much)  # while the supervisor looks for the next trial
         if much:
             left.clear()
 
 
-def _answer(line, request, dataset) -> float:
-    """The bytes that may be left; infinity where something went wrong, and nobody knows."""
-    from keras_blocks.tuning.disk import is_full
+def _work(line: Line, request: protocol.Message, dataset: Dataset) -> float:
+    """Does what is asked.
+
+    Returns:
+        The bytes that may be left; infinity where something went wrong, and nobody knows.
+    """
+    from keras_blocks.tuning.files import is_full
 
     try:
-        if request["what"] == "final":
-            _final(line, request, dataset)
-        else:
+        if isinstance(request, TrialRequest):
             return _trial(line, request, dataset)
+        assert isinstance(request, FinalRequest)
+        _final(line, request, dataset)
     except BrokenPipeError:
         os._exit(1)
     except Exception as error:
-        if is_full(error):
-            line.say(FULL)
-        else:
-            line.say(FAILED, reason=described(error))
+        line.say(protocol.Full() if is_full(error) else protocol.Failed(described(error)))
     return math.inf
 
 
-def _trial(line, request, dataset) -> float:
-    """Trains one candidate, and keeps its model where it is told to. See `_answer` for what it returns."""
+def _trial(line: Line, request: TrialRequest, dataset: Dataset) -> float:
+    """Trains one candidate, and keeps its model where it is told to. See `_work` for what it returns."""
     import keras
 
     from keras_blocks.tuning.files import replacing
@@ -105,98 +89,100 @@ def _trial(line, request, dataset) -> float:
     from keras_blocks.tuning.training import latency, resumable, shared_weights
 
     began = time.perf_counter()
-    candidate = Candidate(**request["candidate"])
-    keras.utils.set_random_seed(request["seed"])
+    candidate = Candidate(**request.candidate)
+    keras.utils.set_random_seed(request.seed)
     building = time.perf_counter()
     model = candidate.compiled(scale=dataset.scale, flips=dataset.flips)
-    result = {"building": round(time.perf_counter() - building, 3)}
-    size = dataset.x_train.nbytes + dataset.x_val.nbytes  # `fit` may have copied them
+    result: dict[str, Any] = {"building": round(time.perf_counter() - building, 3)}
+    size: float = dataset.x_train.nbytes + dataset.x_val.nbytes  # `fit` may have copied them
     size += 4 * sum(math.prod(variable.shape) for variable in (*model.variables, *model.optimizer.variables))
-    if request["latency"]:
+    if request.measures_latency:
         result["latency"] = latency.measure(model, dataset.image_shape)
-        if request["max_latency"] is not None and result["latency"] > request["max_latency"]:
-            line.say(OVER, result=result)
+        if request.max_latency is not None and result["latency"] > request.max_latency:
+            line.say(protocol.TooSlow(result))
             return size
-    if request["initial"]:
-        shared_weights.take(model, request["initial"], note=lambda text: line.say(NOTE, text=text))
+    if request.shared_weights is not None:
+        shared_weights.take(model, request.shared_weights, note=lambda text: line.say(Note(text)))
 
-    def watch(done, logs):
-        line.say(EPOCH, epoch=done, logs=logs)
-        return request["asks"] and line.hear()["stop"]
+    def watch(done: int, logs: dict[str, float]) -> bool:
+        if request.asks:
+            return line.ask(Epoch(done, logs))
+        line.say(Epoch(done, logs))
+        return False
 
     training = time.perf_counter()
-    found = resumable.fit(
+    trained = resumable.fit(
         model,
         candidate.hyperparameters,
         dataset,
-        epochs=request["epochs"],
-        monitor=request["monitor"],
-        path=request["checkpoint"],
-        signature=request["signature"],
+        epochs=request.epochs,
+        monitor=request.monitor,
+        patience=request.patience,
+        path=request.checkpoint,
+        signature=request.signature,
         watch=watch,
     )
-    for note in found.notes:
-        line.say(NOTE, text=note)
-    result |= {
-        "epochs": len(found.history["loss"]),
-        "best_epoch": found.best + 1,
-        "training": round(time.perf_counter() - training - found.aside, 3),
-        "resumed": found.resumed,
-        "curves": {name: [round(value, 6) for value in values] for name, values in found.history.items()},
-        **{name: found.history[name][found.best] for name in ("val_accuracy", "val_loss")},
-        "seconds": round(time.perf_counter() - began, 3),
-    }
-    line.say(TRAINED, pruned=found.pruned, result=result)
-    if not line.hear()["keep"]:
+    for text in trained.notes:
+        line.say(Note(text))
+    result["training"] = round(time.perf_counter() - training - trained.aside, 3)
+    result |= _told(trained)
+    result["seconds"] = round(time.perf_counter() - began, 3)
+    if not line.ask(protocol.Trained(result, pruned=trained.pruned)):
         return size
-    if request["initial"]:
-        shared_weights.leave(model, request["initial"])
-    path = Path(request["keep"])
+    if request.shared_weights is not None:
+        shared_weights.leave(model, request.shared_weights)
+    path = Path(request.model)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as part:
         model.save(part)
-    line.say(KEPT)
+    line.say(protocol.Kept())
     return size
 
 
-def _final(line, request, dataset) -> None:
+def _told(trained: Trained) -> dict[str, Any]:
+    """A training as plain data, for the study."""
+    history = trained.history
+    return {
+        "epochs": len(history["loss"]),
+        "best_epoch": trained.best + 1,
+        "resumed": trained.resumed,
+        "curves": {name: [round(value, 6) for value in values] for name, values in history.items()},
+        **{name: history[name][trained.best] for name in ("val_accuracy", "val_loss")},
+    }
+
+
+def _final(line: Line, request: FinalRequest, dataset: Dataset) -> None:
     """The training of the model that a search keeps."""
-    from keras_blocks.tuning.report import plots
     from keras_blocks.tuning.run_folder import RunFolder
     from keras_blocks.tuning.spaces.candidate import Candidate
-    from keras_blocks.tuning.training import final_training as final
+    from keras_blocks.tuning.training.final_training import train_and_keep
 
-    def watch(done, logs):
-        line.say(EPOCH, epoch=done, logs=logs)
-
-    folder = RunFolder(request["folder"])
-    result = final.train_and_keep(
-        folder,
+    result = train_and_keep(
+        RunFolder(request.folder),
         dataset,
-        Candidate(**request["candidate"]),
-        epochs=request["epochs"],
-        seed=request["seed"],
-        watch=watch,
-        note=lambda text: line.say(NOTE, text=text),
-        notes=request["notes"],
+        Candidate(**request.candidate),
+        epochs=request.epochs,
+        seed=request.seed,
+        watch=lambda done, logs: line.say(Epoch(done, logs)),
+        note=lambda text: line.say(Note(text)),
+        notes=request.notes,
     )
-    plots.plot_result(result, folder)
-    line.say(TRAINED, pruned=False, result=result)
+    line.say(protocol.Trained(result))
 
 
-def described(error) -> str:
+def described(error: Exception) -> str:
     """An error in one line."""
-    from keras_blocks.tuning.training.fit import TrainingDiverged
+    from keras_blocks.tuning.training.hyperparameters import TrainingDiverged
 
     text = " ".join(str(error).split())[:500]
     return text if isinstance(error, TrainingDiverged) else f"{type(error).__name__}: {text}"
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Ends this process when the one that started it has gone, also by kill -9, and also while it computes."""
     parent = os.getppid()
 
-    def look():
+    def look() -> None:
         while os.getppid() == parent:
             time.sleep(0.5)
         os._exit(1)

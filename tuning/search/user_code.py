@@ -4,11 +4,13 @@ import importlib
 import importlib.util
 import sys
 from pathlib import Path
+from typing import Any
 
 from keras_blocks.core.registration import module_of
+from keras_blocks.tuning.spaces.architecture import HyperArchitecture
 
 
-def origins(space) -> list[dict]:
+def origins(space: HyperArchitecture) -> list[dict[str, Any]]:
     """Where another process finds a space and its architectures, as far as they are the user's own.
 
     Args:
@@ -19,11 +21,11 @@ def origins(space) -> list[dict]:
     """
     spaces = [space, *getattr(space, "spaces", {}).values()]
     classes = [*map(type, spaces), *(each.architecture for each in spaces if hasattr(each, "architecture"))]
-    found = [about for about in map(origin, dict.fromkeys(classes)) if about is not None]
-    return [about for i, about in enumerate(found) if about not in found[:i]]
+    places = [place for place in map(origin, dict.fromkeys(classes)) if place is not None]
+    return [place for i, place in enumerate(places) if place not in places[:i]]
 
 
-def origin(cls: type) -> dict | None:
+def origin(cls: type) -> dict[str, Any] | None:
     """Where another process finds a class: its module, and its file where that is the script which was started.
 
     Args:
@@ -48,11 +50,12 @@ def origin(cls: type) -> dict | None:
     return {"module": "__main__", "path": str(Path(path).absolute())}
 
 
-def bring_in(about: dict) -> None:
+def bring_in(about: dict[str, Any]) -> None:
     """Imports what `origin` described."""
     if about["module"] == "__main__":
         # As multiprocessing does: under another name, so that what is guarded by `if __name__ == "__main__"` rests.
         spec = importlib.util.spec_from_file_location("__keras_blocks_main__", about["path"])
+        assert spec is not None and spec.loader is not None  # it is the path of a Python file
         module = importlib.util.module_from_spec(spec)
         sys.modules[spec.name] = module
         spec.loader.exec_module(module)
@@ -62,7 +65,7 @@ def bring_in(about: dict) -> None:
     importlib.import_module(about["module"])
 
 
-def _import_folder(module, depth) -> str | None:
+def _import_folder(module: str, depth: int) -> str | None:
     """The folder on the path from which a module comes, that lies in so many packages."""
     path = getattr(sys.modules.get(module), "__file__", None)
     return str(Path(path).absolute().parents[depth]) if path else None

@@ -1,8 +1,13 @@
 """What a candidate may cost, checked before it is built."""
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 from keras_blocks.core import validation
+from keras_blocks.costs.cost import Cost
+from keras_blocks.tuning.spaces.candidate import Candidate
+from keras_blocks.tuning.study.trial import Trial
 from keras_blocks.tuning.training import latency
 
 UNITS = {"params": "parameters", "macs": "multiply-adds", "activation_bytes": "bytes of activations"}
@@ -33,26 +38,46 @@ class Budget:
     max_activation_bytes: int | None = None
     max_latency: float | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in UNITS:
             if getattr(self, f"max_{name}") is not None:
                 validation.integer(f"max_{name}", getattr(self, f"max_{name}"), least=1, most=2**60)
         if self.max_latency is not None:
             validation.number("max_latency", self.max_latency, least=1e-9, most=1e6)
 
-    def refusal(self, cost, trials=()) -> str | None:
+    def refusal(self, cost: Cost, trials: Sequence[Trial] = ()) -> str | None:
         """Why a candidate of this cost must not be built, or `None`.
 
         Args:
             cost: a `Cost`.
-            trials: of the search so far, from which latency is foretold.
+            trials: of the search so far, from which latency is predicted.
         """
         for name, unit in UNITS.items():
             most, value = getattr(self, f"max_{name}"), getattr(cost, name)
             if most is not None and value > most:
                 return f"{value:,} {unit} are more than {most:,}"
         if self.max_latency is not None:
-            seconds = latency.foretold(cost, trials)
+            seconds = latency.predicted(cost, trials)
             if seconds is not None and seconds > latency.DOUBT * self.max_latency:
-                return f"{seconds:.4f} seconds for an image, foretold, are more than {self.max_latency}"
+                return f"{seconds:.4f} seconds for an image, predicted, are more than {self.max_latency}"
         return None
+
+
+def inspected(candidate: Candidate, budget: Budget, trials: Sequence[Trial] = ()) -> dict[str, Any]:
+    """Its arguments, cost and signatures, and why it must not be built, where it costs too much. Nothing is built.
+
+    Args:
+        candidate: a `Candidate`.
+        budget: a `Budget`.
+        trials: of the search so far, from which latency is predicted.
+    """
+    found = {field.name: getattr(candidate, field.name) for field in dataclasses.fields(candidate)}
+    try:
+        cost = candidate.cost()
+    except (ValueError, TypeError) as error:  # a combination that makes no model
+        return {**found, "refused": f"invalid: {' '.join(str(error).split())[:500]}"}
+    found |= {name: getattr(cost, name) for name in UNITS}
+    if reason := budget.refusal(cost, trials):
+        return {**found, "refused": reason}
+    signatures = {"signature": candidate.signature(), "architecture_signature": candidate.architecture_signature()}
+    return {**found, **signatures}

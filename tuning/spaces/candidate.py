@@ -1,13 +1,17 @@
 """Candidate: one draw from a search space, as plain data that anyone can build, count and compare."""
 
 import dataclasses
+from typing import Any
+
+import keras
 
 from keras_blocks.core.immutable import thaw
 from keras_blocks.core.registration import class_named, full_name
 from keras_blocks.costs.cost import Cost, cost
 from keras_blocks.models.architecture import Architecture
-from keras_blocks.tuning.spaces.digest import architecture_digest, digest
+from keras_blocks.tuning.digest import architecture_digest, digest
 from keras_blocks.tuning.training import fit as training
+from keras_blocks.tuning.training.hyperparameters import DEFAULTS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,10 +34,10 @@ class Candidate:
     """
 
     architecture: str
-    metaparameters: dict
-    hyperparameters: dict
+    metaparameters: dict[str, Any]
+    hyperparameters: dict[str, Any]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "architecture", full_name(self.architecture))
         object.__setattr__(self, "metaparameters", thaw(self.metaparameters))
         object.__setattr__(self, "hyperparameters", thaw(self.hyperparameters))
@@ -57,9 +61,9 @@ class Candidate:
 
     def signature(self) -> str:
         """A digest that is equal for two candidates that are the same model, trained in the same way."""
-        return digest([self.architecture_signature(), {**training.DEFAULTS, **self.hyperparameters}])
+        return digest([self.architecture_signature(), {**DEFAULTS, **self.hyperparameters}])
 
-    def compiled(self, *, scale=1.0, flips=False):
+    def compiled(self, *, scale: float = 1.0, flips: bool = False) -> keras.Model:
         """A new model, ready to fit; see `training.compiled`."""
         return training.compiled(
             self.architecture_class, self.metaparameters, self.hyperparameters, scale=scale, flips=flips

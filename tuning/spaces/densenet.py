@@ -2,15 +2,10 @@
 
 from keras_blocks.core.registration import register
 from keras_blocks.models.densenet import DenseNet
-from keras_blocks.models.output_stride import STEMS
+from keras_blocks.models.output_stride import STEM_STRIDES
 from keras_blocks.tuning.spaces.architecture import HyperArchitecture
-from keras_blocks.tuning.spaces.dimension import hp_range
-from keras_blocks.tuning.spaces.widths import most_groups
-
-MOST_GROUPS = 4
-
-LARGE = 65
-"""Smaller side from which on the stem divides the size by 4."""
+from keras_blocks.tuning.spaces.dimension import Values, hp_range
+from keras_blocks.tuning.spaces.widths import by_side, group_counts
 
 STEM_RATIO = 2
 """Channels of the stem over the growth rate, as the paper has it."""
@@ -23,7 +18,7 @@ class HyperDenseNet(HyperArchitecture):
     The stem follows from the smaller side: "cifar" to 64 pixels, "imagenet" above; it has twice the growth rate of
     channels. There are as many groups at most as leave a feature map of 2 pixels.
 
-    See `HyperArchitecture` for the arguments; other parts are any of `DenseNet`'s.
+    See `HyperArchitecture` for the arguments; other dimensions are any of `DenseNet`'s.
 
     Reference:
         Huang et al., "Densely Connected Convolutional Networks", 2016, section 3.
@@ -41,14 +36,11 @@ class HyperDenseNet(HyperArchitecture):
 
     per_group = ("layers",)
 
-    def table(self):
-        side = min(self.input_shape[:2])
-        stem = "cifar" if side < LARGE else "imagenet"
-        pixels = max(STEMS.get(name, 1) for name in self.possible("stem", stem))
-        most = most_groups(-(-side // pixels), MOST_GROUPS)
+    def table(self) -> Values:
+        stem = by_side(self.side, "cifar", "cifar", "imagenet")
         return {
             "stem": stem,
-            "groups": hp_range(min(2, most), most),
+            "groups": group_counts(self.side_behind(stem, STEM_STRIDES)),
             "layers": hp_range(2, 6),
             "filters": [8, 12, 16, 24],
             "bottleneck": [4, 2, 0],
@@ -56,6 +48,6 @@ class HyperDenseNet(HyperArchitecture):
             "dropout": hp_range(0.0, 0.2, step=0.1),
         }
 
-    def own(self, part):
-        groups = [{"layers": layers} for layers in part["layers"]]
-        return {"stem_filters": STEM_RATIO * part["filters"], **super().own(part), "groups": groups}
+    def arguments_from(self, drawn: Values) -> Values:
+        groups = [{"layers": layers} for layers in drawn["layers"]]
+        return {"stem_filters": STEM_RATIO * drawn["filters"], **super().arguments_from(drawn), "groups": groups}

@@ -1,132 +1,175 @@
-"""What a part of a search space may be: one value, one of several, or a number in a range. Plain data."""
+"""What a dimension of a search space may be: one value, one of several, or a number in a range. Plain data."""
 
 import dataclasses
 import json
 import math
+import re
+from typing import Any, Self, get_args
 
 from keras_blocks.core import validation
+from keras_blocks.tuning.study.sources import Sampling, Scale, Source
 
-SAMPLINGS = ("linear", "log", "reverse_log")
+Values = dict[str, Any]
+"""Plain data by names: of dimensions, or of arguments."""
+
+NUMBER = r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
+RANGE = rf"{NUMBER}\.\.{NUMBER}(?::{NUMBER})?(?:@(linear|log|reverse_log))?"
+WORDS = {"true": True, "false": False, "none": None}
 
 
 @dataclasses.dataclass(frozen=True)
-class Part:
+class Dimension:
     """What is common to the three kinds.
 
     Attributes:
-        conditions: (name of another part, its values) for which alone this one is drawn.
+        conditions: (name of another dimension, its values) for which alone this one is drawn.
     """
 
-    conditions: tuple = dataclasses.field(default=(), kw_only=True)
+    conditions: tuple[tuple[str, tuple[Any, ...]], ...] = dataclasses.field(default=(), kw_only=True)
 
-    def when(self, parent: str, *values):
-        """The same, drawn only where the part `parent` has one of these values."""
+    def values(self) -> list[Any]:
+        """All that it may be."""
+        raise NotImplementedError
+
+    def edge_values(self) -> list[Any]:
+        """Those that are tried: where they are valid, all are taken to be."""
+        return self.values()
+
+    def labels(self) -> list[Any]:
+        """What sources and trials call the values that a grid has."""
+        return self.values()
+
+    def label_of(self, value: Any) -> Any:
+        """What sources and trials call the value."""
+        return value
+
+    def draw(self, source: Source, name: str) -> Any:
+        """A value by its label."""
+        raise NotImplementedError
+
+    def value_of(self, label: Any) -> Any:
+        """The value that a label stands for."""
+        return label
+
+    def get_config(self) -> Values:
+        """The dimension as plain data, from which `dimension_from_config` makes it again."""
+        raise NotImplementedError
+
+    def when(self, parent: str, *values: Any) -> Self:
+        """The same, drawn only where the dimension `parent` has one of these values."""
         return dataclasses.replace(self, conditions=(*self.conditions, (parent, values)))
 
-    def label(self, value):
-        """What KerasTuner calls the value."""
-        return value
+    def parse(self, text: str) -> "Dimension":
+        """What a user writes in place of this one on a command line.
+
+        Args:
+            text: `16`, `v1,v2`, `16..64`, `16..64:16` with a step, or `1e-4..1e-1@log`. A word is a string where this
+                dimension has that string among its values: only elsewhere do `none`, `true` and `1` mean what they are
+                in Python.
+
+        Raises:
+            TypeError, ValueError: for a range of what are no numbers, and for equal choices.
+
+        Example:
+
+        >>> Fixed(16).parse("16..64:16")
+        Range(conditions=(), low=16, high=64, step=16, sampling='linear', start=None)
+        >>> hp_choice("light", "none").parse("none"), hp_choice("simple", None).parse("none")
+        (Fixed(conditions=(), value='none'), Fixed(conditions=(), value=None))
+        """
+        if ".." in text:
+            if not (found := re.fullmatch(RANGE, text.strip())):
+                raise ValueError(
+                    f"`set` must have numbers in a range, as 16..64, 16..64:16 or 1e-4..1e-1@log; received {text!r}."
+                )
+            step = self._read(found[3]) if found[3] else None
+            sampling: Any = found[4] or "linear"
+            return hp_range(self._read(found[1]), self._read(found[2]), step, sampling)
+        return hp_choice(*map(self._read, text.split(","))) if "," in text else Fixed(self._read(text))
+
+    def _read(self, text: str) -> Any:
+        text = text.strip()
+        if text in [value for value in self.edge_values() if isinstance(value, str)]:
+            return text
+        if text.lower() in WORDS:
+            return WORDS[text.lower()]
+        if re.fullmatch(r"[-+]?\d+", text):
+            return int(text)
+        return float(text) if re.fullmatch(NUMBER, text) else text
 
 
 @dataclasses.dataclass(frozen=True)
-class Fixed(Part):
+class Fixed(Dimension):
     """One value: nothing is drawn."""
 
-    value: object
+    value: Any
 
-    @property
-    def default(self):
-        return self.value
-
-    def values(self) -> list:
+    def values(self) -> list[Any]:
         return [self.value]
 
-    extremes = values
-
-    def draw(self, hp, name):
-        return self.value
-
-    def get_config(self):
+    def get_config(self) -> Values:
         return {"fixed": self.value}
 
 
 @dataclasses.dataclass(frozen=True)
-class Choice(Part):
+class Choice(Dimension):
     """One of several values, the first by default."""
 
-    choices: tuple
+    choices: tuple[Any, ...]
 
-    @property
-    def default(self):
-        return self.choices[0]
-
-    def values(self) -> list:
+    def values(self) -> list[Any]:
         return list(self.choices)
 
-    extremes = values
-
-    def label(self, value):
-        """KerasTuner takes strings, or numbers of one type; anything else is named by its text."""
+    def label_of(self, value: Any) -> Any:
+        """Sources take strings, or numbers of one type; anything else is named by its text."""
         kinds = {type(item) for item in self.choices}
         if len(kinds) == 1 and kinds <= {int, float, str, bool}:
             return value
         return "none" if value is None else value if isinstance(value, str) else json.dumps(value)
 
-    def draw(self, hp, name):
-        by_label = {self.label(value): value for value in self.choices}
-        return by_label.get(hp.Choice(name, list(by_label)))
+    def labels(self) -> list[Any]:
+        return [self.label_of(value) for value in self.choices]
 
-    def get_config(self):
+    def value_of(self, label: Any) -> Any:
+        return dict(zip(self.labels(), self.choices)).get(label, label)
+
+    def draw(self, source: Source, name: str) -> Any:
+        return source.choice(name, self.labels())
+
+    def get_config(self) -> Values:
         return {"choices": list(self.choices)}
 
 
 @dataclasses.dataclass(frozen=True)
-class Range(Part):
+class Range(Scale, Dimension):
     """A number from `low` to `high`, both included: an integer where both are."""
 
-    low: float
-    high: float
-    step: float | None = None
-    sampling: str = "linear"
-    start: float | None = None
+    def values(self) -> list[Any]:
+        return list(range(self.low, self.high + 1)) if self.whole and self.step is None else self.labels()
 
-    @property
-    def whole(self) -> bool:
-        return isinstance(self.low, int) and isinstance(self.high, int)
-
-    @property
-    def default(self):
-        return self.low if self.start is None else self.start
-
-    def values(self) -> list:
-        """All whole numbers in it."""
-        if self.sampling == "linear":
-            return list(range(self.low, self.high + 1, self.step or 1))
-        found, value = [], self.low
-        while value <= self.high:
-            found.append(value)
-            value = value * self.step if self.step else value + 1
-        return found
-
-    def extremes(self) -> list:
+    def edge_values(self) -> list[Any]:
         return [self.low, self.high]
 
-    def draw(self, hp, name):
-        kind = hp.Int if self.whole else hp.Float
-        drawn = kind(name, self.low, self.high, step=self.step, sampling=self.sampling, default=self.start)
-        # Steps add up to 0.30000000000000004.
-        return round(drawn, 10) if self.step and isinstance(drawn, float) else drawn
+    def value_of(self, label: Any) -> Any:
+        if self.whole:
+            return int(label)
+        return round(label, 10) if self.step else label  # steps add up to 0.30000000000000004
 
-    def get_config(self):
+    def draw(self, source: Source, name: str) -> Any:
+        return source.number(name, self)
+
+    def get_config(self) -> Values:
         config = {"low": self.low, "high": self.high, "step": self.step, "sampling": self.sampling}
         return {"range": {**config, "default": self.start}}
 
 
-def hp_range(low, high, step=None, sampling="linear", default=None) -> Range:
-    """A part of a search space that is a number in a range.
+def hp_range(
+    low: float, high: float, step: float | None = None, sampling: Sampling = "linear", default: float | None = None
+) -> Range:
+    """A dimension of a search space that is a number in a range.
 
     Args:
-        low, high: least and greatest value, both included; the part is an integer where both are.
+        low, high: least and greatest value, both included; the dimension is an integer where both are.
         step: distance of two values, or their ratio where `sampling` is not "linear"; `None` for any value.
         sampling: "linear", "log" or "reverse_log", as in KerasTuner.
         default: value that KerasTuner takes first; `low` by default.
@@ -142,13 +185,13 @@ def hp_range(low, high, step=None, sampling="linear", default=None) -> Range:
     >>> from keras_blocks.tuning import HyperResNet, hp_range
     >>> space = HyperResNet((32, 32, 3), classes=10, groups=hp_range(2, 4), version="v2")
     """
-    numbers = {"low": low, "high": high, **({} if step is None else {"step": step})}
-    if default is not None:
-        numbers["default"] = default
-    for name, value in numbers.items():
-        numbers[name] = validation.number(name, value, least=-1e30, most=1e30)
-    validation.choice("sampling", sampling, SAMPLINGS)
-    whole = isinstance(low, int) and isinstance(high, int)
+    given = {"low": low, "high": high, "step": step, "default": default}
+    numbers = dict(given)
+    for name, value in given.items():
+        if value is not None or name in ("low", "high"):
+            numbers[name] = validation.number(name, value, least=-1e30, most=1e30)
+    validation.choice("sampling", sampling, get_args(Sampling))
+    whole = Scale(low, high).whole
     if low > high:
         raise ValueError(f"`low` must be at most `high`; received low={low!r}, high={high!r}.")
     if sampling != "linear" and low <= 0:
@@ -159,13 +202,12 @@ def hp_range(low, high, step=None, sampling="linear", default=None) -> Range:
         raise TypeError(f"`step` and `default` must be integers, as `low` and `high`; received {step!r}, {default!r}.")
     if default is not None and not low <= default <= high:
         raise ValueError(f"`default` must be from {low!r} to {high!r}; received {default!r}.")
-    if whole:
-        return Range(low, high, step, sampling, default)
-    return Range(*(numbers.get(name) for name in ("low", "high", "step")), sampling, numbers.get("default"))
+    taken = given if whole else numbers
+    return Range(taken["low"], taken["high"], taken["step"], sampling, taken["default"])
 
 
-def hp_choice(*values) -> Choice:
-    """A part of a search space that is one of several values.
+def hp_choice(*values: Any) -> Choice:
+    """A dimension of a search space that is one of several values.
 
     Args:
         *values: plain data: numbers, strings, booleans, `None`, tuples, dicts. The first is the default.
@@ -181,20 +223,19 @@ def hp_choice(*values) -> Choice:
     >>> from keras_blocks.tuning import HyperSqueezeNet, hp_choice
     >>> space = HyperSqueezeNet((32, 32, 3), classes=10, bypass=hp_choice(None, "simple"))
     """
-    values = tuple(_plain("values", value) for value in validation.sequence("values", values, of="values"))
-    found = Choice(values)
-    if len({json.dumps(found.label(value)) for value in values}) < len(values):
-        raise ValueError(f"`values` must all be different; received {list(values)!r}.")
-    return found
+    choice = Choice(tuple(_plain("values", value) for value in validation.sequence("values", values, of="values")))
+    if len(set(map(json.dumps, choice.labels()))) < len(values):
+        raise ValueError(f"`values` must all be different; received {list(choice.choices)!r}.")
+    return choice
 
 
-def as_part(name: str, given) -> Part:
-    """A part as users give it: a `Part` stays, a list is a choice, any other value fixes.
+def as_dimension(name: str, given: Any) -> Dimension:
+    """A dimension as users give it: a `Dimension` stays, a list is a choice, any other value fixes.
 
     Raises:
-        TypeError, ValueError: naming the part.
+        TypeError, ValueError: naming the dimension.
     """
-    if isinstance(given, Part):
+    if isinstance(given, Dimension):
         return given
     try:
         return hp_choice(*given) if isinstance(given, list) else Fixed(_plain("value", given))
@@ -202,15 +243,15 @@ def as_part(name: str, given) -> Part:
         raise type(error)(f"`{name}`: {error}") from error
 
 
-def part_from_config(config: dict) -> Part:
-    """What `get_config` of a part gives, back."""
+def dimension_from_config(config: Values) -> Dimension:
+    """What `get_config` of a dimension gives, back."""
     ((kind, value),) = config.items()
     if kind == "range":
         return hp_range(**value)
     return hp_choice(*value) if kind == "choices" else Fixed(value)
 
 
-def _plain(name, value):
+def _plain(name: str, value: Any) -> Any:
     """Plain data, with lists for tuples."""
     if isinstance(value, (list, tuple)):
         return [_plain(name, item) for item in value]

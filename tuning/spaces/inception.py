@@ -5,10 +5,8 @@ import math
 from keras_blocks.core.registration import register
 from keras_blocks.models.inception import Inception
 from keras_blocks.tuning.spaces.architecture import HyperArchitecture
-from keras_blocks.tuning.spaces.dimension import hp_range
-from keras_blocks.tuning.spaces.widths import geometric, most_groups
-
-MOST_GROUPS = 4
+from keras_blocks.tuning.spaces.dimension import Values, hp_range
+from keras_blocks.tuning.spaces.widths import by_side, geometric, group_counts
 
 DIVISOR = 16
 """Of which the channels of each further group are a multiple more."""
@@ -29,14 +27,11 @@ REDUCTIONS = {"max_pool": (), "a": (2, 1, 1), "pass_through": (1, 2, 1, 1)}
 """Reduction -> quarters of half of the group's channels for each of its numbers of filters."""
 
 
-def _conv(filters, kernel_size=3, strides=1):
+def _conv(filters: int, kernel_size: int = 3, strides: int = 1) -> Values:
     return {"layer": "conv", "filters": filters, "kernel_size": kernel_size, "strides": strides, "padding": "symmetric"}
 
 
 POOL = {"layer": "ceil_pool", "pool_size": 3, "strides": 2}
-
-STEMS = ((28, 1), (65, 2))
-"""(sides below this, by how much the stem divides them); those of larger images by 8."""
 
 
 @register
@@ -47,7 +42,7 @@ class HyperInception(HyperArchitecture):
     convolution to 27 pixels, with a pooling to 64, GoogLeNet's without its normalization above, a quarter to a half as
     wide as a module. There are as many groups at most as leave a feature map of 2 pixels.
 
-    See `HyperArchitecture` for the arguments; other parts are any of `Inception`'s.
+    See `HyperArchitecture` for the arguments; other dimensions are any of `Inception`'s.
 
     Reference:
         Szegedy et al., "Going Deeper with Convolutions", 2014, table 1 (`block="v1"`); Ioffe and Szegedy, "Batch
@@ -67,11 +62,9 @@ class HyperInception(HyperArchitecture):
 
     per_group = ("block", "blocks")
 
-    def table(self):
-        side = min(self.input_shape[:2])
-        most = most_groups(math.ceil(side / self._divides()), MOST_GROUPS)
+    def table(self) -> Values:
         return {
-            "groups": hp_range(min(2, most), most),
+            "groups": group_counts(math.ceil(self.side / self._divides())),
             "block": list(SHARES),
             "filters": [32, 64, 96, 128],
             "growth": [1.5, 2.0],
@@ -81,19 +74,20 @@ class HyperInception(HyperArchitecture):
             "dropout": hp_range(0.0, 0.5, step=0.1),
         }
 
-    def own(self, part):
-        step = math.lcm(DIVISOR, part.get("se_ratio") or 1)
-        widths = geometric(part["filters"], part["growth"], part["groups"], step)
+    def arguments_from(self, drawn: Values) -> Values:
+        step = math.lcm(DIVISOR, drawn.get("se_ratio") or 1)
+        widths = geometric(drawn["filters"], drawn["growth"], drawn["groups"], step)
         groups = []
-        for i, (width, kind, blocks) in enumerate(zip(widths, part["block"], part["blocks"])):
-            reduction = self._reduction(part, widths[i - 1]) if i else None
+        for i, (width, kind, blocks) in enumerate(zip(widths, drawn["block"], drawn["blocks"])):
+            reduction = self._reduction(drawn, widths[i - 1]) if i else None
             groups.append({"block": kind, "filters": [module_filters(kind, width)] * blocks, "reduction": reduction})
-        return {"stem": self._stem(widths[0]), **super().own(part), "groups": groups}
+        return {"stem": self._stem(widths[0]), **super().arguments_from(drawn), "groups": groups}
 
     def _divides(self) -> int:
-        return next((divisor for below, divisor in STEMS if min(self.input_shape[:2]) < below), 8)
+        """Pixels of the image for one behind the stem."""
+        return by_side(self.side, 1, 2, 8)
 
-    def _stem(self, filters):
+    def _stem(self, filters: int) -> list[Values]:
         quarter, half = max(1, filters // 4), max(1, filters // 2)
         stems = {
             1: [_conv(half)],
@@ -102,11 +96,11 @@ class HyperInception(HyperArchitecture):
         }
         return stems[self._divides()]
 
-    def _reduction(self, part, width):
-        kind = part["reduction"]
+    def _reduction(self, drawn: Values, width: int) -> Values:
+        kind = drawn["reduction"]
         if kind == "max_pool":
             return {"kind": kind, "pool_size": 3}
-        divisor = part.get("se_ratio") or 1
+        divisor = drawn.get("se_ratio") or 1
         filters = [max(1, width * share // 8 // divisor) * divisor for share in REDUCTIONS[kind]]
         return {"kind": kind, "filters": filters, "padding": "symmetric"}
 

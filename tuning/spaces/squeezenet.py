@@ -5,15 +5,11 @@ import math
 from keras_blocks.core.registration import register
 from keras_blocks.models.squeezenet import SqueezeNet
 from keras_blocks.tuning.spaces.architecture import HyperArchitecture
-from keras_blocks.tuning.spaces.dimension import hp_range
-from keras_blocks.tuning.spaces.widths import geometric, most_groups
+from keras_blocks.tuning.spaces.dimension import Values, hp_range
+from keras_blocks.tuning.spaces.widths import by_side, geometric, group_counts
 
-STEMS = ((28, "tiny", 1), (65, "small", 2))
-"""(sides below this, stem, by how much it divides the side); larger images have the stem of version 1.1."""
-
-LARGE_STEM = ("v1.1", 4)
-
-MOST_GROUPS = 4
+STEMS = {"tiny": 1, "small": 2, "v1.1": 4}
+"""Stem of small, of middle and of large images -> by how much it divides the side."""
 
 WIDTHS = {"tiny": (8, 12, 16), "small": (8, 16, 24, 32), "v1.1": (16, 24, 32)}
 """Squeeze channels of the first group, by the stem."""
@@ -48,12 +44,11 @@ class HyperSqueezeNet(HyperArchitecture):
 
     per_group = ("blocks",)
 
-    def table(self):
-        stem, side = self._stem()
-        most = most_groups(side, MOST_GROUPS)
+    def table(self) -> Values:
+        stem = by_side(self.side, *STEMS)
         return {
             "stem": stem,
-            "groups": hp_range(min(2, most), most),
+            "groups": group_counts(math.ceil(self.side / STEMS[stem])),
             "filters": list(WIDTHS[stem]),
             "growth": [1.0, 1.5, 2.0],
             "blocks": hp_range(1, MOST_BLOCKS[stem]),
@@ -62,21 +57,12 @@ class HyperSqueezeNet(HyperArchitecture):
             "dropout": hp_range(0.0, 0.5, step=0.1),
         }
 
-    def own(self, part):
-        widths = geometric(part["filters"], part["growth"], part["groups"])
-        groups = [{"filters": [width] * blocks} for width, blocks in zip(widths, part["blocks"])]
-        return {**super().own(part), "groups": groups}
+    def arguments_from(self, drawn: Values) -> Values:
+        widths = geometric(drawn["filters"], drawn["growth"], drawn["groups"])
+        groups = [{"filters": [width] * blocks} for width, blocks in zip(widths, drawn["blocks"])]
+        return {**super().arguments_from(drawn), "groups": groups}
 
-    def adapted(self, metaparameters):
+    def fitted_to_images(self, metaparameters: Values) -> Values:
         """The published stems halve the image twice; smaller images get the stem of their size."""
-        stem, _ = self._stem()
-        return metaparameters if stem == LARGE_STEM[0] else {**metaparameters, "stem": stem}
-
-    def _stem(self):
-        """Name of the stem, and the side of the feature map that it gives."""
-        side = min(self.input_shape[:2])
-        for below, name, divisor in STEMS:
-            if side < below:
-                return name, math.ceil(side / divisor)
-        name, divisor = LARGE_STEM
-        return name, side // divisor
+        stem = by_side(self.side, *STEMS)
+        return metaparameters if stem == "v1.1" else {**metaparameters, "stem": stem}

@@ -1,77 +1,136 @@
-"""Tables of parts, name -> what it may be: merged with what users give, and drawn."""
+"""Tables of dimensions, name -> what it may be: merged with what users give, and drawn from sources."""
 
 import contextlib
 import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-from keras_blocks.tuning.spaces.dimension import Fixed, Part, as_part
+import keras_tuner
+
+from keras_blocks.tuning.spaces.dimension import Dimension, Fixed, Values, as_dimension
+from keras_blocks.tuning.study.sources import Scale, Source
+
+Table = dict[str, Dimension]
+"""A dimension stands after those on which it depends."""
 
 
-def merged(table: dict, given: dict, conditions: dict | None = None) -> dict:
-    """The table's parts, those that users gave in place of the declared, under the declared conditions.
+class GivenSource:
+    """The defaults, or values that were drawn before.
 
     Args:
-        table: name -> a `Part`, a list of choices, or a value.
-        given: name -> `Part`; other names are left out.
-        conditions: name -> (name of another part, *its values), where alone the part is drawn.
+        values: name -> what a trial keeps of it; others have their defaults.
+    """
+
+    def __init__(self, values: Mapping[str, Any] | None = None):
+        self._values = values or {}
+
+    def choice(self, name: str, labels: Sequence[Any]) -> Any:
+        return self._values.get(name, labels[0])
+
+    def number(self, name: str, scale: Scale) -> Any:
+        return self._values.get(name, scale.default)
+
+
+def merged(table: Mapping[str, Any], overrides: Table, conditions: Mapping[str, tuple[Any, ...]] = {}) -> Table:
+    """The table's dimensions, those that users gave in place of the declared, under the declared conditions.
+
+    Args:
+        table: name -> a `Dimension`, a list of choices, or a value.
+        overrides: name -> `Dimension`; names that the table lacks are left out.
+        conditions: name -> (name of another dimension, *its values), where alone the dimension is drawn.
     """
     found = {}
     for name, declared in table.items():
-        declared = as_part(name, declared)
-        part = dataclasses.replace(given.get(name, declared), conditions=declared.conditions)
-        found[name] = part.when(*conditions[name]) if name in (conditions or {}) else part
+        declared = as_dimension(name, declared)
+        dimension = dataclasses.replace(overrides.get(name, declared), conditions=declared.conditions)
+        found[name] = dimension.when(*conditions[name]) if name in conditions else dimension
     return found
 
 
-def fixed(parts: dict, values: dict) -> dict:
-    """The parts, with those that have a value here fixed to it."""
+def fixed(dimensions: Table, values: Mapping[str, Any]) -> Table:
+    """The dimensions, with those that have a value here fixed to it."""
     return {
-        name: dataclasses.replace(Fixed(values[name]), conditions=part.conditions) if name in values else part
-        for name, part in parts.items()
+        name: Fixed(values[name], conditions=dimension.conditions) if name in values else dimension
+        for name, dimension in dimensions.items()
     }
 
 
-def counts(part: Part) -> list:
-    """The numbers of groups that a part may be.
+def counts(dimension: Dimension) -> list[int]:
+    """The numbers of groups that a dimension may be.
 
     Raises:
         ValueError: where they are no whole numbers from 1 on.
     """
-    if any(isinstance(value, bool) or not isinstance(value, int) or value < 1 for value in part.extremes()):
-        raise ValueError(f"`groups` must be integers of at least 1; received {part.extremes()!r}.")
-    return part.values()
+    if any(isinstance(value, bool) or not isinstance(value, int) or value < 1 for value in dimension.edge_values()):
+        raise ValueError(f"`groups` must be integers of at least 1; received {dimension.edge_values()!r}.")
+    return dimension.values()
 
 
-def draw(parts: dict, hp) -> dict:
-    """Name -> value of each part whose conditions are met; without `hp`, the defaults.
+def draw(dimensions: Table, source: Source) -> tuple[Values, Values]:
+    """Draws those dimensions whose conditions are met.
 
-    Every part is declared to KerasTuner, in the scopes of its conditions, whether they are met or not.
+    Returns:
+        (name -> what the source gave, name -> its value): the one is kept with a trial, the other has what is fixed,
+        too.
     """
-    found = {}
-    for name, part in parts.items():
-        met = all(parent in found and found[parent] in values for parent, values in part.conditions)
-        if hp is None or isinstance(part, Fixed):
-            if met:
-                found[name] = part.default
+    labels, values = Values(), Values()
+    for name, dimension in dimensions.items():
+        if not all(parent in values and values[parent] in allowed for parent, allowed in dimension.conditions):
             continue
-        needed = scopes(part, parts)
-        if not all(needed.values()):
-            continue
-        with contextlib.ExitStack() as stack:
-            for parent, labels in needed.items():
-                stack.enter_context(hp.conditional_scope(parent, labels))
-            value = part.draw(hp, name)
-        if met:
-            found[name] = value
-    return found
+        if isinstance(dimension, Fixed):
+            values[name] = dimension.value
+        else:
+            labels[name] = dimension.draw(source, name)
+            values[name] = dimension.value_of(labels[name])
+    return labels, values
 
 
-def scopes(part: Part, parts: dict) -> dict:
-    """Name -> labels of the parts on which this one depends, the outermost first; with no labels it is never drawn."""
+def scopes(name: str, dimensions: Table) -> dict[str, list[Any]]:
+    """Name -> labels of those on which a dimension depends, the outermost first; with no labels it is never drawn."""
     found = {}
-    for parent, values in part.conditions:
-        found.update(scopes(parts[parent], parts))
-        possible = parts[parent].values()
-        labels = [parts[parent].label(value) for value in possible if value in values]
+    for parent, values in dimensions[name].conditions:
+        found.update(scopes(parent, dimensions))
+        possible = dimensions[parent].values()
+        labels = [dimensions[parent].label_of(value) for value in possible if value in values]
         if len(labels) < len(possible):
             found[parent] = labels
     return found
+
+
+def drawable(dimensions: Table) -> Table:
+    """Those that may be drawn: that are not fixed, and do not depend on what never is."""
+    return {
+        name: dimension
+        for name, dimension in dimensions.items()
+        if not isinstance(dimension, Fixed) and all(scopes(name, dimensions).values())
+    }
+
+
+class KerasTunerSource:
+    """Draws as a KerasTuner tuner says. All dimensions are declared to it, those too that are not drawn now.
+
+    Args:
+        hp: `keras_tuner.HyperParameters`.
+        dimensions: the table that is to be drawn from it; each one is declared in the scopes of its conditions.
+    """
+
+    def __init__(self, hp: keras_tuner.HyperParameters, dimensions: Table):
+        self._hp, self._dimensions = hp, dimensions
+        for name, dimension in drawable(dimensions).items():
+            dimension.draw(self, name)
+
+    def choice(self, name: str, labels: Sequence[Any]) -> Any:
+        with self._scopes(name):
+            return self._hp.Choice(name, list(labels))
+
+    def number(self, name: str, scale: Scale) -> Any:
+        kind = self._hp.Int if scale.whole else self._hp.Float
+        with self._scopes(name):
+            return kind(name, scale.low, scale.high, scale.step, scale.sampling, scale.start)
+
+    @contextlib.contextmanager
+    def _scopes(self, name: str) -> Iterator[None]:
+        with contextlib.ExitStack() as stack:
+            for parent, labels in scopes(name, self._dimensions).items():
+                stack.enter_context(self._hp.conditional_scope(parent, labels))
+            yield

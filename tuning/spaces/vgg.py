@@ -5,10 +5,10 @@ import math
 from keras_blocks.core.registration import register
 from keras_blocks.models.vgg import VGG
 from keras_blocks.tuning.spaces.architecture import HyperArchitecture
-from keras_blocks.tuning.spaces.dimension import hp_choice, hp_range
+from keras_blocks.tuning.spaces.dimension import Values, hp_choice, hp_range
 from keras_blocks.tuning.spaces.widths import geometric
 
-MOST_GROUPS = 5
+MOST_GROUPS = 5  # of the paper
 
 MOST_FLATTENED = 8
 """Greatest side of the feature map that is flattened, whose every pixel has weights of its own in the head."""
@@ -22,7 +22,7 @@ class HyperVGG(HyperArchitecture):
 
     Each group halves the size; there are as many as leave a feature map of 1 to 8 pixels.
 
-    See `HyperArchitecture` for the arguments; other parts are any of `VGG`'s.
+    See `HyperArchitecture` for the arguments; other dimensions are any of `VGG`'s.
 
     Reference:
         Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition", 2014.
@@ -40,7 +40,7 @@ class HyperVGG(HyperArchitecture):
 
     per_group = ("layers",)
 
-    def table(self):
+    def table(self) -> Values:
         height, width = self.input_shape[:2]
         most = max(1, min(MOST_GROUPS, int(math.log2(min(height, width)))))
         least = math.ceil(math.log2(max(height, width) / MOST_FLATTENED))
@@ -53,7 +53,7 @@ class HyperVGG(HyperArchitecture):
             "dropout": hp_range(0.0, 0.5, step=0.1),
         }
 
-    def own(self, part):
-        widths = geometric(part["filters"], part["growth"], part["groups"], DIVISOR)
-        groups = [{"filters": width, "layers": layers} for width, layers in zip(widths, part["layers"])]
-        return {**super().own(part), "groups": groups}
+    def arguments_from(self, drawn: Values) -> Values:
+        widths = geometric(drawn["filters"], drawn["growth"], drawn["groups"], DIVISOR)
+        groups = [{"filters": width, "layers": layers} for width, layers in zip(widths, drawn["layers"])]
+        return {**super().arguments_from(drawn), "groups": groups}

@@ -2,19 +2,38 @@
 
 import itertools
 import math
+from typing import TypeVar
 
 from keras_blocks.core import validation
+from keras_blocks.tuning.spaces.dimension import Range, hp_range
+
+T = TypeVar("T")
+
+MOST_GROUPS = 4
+
+MIDDLE, LARGE = 28, 65
+"""Smaller sides of images from which on stems are larger: that of MNIST's, and more than 64 as in TinyImageNet."""
 
 
-def most_groups(side: int, limit: int) -> int:
+def by_side(side: int, small: T, middle: T, large: T) -> T:
+    """What goes with images of this smaller side: to 27 pixels, to 64, above."""
+    return small if side < MIDDLE else middle if side < LARGE else large
+
+
+def most_groups(side: int) -> int:
     """How many groups, each of half the size of the one before, leave a feature map of 2 pixels at least.
 
     Example:
 
-    >>> [most_groups(side, limit=4) for side in (1, 2, 7, 8, 224)]
+    >>> [most_groups(side) for side in (1, 2, 7, 8, 224)]
     [1, 1, 2, 3, 4]
     """
-    return min(limit, max(1, int(math.log2(max(side, 1)))))
+    return min(MOST_GROUPS, max(1, int(math.log2(max(side, 1)))))
+
+
+def group_counts(side: int) -> Range:
+    """The numbers of groups that are drawn for a feature map of this side behind the stem."""
+    return hp_range(min(2, most_groups(side)), most_groups(side))
 
 
 def geometric(filters: int, growth: float, groups: int, divisor: int = 1) -> list[int]:
@@ -28,7 +47,9 @@ def geometric(filters: int, growth: float, groups: int, divisor: int = 1) -> lis
     return [filters + round(filters * (growth**i - 1) / divisor) * divisor for i in range(groups)]
 
 
-def regnet_stages(w0, wa, wm, depth, *, group_width=1, quantum=8) -> tuple[list[int], list[int]]:
+def regnet_stages(
+    w0: float, wa: float, wm: float, depth: int, *, group_width: int = 1, quantum: int = 8
+) -> tuple[list[int], list[int]]:
     """Widths and depths of stages from a quantized linear function of the block's number.
 
     Block j of `depth` would be `w0 + wa * j` wide; that is rounded to a power of `wm` times `w0`, then to a multiple of
@@ -73,7 +94,7 @@ def regnet_stages(w0, wa, wm, depth, *, group_width=1, quantum=8) -> tuple[list[
     return [width for width, _ in stages], [blocks for _, blocks in stages]
 
 
-def merged_stages(widths: list, depths: list, most: int) -> tuple[list, list]:
+def merged_stages(widths: list[int], depths: list[int], most: int) -> tuple[list[int], list[int]]:
     """At most `most` stages: those beyond are added to the last one as blocks of its width.
 
     Example:

@@ -4,22 +4,22 @@ import warnings
 
 import optuna
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
-from keras_blocks.tuning.study.study import quiet_optuna
+from keras_blocks.tuning.study.store import quiet_optuna
 
 FEWEST_TRIALS = 10
-"""Completed trials below which importances would be noise."""
+"""Importances of fewer completed trials would be noise."""
 
 BETTER, FEWEST_BETTER = 0.1, 10
-"""What sets this share of the trials apart is told; of few trials more, up to half, as one alone tells nothing."""
+"""What sets this share of the trials apart counts, or so many trials where those are more, up to half of them."""
 
 
 class TooFewTrials(ValueError):
-    """Importances cannot be told, and why."""
+    """There are no importances, and why."""
 
 
-def importances(study, objective: int) -> dict[str, float]:
+def importances(study: optuna.Study, objective: int) -> dict[str, float]:
     """Each drawn value's share in what makes the better trials better (Watanabe et al. 2023, PED-ANOVA).
 
     Conditional ones are assessed over the trials in which they were drawn (conditional PED-ANOVA, 2026).
@@ -43,15 +43,15 @@ def importances(study, objective: int) -> dict[str, float]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         warnings.filterwarnings("ignore", "Some regimes for parameter")  # drawn in one trial only
-        found = get_param_importances(
+        shares = get_param_importances(
             _copy(study, completed, objective),
             evaluator=PedAnovaImportanceEvaluator(target_quantile=share),
             normalize=True,
         )
-    return {name: float(share) for name, share in found.items()}
+    return {name: float(share) for name, share in shares.items()}
 
 
-def _copy(study, completed, objective):
+def _copy(study: optuna.Study, completed: list[FrozenTrial], objective: int) -> optuna.Study:
     """A study of one objective in memory, so that nothing is asked of the storage again."""
     with quiet_optuna():
         copy = optuna.create_study(direction=study.directions[objective])

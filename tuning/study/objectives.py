@@ -1,100 +1,149 @@
-"""What trials are judged by: the names of measures, their values as text, and which trials are the best."""
+"""What trials are judged by: measures with their values as text, and which trials are the best."""
 
+import dataclasses
 import functools
 import math
+from collections.abc import Sequence
+from typing import Literal
 
-from keras_blocks.tuning.study.trial import best_of
+from keras_blocks.tuning.study.trial import Trial
+
+
+@dataclasses.dataclass(frozen=True)
+class Objective:
+    """A measure of a trial, and which of its values are better.
+
+    Attributes:
+        name: of an attribute of `Trial`, or of one of the study's objectives.
+        direction: "maximize" or "minimize".
+        label: its name in words; by default the name.
+        unit: of its value as shown.
+        factor: from its value to the one that is shown: percent, milliseconds.
+        is_count: whether it is shown in three digits, as 1.24M.
+
+    Example:
+
+    >>> OBJECTIVES["val_accuracy"].text(0.9134), OBJECTIVES["macs"].text(1_240_000), OBJECTIVES["latency"].text(0.0031)
+    ('91.34 %', '1.24M', '3.1 ms')
+    """
+
+    name: str
+    direction: Literal["maximize", "minimize"]
+    label: str = ""
+    unit: str = ""
+    factor: float = 1
+    is_count: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "label", self.label or self.name)
+
+    @property
+    def title(self) -> str:
+        """The label with the unit, for an axis."""
+        return f"{self.label} ({self.unit})" if self.unit else self.label
+
+    def text(self, value: float | None) -> str:
+        """A value with its unit; "-" where there is none."""
+        if value is None or not math.isfinite(value):
+            return "-"
+        if self.is_count:
+            return short(value)
+        shown = f"{value * self.factor:{'.2f' if self.unit == '%' else '.4g'}}"
+        return f"{shown} {self.unit}" if self.unit else shown
+
+    def best(self, values: Sequence[float]) -> float | None:
+        """The best of some values, or `None` of none."""
+        return (max if self.direction == "maximize" else min)(values, default=None)
+
+    def loss(self, value: float | None) -> float:
+        """A number that is the lower, the better the value: infinite for none."""
+        if value is None or not math.isfinite(value):
+            return math.inf
+        return -value if self.direction == "maximize" else value
+
 
 OBJECTIVES = {
-    "val_accuracy": "maximize",
-    "val_loss": "minimize",
-    "params": "minimize",
-    "macs": "minimize",
-    "activation_bytes": "minimize",
-    "latency": "minimize",
-    "seconds": "minimize",
+    objective.name: objective
+    for objective in (
+        Objective("val_accuracy", "maximize", "validation accuracy", "%", 100),
+        Objective("val_loss", "minimize", "validation loss"),
+        Objective("params", "minimize", "parameters", is_count=True),
+        Objective("macs", "minimize", "multiply-adds", is_count=True),
+        Objective("activation_bytes", "minimize", "activation bytes", is_count=True),
+        Objective("latency", "minimize", "latency", "ms", 1000),
+        Objective("seconds", "minimize"),
+    )
 }
-"""What can be searched for, and which way."""
+"""What can be searched for, by name."""
 
-LABELS = {
-    "val_accuracy": "validation accuracy",
-    "val_loss": "validation loss",
-    "accuracy": "training accuracy",
-    "loss": "training loss",
-    "params": "parameters",
-    "macs": "multiply-adds",
-    "activation_bytes": "activation bytes",
-    "latency": "latency",
+MEASURES = {
+    **OBJECTIVES,
+    "accuracy": Objective("accuracy", "maximize", "training accuracy", "%", 100),
+    "loss": Objective("loss", "minimize", "training loss"),
 }
-
-FACTORS = {"val_accuracy": 100, "accuracy": 100, "latency": 1000}
-"""From a measure's value to what is shown: percent, milliseconds."""
-
-UNITS = {"val_accuracy": "%", "accuracy": "%", "latency": "ms"}
-
-COUNTS = ("params", "macs", "activation_bytes")
+"""These, and what is only shown."""
 
 
-def label(name: str) -> str:
-    """A measure's name in words.
+def measure(name: str, objectives: Sequence[Objective] = ()) -> Objective:
+    """The measure of a name: one of the given objectives, one of ours, or of any other name one without a unit.
 
     Example:
 
-    >>> label("macs")
-    'multiply-adds'
+    >>> measure("macs").label, measure("f1").label
+    ('multiply-adds', 'f1')
     """
-    return LABELS.get(name, name)
+    given = {objective.name: objective for objective in objectives}
+    return given.get(name) or MEASURES.get(name) or Objective(name, "minimize")
 
 
-def text(name: str, value) -> str:
-    """A measure's value with its unit.
-
-    Example:
-
-    >>> text("val_accuracy", 0.9134), text("macs", 1_240_000), text("latency", 0.0031), text("val_loss", None)
-    ('91.34 %', '1.24M', '3.1 ms', '-')
-    """
-    if value is None or not math.isfinite(value):
-        return "-"
-    if name in COUNTS:
-        return short(value)
-    shown = value * FACTORS.get(name, 1)
-    if UNITS.get(name) == "%":
-        return f"{shown:.2f} %"
-    return f"{shown:.4g} {UNITS[name]}" if name in UNITS else f"{shown:.4g}"
-
-
-def measured(trial, name: str, objectives=()):
+def measured(trial: Trial, name: str, objectives: Sequence[Objective] = ()) -> float | None:
     """A completed trial's value, or `None`: what it was judged by, or another of its measures.
 
     Args:
         trial: a `Trial`.
         name: of an objective, or of an attribute that is a number.
-        objectives: (name, direction) of each of the study's.
+        objectives: the study's.
     """
     if not trial.completed:
         return None
-    values = dict(zip([name for name, _ in objectives], trial.objectives))
-    value = values.get(name, getattr(trial, name, None) if name in LABELS else None)
+    values = {objective.name: value for objective, value in zip(objectives, trial.objectives)}
+    value = values.get(name, getattr(trial, name, None) if name in MEASURES else None)
     return value if value is not None and math.isfinite(value) else None
 
 
-def best_trial(trials, objectives):
-    """The completed trial with the best first objective, or `None`."""
-    name, direction = objectives[0]
-    if (name, direction) == ("val_accuracy", "maximize"):
-        return best_of(trials)
-    sign = 1 if direction == "minimize" else -1
-    found = [trial for trial in trials if measured(trial, name, objectives) is not None]
-    return min(found, key=lambda trial: (sign * measured(trial, name, objectives), trial.number), default=None)
+def ranking(trials: Sequence[Trial], objectives: Sequence[Objective]) -> list[Trial]:
+    """The completed trials, the best first. The first is the one that is trained on; the first ones are kept.
+
+    By the first objective; of equal ones by the further objectives in their order, by the validation loss, and by the
+    number. A trial without a value of the first objective has no place.
+
+    Args:
+        trials: `Trial`s.
+        objectives: the study's.
+
+    Example:
+
+    >>> trials = [Trial(0, "completed", {}, val_accuracy=0.8), Trial(1, "completed", {}, val_accuracy=0.9)]
+    >>> [trial.number for trial in ranking(trials, [OBJECTIVES["val_accuracy"]])]
+    [1, 0]
+    """
+
+    def place(trial: Trial) -> tuple[float, ...]:
+        losses = [objective.loss(measured(trial, objective.name, objectives)) for objective in objectives]
+        return (*losses, OBJECTIVES["val_loss"].loss(trial.val_loss), trial.number)
+
+    ranked = [trial for trial in trials if measured(trial, objectives[0].name, objectives) is not None]
+    return sorted(ranked, key=place)
 
 
-def front(trials, objectives, *, given=None) -> list:
+def front(
+    trials: Sequence[Trial], objectives: Sequence[Objective], *, given: Sequence[Objective] | None = None
+) -> list[Trial]:
     """The completed trials that no other is better than: at least as good in everything, and better in something.
 
     Args:
         trials: `Trial`s.
-        objectives: (name, direction) of each measure that counts here.
+        objectives: what counts here.
         given: the study's own objectives, where they differ.
 
     Returns:
@@ -102,17 +151,14 @@ def front(trials, objectives, *, given=None) -> list:
     """
     points = {}
     for trial in trials:
-        values = [measured(trial, name, given or objectives) for name, _ in objectives]
-        if None not in values:
-            points[trial.number] = (
-                trial,
-                [value if way == "minimize" else -value for value, (_, way) in zip(values, objectives)],
-            )
+        losses = [objective.loss(measured(trial, objective.name, given or objectives)) for objective in objectives]
+        if math.inf not in losses:
+            points[trial.number] = (losses, trial)
     kept = [
         (mine, trial)
-        for trial, mine in points.values()
+        for mine, trial in points.values()
         if not any(
-            other != mine and all(theirs <= ours for theirs, ours in zip(other, mine)) for _, other in points.values()
+            other != mine and all(theirs <= ours for theirs, ours in zip(other, mine)) for other, _ in points.values()
         )
     ]
     return [trial for _, trial in sorted(kept, key=lambda item: (item[0], item[1].number))]

@@ -2,11 +2,12 @@
 
 import functools
 import socket
+from typing import Any
 
 import psutil
 
 
-def this_process() -> dict:
+def this_process() -> dict[str, Any]:
     """What tells this process from all others, on all machines, as plain data."""
     process = psutil.Process()
     return {"host": _host(), "pid": process.pid, "since": process.create_time()}
@@ -18,7 +19,7 @@ def _host() -> str:
     return f"{socket.gethostname()} {int(psutil.boot_time())}"
 
 
-def is_gone(owner) -> bool:
+def is_gone(owner: dict[str, Any]) -> bool:
     """Whether a process that `this_process` described was one of this machine, and has ended."""
     if owner.get("host") != _host():
         return False

@@ -3,50 +3,50 @@
 import itertools
 import math
 import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import optuna
+from optuna import Study, samplers
+from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial, TrialState
 
 from keras_blocks.core import validation
 from keras_blocks.tuning.seeds import CANDIDATES, derived_seed
+from keras_blocks.tuning.study.sources import Drawable
 
 MOST_COMBINATIONS = 1_000_000
-"""Of a grid, which Optuna holds as a list."""
+"""A grid may have so many, as Optuna holds it as a list."""
 
 
-def _tpe(seed, space, objectives):
-    return optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
-
-
-def _grid(seed, space, objectives):
-    return optuna.samplers.GridSampler(grid_of(space), seed=0)
-
-
-SAMPLERS = {
-    "tpe": _tpe,
-    "random": lambda seed, space, objectives: optuna.samplers.RandomSampler(seed=seed),
-    "gp": lambda seed, space, objectives: optuna.samplers.GPSampler(seed=seed, deterministic_objective=False),
-    "cmaes": lambda seed, space, objectives: optuna.samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False),
-    "nsgaii": lambda seed, space, objectives: optuna.samplers.NSGAIISampler(seed=seed, population_size=20),
-    "qmc": lambda seed, space, objectives: optuna.samplers.QMCSampler(
+SAMPLERS: dict[str, Callable[[int, Any], BaseSampler]] = {
+    "tpe": lambda seed, space: samplers.TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True),
+    "random": lambda seed, space: samplers.RandomSampler(seed=seed),
+    "gp": lambda seed, space: samplers.GPSampler(seed=seed, deterministic_objective=False),
+    "cmaes": lambda seed, space: samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False),
+    "nsgaii": lambda seed, space: samplers.NSGAIISampler(seed=seed, population_size=20),
+    "qmc": lambda seed, space: samplers.QMCSampler(
         seed=0, scramble=True, warn_independent_sampling=False, warn_asynchronous_seeding=False
     ),
-    "grid": _grid,
+    "grid": lambda seed, space: samplers.GridSampler(grid_of(space), seed=0),
 }
+"""What makes the sampler of each name, of a seed and the space."""
 
 SINGLE_OBJECTIVE = ("cmaes",)
 """Samplers that know one objective only."""
 
 PRUNERS = ("none", "median", "hyperband")
+"""The names of pruners."""
 
 
-def make_sampler(name: str, seed: int, space=(), objectives: int = 1) -> BaseSampler:
+def make_sampler(name: str, seed: int, space: Drawable | None = None, objectives: int = 1) -> BaseSampler:
     """An Optuna sampler, which draws a trial by its number: the same seed gives the same draws, after a kill too.
 
     Args:
         name: "tpe", "random", "gp", "cmaes", "nsgaii", "qmc" or "grid".
         seed: from 0.
-        space: KerasTuner's hyperparameters, for a grid.
+        space: what is drawn from, for a grid.
         objectives: how many.
 
     Raises:
@@ -62,7 +62,7 @@ def make_sampler(name: str, seed: int, space=(), objectives: int = 1) -> BaseSam
         raise ValueError(
             f"`sampler` must be one that takes {objectives} objectives, such as 'nsgaii'; received {name!r}."
         )
-    return SeededByTrial(name, seed, tuple(space), objectives)
+    return SeededByTrial(name, seed, space)
 
 
 class SeededByTrial(BaseSampler):
@@ -72,44 +72,51 @@ class SeededByTrial(BaseSampler):
     they must remember (generations, a covariance) they keep in the study.
     """
 
-    def __init__(self, name, seed, space=(), objectives=1):
-        self._name, self._seed, self._space, self._objectives = name, seed, space, objectives
-        self._number, self._sampler = None, None
+    def __init__(self, name: str, seed: int, space: Drawable | None = None) -> None:
+        self._name, self._seed, self._space = name, seed, space
+        self._number: int | None = None
+        self._sampler: Any = None
 
-    def infer_relative_search_space(self, study, trial):
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         return self._of(trial).infer_relative_search_space(study, trial)
 
-    def sample_relative(self, study, trial, search_space):
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
         return self._of(trial).sample_relative(study, trial, search_space)
 
-    def sample_independent(self, study, trial, param_name, param_distribution):
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
         return self._of(trial).sample_independent(study, trial, param_name, param_distribution)
 
-    def before_trial(self, study, trial):
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         self._of(trial).before_trial(study, trial)
 
-    def after_trial(self, study, trial, state, values):
+    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
         try:
             self._of(trial).after_trial(study, trial, state, values)
         except RuntimeError as error:  # a grid at its end stops `Study.optimize`, which we do not use
             if "Study.stop" not in str(error):
                 raise
 
-    def is_exhausted(self, study) -> bool:
+    def is_exhausted(self, study: Study) -> bool:
         """Whether there is nothing left to draw, as there is of a grid."""
         return self._name == "grid" and self._of(None).is_exhausted(study)
 
-    def _of(self, trial):
-        number = None if self._name == "grid" else trial.number  # which is no matter of a seed, and long to make
+    def _of(self, trial: FrozenTrial | None) -> Any:
+        number = (
+            None if trial is None or self._name == "grid" else trial.number
+        )  # a grid has no seed, and is long to make
         if self._sampler is None or number != self._number:
             seed = derived_seed(self._seed, CANDIDATES, number or 0)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                self._sampler = SAMPLERS[self._name](seed, self._space, self._objectives)
+                self._sampler = SAMPLERS[self._name](seed, self._space)
             self._number = number
         return self._sampler
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"{type(self).__name__}({self._name!r}, seed={self._seed})"
 
 
@@ -134,15 +141,13 @@ def make_pruner(name: str, epochs: int) -> optuna.pruners.BasePruner:
     return optuna.pruners.NopPruner()
 
 
-def grid_of(space) -> dict:
-    """All values of each hyperparameter, by its name in Optuna.
+def grid_of(space: Drawable) -> dict[str, list]:
+    """All values of each dimension, by its name in Optuna.
 
     Raises:
         ValueError: where they have more combinations than can be held.
     """
-    from keras_blocks.tuning.study.suggestions import names_of, values_of
-
-    grid = {name: list(values_of(hp)) for name, hp in zip(names_of(space), space)}
+    grid = space.grid()
     combinations = math.prod(len(values) for values in grid.values())
     if combinations > MOST_COMBINATIONS:
         largest = sorted(grid, key=lambda name: -len(grid[name]))

@@ -1,74 +1,46 @@
 """Study: which candidates there are and who runs them, in Optuna's storage; nothing of it is kept anywhere else."""
 
-import contextlib
-import dataclasses
 import functools
 import json
 import math
-import random
 import time
 import uuid
-import warnings
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 import optuna
 import sqlalchemy
-from optuna.trial import TrialState
 
-from keras_blocks.tuning.disk import DiskFull, is_full
-from keras_blocks.tuning.seeds import CANDIDATES, derived_seed
-from keras_blocks.tuning.study.ownership import history, is_left, issued_of, lost_again
-from keras_blocks.tuning.study.processes import this_process
-from keras_blocks.tuning.study.store import StudyStorage
-from keras_blocks.tuning.study.suggestions import at_random, suggest
-from keras_blocks.tuning.study.trial import FAILED, RUNNING, WAITING, Trial
+from keras_blocks.tuning.files import DiskFull, is_full
+from keras_blocks.tuning.study import processes
+from keras_blocks.tuning.study.drawing import Drawer, StudyEnded
+from keras_blocks.tuning.study.leases import Lease, history, is_left, lost_again
+from keras_blocks.tuning.study.sources import Drawable
+from keras_blocks.tuning.study.status import Status
+from keras_blocks.tuning.study.store import StudyStorage, state_of
+from keras_blocks.tuning.study.trial import Trial
 
-SAMPLED_DRAWS, RANDOM_DRAWS = 8, 1000
-"""Draws of one candidate, by the sampler and then at random, before the search ends for want of a new one within the
-budget. The sampler learns of those that were refused."""
+RANDOM_DRAWS = 1000
+"""A candidate is drawn at random so often before the search ends for want of a new one within the budget."""
 
 MOST_FAILURES = 5
-"""Trials that may fail one after another before the search is ended: then it is not the candidates' fault."""
+"""If so many trials fail one after another, it is not the candidates' fault, and the search is ended."""
 
 MOST_LOSSES = 5
-"""Workers that one trial may lose, without an epoch told between two of them, before it counts as failed."""
+"""A trial that loses so many workers, without an epoch reported between two of them, has failed."""
 
 PATIENCE = 600
-"""Seconds for which a database that does not answer is asked again."""
-
-WAIT = "wait"
-"""There is nothing to run now, but another worker's trial may come back."""
+"""A database that does not answer is asked again for so many seconds."""
 
 
-class StudyEnded(RuntimeError):
-    """There is no further candidate, and why."""
+P, R = ParamSpec("P"), TypeVar("R")
 
 
-@dataclasses.dataclass(frozen=True)
-class Lease:
-    """A trial that this worker runs until it ends it, or is silent for too long.
-
-    Attributes:
-        number: of the trial.
-        values: what was drawn.
-        candidate: what the study's `inspect` said of it.
-        issued: which worker of this trial this is, from 1.
-        token: known to this worker alone.
-        trial: Optuna's.
-    """
-
-    number: int
-    values: dict
-    candidate: dict
-    issued: int
-    token: str
-    trial: optuna.Trial = dataclasses.field(repr=False, compare=False)
-
-
-def _patiently(method):
+def retry_while_away(method: Callable[Concatenate["Study", P], R]) -> Callable[Concatenate["Study", P], R]:
     """Repeats a method while the database does not answer: a server that starts again ends no search."""
 
     @functools.wraps(method)
-    def asked(self, *args, **kwargs):
+    def asked(self: "Study", *args: P.args, **kwargs: P.kwargs) -> R:
         until, pause = time.monotonic() + self.patience, 0.2
         while True:
             try:
@@ -94,7 +66,7 @@ class Study:
     Args:
         storage: `StudyStorage`.
         name: of the study.
-        space: list of KerasTuner's hyperparameters, from which values are drawn.
+        space: what values are drawn from: a search space, see `Drawable`.
         sampler: of Optuna.
         pruner: of Optuna.
         directions: "maximize" or "minimize" for each objective.
@@ -103,6 +75,8 @@ class Study:
             "signature" where it has one, and "refused", the reason, where it must not be built.
         max_trials: to end after, or `None`.
         seed: of what is drawn at random.
+        patience, random_draws, most_failures, most_losses: see the constants above.
+        is_gone: function of what `this_process` said, whether that process has ended.
 
     Raises:
         ValueError: where the study is there with another identity.
@@ -113,38 +87,45 @@ class Study:
         storage: StudyStorage,
         name: str,
         *,
-        space,
-        sampler,
-        pruner,
-        directions,
-        identity: dict,
-        inspect=None,
-        max_trials=None,
-        seed=0,
-        patience=PATIENCE,
-    ):
-        self.name, self.space, self.max_trials, self.patience = name, list(space), max_trials, patience
-        self._storage, self._inspect, self._seed = storage, inspect or (lambda values: {}), seed
-        self._nothing_new = None
+        space: Drawable,
+        sampler: optuna.samplers.BaseSampler | None,
+        pruner: optuna.pruners.BasePruner,
+        directions: Sequence[Literal["maximize", "minimize"]],
+        identity: dict[str, Any],
+        inspect: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+        max_trials: int | None = None,
+        seed: int = 0,
+        patience: float = PATIENCE,
+        random_draws: int = RANDOM_DRAWS,
+        most_failures: int = MOST_FAILURES,
+        most_losses: int = MOST_LOSSES,
+        is_gone: Callable[[dict[str, Any]], bool] = processes.is_gone,
+    ) -> None:
+        self.name, self.space, self.max_trials, self.patience = name, space, max_trials, patience
+        self._storage, self._is_gone = storage, is_gone
+        self._most_failures, self._most_losses = most_failures, most_losses
+        self._nothing_new: str | None = None
         self.directions = tuple(directions)
         with storage.exclusive(name):
-            self.optuna = _created(storage, name, sampler, pruner, self.directions)
-            found = self.optuna.user_attrs.get("identity")
-            if found is None:
+            self.optuna = storage.study(name, sampler=sampler, pruner=pruner, directions=list(directions))
+            there = self.optuna.user_attrs.get("identity")
+            if there is None:
                 self.optuna.set_user_attr("identity", identity)
         identity = json.loads(json.dumps(identity))
-        if found is not None and found != identity:
+        if there is not None and (differences := _differences(there, identity)):  # None is as if it were not said
             storage.close()
             raise ValueError(
                 f"`study`: {name!r} in {storage} was begun otherwise, and its trials would not compare: "
-                f"{'; '.join(_differences(found, identity))}. Give the same, or another name."
+                f"{'; '.join(differences)}. Give the same, or another name."
             )
+        inspect = inspect or (lambda values: {})
+        self._drawer = Drawer(self.optuna, storage, inspect, seed, random_draws)
 
     # -- what a worker does ------------------------------------------------------------------------------------------
 
-    @_patiently
-    def next(self, worker: str) -> Lease | str:
-        """The trial that this worker is to run now, or `WAIT`.
+    @retry_while_away
+    def next(self, worker: str) -> Lease | None:
+        """The trial that this worker is to run now; `None` where there is none, but another worker's may come back.
 
         Args:
             worker: its name.
@@ -155,49 +136,50 @@ class Study:
         with self._storage.exclusive(self.name):
             trials = self._take_back_left()
             counted = [trial for trial in trials if trial.counted]
-            running = any(trial.status == RUNNING for trial in counted)
-            if not any(trial.status == WAITING for trial in counted):
+            running = any(trial.status is Status.RUNNING for trial in counted)
+            if not any(trial.status is Status.WAITING for trial in counted):
                 self._check_failures(counted)
                 all_done = self.max_trials is not None and len(counted) >= self.max_trials
                 if reason := f"all {len(counted)} trials are done" if all_done else self._nothing_new:
                     if running:
-                        return WAIT
+                        return None
                     raise StudyEnded(reason)
             try:
-                trial, values, candidate = self._drawn(trials)
+                trial, values, candidate = self._drawer.draw(self.space, trials)
             except StudyEnded as error:
                 if not running:
                     raise
                 self._nothing_new = str(error)
-                return WAIT
-            issued = issued_of(trial) + 1
+                return None
+            past = history(trial)
+            attempt = past["attempt"] + 1
             token = uuid.uuid4().hex
-            self._storage.rdb.record_heartbeat(trial._trial_id)
-            owner = {"worker": worker, "token": token, "issued": issued, **this_process()}
-            trial.set_user_attr("owner", {**history(trial), **owner})
-            return Lease(trial.number, values, candidate, issued, token, trial)
+            self._storage.beat(trial)
+            owner = {**past, "worker": worker, "token": token, "attempt": attempt, **processes.this_process()}
+            trial.set_user_attr("owner", owner)
+            return Lease(trial.number, values, candidate, attempt, token, trial)
 
-    @_patiently
+    @retry_while_away
     def beat(self, lease: Lease) -> None:
         """A sign of life."""
-        self._storage.rdb.record_heartbeat(lease.trial._trial_id)
+        self._storage.beat(lease.trial)
 
-    @_patiently
+    @retry_while_away
     def report(self, lease: Lease, step: int, value: float) -> bool:
-        """Tells the objective after an epoch.
+        """Reports the objective after an epoch.
 
         Returns:
             Whether the trial should end, as others are better.
         """
         if len(self.directions) > 1 or not math.isfinite(value):
             return False
-        if step in self.optuna._storage.get_trial(lease.trial._trial_id).intermediate_values:
-            return False  # told by the worker before this one
+        if step in self._storage.current(lease.trial).intermediate_values:
+            return False  # reported by the worker before this one
         lease.trial.report(value, step)
         return lease.trial.should_prune()
 
-    @_patiently
-    def complete(self, lease: Lease, values, result: dict) -> bool:
+    @retry_while_away
+    def complete(self, lease: Lease, values: Sequence[float], result: dict[str, Any]) -> bool:
         """Ends a trial with the values of its objectives.
 
         Returns:
@@ -208,32 +190,32 @@ class Study:
         """
         if not all(math.isfinite(value) for value in values):
             raise ValueError(f"`values` must be finite; received {values}.")
-        return self._end(lease, TrialState.COMPLETE, list(values), {"result": result})
+        return self._end(lease, Status.COMPLETED, list(values), result=result)
 
-    @_patiently
-    def prune(self, lease: Lease, result: dict) -> bool:
+    @retry_while_away
+    def prune(self, lease: Lease, result: dict[str, Any]) -> bool:
         """Ends a trial that is behind others."""
-        return self._end(lease, TrialState.PRUNED, None, {"result": result})
+        return self._end(lease, Status.PRUNED, result=result)
 
-    @_patiently
-    def fail(self, lease: Lease, reason: str, result: dict | None = None) -> bool:
+    @retry_while_away
+    def fail(self, lease: Lease, reason: str, result: dict[str, Any] | None = None) -> bool:
         """Ends a trial that could not be trained. No sampler takes it into account."""
-        return self._end(lease, TrialState.FAIL, None, {"error": reason, **({"result": result} if result else {})})
+        return self._end(lease, Status.FAILED, error=reason, result=result or None)
 
-    @_patiently
-    def refuse(self, lease: Lease, reason: str, result: dict | None = None) -> bool:
+    @retry_while_away
+    def refuse(self, lease: Lease, reason: str, result: dict[str, Any] | None = None) -> bool:
         """Ends a trial that turned out to be above the budget. It does not count."""
-        return self._end(lease, TrialState.PRUNED, None, {"refused": reason, **({"result": result} if result else {})})
+        return self._end(lease, Status.REFUSED, refused=reason, result=result or None)
 
-    @_patiently
+    @retry_while_away
     def release(self, lease: Lease) -> None:
         """Gives a trial back, for another worker."""
         with self._storage.exclusive(self.name):
             if self._is_mine(lease):
-                trial_id = lease.trial._trial_id
-                self._put_back(trial_id, history(self.optuna._storage.get_trial(trial_id)))
+                owner = history(self._storage.current(lease.trial))
+                self._storage.write(lease.trial, Status.WAITING, owner=owner)
 
-    @_patiently
+    @retry_while_away
     def is_mine(self, lease: Lease) -> bool:
         """Whether the trial has not been given to another worker."""
         with self._storage.exclusive(self.name):
@@ -241,98 +223,36 @@ class Study:
 
     # -- what there is -----------------------------------------------------------------------------------------------
 
-    @_patiently
+    @retry_while_away
     def trials(self) -> list[Trial]:
         """All trials, in order."""
         return [Trial.of(frozen) for frozen in self.optuna.get_trials(deepcopy=False)]
 
-    @_patiently
+    @retry_while_away
     def pareto(self) -> list[Trial]:
         """The completed trials that no other is better than in all objectives."""
         numbers = {frozen.number for frozen in self.optuna.best_trials}
         return [trial for trial in self.trials() if trial.completed and trial.number in numbers]
 
-    @_patiently
-    def spend(self, session: str, seconds: float) -> float:
+    @retry_while_away
+    def add_time(self, session: str, seconds: float, *, now: float | None = None) -> float:
         """Records how long a session has searched until now.
+
+        Args:
+            session: its name.
+            seconds: since it began.
+            now: seconds since the epoch of Unix; by default the clock's.
 
         Returns:
             The seconds in which any of the sessions did.
         """
-        now = time.time()
+        now = time.time() if now is None else now
         self.optuna.set_user_attr(f"searched {session}", [round(now - seconds, 3), round(now, 3)])
         return _covered(value for name, value in self.optuna.user_attrs.items() if name.startswith("searched "))
 
     def close(self) -> None:
+        """Closes the connections."""
         self._storage.close()
-
-    # -- drawing -----------------------------------------------------------------------------------------------------
-
-    def _drawn(self, trials):
-        """(Optuna's trial, values, what inspect says) of a trial that waits, or of a new candidate."""
-        known = {}
-        for trial in trials:
-            if trial.signature is not None and trial.duplicate_of is None:
-                known.setdefault(trial.signature, trial)
-        for _ in range(SAMPLED_DRAWS):
-            if self._is_exhausted(trials):
-                raise StudyEnded("all combinations of the grid were tried")
-            if (drawn := self._accepted(self._ask(), known)) is not None:
-                return drawn
-        rng = random.Random(derived_seed(self._seed, CANDIDATES, len(trials)))
-        refusals = set()
-        for _ in range(RANDOM_DRAWS):
-            params, values = at_random(self.space, rng)
-            candidate = self._inspect(values)
-            if reason := candidate.get("refused"):
-                refusals.add(reason)
-            elif candidate.get("signature") not in known:
-                self.optuna.enqueue_trial(params)
-                return self._accepted(self._ask(), known)
-        if refusals:
-            raise StudyEnded(f"no candidate within the budget was found in {RANDOM_DRAWS} draws: {min(refusals)}")
-        raise StudyEnded("all candidates of the space were tried")
-
-    def _accepted(self, trial, known):
-        candidate = trial.user_attrs.get("candidate")
-        if candidate is not None and issued_of(trial):
-            return trial, candidate["values"], candidate  # of a worker that was lost
-        with self._storage.rdb.together():
-            values = suggest(trial, self.space)
-            candidate = {**self._inspect(values), "values": values}
-            reason = candidate.pop("refused", None)
-            trial.set_user_attr("candidate", candidate)
-            if reason is not None:
-                trial.set_user_attr("refused", reason)
-        signature = candidate.get("signature")
-        if reason is not None:
-            self.optuna.tell(trial, state=TrialState.PRUNED)
-            return None
-        if signature is not None and signature in known and known[signature].number != trial.number:
-            same = known[signature]
-            trial.set_user_attr("duplicate_of", same.number)
-            if same.completed:
-                self.optuna.tell(trial, list(same.objectives))
-            else:
-                self.optuna.tell(trial, state=TrialState.PRUNED)
-            return None
-        return trial, values, candidate
-
-    def _is_exhausted(self, trials) -> bool:
-        waiting = any(trial.status == WAITING for trial in trials)
-        return not waiting and getattr(self.optuna.sampler, "is_exhausted", lambda study: False)(self.optuna)
-
-    def _ask(self):
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Heartbeat of storage")  # the worker sends them
-            warnings.filterwarnings("ignore", module="sklearn")
-            return self.optuna.ask()
-
-    def _check_failures(self, counted):
-        ended = sorted((trial for trial in counted if trial.ended is not None), key=lambda trial: trial.ended)
-        last = ended[-MOST_FAILURES:]
-        if len(last) == MOST_FAILURES and all(trial.status == FAILED for trial in last):
-            raise StudyEnded(f"the last {MOST_FAILURES} trials failed, the last one: {last[-1].error}")
 
     # -- trials that change hands ------------------------------------------------------------------------------------
 
@@ -342,43 +262,42 @@ class Study:
         Returns:
             All trials.
         """
-        all_trials = self.optuna.get_trials(deepcopy=False)
-        running = [frozen for frozen in all_trials if frozen.state == TrialState.RUNNING]
-        silent = set(self._storage.rdb._get_stale_trial_ids(self.optuna._study_id)) if running else ()
-        left = [frozen for frozen in running if frozen._trial_id in silent or is_left(frozen)]
-        for frozen in left:
-            past = lost_again(frozen)
-            if past.get("lost", 0) >= MOST_LOSSES:
-                rdb = self._storage.rdb
-                rdb.set_trial_user_attr(frozen._trial_id, "error", f"its worker was lost {MOST_LOSSES} times")
-                rdb.set_trial_state_values(frozen._trial_id, TrialState.FAIL)
+        everything = self.optuna.get_trials(deepcopy=False)
+        running = [trial for trial in everything if trial.state == state_of(Status.RUNNING)]
+        silent = self._storage.silent(self.optuna, running)
+        left = [trial for trial in running if trial.number in silent or is_left(trial, self._is_gone)]
+        for trial in left:
+            past = lost_again(trial)
+            if past.get("lost", 0) >= self._most_losses:
+                self._storage.write(trial, Status.FAILED, error=f"its worker was lost {self._most_losses} times")
             else:
-                self._put_back(frozen._trial_id, past)
-        return self.trials() if left else [Trial.of(frozen) for frozen in all_trials]
+                self._storage.write(trial, Status.WAITING, owner=past)
+        return self.trials() if left else [Trial.of(trial) for trial in everything]
 
-    def _put_back(self, trial_id, past) -> None:
-        storage = self.optuna._storage
-        storage.set_trial_user_attr(trial_id, "owner", past)
-        storage.set_trial_state_values(trial_id, TrialState.WAITING)
+    def _is_mine(self, lease: Lease) -> bool:
+        trial = self._storage.current(lease.trial)
+        return trial.state == state_of(Status.RUNNING) and lease.is_of(trial)
 
-    def _is_mine(self, lease) -> bool:
-        frozen = self.optuna._storage.get_trial(lease.trial._trial_id)
-        owner = frozen.user_attrs.get("owner", {})
-        return frozen.state == TrialState.RUNNING and owner.get("token") == lease.token
-
-    def _end(self, lease, state, values, attributes) -> bool:
+    def _end(self, lease: Lease, status: Status, values: list[float] | None = None, **attributes: Any) -> bool:
         with self._storage.exclusive(self.name):
             if not self._is_mine(lease):
-                frozen = self.optuna._storage.get_trial(lease.trial._trial_id)
+                trial = self._storage.current(lease.trial)
                 # Where a repetition finds that its first try got through after all.
-                return frozen.state == state and frozen.user_attrs.get("owner", {}).get("token") == lease.token
+                return trial.state == state_of(status) and lease.is_of(trial)
             for name, value in attributes.items():
-                lease.trial.set_user_attr(name, value)
-            self.optuna.tell(lease.trial, values, state=state)
+                if value is not None:
+                    lease.trial.set_user_attr(name, value)
+            self.optuna.tell(lease.trial, values, state=state_of(status))
             return True
 
+    def _check_failures(self, counted: Iterable[Trial]) -> None:
+        ended = sorted((trial for trial in counted if trial.ended is not None), key=lambda trial: trial.ended)
+        last = ended[-self._most_failures :]
+        if len(last) == self._most_failures and all(trial.status is Status.FAILED for trial in last):
+            raise StudyEnded(f"the last {self._most_failures} trials failed, the last one: {last[-1].error}")
 
-def _covered(intervals) -> float:
+
+def _covered(intervals: Iterable[Sequence[float]]) -> float:
     """The length of the union of intervals."""
     total, until = 0.0, -math.inf
     for begin, end in sorted(intervals):
@@ -387,36 +306,14 @@ def _covered(intervals) -> float:
     return total
 
 
-@contextlib.contextmanager
-def quiet_optuna():
-    """Optuna's notes of each trial are not shown."""
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        yield
-    finally:
-        optuna.logging.set_verbosity(before)
-
-
-def _created(storage, name, sampler, pruner, directions):
-    with quiet_optuna():
-        return optuna.create_study(
-            storage=storage.rdb,
-            study_name=name,
-            sampler=sampler,
-            pruner=pruner,
-            directions=list(directions),
-            load_if_exists=True,
-        )
-
-
-def _differences(there, here, path="") -> list[str]:
+def _differences(there: Any, here: Any, path: str = "") -> list[str]:
     """Where two pieces of plain data differ, as text."""
     if isinstance(there, dict) and isinstance(here, dict):
-        found = []
-        for name in dict.fromkeys([*there, *here]):
-            found += _differences(there.get(name), here.get(name), f"{path}.{name}" if path else name)
-        return found
+        return [
+            difference
+            for name in dict.fromkeys([*there, *here])
+            for difference in _differences(there.get(name), here.get(name), f"{path}.{name}" if path else name)
+        ]
     if there == here:
         return []
     if isinstance(there, list) and isinstance(here, list):

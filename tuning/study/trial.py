@@ -3,25 +3,28 @@
 import csv
 import dataclasses
 import json
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from keras_blocks.core.registration import short_name
 from keras_blocks.tuning.files import replacing
+from keras_blocks.tuning.study.leases import history, owner_of
+from keras_blocks.tuning.study.status import Status
 
-COMPLETED, FAILED, PRUNED, RUNNING, WAITING, REFUSED, DUPLICATE = (
-    "completed",
-    "failed",
-    "pruned",
-    "running",
-    "waiting",
-    "refused",
-    "duplicate",
-)
-"""What can have become of a trial. Pruned: ended early, as others were better at the same epoch. Waiting: left by its
-worker, or asked for. Refused: above the budget, never built. Duplicate: the same model and training as another's."""
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
 
-COUNTED = (COMPLETED, FAILED, PRUNED, RUNNING, WAITING)
-"""Of the trials that were asked for; what is refused or a duplicate takes no time."""
+STATES = {
+    Status.COMPLETED: "COMPLETE",
+    Status.PRUNED: "PRUNED",
+    Status.FAILED: "FAIL",
+    Status.RUNNING: "RUNNING",
+    Status.WAITING: "WAITING",
+    Status.REFUSED: "PRUNED",  # and the attribute "refused"
+    Status.DUPLICATE: "PRUNED",  # and the attribute "duplicate_of"; COMPLETE, with its values, where the other one is
+}
+"""The name of Optuna's state of each status."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Trial:
 
     Attributes:
         number: from 0, in the order of the study; refused and duplicate ones have numbers, too.
-        status: one of the above.
+        status: a `Status`, also where it is given as its word.
         values: what was drawn, by KerasTuner's names.
         architecture: registered name of the class.
         metaparameters: its arguments.
@@ -46,22 +49,22 @@ class Trial:
         error: why it failed, or was refused.
         duplicate_of: number of the trial that it repeats.
         worker: who ran it.
-        issued: how often it was given to a worker: more than once where a worker was lost.
+        attempt: how often it was given to a worker: more than once where a worker was lost.
         began, ended: seconds since the epoch of Unix, or `None`.
     """
 
     number: int
-    status: str
-    values: dict
+    status: Status
+    values: dict[str, Any]
     architecture: str | None = None
-    metaparameters: dict = dataclasses.field(default_factory=dict)
-    hyperparameters: dict = dataclasses.field(default_factory=dict)
+    metaparameters: dict[str, Any] = dataclasses.field(default_factory=dict)
+    hyperparameters: dict[str, Any] = dataclasses.field(default_factory=dict)
     params: int | None = None
     macs: int | None = None
     activation_bytes: int | None = None
     signature: str | None = None
-    objectives: tuple = ()
-    curves: dict = dataclasses.field(default_factory=dict)
+    objectives: tuple[float, ...] = ()
+    curves: dict[str, list[float]] = dataclasses.field(default_factory=dict)
     epochs: int = 0
     seconds: float = 0.0
     val_accuracy: float | None = None
@@ -70,13 +73,16 @@ class Trial:
     error: str | None = None
     duplicate_of: int | None = None
     worker: str | None = None
-    issued: int = 0
+    attempt: int = 0
     began: float | None = None
     ended: float | None = None
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "status", Status(self.status))
+
     @property
     def completed(self) -> bool:
-        return self.status == COMPLETED
+        return self.status is Status.COMPLETED
 
     @property
     def architecture_label(self) -> str:
@@ -85,14 +91,13 @@ class Trial:
 
     @property
     def counted(self) -> bool:
-        return self.status in COUNTED
+        return self.status.counted
 
     @classmethod
-    def of(cls, frozen) -> "Trial":
+    def of(cls, frozen: "FrozenTrial") -> "Trial":
         """From a trial of Optuna, whose user attributes are those that `study.Study` writes."""
         attributes = frozen.user_attrs
         candidate, result = attributes.get("candidate", {}), attributes.get("result", {})
-        owner = attributes.get("owner", {})
         status = _status(frozen)
         names = {field.name for field in dataclasses.fields(cls)}
         return cls(
@@ -101,29 +106,23 @@ class Trial:
                 "number": frozen.number,
                 "status": status,
                 "values": candidate.get("values", dict(frozen.params)),
-                "objectives": tuple(frozen.values or ()) if status == COMPLETED else (),
+                "objectives": tuple(frozen.values or ()) if status is Status.COMPLETED else (),
                 "error": attributes.get("error") or attributes.get("refused"),
                 "duplicate_of": attributes.get("duplicate_of"),
-                "worker": owner.get("worker"),
-                "issued": owner.get("issued", 0),
-                "began": _seconds(frozen.datetime_start),
-                "ended": _seconds(frozen.datetime_complete),
+                "worker": owner_of(frozen).get("worker"),
+                "attempt": history(frozen)["attempt"],
+                "began": frozen.datetime_start.timestamp() if frozen.datetime_start else None,
+                "ended": frozen.datetime_complete.timestamp() if frozen.datetime_complete else None,
             }
         )
 
 
-def best_of(trials) -> Trial | None:
-    """The completed trial with the highest validation accuracy; of several, the one with the lowest loss."""
-    completed = [trial for trial in trials if trial.completed and trial.val_accuracy is not None]
-    return min(completed, key=lambda trial: (-trial.val_accuracy, trial.val_loss, trial.number), default=None)
-
-
-def architectures(trials) -> int:
+def architectures(trials: Iterable[Trial]) -> int:
     """How many different architectures the trials had, whatever they were trained with."""
     return len({json.dumps([trial.architecture, trial.metaparameters], sort_keys=True) for trial in trials})
 
 
-def write_csv(trials, path) -> None:
+def write_csv(trials: Iterable[Trial], path: str | Path) -> None:
     """A table of the trials, to open elsewhere."""
     with replacing(Path(path)) as part, part.open("w", newline="", encoding="utf-8") as file:
         rows = [_row(item) for item in trials]
@@ -133,19 +132,15 @@ def write_csv(trials, path) -> None:
         writer.writerows(rows)
 
 
-def _row(trial) -> dict:
+def _row(trial: Trial) -> dict[str, Any]:
     names = ("number", "status", "architecture", "val_accuracy", "val_loss", "params", "macs", "epochs", "seconds")
     drawn = {f"drawn: {name}": value for name, value in trial.values.items()}
     return {**{name: getattr(trial, name) for name in names}, **drawn, "error": trial.error}
 
 
-def _status(frozen) -> str:
+def _status(frozen: "FrozenTrial") -> Status:
     if "duplicate_of" in frozen.user_attrs:
-        return DUPLICATE
+        return Status.DUPLICATE
     if "refused" in frozen.user_attrs:
-        return REFUSED
-    return {"COMPLETE": COMPLETED, "FAIL": FAILED, "PRUNED": PRUNED}.get(frozen.state.name, frozen.state.name.lower())
-
-
-def _seconds(moment):
-    return None if moment is None else moment.timestamp()
+        return Status.REFUSED
+    return next(status for status, state in STATES.items() if state == frozen.state.name)

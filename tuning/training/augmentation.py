@@ -11,7 +11,7 @@ TURN = 1 / 4
 """Most that an image is rotated, in full turns over the strength: 4.5 degrees for light, 9 for strong."""
 
 
-def augmentation_layers(augmentation: str, *, flips: bool = False) -> list:
+def augmentation_layers(augmentation: str, *, flips: bool = False) -> list[keras.layers.Layer]:
     """New layers that shift, zoom and turn the images a little, and mirror them where that keeps their class.
 
     Args:

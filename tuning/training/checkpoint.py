@@ -1,16 +1,20 @@
 """The state of a training after an epoch, in one file from which another process goes on."""
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import keras
 import numpy as np
 
 from keras_blocks.tuning.files import replacing
 
 FORMAT = 1
+"""The format of the file. From one of another format no training goes on."""
 
 
-def save(path, *, model, best, state: dict) -> None:
+def save(path: str | Path, *, model: keras.Model, best: Sequence[np.ndarray], state: Mapping[str, Any]) -> None:
     """Writes the model's variables, its optimizer's, the best epoch's weights, and plain data.
 
     A file that is there stays until the new one is whole.
@@ -22,15 +26,15 @@ def save(path, *, model, best, state: dict) -> None:
         state: plain data.
     """
     arrays = {"state": np.frombuffer(json.dumps({"format": FORMAT, **state}).encode(), "uint8")}
-    for name, values in (("model", _variables(model)), ("optimizer", model.optimizer.variables)):
+    for name, values in (("model", model.variables), ("optimizer", model.optimizer.variables)):
         arrays.update({f"{name}{i}": np.asarray(value) for i, value in enumerate(values)})
     arrays.update({f"best{i}": value for i, value in enumerate(best)})
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as part, part.open("wb") as file:
-        np.savez(file, **arrays)
+        np.savez(file, **arrays)  # type: ignore[arg-type]  # none is named allow_pickle
 
 
-def load(path, model) -> tuple[dict, list]:
+def load(path: str | Path, model: keras.Model) -> tuple[dict[str, Any], list[np.ndarray]]:
     """Gives a model the state that a file holds.
 
     Args:
@@ -47,35 +51,18 @@ def load(path, model) -> tuple[dict, list]:
         with Path(path).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = dict(file)  # reads all, and so checks all
         state = json.loads(arrays.pop("state").tobytes())
-        found = {name: _numbered(arrays, name) for name in ("model", "optimizer", "best")}
+        values = {name: _numbered(arrays, name) for name in ("model", "optimizer", "best")}
     except Exception as error:  # a torn file can fail anywhere
         raise ValueError(f"{path} cannot be read: {error}") from error
-    targets = {"model": _variables(model), "optimizer": model.optimizer.variables}
+    targets = {"model": model.variables, "optimizer": model.optimizer.variables}
     for name, variables in targets.items():
-        if [tuple(variable.shape) for variable in variables] != [value.shape for value in found[name]]:
+        if [tuple(variable.shape) for variable in variables] != [value.shape for value in values[name]]:
             raise ValueError(f"{path} is of another {name}")
     for name, variables in targets.items():
-        for variable, value in zip(variables, found[name]):
+        for variable, value in zip(variables, values[name]):
             variable.assign(value)
-    return state, found["best"]
+    return state, values["best"]
 
 
-def set_aside(path) -> Path:
-    """Renames a damaged file.
-
-    Returns:
-        Its new path.
-    """
-    path = Path(path)
-    aside = next(name for n in range(1, 10_000) if not (name := path.with_name(f"{path.name}.damaged-{n}")).exists())
-    path.replace(aside)
-    return aside
-
-
-def _variables(model):
-    """All of a model's variables, the states of its random layers too."""
-    return model.variables
-
-
-def _numbered(arrays, name) -> list:
+def _numbered(arrays: Mapping[str, np.ndarray], name: str) -> list[np.ndarray]:
     return [arrays[f"{name}{i}"] for i in range(sum(key.removeprefix(name).isdigit() for key in arrays))]

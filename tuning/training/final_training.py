@@ -1,25 +1,40 @@
 """The training of the model that a run keeps, and its one look at the test images."""
 
 import time
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import keras
 
+from keras_blocks.tuning.data.dataset import Dataset
 from keras_blocks.tuning.files import write_json
+from keras_blocks.tuning.run_folder import RunFolder
 from keras_blocks.tuning.seeds import FINAL, derived_seed
 from keras_blocks.tuning.training import fit as training
 from keras_blocks.tuning.training import resumable
+from keras_blocks.tuning.training.resumable import Watch
 
 
-def train_and_keep(folder, dataset, candidate, *, epochs, seed, watch=None, note=None, notes=None) -> dict:
+def train_and_keep(
+    folder: RunFolder,
+    dataset: Dataset,
+    candidate: Any,
+    *,
+    epochs: int,
+    seed: int,
+    watch: Watch | None = None,
+    note: Callable[[str], object] = lambda text: None,
+    notes: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Trains a model from the beginning, keeps its best epoch, and evaluates that on the test images.
 
-    The best epoch is the one with the lowest validation loss, which tells apart what equal accuracies do not. A
-    training that was interrupted goes on after its last epoch.
+    Whatever a search's objectives were, the best epoch is the one with the lowest validation loss, which tells apart
+    what equal accuracies do not. A training that was interrupted goes on after its last epoch.
 
     Args:
         folder: a `RunFolder`, which gets best.keras, test.npz and result.json.
         dataset: a `Dataset`.
-        candidate: a `Candidate`.
+        candidate: a `Candidate`, which is of the floor above.
         epochs: of the training.
         seed: from which the training's is derived.
         watch: function of (epochs done, the epoch's metrics).
@@ -45,7 +60,7 @@ def train_and_keep(folder, dataset, candidate, *, epochs, seed, watch=None, note
         signature=f"{candidate.signature()} {epochs} {seed}",
         watch=watch,
     )
-    for text in trained.notes if note is not None else ():
+    for text in trained.notes:
         note(text)
     history, best = trained.history, trained.best
     folder.save_model(model)
@@ -69,6 +84,6 @@ def train_and_keep(folder, dataset, candidate, *, epochs, seed, watch=None, note
         "history": history,
         **(notes or {}),
     }
-    result = write_json(folder.result, result)
+    written: dict[str, Any] = write_json(folder.result, result)
     folder.final.unlink(missing_ok=True)
-    return result
+    return written

@@ -1,22 +1,26 @@
-"""How long a model takes for one image, measured, and foretold from what it costs."""
+"""How long a model takes for one image, measured, and predicted from what it costs."""
 
 import statistics
 import time
+from collections.abc import Sequence
 
 import keras
 import numpy as np
 
+from keras_blocks.costs.cost import Cost
+from keras_blocks.tuning.study.trial import Trial
+
 WARM, MEASURED = 2, 7
 """Runs before the measured ones, and the measured ones."""
 
-LEAST = 4
-"""Measured models before others' latency is foretold."""
+LEAST_MEASURED = 4
+"""Measured models before others' latency is predicted."""
 
 DOUBT = 1.5
-"""A candidate is refused unbuilt only where the latency foretold is so many times the budget: measuring decides."""
+"""A candidate is refused unbuilt only where the predicted latency is so many times the budget: measuring decides."""
 
 
-def measure(model, image_shape) -> float:
+def measure(model: keras.Model, image_shape: tuple[int, ...]) -> float:
     """Seconds in which the compiled graph predicts one image: the median of several runs.
 
     Args:
@@ -32,7 +36,7 @@ def measure(model, image_shape) -> float:
     return round(statistics.median(times[WARM:]), 6)
 
 
-def foretold(cost, trials) -> float | None:
+def predicted(cost: Cost, trials: Sequence[Trial]) -> float | None:
     """Seconds for one image of a model that is not built, from those of other models of the same search.
 
     A line through multiply-adds and activation bytes, none of which can make a model faster.
@@ -46,9 +50,13 @@ def foretold(cost, trials) -> float | None:
     """
     from scipy.optimize import nnls
 
-    known = [trial for trial in trials if trial.latency is not None and trial.macs is not None]
-    if len(known) < LEAST:
+    known = [
+        (trial.latency, trial.macs, trial.activation_bytes)
+        for trial in trials
+        if trial.latency is not None and trial.macs is not None and trial.activation_bytes is not None
+    ]
+    if len(known) < LEAST_MEASURED:
         return None
-    rows = np.array([[1.0, trial.macs / 1e9, trial.activation_bytes / 1e9] for trial in known])
-    weights, _ = nnls(rows, np.array([trial.latency for trial in known]))
+    rows = np.array([[1.0, macs / 1e9, size / 1e9] for _, macs, size in known])
+    weights, _ = nnls(rows, np.array([seconds for seconds, *_ in known]))
     return float(weights @ [1.0, cost.macs / 1e9, cost.activation_bytes / 1e9])

@@ -1,15 +1,22 @@
 """A training that another process can go on with, after any epoch."""
 
 import dataclasses
+import math
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, Literal
 
 import keras
 
+from keras_blocks.tuning.data.dataset import Dataset
+from keras_blocks.tuning.files import set_aside
+from keras_blocks.tuning.study.objectives import OBJECTIVES
 from keras_blocks.tuning.training import checkpoint
 from keras_blocks.tuning.training import fit as training
 
-MONITORS = {"val_accuracy": max, "val_loss": min}
+Monitor = Literal["val_accuracy", "val_loss"]
+Watch = Callable[[int, dict[str, float]], object]
 
 
 @dataclasses.dataclass
@@ -25,15 +32,26 @@ class Trained:
         aside: seconds that went into checkpoints and reports, not into training.
     """
 
-    history: dict
+    history: dict[str, list[float]]
     best: int
     resumed: int
     pruned: bool
-    notes: list
+    notes: list[str]
     aside: float
 
 
-def fit(model, hyperparameters, dataset, *, epochs, monitor="val_loss", path=None, signature="", watch=None) -> Trained:
+def fit(
+    model: keras.Model,
+    hyperparameters: Mapping[str, Any],
+    dataset: Dataset,
+    *,
+    epochs: int,
+    monitor: Monitor = "val_loss",
+    patience: int | None = None,
+    path: str | Path | None = None,
+    signature: str = "",
+    watch: Watch | None = None,
+) -> Trained:
     """Trains, leaves the weights of the best epoch in the model, and writes a checkpoint after each epoch.
 
     Args:
@@ -42,6 +60,7 @@ def fit(model, hyperparameters, dataset, *, epochs, monitor="val_loss", path=Non
         dataset: a `Dataset`.
         epochs: of the whole training.
         monitor: "val_loss" or "val_accuracy": what is best.
+        patience: epochs without a better one after which the training ends; `None`: it goes on to the end.
         path: of the checkpoint; where one of the same signature is there, the training goes on from it. `None`: none.
             None is written after the last epoch: whoever is killed then, loses that epoch.
         signature: of what is trained.
@@ -51,11 +70,11 @@ def fit(model, hyperparameters, dataset, *, epochs, monitor="val_loss", path=Non
     Raises:
         TrainingDiverged: where the loss became NaN or infinite.
     """
-    keeping = _Keeping(monitor, path, signature, watch, epochs)
+    keeping = _Keeping(monitor, path, signature, watch, epochs, patience)
     if path is not None and Path(path).exists():
         keeping.take_up(model)
     resumed = keeping.done
-    if not keeping.pruned and resumed < epochs:
+    if resumed < epochs and not keeping.is_out_of_patience:
         training.fit(
             model,
             hyperparameters,
@@ -72,48 +91,64 @@ def fit(model, hyperparameters, dataset, *, epochs, monitor="val_loss", path=Non
 
 
 class _Keeping(keras.callbacks.Callback):
-    """Knows the best epoch, and writes the checkpoints."""
+    """Knows the best epoch, and writes the checkpoints. Its arguments are those of `fit`."""
 
-    def __init__(self, monitor, path, signature, watch, epochs):
+    def __init__(
+        self,
+        monitor: Monitor,
+        path: str | Path | None,
+        signature: str,
+        watch: Watch | None,
+        epochs: int,
+        patience: int | None = None,
+    ) -> None:
         super().__init__()
-        self._epochs = epochs
+        self._epochs, self._patience = epochs, patience
         self._monitor, self._path, self._signature, self._watch = monitor, path, signature, watch
-        self.history, self.best, self.weights, self.pruned, self.notes = {}, None, None, False, []
+        self.history: dict[str, list[float]] = {}
+        self.best = -1
+        self.weights: list[Any] = []
+        self.pruned = False
+        self.notes: list[str] = []
         self.aside = 0.0
 
     @property
     def done(self) -> int:
         return len(next(iter(self.history.values()), []))
 
-    def take_up(self, model):
+    @property
+    def is_out_of_patience(self) -> bool:
+        return self._patience is not None and self.done - 1 - self.best >= self._patience
+
+    def take_up(self, model: keras.Model) -> None:
+        assert self._path is not None
         try:
             state, weights = checkpoint.load(self._path, model)
             if state["signature"] != self._signature or state["format"] != checkpoint.FORMAT:
                 raise ValueError(f"{self._path} is of another training")
         except ValueError as error:
-            self.notes.append(f"{error}; it was kept as {checkpoint.set_aside(self._path).name}")
+            self.notes.append(f"{error}; it was kept as {set_aside(self._path).name}")
             return
         self.history, self.best, self.weights = state["history"], state["best"], weights
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         began = time.perf_counter()
-        self._ended(logs)
+        self._ended(logs or {})
         self.aside += time.perf_counter() - began
 
-    def _ended(self, logs):
+    def _ended(self, logs: dict[str, float]) -> None:
         for name, value in logs.items():
             self.history.setdefault(name, []).append(float(value))
-        if not all(map(_finite, logs.values())):
+        if not all(math.isfinite(value) for value in logs.values()):
             return  # `training.fit` says so
         values = self.history[self._monitor]
-        if self.best is None or MONITORS[self._monitor](values[-1], values[self.best]) != values[self.best]:
+        loss = OBJECTIVES[self._monitor].loss
+        if self.best < 0 or loss(values[-1]) < loss(values[self.best]):
             self.best, self.weights = len(values) - 1, self.model.get_weights()
         if self._path is not None and self.done < self._epochs:
             state = {"signature": self._signature, "history": self.history, "best": self.best}
             checkpoint.save(self._path, model=self.model, best=self.weights, state=state)
         if self._watch is not None and self._watch(self.done, dict(logs)):
-            self.pruned = self.model.stop_training = True
-
-
-def _finite(value) -> bool:
-    return abs(float(value)) < float("inf")
+            self.pruned = True
+        if self.pruned or self.is_out_of_patience:
+            self.model.stop_training = True

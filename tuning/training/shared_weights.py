@@ -1,14 +1,15 @@
 """Weights that a trial leaves to later ones of the same architecture, so that training goes on across trials."""
 
+from collections.abc import Callable
 from pathlib import Path
 
+import keras
 import numpy as np
 
-from keras_blocks.tuning.files import replacing
-from keras_blocks.tuning.training import checkpoint
+from keras_blocks.tuning.files import replacing, set_aside
 
 
-def take(model, path, *, note=lambda text: None) -> bool:
+def take(model: keras.Model, path: str | Path, *, note: Callable[[str], object] = lambda text: None) -> bool:
     """Gives a model the weights of a file, if there is one of the same shapes that can be read.
 
     Args:
@@ -25,7 +26,7 @@ def take(model, path, *, note=lambda text: None) -> bool:
     except FileNotFoundError:
         return False  # none yet
     except Exception as error:  # a torn file can fail anywhere
-        note(f"{path} cannot be read: {error}; it was kept as {checkpoint.set_aside(path).name}")
+        note(f"{path} cannot be read: {error}; it was kept as {set_aside(path).name}")
         return False
     if [value.shape for value in weights] != [tuple(weight.shape) for weight in model.weights]:
         return False
@@ -33,7 +34,7 @@ def take(model, path, *, note=lambda text: None) -> bool:
     return True
 
 
-def leave(model, path) -> None:
+def leave(model: keras.Model, path: str | Path) -> None:
     """Writes the weights; the old file stays until the new one is whole."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as part, part.open("wb") as file:

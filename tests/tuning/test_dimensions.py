@@ -1,4 +1,4 @@
-"""Parts of a space are fixed, narrowed and widened by users; what cannot be is refused."""
+"""Dimensions of a space are fixed, narrowed and widened by users; what cannot be is refused."""
 
 import json
 
@@ -18,8 +18,8 @@ from keras_blocks.tuning import (
     hp_range,
     space_from_config,
 )
-from keras_blocks.tuning.spaces.any import FAMILIES
-from keras_blocks.tuning.spaces.dimension import as_part, part_from_config
+from keras_blocks.tuning.spaces.dimension import as_dimension, dimension_from_config
+from keras_blocks.tuning.spaces.families import FAMILIES
 
 IMAGES = {"input_shape": (32, 32, 3), "classes": 10}
 
@@ -50,13 +50,13 @@ def test_none_and_lists_can_be_choices():
     assert values(drawn(space), "se_ratio") == {None, 4}
 
 
-def test_a_part_that_each_group_has_is_given_for_all_or_for_one():
+def test_a_dimension_that_each_group_has_is_given_for_all_or_for_one():
     space = HyperDenseNet(**IMAGES, groups=2, layers=[3, 5], group2_layers=7)
     layers = {tuple(group["layers"] for group in each.metaparameters["groups"]) for each in drawn(space)}
     assert layers == {(3, 7), (5, 7)}
 
 
-def test_any_other_argument_of_the_architecture_is_a_part():
+def test_any_other_argument_of_the_architecture_is_a_dimension():
     space = HyperResNet(**IMAGES, kernel_initializer=["he_normal", "glorot_uniform"], shortcut="pad", use_bias=True)
     candidates = drawn(space)
     assert values(candidates, "kernel_initializer") == {"he_normal", "glorot_uniform"}
@@ -82,7 +82,7 @@ def test_hyperparameters_are_narrowed_too():
     assert "learning_rate" in draw(space, 1)
 
 
-def test_from_dataset_takes_parts(digits):
+def test_from_dataset_takes_dimensions(digits):
     space = HyperInception.from_dataset(digits, groups=1, block="v2", filters=32)
     assert [each["block"] for each in drawn(space, 2)[0].metaparameters["groups"]] == ["v2"]
     assert space.input_shape == (8, 8, 1)
@@ -91,7 +91,7 @@ def test_from_dataset_takes_parts(digits):
 @pytest.mark.parametrize(
     ("space", "parts", "message"),
     [
-        (HyperResNet, {"filterz": 3}, r"`part` must be one of .* received 'filterz'. Did you mean 'filters'"),
+        (HyperResNet, {"filterz": 3}, r"`dimension` must be one of .* received 'filterz'. Did you mean 'filters'"),
         (HyperResNet, {"versoin": "v2"}, "Did you mean 'version'"),
         (HyperResNet, {"version": "v3"}, "`version`: .* must be one of .* received 'v3'"),
         (HyperResNet, {"version": ["v2", "v3"]}, "`version`: .* received 'v3'"),
@@ -112,7 +112,7 @@ def test_from_dataset_takes_parts(digits):
         (HyperSqueezeNet, {"learning_rate": float("nan")}, "`learning_rate`"),
         (HyperSqueezeNet, {"bypass": []}, "`bypass`"),
         (HyperSqueezeNet, {"bypass": ["simple", "simple"]}, "`bypass`: .*different"),
-        (HyperSqueezeNet, {"include_top": False}, "`part`"),
+        (HyperSqueezeNet, {"include_top": False}, "`dimension`"),
     ],
 )
 def test_what_cannot_be_is_refused_at_construction(space, parts, message):
@@ -144,23 +144,23 @@ def test_bad_ranges_are_named(arguments, named):
         hp_range(*arguments)
 
 
-@pytest.mark.parametrize("part", [hp_range(1, 4), hp_range(0.1, 0.4, 0.1), hp_range(1, 8, 2, "log", 4)])
-def test_a_range_draws_all_and_nothing_else(part):
+@pytest.mark.parametrize("dimension", [hp_range(1, 4), hp_range(0.1, 0.4, 0.1), hp_range(1, 8, 2, "log", 4)])
+def test_a_range_draws_all_and_nothing_else(dimension):
     space = HyperSqueezeNet(**IMAGES)
-    space.training_parts["weight_decay"] = part
+    space.training_dimensions["weight_decay"] = dimension
     found = {space.hyperparameters(draw(space, seed))["weight_decay"] for seed in range(200)}
-    expected = {0.1, 0.2, 0.3, 0.4} if isinstance(part.low, float) else set(part.values())
+    expected = {0.1, 0.2, 0.3, 0.4} if isinstance(dimension.low, float) else set(dimension.values())
     assert found == expected
     first = space.hyperparameters(keras_tuner.HyperParameters())["weight_decay"]
-    assert first == part.default
+    assert first == dimension.default
 
 
 @pytest.mark.parametrize(
     "given", [3, None, "v2", [1, 2], [None, "a"], [(), (3, 4)], {"momentum": 0.9}, hp_range(0.5, 2)]
 )
-def test_parts_survive_json(given):
-    part = as_part("part", given)
-    assert part_from_config(json.loads(json.dumps(part.get_config()))) == part
+def test_dimensions_survive_json(given):
+    dimension = as_dimension("filters", given)
+    assert dimension_from_config(json.loads(json.dumps(dimension.get_config()))) == dimension
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -175,7 +175,7 @@ def test_spaces_survive_json(name):
 
 def test_a_space_that_is_not_imported_is_named():
     config = HyperResNet(**IMAGES).get_config()
-    with pytest.raises(ValueError, match=r"`space` must be one of .* Did you mean .*'HyperResNet'"):
+    with pytest.raises(ValueError, match=r"`space` must be one of .* Did you mean .*'keras_blocks>HyperResNet'"):
         space_from_config({**config, "space": "HyperResNets"})
 
 
@@ -184,7 +184,11 @@ def test_a_space_of_arguments_alone_needs_no_method():
 
     class HyperThin(HyperArchitecture):
         architecture = DenseNet
-        parts = {"groups": hp_choice([{"layers": 2}], [{"layers": 2}, {"layers": 4}]), "filters": 4, "stem": "cifar"}
+        dimensions = {
+            "groups": hp_choice([{"layers": 2}], [{"layers": 2}, {"layers": 4}]),
+            "filters": 4,
+            "stem": "cifar",
+        }
 
     candidates = drawn(HyperThin(**IMAGES))
     assert {len(each.metaparameters["groups"]) for each in candidates} == {1, 2}

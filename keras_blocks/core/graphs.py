@@ -1,0 +1,50 @@
+"""Keras' graphs of layers: replayed, searched, made without weights. The one file that uses private names of Keras.
+
+tests/test_doors.py names each of them, and fails where a version of Keras has one no longer.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+from keras.src.backend.common import global_state
+
+_UNINITIALIZED = "uninitialized_variables"
+
+
+def replay(graph: keras.Function, inputs: Any, each: Callable[..., Any] = lambda operation: operation) -> Any:
+    """Sends `inputs` through the graph of a functional model.
+
+    Args:
+        graph: a functional model, or another `keras.Function`.
+        inputs: in the structure of the graph's inputs, tensors or whatever `each` takes.
+        each: what is called in place of an operation, a layer or a function of `keras.ops`; by default itself.
+
+    Returns:
+        What the calls in place of the last ones return, in the structure of the graph's outputs.
+    """
+    return graph._run_through_graph(inputs, operation_fn=each)
+
+
+def is_input(tensor: keras.KerasTensor) -> bool:
+    """Whether it is what `keras.Input` gave, rather than a layer's output."""
+    history = getattr(tensor, "_keras_history", None)
+    return history is not None and isinstance(history.operation, keras.layers.InputLayer)
+
+
+def sublayers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
+    """The layers that a layer holds itself, without those inside of them."""
+    return list(layer._flatten_layers(include_self=False, recursive=False))
+
+
+@contextlib.contextmanager
+def unallocated() -> Iterator[None]:
+    """Variables that are made within get no values: not now, nor later."""
+    pending = list(global_state.get_global_attribute(_UNINITIALIZED, []))
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            yield
+    finally:
+        # Keras lists the variables to initialize them at the end of the next scope: these must never be.
+        global_state.set_global_attribute(_UNINITIALIZED, pending)
