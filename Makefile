@@ -11,10 +11,12 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 install: $(INSTALLED)
 
-# The stamp comes last, so an install that was cut short starts again.
+# Type checkers follow a path, but not setuptools' hooks. The stamp comes last, so an install that was cut short starts
+# again.
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[tensorflow,jax,torch,safetensors,tuning,postgres,dashboard,dev]"
+	$(BIN)/python -c "import sysconfig; print('$(CURDIR)', file=open(sysconfig.get_path('purelib') + '/checkout.pth', 'w'))"
 	touch $(INSTALLED)
 
 demo: install

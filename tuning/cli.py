@@ -1,6 +1,6 @@
 """The command line: `keras-blocks search | worker | report | train | evaluate | models | cost`.
 
-This file and those that it imports at the top need no Keras, so that help is shown at once; see `keras_blocks_cli`.
+This file and those that it imports at the top need no Keras, so that help is shown at once; see `command`.
 What is heavy is imported by the commands that need it.
 """
 
@@ -17,7 +17,7 @@ import typer
 import typer.core
 from rich.console import Console
 
-import keras_blocks_cli
+from keras_blocks.tuning.command import release
 from keras_blocks.tuning.search.options import read_options, size, sizes, with_options
 from keras_blocks.tuning.search.settings import DATA_HELP, SIZE_HELP, SearchSettings, TrainingSettings
 
@@ -41,7 +41,7 @@ class Command(typer.core.TyperCommand):
     """A command that runs the package before itself: for its help, Keras is not imported."""
 
     def invoke(self, ctx: Any) -> Any:
-        keras_blocks_cli.release()
+        release()
         return super().invoke(ctx)
 
 

@@ -1,4 +1,7 @@
-"""The command `keras-blocks`, which shows its help at once: Keras is imported where a command runs, not before."""
+"""The command `keras-blocks`, which shows its help at once: Keras is imported where a command runs, not before.
+
+Installed as `keras_blocks_cli`, beside the package, whose import imports Keras.
+"""
 
 import contextlib
 import importlib.util
