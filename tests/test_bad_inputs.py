@@ -398,3 +398,7 @@ def test_a_failed_build_leaves_the_block_as_it_was():
 def test_a_block_without_a_chain_says_so():
     with pytest.raises(NotImplementedError, match="chain"):
         keras_blocks.Block()(np.zeros((1, 8, 8, 3), "float32"))
+
+
+def test_there_are_enough():
+    assert len(AT_CONSTRUCTION) + len(AT_BUILD) >= 30

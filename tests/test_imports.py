@@ -2,8 +2,10 @@
 
 import ast
 import pathlib
+import re
 import subprocess
 import sys
+import tomllib
 
 import pytest
 
@@ -31,7 +33,7 @@ FLOORS = {
         ("",),
     ),
     "tuning": (
-        ("files", "seeds", "digest"),
+        ("command", "files", "seeds", "digest"),
         ("data", "study"),
         ("run_folder",),
         ("training",),
@@ -112,3 +114,15 @@ def test_no_lambda_layer_pickle_or_eval():
         text = path.read_text()
         for word in ("layers.Lambda", "import pickle", "allow_pickle=True", "eval(", "safe_mode=False"):
             assert word not in text, f"{path.name} has {word}"
+
+
+def test_files_have_one_subject_and_rooms_are_few():
+    assert {path.name: lines for path in FILES if (lines := len(path.read_text().splitlines())) > 400} == {}
+    assert len({path.parent for path in FILES if ROOT / "tuning" in path.parents} - {ROOT / "tuning"}) <= 10
+
+
+def test_every_room_is_in_the_wheel():
+    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    rooms = {path.parent.relative_to(ROOT).as_posix() for path in FILES if path.name == "__init__.py"}
+    expected = {re.sub("^tuning", "keras_blocks.tuning", room).replace("/", ".") for room in rooms}
+    assert {*packages} == {*expected, "keras_blocks_cli"}

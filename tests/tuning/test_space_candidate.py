@@ -140,5 +140,5 @@ def test_an_architecture_that_uses_keras_layers_has_a_signature_too():
         def classifier(self, x):
             return keras.layers.Dense(self.metaparameters.classes)(keras.layers.Flatten()(x))
 
-    assert signature("PlainNet", **IMAGES) == signature("PlainNet", filters=4, **IMAGES)
-    assert signature("PlainNet", **IMAGES) != signature("PlainNet", filters=8, **IMAGES)
+    assert signature("tests>PlainNet", **IMAGES) == signature("tests>PlainNet", filters=4, **IMAGES)
+    assert signature("tests>PlainNet", **IMAGES) != signature("tests>PlainNet", filters=8, **IMAGES)
