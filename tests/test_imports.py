@@ -33,7 +33,7 @@ FLOORS = {
         ("",),
     ),
     "tuning": (
-        ("command", "files", "seeds", "digest"),
+        ("files", "seeds", "digest"),
         ("data", "study"),
         ("run_folder",),
         ("training",),
@@ -41,6 +41,7 @@ FLOORS = {
         ("report", "oracle"),
         ("search",),
         ("cli", ""),
+        ("command",),
     ),
 }
 """The house, from the ground: rooms that stand on one floor. A room imports from itself and from floors below."""

@@ -9,7 +9,7 @@ import importlib
 import importlib.metadata
 import re
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -17,7 +17,6 @@ import typer
 import typer.core
 from rich.console import Console
 
-from keras_blocks.tuning.command import release
 from keras_blocks.tuning.search.options import read_options, size, sizes, with_options
 from keras_blocks.tuning.search.settings import DATA_HELP, SIZE_HELP, SearchSettings, TrainingSettings
 
@@ -41,7 +40,8 @@ class Command(typer.core.TyperCommand):
     """A command that runs the package before itself: for its help, Keras is not imported."""
 
     def invoke(self, ctx: Any) -> Any:
-        release()
+        if ctx.obj is not None:
+            ctx.obj()
         return super().invoke(ctx)
 
 
@@ -260,10 +260,14 @@ def cost_command(
     Console().print(costs_table([(name, spent)]))
 
 
-def main() -> None:
-    """The entry point `keras-blocks`. A polite end (SIGTERM) is one as by Ctrl-C: what runs is given back."""
+def main(release: Callable[[], None] | None = None) -> None:
+    """Does what the command line says. A polite end (SIGTERM) is one as by Ctrl-C: what runs is given back.
+
+    Args:
+        release: called before a command runs, not before its help is shown: it runs the package, if it was held back.
+    """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    app(prog_name="keras-blocks")
+    app(prog_name="keras-blocks", obj=release)
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ def main() -> None:
     hold_back()
     from keras_blocks.tuning import cli
 
-    cli.main()
+    cli.main(release)
 
 
 def hold_back() -> None:
