@@ -174,7 +174,7 @@ class Network(LayerFactory, keras.Model):
 
     def expand(self) -> keras.Model:
         """A flat functional model of plain Keras layers that shares this model's weights, with every block opened."""
-        inputs = keras.Input(self.metaparameters.input_shape, name="image")
+        inputs = self.make_inputs()
         return keras.Model(inputs, opened(self, inputs), name=f"{self.name}_expanded")
 
     def detach_preprocessing(self) -> tuple[Self, keras.layers.Pipeline]:
@@ -311,7 +311,7 @@ class Network(LayerFactory, keras.Model):
 
 
 def opened(model: keras.Model, x: Tensor) -> Tensor:
-    """The model's graph applied to `x`, with blocks, and models within the model, opened."""
+    """The model's graph applied to `x`, a tensor or several, with blocks, and models within the model, opened."""
 
     def open_operation(operation: Any) -> Any:
         if isinstance(operation, Block):
@@ -324,7 +324,7 @@ def opened(model: keras.Model, x: Tensor) -> Tensor:
         for layer in model.layers:
             x = open_operation(layer)(x)
         return x
-    return replay(model, [x], open_operation)
+    return replay(model, keras.tree.flatten(x), open_operation)
 
 
 def _shape_of_input(tensor: Any, input_shape: Sequence[int | None] | None) -> Shape:

@@ -134,6 +134,15 @@ def test_a_subclass_may_have_several_inputs_and_outputs(tmp_path):
     assert keras_blocks.cost(TwoImages, input_shape=(8, 8, 3)).params == model.count_params() == 56
 
 
+def test_a_model_of_several_inputs_expands():
+    model = TwoImages(input_shape=(8, 8, 1), classes=2)
+    flat = model.expand()
+    assert [tensor.name for tensor in flat.inputs] == ["before", "after"]
+    images = list(np.random.default_rng(0).normal(size=(2, 3, 8, 8, 1)).astype("float32"))
+    for mine, its in zip(keras.tree.flatten(model(images)), keras.tree.flatten(flat(images)), strict=True):
+        np.testing.assert_allclose(keras.ops.convert_to_numpy(its), keras.ops.convert_to_numpy(mine), rtol=1e-5)
+
+
 def test_variants_and_metaparameters_are_the_outlines():
     outline = keras_blocks.ResNet.outline(**SMALL)
     model = keras_blocks.ResNet(**SMALL)

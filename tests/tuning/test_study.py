@@ -111,7 +111,7 @@ def test_same_seed_same_draws_also_when_it_starts_again(made, sampler):
 
 
 def test_what_is_told_is_what_was(made):
-    study = made(max_trials=3, inspect=lambda values: {"params": 10 * values["depth"], "architecture": "Net"})
+    study = made(max_trials=3, inspect=lambda values: {"params": 10 * values["depth"], "architecture": "mine>Net"})
     first = study.next("alpha")
     assert study.complete(first, [0.5], {"epochs": 3, "val_accuracy": 0.5, "curves": {"loss": [2.0, 1.0]}})
     assert study.fail(study.next("beta"), "no memory")
@@ -120,7 +120,7 @@ def test_what_is_told_is_what_was(made):
     assert (one.number, one.status, one.objectives, one.worker, one.attempt) == (0, "completed", (0.5,), "alpha", 1)
     assert (one.values, one.params, one.epochs) == (first.values, 10 * first.values["depth"], 3)
     assert one.curves == {"loss": [2.0, 1.0]}
-    assert one.architecture == "Net"
+    assert one.architecture == "mine>Net"
     assert one.began <= one.ended
     assert (two.status, two.error, two.worker) == ("failed", "no memory", "beta")
     assert (three.status, three.epochs) == ("pruned", 1)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keras_blocks.core.registration import short_name
+from keras_blocks.core.registration import full_name, short_name
 from keras_blocks.tuning.files import replacing
 from keras_blocks.tuning.study.leases import history, owner_of
 from keras_blocks.tuning.study.status import Status
@@ -97,7 +97,9 @@ class Trial:
     def of(cls, frozen: "FrozenTrial") -> "Trial":
         """From a trial of Optuna, whose user attributes are those that `study.Study` writes."""
         attributes = frozen.user_attrs
-        candidate, result = attributes.get("candidate", {}), attributes.get("result", {})
+        candidate, result = dict(attributes.get("candidate", {})), attributes.get("result", {})
+        if candidate.get("architecture"):
+            candidate["architecture"] = full_name(candidate["architecture"])
         status = _status(frozen)
         names = {field.name for field in dataclasses.fields(cls)}
         return cls(
