@@ -23,14 +23,10 @@ SEARCHES = (ROOT / "docs" / "searches.md").read_text()
 
 def modules():
     """All of ours; `tuning` lies in a folder of its own, and is tested on one backend."""
-    found = [keras_blocks]
-    packages = [keras_blocks]
-    if keras.backend.backend() == "tensorflow":
-        packages.append(importlib.import_module("keras_blocks.tuning"))
-    for package in packages:
-        names = [entry.name for entry in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")]
-        found += [importlib.import_module(name) for name in names]
-    return found
+    names = [entry.name for entry in pkgutil.walk_packages(keras_blocks.__path__, "keras_blocks.")]
+    if keras.backend.backend() != "tensorflow":
+        names = [name for name in names if not name.startswith("keras_blocks.tuning")]
+    return [keras_blocks, *map(importlib.import_module, names)]
 
 
 @pytest.fixture(scope="module")

@@ -41,14 +41,14 @@ def release() -> None:
 
 @contextlib.contextmanager
 def _without_log() -> Iterator[None]:
-    """Keeps TensorFlow's notes on the machine off the screen, unless the user has said how much it may write.
+    """Keeps TensorFlow's notes on the machine off the screen, unless the user asks for them, by 0 or 1.
 
     Some are written before it looks at the variable, from C++. Where the import fails, all are shown.
     """
-    if LOG_LEVEL in os.environ:
+    if os.environ.get(LOG_LEVEL, "2") in ("0", "1"):
         yield
         return
-    os.environ[LOG_LEVEL] = "2"
+    os.environ.setdefault(LOG_LEVEL, "2")
     sys.stderr.flush()
     screen = os.dup(2)
     with tempfile.TemporaryFile() as aside:
