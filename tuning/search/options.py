@@ -26,7 +26,8 @@ def with_options(settings: type) -> Callable[[Callable[..., None]], Callable[...
             command(**options, **{name: value for name, value in given.items() if value not in (None, [])})
 
         own = [item for item in inspect.signature(command).parameters.values() if item.kind is not item.VAR_KEYWORD]
-        called.__signature__ = inspect.Signature(sorted([*map(_parameter, table), *own], key=lambda item: item.kind))  # type: ignore[attr-defined]
+        parameters = sorted([*map(_parameter, table), *own], key=lambda item: item.kind)
+        vars(called)["__signature__"] = inspect.Signature(parameters)
         return called
 
     return decorated

@@ -2,7 +2,7 @@
 
 import dataclasses
 import types
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from keras_blocks.core import validation
 
@@ -78,8 +78,7 @@ def setting(default: T, help: str, least: float = 0, most: float = 2**60, **abou
     """A field of a class of settings, see `Setting`."""
     about |= {"help": help, "least": least, "most": most}
     kept: Any = {"default_factory": dict} if default == {} else {"default": default}
-    field: Any = dataclasses.field(**kept, metadata=about)
-    return field  # type: ignore[no-any-return]
+    return cast(T, dataclasses.field(**kept, metadata=about))  # as `dataclasses.field` itself is typed
 
 
 def settings_of(cls: type) -> tuple[Setting, ...]:
