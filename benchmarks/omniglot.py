@@ -16,6 +16,7 @@ Target: the ResNet's accuracy, the mean of three seeds, is at least 70 %.
 import argparse
 import io
 import json
+import math
 import pathlib
 import time
 import zipfile
@@ -142,22 +143,26 @@ def sampled(images, points):
 
 
 class Budget(keras.callbacks.Callback):
-    """Ends a training after so many seconds of processor time, on the way to which the rate falls as a cosine."""
+    """Ends a training after so many seconds of processor time, or steps; on the way the rate falls as a cosine."""
 
-    def __init__(self, seconds, rate):
+    def __init__(self, rate, seconds=math.inf, steps=math.inf):
         super().__init__()
-        self.seconds, self.rate, self.steps = seconds, rate, 0
+        self.rate, self.seconds, self.most_steps, self.steps = rate, seconds, steps, 0
 
     def on_train_begin(self, logs=None):
         self.start = time.process_time()
 
     def on_train_batch_begin(self, batch, logs=None):
-        spent = min(self.spent() / self.seconds, 1)
-        self.model.optimizer.learning_rate.assign(self.rate * 0.5 * (1 + np.cos(np.pi * spent)) + 1e-6)
+        done = min(self.done(), 1)
+        self.model.optimizer.learning_rate.assign(self.rate * 0.5 * (1 + np.cos(np.pi * done)) + 1e-6)
 
     def on_train_batch_end(self, batch, logs=None):
         self.steps += 1
-        self.model.stop_training = self.spent() >= self.seconds
+        self.model.stop_training = self.done() >= 1
+
+    def done(self):
+        """The part of the budget that is used, from 0."""
+        return max(self.spent() / self.seconds, self.steps / self.most_steps)
 
     def spent(self):
         return time.process_time() - self.start
@@ -205,7 +210,7 @@ def run(name, seed, seconds, rate=None):
     runs = published_runs(size)
     check_disjoint(drawings, characters, runs)
     keras.utils.set_random_seed(seed)
-    model, budget, start = make(), Budget(seconds, rate or usual), time.time()
+    model, budget, start = make(), Budget(rate or usual, seconds), time.time()
     train(model, *with_quarter_turns(drawings, characters), seed, budget)
     return {
         "network": name,
