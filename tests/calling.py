@@ -3,6 +3,10 @@
 import keras
 import numpy as np
 
+JIT = keras.backend.backend() == "jax"
+"""For `compile(jit_compile=JIT)`: XLA compiles slowly, but without it Keras trains on JAX an operation at a time, each of
+which XLA compiles by itself."""
+
 
 def stateless(layer, variables, values, inputs, **kwargs):
     """The outputs with these values of the variables, and a function from a variable to its value after the call."""

@@ -6,7 +6,7 @@ import inspect
 import keras
 import numpy as np
 import pytest
-from calling import as_array, call, outputs_of
+from calling import JIT, as_array, call, outputs_of
 from catalog import ARCHITECTURES, LAYERS, NOT_LAYERS, OTHER_MODELS, ROWS, image_shape, small_model
 from checks import check_layer, joined_shape, randomize
 
@@ -174,7 +174,7 @@ def test_one_training_step_moves_every_weight(row):
     model = small_model(row)
     before = model.get_weights()
     losses = keras.tree.map_structure(lambda output: "mse", model.output)
-    model.compile(optimizer=keras.optimizers.SGD(0.1), loss=losses, jit_compile=False)
+    model.compile(optimizer=keras.optimizers.SGD(0.1), loss=losses, jit_compile=JIT)
     images = images_for(row, 4)
     ones = keras.tree.map_structure(lambda output: np.ones((4, *output.shape[1:]), "float32"), model.output)
     model.fit(images, ones, batch_size=4, verbose=0)

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from calling import JIT
 from gradients import gradients
 
 import keras_blocks
@@ -70,7 +71,7 @@ def test_sixteen_bits_are_normalized_in_float32(policy, rng):
     assert_same(theirs.weights, ours.weights)
 
 
-@pytest.mark.parametrize("jit_compile", [False, True] if keras.backend.backend() == "tensorflow" else [False])
+@pytest.mark.parametrize("jit_compile", [False, True] if keras.backend.backend() == "tensorflow" else [JIT])
 def test_fits_as_keras_does(jit_compile, rng):
     x, y = rng.normal(size=(16, 6, 6, 3)).astype("float32"), rng.normal(size=(16, 6, 6, 3)).astype("float32")
     layers = pair((6, 6, 3))
@@ -106,7 +107,7 @@ def test_a_value_that_is_no_number_stays_one_behind_relu():
     """TensorFlow's graph optimizer would merge both operations into one that makes 0 of it."""
     inputs = keras.Input((4, 4, 3))
     model = keras.Model(inputs, keras.layers.ReLU()(BatchNormalization()(inputs)))
-    model.compile("sgd", "mse", jit_compile=False)
+    model.compile("sgd", "mse", jit_compile=JIT)
     images = np.ones((2, 4, 4, 3), "float32")
     images[1] = np.nan
     assert np.isnan(model.train_on_batch(images, np.ones((2, 4, 4, 3), "float32")))

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from calling import JIT
 from checks import randomize
 from gradients import gradients
 
@@ -52,7 +53,7 @@ def test_gradients_and_statistics_are_the_same(name, rng):
     )
 
 
-@pytest.mark.parametrize("jit_compile", [False, True] if keras.backend.backend() == "tensorflow" else [False])
+@pytest.mark.parametrize("jit_compile", [False, True] if keras.backend.backend() == "tensorflow" else [JIT])
 def test_a_model_trains_as_without(jit_compile, rng):
     x = rng.normal(size=(16, 12, 12, 3)).astype("float32")
     y = rng.integers(0, 4, 16)

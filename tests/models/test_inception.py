@@ -4,6 +4,7 @@ import golden_weights
 import keras
 import numpy as np
 import pytest
+from calling import JIT
 from golden_networks import assert_close, golden_model
 
 import keras_blocks
@@ -198,7 +199,7 @@ def test_plain_compile_and_fit(data, loss_weights):
     images, labels = data
     model = Inception(auxiliary=True, **TINY)
     model.compile(
-        "adam", LOSS, loss_weights=loss_weights, metrics=["accuracy"], weighted_metrics=[LOSS], jit_compile=False
+        "adam", LOSS, loss_weights=loss_weights, metrics=["accuracy"], weighted_metrics=[LOSS], jit_compile=JIT
     )
     weights = np.linspace(0.5, 1.5, len(images)).astype("float32")
     history = model.fit(images, labels, batch_size=6, sample_weight=weights, validation_data=data, verbose=0).history
@@ -217,7 +218,7 @@ def test_plain_compile_and_fit(data, loss_weights):
 def test_labels_and_losses_may_be_given_for_each_output(data):
     images, labels = data
     model = Inception(auxiliary=True, **TINY)
-    model.compile("sgd", {"predictions": LOSS, "aux_1": LOSS}, metrics={"aux_1": "accuracy"}, jit_compile=False)
+    model.compile("sgd", {"predictions": LOSS, "aux_1": LOSS}, metrics={"aux_1": "accuracy"}, jit_compile=JIT)
     found = model.evaluate(images, dict.fromkeys(model.output, labels), verbose=0, return_dict=True)
     assert found["loss"] == pytest.approx(found["predictions_loss"] + 0.3 * found["aux_1_loss"], rel=1e-5)
     assert "aux_1_accuracy" in found
@@ -235,7 +236,7 @@ def test_a_loss_reaches_the_layers_before_it_and_no_others(output, data):
     """A step by gradient descent moves every weight that has a gradient, and only those."""
     model = Inception(auxiliary=True, **TINY)
     weights = {name: float(name == output) for name in model.output}
-    model.compile(keras.optimizers.SGD(1.0), LOSS, loss_weights=weights, jit_compile=False)
+    model.compile(keras.optimizers.SGD(1.0), LOSS, loss_weights=weights, jit_compile=JIT)
     before = {name: as_array(weight) for name, weight in named_weights(model).items()}
     model.train_on_batch(*data)
     moved = {name for name, weight in named_weights(model).items() if np.any(as_array(weight) != before[name])}
@@ -245,7 +246,7 @@ def test_a_loss_reaches_the_layers_before_it_and_no_others(output, data):
 def test_auxiliaries_leave_and_share_the_weights(data):
     images, labels = data
     model = Inception(auxiliary=True, preprocess=keras.layers.Rescaling(0.5), **TINY)
-    model.compile("adam", LOSS, metrics=["accuracy"], jit_compile=False)
+    model.compile("adam", LOSS, metrics=["accuracy"], jit_compile=JIT)
     main = model.without_auxiliary()
     model.train_on_batch(images, labels)
     assert type(main) is Inception and main.without_auxiliary() is main
@@ -267,7 +268,7 @@ def test_files_remember(data, tmp_path):
     images, labels = data
     model = Inception(auxiliary=True, **TINY)
     model.get_layer("stem_conv1").trainable = False
-    model.compile("adam", LOSS, loss_weights=0.7, metrics=["accuracy"], jit_compile=False)
+    model.compile("adam", LOSS, loss_weights=0.7, metrics=["accuracy"], jit_compile=JIT)
     model.fit(images, labels, verbose=0)
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
