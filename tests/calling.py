@@ -2,10 +2,14 @@
 
 import keras
 import numpy as np
+from thorough import run_all
 
 JIT = keras.backend.backend() == "jax"
-"""For `compile(jit_compile=JIT)`: XLA compiles slowly, but without it Keras trains on JAX an operation at a time, each of
-which XLA compiles by itself."""
+"""For `compile(jit_compile=JIT)`: XLA compiles slowly, but without it Keras trains an operation at a time on JAX, which
+has XLA compile each by itself."""
+
+EAGERLY = not JIT and not run_all()
+"""For `compile(run_eagerly=EAGERLY)` of what is trained for a step: TensorFlow traces for seconds."""
 
 
 def stateless(layer, variables, values, inputs, **kwargs):

@@ -6,7 +6,7 @@ import inspect
 import keras
 import numpy as np
 import pytest
-from calling import JIT, as_array, call, outputs_of
+from calling import EAGERLY, JIT, as_array, call, outputs_of
 from catalog import ARCHITECTURES, LAYERS, NOT_LAYERS, OTHER_MODELS, ROWS, image_shape, small_model
 from checks import check_layer, joined_shape, randomize
 
@@ -73,6 +73,7 @@ def test_layer_contract(row):
     check_layer(lambda **kwargs: row.cls(**{**row.arguments, **kwargs}), row.input_shape, row.dtype)
 
 
+@pytest.mark.once
 @every_layer
 def test_builds_and_keeps_its_config_in_channels_first(row):
     layer = row.cls(**row.arguments, data_format="channels_first")
@@ -111,6 +112,7 @@ def test_takes_unknown_batch_and_sizes(row):
     assert outputs_of(model, images).shape == joined_shape(model.layers[1].compute_output_shape(images.shape))
 
 
+@pytest.mark.once
 @every_layer
 def test_called_twice_shares_its_weights(row):
     layer = row.cls(**{**row.arguments, **row.any_size})
@@ -143,6 +145,7 @@ def test_keeps_a_mixed_policy_through_a_file(row, policy, tmp_path):
             assert layer.dtype_policy.name == policy, layer.name
 
 
+@pytest.mark.once
 @every_row
 def test_clone_model_and_deepcopy(row):
     model = small_model(row)
@@ -155,6 +158,7 @@ def test_clone_model_and_deepcopy(row):
     np.testing.assert_array_equal(outputs_of(copy.deepcopy(model), images), expected)
 
 
+@pytest.mark.once
 @every_layer
 def test_deepcopy_of_the_layer(row):
     layer = row.cls(**row.arguments)
@@ -174,7 +178,7 @@ def test_one_training_step_moves_every_weight(row):
     model = small_model(row)
     before = model.get_weights()
     losses = keras.tree.map_structure(lambda output: "mse", model.output)
-    model.compile(optimizer=keras.optimizers.SGD(0.1), loss=losses, jit_compile=JIT)
+    model.compile(optimizer=keras.optimizers.SGD(0.1), loss=losses, jit_compile=JIT, run_eagerly=EAGERLY)
     images = images_for(row, 4)
     ones = keras.tree.map_structure(lambda output: np.ones((4, *output.shape[1:]), "float32"), model.output)
     model.fit(images, ones, batch_size=4, verbose=0)
@@ -201,6 +205,7 @@ def test_expand_equals_call_exactly(row):
     np.testing.assert_array_equal(outputs_of(flat, images), outputs_of(model, images))
 
 
+@pytest.mark.once
 @every_architecture
 def test_parts_can_be_used_alone(row):
     outline = row.cls.outline(**{**row.arguments, "include_top": True})

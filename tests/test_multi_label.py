@@ -2,7 +2,7 @@
 
 import keras
 import numpy as np
-from calling import as_array
+from calling import JIT, as_array
 
 import keras_blocks
 
@@ -34,6 +34,7 @@ def test_learns_all_labels_of_a_dict(tmp_path):
         dict.fromkeys(head.names, "sparse_categorical_crossentropy"),
         loss_weights={"hue": 1.0, "light": 0.5},
         metrics=dict.fromkeys(head.names, "accuracy"),
+        jit_compile=JIT,
     )
     history = model.fit(images, labels, epochs=12, batch_size=16, verbose=0).history
     assert set(history) == {"loss", "hue_loss", "light_loss", "hue_accuracy", "light_accuracy"}

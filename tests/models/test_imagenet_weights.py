@@ -6,7 +6,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
-from thorough import run_all
+from calling import outputs_of
 
 import keras_blocks
 from keras_blocks.models.registry import ARCHITECTURES
@@ -17,10 +17,6 @@ FILES = {
     "resnet50_v2": ("resnet50v2_weights_tf_dim_ordering_tf_kernels.h5", "3ef43a0b657b3be2300d5770ece849e0"),
     "densenet121": ("densenet121_weights_tf_dim_ordering_tf_kernels_notop.h5", "30ee3e1110167f948a6b9946edeeb738"),
 }
-not_on_jax = pytest.mark.skipif(
-    keras.backend.backend() == "jax" and not run_all(), reason="it compiles DenseNet's parts for 20 seconds"
-)
-
 FUNCTIONS = {"resnet50_v2": "ResNet50V2", "densenet121": "DenseNet121"}
 
 
@@ -68,18 +64,19 @@ def server(monkeypatch, tmp_path):
 
 def assert_same_outputs(ours, theirs, size):
     images = np.random.default_rng(1).normal(size=(2, size, size, 3)).astype("float32")
-    expected = theirs.predict(images, verbose=0)
+    expected = outputs_of(theirs, images)
     assert expected.std() > 1e-4
-    np.testing.assert_allclose(ours.predict(images, verbose=0), expected, rtol=0, atol=1e-4 * np.abs(expected).max())
+    np.testing.assert_allclose(outputs_of(ours, images), expected, rtol=0, atol=1e-4 * np.abs(expected).max())
 
 
+@pytest.mark.once
 def test_with_the_top(server):
     theirs = server("resnet50_v2", include_top=True)
     ours = keras_blocks.create_model("resnet50_v2", weights="imagenet", classifier_activation=None)
     assert_same_outputs(ours, theirs, 224)
 
 
-@not_on_jax
+@pytest.mark.once
 def test_without_the_top_for_any_image_shape(server):
     theirs = server("densenet121", include_top=False)
     ours = keras_blocks.create_model("densenet121", weights="imagenet", include_top=False, input_shape=(75, 75, 3))
@@ -120,7 +117,7 @@ def test_what_does_not_fit_is_refused_before_any_download(variant, options, mess
         keras_blocks.create_model(variant, weights="imagenet", **options)
 
 
-@not_on_jax
+@pytest.mark.once
 def test_other_metaparameters_are_named(server):
     server("densenet121", include_top=False)
     with pytest.raises(ValueError, match="do not fit 'densenet121'"):

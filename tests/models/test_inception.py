@@ -4,7 +4,7 @@ import golden_weights
 import keras
 import numpy as np
 import pytest
-from calling import JIT
+from calling import EAGERLY, JIT, call
 from golden_networks import assert_close, golden_model
 
 import keras_blocks
@@ -51,13 +51,13 @@ GOLDENS = {
 def test_same_outputs_as_torchvision_auxiliaries_included(name, record_property):
     golden, (variant, outputs) = golden_weights.load("torchvision", name), GOLDENS[name]
     model = golden_model(golden, variant, auxiliary=True)
-    found = model.predict(golden_weights.images(golden["images"]), verbose=0)
+    found = call(model, golden_weights.images(golden["images"]))
     assert set(found) == set(outputs) == set(model.output)
     for ours, theirs in outputs.items():
         expected = np.array(golden["outputs"][theirs], "float32")
         apart = np.abs(expected[0] - expected[1]).max() / np.abs(expected).max()
         assert apart > 5e-3, "outputs that hardly depend on the image would hide an error of 1e-4"
-        assert_close(found[ours], expected, record_property)
+        assert_close(as_array(found[ours]), expected, record_property)
 
 
 @once
@@ -65,7 +65,7 @@ def test_the_source_may_have_auxiliary_classifiers_that_the_model_lacks(record_p
     """torchvision publishes GoogLeNet's weights with them, and drops them after loading."""
     golden = golden_weights.load("torchvision", "googlenet_aux")
     model = golden_model(golden, "googlenet_torchvision")
-    found = model.predict(golden_weights.images(golden["images"]), verbose=0)
+    found = as_array(model(golden_weights.images(golden["images"])))
     assert_close(found, np.array(golden["outputs"]["logits"], "float32"), record_property)
 
 
@@ -81,7 +81,7 @@ def test_the_source_may_have_auxiliary_classifiers_that_the_model_lacks(record_p
 def test_parity_depends_on_each_detail(name, wrong):
     golden = golden_weights.load("torchvision", name)
     variant = "googlenet_torchvision" if name == "googlenet" else "inception_v3_torchvision"
-    found = golden_model(golden, variant, **wrong).predict(golden_weights.images(golden["images"]), verbose=0)
+    found = as_array(golden_model(golden, variant, **wrong)(golden_weights.images(golden["images"])))
     expected = np.array(golden["outputs"]["logits"], "float32")
     assert np.abs(found - expected).max() > 3e-4 * np.abs(expected).max()
 
@@ -199,7 +199,13 @@ def test_plain_compile_and_fit(data, loss_weights):
     images, labels = data
     model = Inception(auxiliary=True, **TINY)
     model.compile(
-        "adam", LOSS, loss_weights=loss_weights, metrics=["accuracy"], weighted_metrics=[LOSS], jit_compile=JIT
+        "adam",
+        LOSS,
+        loss_weights=loss_weights,
+        metrics=["accuracy"],
+        weighted_metrics=[LOSS],
+        jit_compile=JIT,
+        run_eagerly=EAGERLY,
     )
     weights = np.linspace(0.5, 1.5, len(images)).astype("float32")
     history = model.fit(images, labels, batch_size=6, sample_weight=weights, validation_data=data, verbose=0).history
@@ -218,7 +224,9 @@ def test_plain_compile_and_fit(data, loss_weights):
 def test_labels_and_losses_may_be_given_for_each_output(data):
     images, labels = data
     model = Inception(auxiliary=True, **TINY)
-    model.compile("sgd", {"predictions": LOSS, "aux_1": LOSS}, metrics={"aux_1": "accuracy"}, jit_compile=JIT)
+    model.compile(
+        "sgd", {"predictions": LOSS, "aux_1": LOSS}, metrics={"aux_1": "accuracy"}, jit_compile=JIT, run_eagerly=EAGERLY
+    )
     found = model.evaluate(images, dict.fromkeys(model.output, labels), verbose=0, return_dict=True)
     assert found["loss"] == pytest.approx(found["predictions_loss"] + 0.3 * found["aux_1_loss"], rel=1e-5)
     assert "aux_1_accuracy" in found
@@ -236,7 +244,7 @@ def test_a_loss_reaches_the_layers_before_it_and_no_others(output, data):
     """A step by gradient descent moves every weight that has a gradient, and only those."""
     model = Inception(auxiliary=True, **TINY)
     weights = {name: float(name == output) for name in model.output}
-    model.compile(keras.optimizers.SGD(1.0), LOSS, loss_weights=weights, jit_compile=JIT)
+    model.compile(keras.optimizers.SGD(1.0), LOSS, loss_weights=weights, jit_compile=JIT, run_eagerly=EAGERLY)
     before = {name: as_array(weight) for name, weight in named_weights(model).items()}
     model.train_on_batch(*data)
     moved = {name for name, weight in named_weights(model).items() if np.any(as_array(weight) != before[name])}

@@ -54,6 +54,7 @@ def as_array(tensor):
     return np.asarray(keras.ops.convert_to_numpy(tensor))
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_same_outputs_as_keras_applications(variant, record_property):
     # 97 pixels: an odd size at every level, where the kinds of padding differ.
@@ -70,6 +71,7 @@ def test_same_outputs_as_keras_applications(variant, record_property):
     assert_close(as_array(ours(images)), expected, record_property)
 
 
+@pytest.mark.once
 def test_biases_fold_into_batch_normalization_exactly(record_property):
     options = {"input_shape": (64, 64, 3), "classes": 10, "classifier_activation": None}
     theirs = randomized(keras.applications.ResNet50(weights=None, **options))
@@ -81,6 +83,7 @@ def test_biases_fold_into_batch_normalization_exactly(record_property):
     assert_close(as_array(ours(images)), expected, record_property)
 
 
+@pytest.mark.once
 def test_the_other_architecture_is_refused():
     theirs = keras.applications.ResNet50V2(weights=None, input_shape=(64, 64, 3), classes=10)
     ours = keras_blocks.create_model("resnet50_v1", kernel_initializer="zeros", input_shape=(64, 64, 3), classes=10)

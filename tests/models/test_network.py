@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from calling import JIT
 
 import keras_blocks
 from keras_blocks.core.chain import ShapeTensor
@@ -100,7 +101,7 @@ def test_an_outline_leaves_no_trace():
 
 def test_a_subclass_has_a_loss_and_a_metric_of_its_own(tmp_path):
     model = Doubled(filters=5, input_shape=(8, 8, 3), classes=3)
-    model.compile("sgd", "sparse_categorical_crossentropy")
+    model.compile("sgd", "sparse_categorical_crossentropy", jit_compile=JIT)
     x, y = images(4, 8, 8, 3), np.array([0, 1, 2, 0])
     scores = as_array(model(x))[np.arange(4), y]
     np.testing.assert_allclose(model.evaluate(x, y, verbose=0)[0], -3 * np.log(scores).mean(), rtol=1e-4)

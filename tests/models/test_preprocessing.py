@@ -8,6 +8,7 @@ import textwrap
 import keras
 import numpy as np
 import pytest
+from calling import JIT
 from checks import randomize
 from keras import layers
 
@@ -56,7 +57,7 @@ def test_augments_in_training_alone_and_is_in_the_file(name, tmp_path):
     assert np.any(draws[0] != draws[1])
     model.save(tmp_path / "model.keras")
     np.testing.assert_array_equal(as_array(keras.saving.load_model(tmp_path / "model.keras")(images)), outputs)
-    model.compile("sgd", "sparse_categorical_crossentropy")
+    model.compile("sgd", "sparse_categorical_crossentropy", jit_compile=JIT)
     assert np.isfinite(model.fit(images, np.arange(4) % 3, verbose=0).history["loss"][0])
 
 
