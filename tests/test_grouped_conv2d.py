@@ -164,6 +164,7 @@ class Holder(keras.Model):
         return self.conv(inputs)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("ours_first", [True, False])
 def test_files_of_weights_interchange_with_keras(tmp_path, ours_first):
     options = {"filters": 8, "kernel_size": 3, "groups": 4}
@@ -177,6 +178,7 @@ def test_files_of_weights_interchange_with_keras(tmp_path, ours_first):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.once
 def test_a_saved_model_with_keras_convolutions_becomes_one_with_ours(tmp_path):
     """The way that the documentation gives."""
     inner = keras.Sequential([keras.Input((8, 8, 8)), keras.layers.Conv2D(8, 3, groups=4)], name="inner")

@@ -96,19 +96,23 @@ def line_of(mistake):
     return SCRIPT[: SCRIPT.index(WRONG[mistake][0])].count("\n")
 
 
+@pytest.mark.once
 def test_a_right_script_has_no_errors(errors):
     assert errors["right.py"] == set()
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("mistake", WRONG)
 def test_a_mistake_is_found(errors, mistake):
     assert line_of(mistake) in errors["wrong.py"]
 
 
+@pytest.mark.once
 def test_nothing_but_the_mistakes_is_found(errors):
     assert errors["wrong.py"] == {line_of(mistake) for mistake in WRONG}
 
 
+@pytest.mark.once
 def test_the_right_script_runs(tmp_path):
     """So that what the types allow is what the library takes."""
     (tmp_path / "script.py").write_text(SCRIPT)

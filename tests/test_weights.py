@@ -66,6 +66,7 @@ def test_real_weights_give_the_outputs_of_plain_layers(variant, shared_data, pho
     np.testing.assert_allclose(logits, expected, atol=1e-4)
 
 
+@pytest.mark.once
 def test_weights_of_a_variant_go_into_its_features(shared_data):
     file = shared_data / "weights" / PUBLISHED["squeezenet_1.1"]
     whole = keras_blocks.create_model("squeezenet_1.1", weights=file)
@@ -74,6 +75,7 @@ def test_weights_of_a_variant_go_into_its_features(shared_data):
         np.testing.assert_array_equal(weight.numpy(), named_weights(whole)[name].numpy())
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "variant", ["squeezenet_1.0", "squeezenet_1.1", "vgg16", "resnet18", "resnet50_v1", "resnet50_v2", "densenet121"]
 )
@@ -136,12 +138,14 @@ def test_a_source_of_another_kind_is_refused():
         keras_blocks.convert_weights([np.zeros(3)], small())
 
 
+@pytest.mark.once
 def test_pickled_arrays_are_refused(tmp_path):
     np.savez(tmp_path / "bad.npz", a=np.array([{}], dtype=object))
     with pytest.raises(ValueError, match="pickle"):
         keras_blocks.convert_weights(tmp_path / "bad.npz", small())
 
 
+@pytest.mark.once
 def test_a_file_that_would_fill_the_memory_is_refused_unread(tmp_path):
     np.savez_compressed(tmp_path / "bomb.npz", a=np.zeros(2**24, "float32"))
     assert (tmp_path / "bomb.npz").stat().st_size < 2**17
@@ -149,6 +153,7 @@ def test_a_file_that_would_fill_the_memory_is_refused_unread(tmp_path):
         keras_blocks.convert_weights(tmp_path / "bomb.npz", small())
 
 
+@pytest.mark.once
 def test_the_body_of_ones_own_model_goes_into_a_backbone(tmp_path):
     whole = small()
     whole.save(tmp_path / "model.keras")
@@ -160,6 +165,7 @@ def test_the_body_of_ones_own_model_goes_into_a_backbone(tmp_path):
         np.testing.assert_array_equal(weight.numpy(), named_weights(whole)[name].numpy())
 
 
+@pytest.mark.once
 def test_weights_inside_models_and_composite_layers_have_names_of_their_own():
     inputs = keras.Input((8, 8, 3))
     inner = keras.Sequential([keras_blocks.ConvBlock(3), keras_blocks.ConvBlock(4)], name="inner")
@@ -181,6 +187,7 @@ def test_adapted_preprocessing_comes_along():
     np.testing.assert_allclose(target.predict(images, verbose=0), source.predict(images, verbose=0), rtol=1e-5)
 
 
+@pytest.mark.once
 def test_a_bias_after_its_normalization_is_not_folded():
     inputs = keras.Input((8, 8, 4))
     options = {"filters": 4, "pre_activation": True, "name": "block"}
@@ -190,6 +197,7 @@ def test_a_bias_after_its_normalization_is_not_folded():
         keras_blocks.convert_weights(source, target)
 
 
+@pytest.mark.once
 def test_squeeze_excitations_are_not_dropped():
     """Neither is a network without them filled with part of one that has them, nor the other way round."""
     options = {"groups": [{"filters": 16, "blocks": 1}], "stem": "cifar", "input_shape": (8, 8, 3), "classes": 3}

@@ -117,6 +117,7 @@ def test_outputs_are_the_papers_branches_concatenated(name, rng):
     np.testing.assert_allclose(as_array(block(x)), as_array(reference(block, x)), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.once
 def test_kernels_are_those_of_the_papers():
     def kernel(block, name, channels=8):
         block.build((None, 17, 17, channels))
@@ -132,6 +133,7 @@ def test_kernels_are_those_of_the_papers():
     assert kernel(GridReductionB((2, 3, 4, 5)), "conv_nx1") == (7, 1)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("padding", ["same", "symmetric"])
 @pytest.mark.parametrize("size", [7, 8])
 def test_reductions_of_any_size_can_be_concatenated(padding, size):
@@ -204,6 +206,7 @@ def test_auxiliary_classifier_pools_as_torch(pooling, rng):
     np.testing.assert_allclose(as_array(block(x)), expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.once
 def test_auxiliary_classifier_drops_70_percent_of_its_hidden_layer():
     """GoogLeNet's; v3's, in its published code, drops none."""
     for version, size, rate in (("v1", 14, 0.7), ("v3", 17, None)):
@@ -212,6 +215,7 @@ def test_auxiliary_classifier_drops_70_percent_of_its_hidden_layer():
         assert (block.drop.rate if hasattr(block, "drop") else None) == rate
 
 
+@pytest.mark.once
 def test_cost_needs_no_hand_written_formula():
     """Mixed_7b of Inception v3: 5,044,608 trained, 6,528 statistics; its multiply-adds by the kernels' own sizes."""
     block = InceptionC((320, 384, 384, 448, 384, 192))

@@ -60,6 +60,7 @@ def test_gives_back_any_size_and_number_of_channels(shape, kind):
         np.testing.assert_array_equal(as_array(model.decoder(codes)), as_array(outputs))
 
 
+@pytest.mark.once
 def test_the_decoder_mirrors_the_encoder():
     model = small((13, 10, 3), {"units": 5, "hidden": [9, 7]}, batch_norm=False)
     on_the_way = [tuple(layer.output.shape[1:]) for layer in model.layers if isinstance(layer, keras_blocks.Block)]
@@ -72,6 +73,7 @@ def test_the_decoder_mirrors_the_encoder():
     assert shapes == mirrored[::-1]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("kernel_size", [3, 4])
 def test_unknown_sizes_give_what_known_ones_give(kernel_size, tmp_path):
     known = small((13, 10, 3), {"filters": 2}, kernel_size=kernel_size)
@@ -90,6 +92,7 @@ def test_unknown_sizes_give_what_known_ones_give(kernel_size, tmp_path):
     )
 
 
+@pytest.mark.once
 def test_compression_ratio_counts_values():
     assert keras_blocks.create_model("autoencoder_cifar").compression_ratio == 3 * 32 * 32 / (4 * 4 * 16)
     assert small((13, 10, 3), {"units": 5}).compression_ratio == 13 * 10 * 3 / 5
@@ -112,6 +115,7 @@ def test_channels_first_gives_the_same(rng):
 # -- the halves -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.once
 def test_halves_share_all_weights_and_leave_no_trace_in_the_file(tmp_path):
     model = small((13, 10, 3), {"units": 5})
     images = images_of(13, 10, 3)
@@ -129,6 +133,7 @@ def test_halves_share_all_weights_and_leave_no_trace_in_the_file(tmp_path):
     np.testing.assert_array_equal(as_array(alone(images)), as_array(model.encoder(images)))
 
 
+@pytest.mark.once
 def test_preprocessing_comes_off_and_on():
     model = small(
         (None, None, 3), {"units": 5}, preprocess=[keras.layers.Resizing(13, 10), keras.layers.Rescaling(0.5)]
@@ -143,6 +148,7 @@ def test_preprocessing_comes_off_and_on():
     np.testing.assert_array_equal(as_array(again.encoder(images)), as_array(model.encoder(images)))
 
 
+@pytest.mark.once
 def test_parts_can_be_used_alone():
     outline = keras_blocks.AutoEncoder.outline(groups=GROUPS, code={"filters": 2}, input_shape=(13, 10, 3), noise=0.1)
     x = keras.Input((13, 10, 3))
@@ -150,6 +156,7 @@ def test_parts_can_be_used_alone():
     assert (code.shape, outline.decode(code).shape) == ((None, 4, 3, 2), (None, 13, 10, 3))
 
 
+@pytest.mark.once
 def test_frozen_up_to_the_code():
     model = small((8, 8, 3), {"units": 5})
     model.freeze()

@@ -11,6 +11,8 @@ from calling import outputs_of
 import keras_blocks
 from keras_blocks.models.registry import ARCHITECTURES
 
+pytestmark = pytest.mark.once
+
 HOST = "storage.googleapis.com"
 # The file that keras.applications asks for, and its published hash.
 FILES = {
@@ -69,14 +71,12 @@ def assert_same_outputs(ours, theirs, size):
     np.testing.assert_allclose(outputs_of(ours, images), expected, rtol=0, atol=1e-4 * np.abs(expected).max())
 
 
-@pytest.mark.once
 def test_with_the_top(server):
     theirs = server("resnet50_v2", include_top=True)
     ours = keras_blocks.create_model("resnet50_v2", weights="imagenet", classifier_activation=None)
     assert_same_outputs(ours, theirs, 224)
 
 
-@pytest.mark.once
 def test_without_the_top_for_any_image_shape(server):
     theirs = server("densenet121", include_top=False)
     ours = keras_blocks.create_model("densenet121", weights="imagenet", include_top=False, input_shape=(75, 75, 3))
@@ -117,7 +117,6 @@ def test_what_does_not_fit_is_refused_before_any_download(variant, options, mess
         keras_blocks.create_model(variant, weights="imagenet", **options)
 
 
-@pytest.mark.once
 def test_other_metaparameters_are_named(server):
     server("densenet121", include_top=False)
     with pytest.raises(ValueError, match="do not fit 'densenet121'"):

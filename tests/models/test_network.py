@@ -8,6 +8,8 @@ from calling import JIT
 import keras_blocks
 from keras_blocks.core.chain import ShapeTensor
 
+pytestmark = pytest.mark.once
+
 SMALL = {"groups": [{"filters": 4, "blocks": 1}], "stem": "cifar", "input_shape": (8, 8, 3), "classes": 3}
 
 

@@ -6,6 +6,8 @@ from calling import JIT, outputs_of
 
 import keras_blocks
 
+pytestmark = pytest.mark.once
+
 
 def resnet(output_stride, **options):
     groups = [{"filters": 4 * 2**i, "blocks": 2} for i in range(4)]

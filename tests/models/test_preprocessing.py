@@ -61,6 +61,7 @@ def test_augments_in_training_alone_and_is_in_the_file(name, tmp_path):
     assert np.isfinite(model.fit(images, np.arange(4) % 3, verbose=0).history["loss"][0])
 
 
+@pytest.mark.once
 def test_a_head_of_fixed_size_takes_images_of_any_size():
     """VGG flattens, so it needs the size that `Resizing` gives."""
     model = keras_blocks.VGG(
@@ -148,6 +149,7 @@ def test_detached_and_attached_again_changes_no_bit(tmp_path):
     np.testing.assert_array_equal(as_array(model(images)), outputs)
 
 
+@pytest.mark.once
 def test_what_is_trained_without_preprocessing_is_learned_with_it():
     model, images = small(), photos()
     bare, pipeline = model.detach_preprocessing()
@@ -159,6 +161,7 @@ def test_what_is_trained_without_preprocessing_is_learned_with_it():
     np.testing.assert_array_equal(after, as_array(bare(prepared)))
 
 
+@pytest.mark.once
 def test_feature_maps_and_frozen_layers_move_along():
     model = small()
     model.freeze(up_to="group1")
@@ -184,6 +187,7 @@ def test_the_pipeline_runs_in_tf_data():
     np.testing.assert_allclose(bare.predict(dataset, verbose=0), outputs, rtol=1e-3, atol=1e-4 * np.abs(outputs).max())
 
 
+@pytest.mark.once
 def test_weights_of_the_preprocessing_travel_with_the_pipeline(tmp_path):
     normalization = layers.Normalization(axis=-1)
     normalization.adapt(photos().astype("float32"))
@@ -197,6 +201,7 @@ def test_weights_of_the_preprocessing_travel_with_the_pipeline(tmp_path):
     np.testing.assert_array_equal(as_array(loaded(images)), as_array(model(images)))
 
 
+@pytest.mark.once
 def test_attached_layers_must_give_the_input_shape():
     bare = keras_blocks.ResNet(**SMALL, input_shape=(10, 10, 3))
     assert bare.attach_preprocessing(layers.Resizing(10, 10)).input_shape == (None, None, None, 3)
@@ -213,6 +218,7 @@ def test_attached_layers_must_give_the_input_shape():
         bare.attach_preprocessing([])
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("mixing", [layers.MixUp, layers.CutMix])
 def test_what_mixes_labels_is_refused(mixing):
     """In the graph there are no labels: the images would be mixed, and keep the label of one."""
@@ -220,6 +226,7 @@ def test_what_mixes_labels_is_refused(mixing):
         keras_blocks.ResNet(**RAW, preprocess=mixing())
 
 
+@pytest.mark.once
 def test_cost_counts_behind_the_preprocessing():
     options = {**SMALL, "preprocess": [layers.Resizing(10, 10), keras_blocks.ImageNormalization("tf")]}
     whole = keras_blocks.cost(keras_blocks.ResNet, (32, 48, 3), **options)
@@ -229,6 +236,7 @@ def test_cost_counts_behind_the_preprocessing():
     assert keras_blocks.cost(keras_blocks.ResNet, **{**options, "input_shape": (None, None, 3)}) == whole
 
 
+@pytest.mark.once
 def test_auxiliary_classifiers_and_preprocessing_leave_each_other_alone():
     net = keras_blocks.create_model(
         "googlenet_cifar", auxiliary=True, preprocess=keras.layers.Rescaling(1 / 255), labels=list("abcdefghij")

@@ -148,6 +148,7 @@ def test_any_keras_model_is_a_backbone(images, tmp_path):
     np.testing.assert_array_equal(again.embed(images), model.embed(images))
 
 
+@pytest.mark.once
 def test_every_argument_comes_back_from_the_file(images, tmp_path):
     model = small_siamese(
         include_top=True, distance="l1", classifier_activation="tanh", name="it", preprocess=keras.layers.Rescaling(0.5)
@@ -181,6 +182,7 @@ def test_keeps_a_mixed_policy_and_outputs_float32(policy, images, tmp_path):
         assert again.embedding.output.dtype == keras.dtype_policies.get(policy).compute_dtype
 
 
+@pytest.mark.once
 def test_preprocessing_comes_off_and_on_again(images):
     model = small_siamese(
         preprocess=[keras.layers.Resizing(8, 8), keras.layers.RandomFlip(seed=1), keras.layers.Rescaling(1 / 255)],
@@ -216,6 +218,7 @@ def test_one_shot_takes_the_most_alike(images):
     np.testing.assert_allclose(several, each.reshape(1, 2, 2).mean(axis=2), rtol=1e-5)
 
 
+@pytest.mark.once
 def test_accuracy_counts_the_queries_of_all_runs(images):
     class Parity:
         def one_shot(self, support, queries, batch_size):
@@ -229,6 +232,7 @@ def test_accuracy_counts_the_queries_of_all_runs(images):
         keras_blocks.one_shot_accuracy(Parity(), [(images[:2], images[:1], [2])])
 
 
+@pytest.mark.once
 def test_cost_counts_both_images_and_every_weight_once():
     model = small_koch()
     counted = keras_blocks.cost(model)

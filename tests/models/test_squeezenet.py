@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from calling import outputs_of
 
 import keras_blocks
 
@@ -17,7 +18,7 @@ def test_equals_torch_modules(variant, size):
     images = np.random.default_rng(0).normal(size=(2, size, size, 3)).astype("float32")
     with torch.no_grad():
         expected = theirs(torch.from_numpy(images.transpose(0, 3, 1, 2).copy()).cpu()).numpy()
-    outputs = keras.ops.convert_to_numpy(ours(images))
+    outputs = outputs_of(ours, images)
     assert expected.std() > 0.01
     np.testing.assert_allclose(outputs, expected, atol=1e-4 * np.abs(expected).max())
 
@@ -58,6 +59,7 @@ def torch_squeezenet(torch, model):
 # -- metaparameters -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("bypass", "added", "projected"),
     [(None, [], []), ("simple", [3, 5, 7, 9], []), ("complex", [2, 3, 4, 5, 6, 7, 8, 9], [2, 4, 6, 8])],
@@ -70,6 +72,7 @@ def test_bypasses_stand_where_the_papers_figure_2_has_them(bypass, added, projec
     assert [number for number, fire in enumerate(fires, start=2) if hasattr(fire, "bypass_conv")] == projected
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("stem", "size", "last"), [("tiny", 8, 2), ("small", 28, 3), ("small", 64, 8), ("v1.1", 224, 13), ("v1.0", 224, 13)]
 )
@@ -79,6 +82,7 @@ def test_stems_leave_an_image_worth_pooling(stem, size, last):
     assert model.output_shape[1:] == (last, last, 512)
 
 
+@pytest.mark.once
 def test_features_are_the_stem_and_each_group():
     model = keras_blocks.create_model("squeezenet_1.1")
     assert {name: tensor.shape[1:] for name, tensor in model.features.items()} == {
@@ -91,6 +95,7 @@ def test_features_are_the_stem_and_each_group():
     assert taps.count_params() == model.count_params() - 513_000
 
 
+@pytest.mark.once
 def test_metaparameters_are_neither_shared_nor_changed():
     groups = [{"filters": [4, 4]}]
     options = {"stem": "tiny", "input_shape": (8, 8, 1), "classes": 3}
@@ -102,6 +107,7 @@ def test_metaparameters_are_neither_shared_nor_changed():
     assert one.get_config()["groups"] == [{"filters": [4, 4]}]
 
 
+@pytest.mark.once
 def test_a_part_can_be_overridden():
     class Wide(keras_blocks.SqueezeNet):
         def stem(self, x):
@@ -112,6 +118,7 @@ def test_a_part_can_be_overridden():
     assert model.output_shape == (None, 3)
 
 
+@pytest.mark.once
 def test_seeded_initializer_gives_every_kernel_its_own_draw():
     model = keras_blocks.create_model("squeezenet_1.1", kernel_initializer=keras.initializers.HeNormal(seed=3))
     kernels = [weight.numpy() for weight in model.weights if weight.name == "kernel"]
@@ -127,6 +134,7 @@ class WithExtra(keras_blocks.SqueezeNet):
         self.extra = extra
 
 
+@pytest.mark.once
 def test_a_subclass_keeps_its_own_argument(tmp_path):
     options = {"groups": [{"filters": [4]}], "stem": "tiny", "input_shape": (8, 8, 1), "classes": 3}
     WithExtra(extra=7, **options).save(tmp_path / "model.keras")
@@ -143,6 +151,7 @@ class Twice(keras_blocks.SqueezeNet):
         return inner(x)
 
 
+@pytest.mark.once
 def test_expand_opens_repeated_and_nested_blocks():
     model = Twice(stem="tiny", input_shape=(8, 8, 1), classes=3)
     images = np.random.default_rng(0).normal(size=(2, 8, 8, 1)).astype("float32")
@@ -151,10 +160,12 @@ def test_expand_opens_repeated_and_nested_blocks():
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(flat(images)), keras.ops.convert_to_numpy(model(images)))
 
 
+@pytest.mark.once
 def test_outline_can_be_shown():
     assert "SqueezeNet" in repr(keras_blocks.SqueezeNet.outline(classes=3))
 
 
+@pytest.mark.once
 def test_input_tensor_and_any_size():
     inputs = keras.Input((64, 64, 3))
     model = keras_blocks.create_model("squeezenet_1.1", input_tensor=inputs, classes=4)
@@ -166,6 +177,7 @@ def test_input_tensor_and_any_size():
         keras_blocks.create_model("squeezenet_1.1", input_tensor=keras.layers.ReLU()(inputs))
 
 
+@pytest.mark.once
 def test_preprocess_is_part_of_the_saved_file(tmp_path):
     options = {"groups": [{"filters": [4]}], "stem": "tiny", "input_shape": (8, 8, 1), "classes": 3}
     layers = [keras.layers.Rescaling(1 / 16), keras.layers.RandomFlip(seed=1)]
@@ -178,6 +190,7 @@ def test_preprocess_is_part_of_the_saved_file(tmp_path):
     np.testing.assert_allclose(again.predict(images, verbose=0), expected, atol=1e-6)
 
 
+@pytest.mark.once
 def test_mixed_precision_gives_float32_probabilities():
     model = keras_blocks.create_model(
         "squeezenet_1.1", input_shape=(64, 64, 3), classes=4, dtype="mixed_bfloat16", stem="small"
@@ -186,6 +199,7 @@ def test_mixed_precision_gives_float32_probabilities():
     assert model.get_layer("group1_block1").squeeze.compute_dtype == "bfloat16"
 
 
+@pytest.mark.once
 def test_channels_first_has_the_same_weights():
     first = keras_blocks.create_model("squeezenet_1.1", data_format="channels_first", classes=10)
     assert first.input_shape == (None, 3, 224, 224)
