@@ -9,6 +9,7 @@ import pytest
 from calling import EAGERLY, JIT, as_array, call, outputs_of
 from catalog import ARCHITECTURES, LAYERS, NOT_LAYERS, OTHER_MODELS, ROWS, image_shape, small_model
 from checks import check_layer, joined_shape, randomize
+from thorough import run_alike
 
 import keras_blocks
 from keras_blocks.core.signature import arguments
@@ -124,6 +125,7 @@ def test_called_twice_shares_its_weights(row):
     np.testing.assert_array_equal(as_array(first), as_array(second))
 
 
+@pytest.mark.once
 @every_layer
 def test_casts_integer_images(row):
     layer = row.cls(**row.arguments)
@@ -132,8 +134,9 @@ def test_casts_integer_images(row):
     np.testing.assert_allclose(outputs_of(layer, images), expected, rtol=1e-6)
 
 
+@pytest.mark.once
 @every_row
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", pytest.param("mixed_float16", marks=pytest.mark.once)])
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_keeps_a_mixed_policy_through_a_file(row, policy, tmp_path):
     keras.config.set_dtype_policy(policy)
     model = small_model(row)
@@ -171,7 +174,11 @@ def test_deepcopy_of_the_layer(row):
         np.testing.assert_array_equal(outputs_of(layer, images), expected)
 
 
-@pytest.mark.parametrize("row", [row for row in ROWS if row.trainable], ids=lambda row: row.name)
+# Whether a layer's weights have gradients is part of `check_layer`, on every backend.
+TRAINED = [row for row in ROWS if row.trainable and (run_alike() or row in ARCHITECTURES)]
+
+
+@pytest.mark.parametrize("row", TRAINED, ids=lambda row: row.name)
 def test_one_training_step_moves_every_weight(row):
     if "groups" in row.arguments and isinstance(row.arguments["groups"], int):
         row = type(row)(**{**vars(row), "arguments": {**row.arguments, "groups": 1}})
@@ -188,6 +195,7 @@ def test_one_training_step_moves_every_weight(row):
         assert np.any(old != new), f"{weight.path} did not move"
 
 
+@pytest.mark.once
 @every_row
 def test_expand_equals_call_exactly(row):
     model = small_model(row)

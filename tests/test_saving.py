@@ -25,14 +25,12 @@ HERE = pathlib.Path(__file__).parent
 PACKAGES = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}
 READERS = [backend for backend in PACKAGES if thorough.run_all() or keras.backend.backend() in ("tensorflow", backend)]
 """Those that read here what was saved here: from TensorFlow to all, and all from all where KERAS_BLOCKS_ALL is set."""
-ALL_KINDS = thorough.run_all() or keras.backend.backend() == "tensorflow"
-"""What TensorFlow saves, in a Sequential and a subclassed model, too, is read on every backend."""
 
 
 def as_models(row):
-    """name -> the row inside of a functional, a Sequential and a subclassed model."""
+    """name -> the row inside of a functional, a Sequential and a subclassed model, as TensorFlow saves them for all."""
     yield "functional", small_model(row)
-    if row in LAYERS and ALL_KINDS:
+    if row in LAYERS and thorough.run_alike():
         yield "sequential", keras.Sequential([keras.Input(image_shape(row)), row.cls(**row.arguments)])
         yield "subclassed", Subclassed(row.cls(**row.arguments))
 

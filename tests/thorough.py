@@ -2,6 +2,13 @@
 
 import os
 
+import keras
+
 
 def run_all() -> bool:
     return os.environ.get("KERAS_BLOCKS_ALL", "") not in ("", "0")
+
+
+def run_alike() -> bool:
+    """Whether what every backend does alike runs on this one: on TensorFlow, and by `make test-all` on all."""
+    return run_all() or keras.backend.backend() == "tensorflow"

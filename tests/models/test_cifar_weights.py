@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from thorough import run_all
+from thorough import run_alike
 
 import keras_blocks
 
@@ -21,9 +21,7 @@ def test_images(shared_data):
         return images, labels["test"][: len(images)]
 
 
-CHOSEN = [
-    name for name in PUBLISHED if keras.backend.backend() == "tensorflow" or name == "resnet20_cifar" or run_all()
-]
+CHOSEN = list(PUBLISHED) if run_alike() else ["resnet20_cifar"]
 """The others differ in the number of layers."""
 
 

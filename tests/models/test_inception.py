@@ -272,6 +272,7 @@ def test_auxiliaries_leave_and_share_the_weights(data):
     assert not model.get_layer("group1_block1").trainable
 
 
+@pytest.mark.once
 def test_files_remember(data, tmp_path):
     images, labels = data
     model = Inception(auxiliary=True, **TINY)

@@ -70,6 +70,7 @@ def test_a_head_of_fixed_size_takes_images_of_any_size():
     assert model(photos(9, 20)).shape == model(photos(31, 8)).shape == (4, 3)
 
 
+@pytest.mark.once
 def test_saved_models_take_raw_images_in_a_fresh_process(tmp_path):
     """To the bit, on the same backend: of a network with preprocessing, of its backbone in a user's own model, and of
     an autoencoder's halves. One process for all: starting one takes longer than the rest."""
