@@ -1,4 +1,4 @@
-"""Run in a fresh process: `python reload.py FOLDER TOLERANCE` loads every saved model and compares its outputs.
+"""Run in a fresh process: `python reload.py TOLERANCE FOLDER...` loads every saved model and compares its outputs.
 
 Imports nothing of ours but `keras_blocks`, as a user's serving script would.
 """
@@ -44,8 +44,8 @@ def save(model, folder, name, inputs):
     np.savez(folder / f"{name}.npz", images=inputs[0], **others, outputs=called(model, inputs))
 
 
-def compare(folder, tolerance):
-    files = sorted(pathlib.Path(folder).glob("*.keras"))
+def compare(tolerance, *folders):
+    files = [file for folder in folders for file in sorted(pathlib.Path(folder).glob("*.keras"))]
     for file in files:
         model = keras.saving.load_model(file)
         with np.load(file.with_suffix(".npz"), allow_pickle=False) as saved:
@@ -56,4 +56,4 @@ def compare(folder, tolerance):
 
 
 if __name__ == "__main__":
-    compare(sys.argv[1], float(sys.argv[2]))
+    compare(float(sys.argv[1]), *sys.argv[2:])
