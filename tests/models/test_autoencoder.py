@@ -6,7 +6,7 @@ import pathlib
 import keras
 import numpy as np
 import pytest
-from calling import JIT, as_array
+from calling import EAGERLY, JIT, as_array
 from checks import randomize
 from keras import ops
 
@@ -220,7 +220,7 @@ def test_variational_fit_evaluate_save_and_load(tmp_path):
     options = {"variational": True, "beta": 0.01, "seed": 3, "batch_norm": False, "input_shape": (8, 7, 1)}
     model = keras_blocks.AutoEncoder(GROUPS, {"units": 4}, **options)
     images = images_of(8, 7, 1, batch=8)
-    model.compile(keras.optimizers.Adam(0.01), "mse", jit_compile=JIT)
+    model.compile(keras.optimizers.Adam(0.01), "mse", jit_compile=JIT, run_eagerly=EAGERLY)
     before = model.evaluate(images, images, verbose=0)
     reconstruction = np.mean((as_array(model(images)) - images) ** 2)
     features = keras.Model(model.input, model.features["group2"])(images)

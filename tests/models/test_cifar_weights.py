@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from thorough import run_alike
+from thorough import run_all
 
 import keras_blocks
 
@@ -21,7 +21,7 @@ def test_images(shared_data):
         return images, labels["test"][: len(images)]
 
 
-CHOSEN = list(PUBLISHED) if run_alike() else ["resnet20_cifar"]
+CHOSEN = list(PUBLISHED) if run_all() else ["resnet20_cifar"]
 """The others differ in the number of layers."""
 
 

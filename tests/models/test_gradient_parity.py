@@ -67,7 +67,9 @@ def test_same_gradients_as_torchvision(name, record_property):
 @pytest.mark.skipif(
     keras.backend.backend() != "tensorflow" and not run_all(), reason="the same graph of Keras' layers; compared once"
 )
-@pytest.mark.parametrize(("variant", "function"), [("resnet50_v1", "ResNet50"), ("densenet121", "DenseNet121")])
+@pytest.mark.parametrize(
+    ("variant", "function"), [("resnet50_v1", "ResNet50")] + [("densenet121", "DenseNet121")] * run_all()
+)
 def test_same_gradients_as_keras_applications(variant, function, record_property):
     options = {"input_shape": (64, 64, 3), "classes": 10, "classifier_activation": None}
     theirs = getattr(keras.applications, function)(weights=None, **options)

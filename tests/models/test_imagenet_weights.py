@@ -1,5 +1,6 @@
 """`weights="imagenet"`, with a stand-in for the download: keras.applications asks for a file, and we write one."""
 
+import functools
 import urllib.parse
 
 import h5py
@@ -34,11 +35,12 @@ def write_legacy_h5(model, path):
                 group.create_dataset(name, data=weight.numpy())
 
 
-@pytest.fixture
-def server(monkeypatch, tmp_path):
-    """Variant, include_top -> the model whose weights are then served."""
+@pytest.fixture(scope="module")
+def publish(tmp_path_factory):
+    """Variant, include_top -> a model of keras.applications, and the file of its weights."""
 
-    def serve(variant, include_top):
+    @functools.cache
+    def published(variant, include_top):
         model = getattr(keras.applications, FUNCTIONS[variant])(
             weights=None, include_top=include_top, classifier_activation=None
         )
@@ -48,7 +50,19 @@ def server(monkeypatch, tmp_path):
                 weight.assign(rng.uniform(0.5, 1.5, weight.shape))
             elif weight.name != "kernel":
                 weight.assign(rng.normal(0, 0.1, weight.shape))
-        write_legacy_h5(model, tmp_path / "published.h5")
+        file = tmp_path_factory.mktemp("published") / f"{variant}.h5"
+        write_legacy_h5(model, file)
+        return model, file
+
+    return published
+
+
+@pytest.fixture
+def server(monkeypatch, publish):
+    """Variant, include_top -> the model whose weights are then served."""
+
+    def serve(variant, include_top):
+        model, published = publish(variant, include_top)
 
         def get_file(name, origin, cache_subdir, file_hash):
             url = urllib.parse.urlsplit(origin)
@@ -56,7 +70,7 @@ def server(monkeypatch, tmp_path):
             assert (url.scheme, url.netloc) == ("https", HOST)
             assert url.path.startswith("/tensorflow/keras-applications/") and url.path.endswith(f"/{file}")
             assert (name, file_hash) == (file, expected_hash)
-            return str(tmp_path / "published.h5")
+            return str(published)
 
         monkeypatch.setattr("keras.src.utils.file_utils.get_file", get_file)
         return model

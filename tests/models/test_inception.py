@@ -254,7 +254,7 @@ def test_a_loss_reaches_the_layers_before_it_and_no_others(output, data):
 def test_auxiliaries_leave_and_share_the_weights(data):
     images, labels = data
     model = Inception(auxiliary=True, preprocess=keras.layers.Rescaling(0.5), **TINY)
-    model.compile("adam", LOSS, metrics=["accuracy"], jit_compile=JIT)
+    model.compile("adam", LOSS, metrics=["accuracy"], jit_compile=JIT, run_eagerly=EAGERLY)
     main = model.without_auxiliary()
     model.train_on_batch(images, labels)
     assert type(main) is Inception and main.without_auxiliary() is main
@@ -277,7 +277,7 @@ def test_files_remember(data, tmp_path):
     images, labels = data
     model = Inception(auxiliary=True, **TINY)
     model.get_layer("stem_conv1").trainable = False
-    model.compile("adam", LOSS, loss_weights=0.7, metrics=["accuracy"], jit_compile=JIT)
+    model.compile("adam", LOSS, loss_weights=0.7, metrics=["accuracy"], jit_compile=JIT, run_eagerly=EAGERLY)
     model.fit(images, labels, verbose=0)
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")

@@ -53,9 +53,9 @@ def test_bending_nothing_is_the_identity(example, rng):
 def test_few_steps_of_the_resnet_are_better_than_chance(example, shared_data):
     folder = shared_data / "omniglot_small"
     drawings, characters = example.background(28, folder)
-    model, budget = example.small_resnet((8, 16)), example.Budget(2e-3, steps=30)
+    model, budget = example.small_resnet((8, 16)), example.Budget(2e-3, steps=12)
     example.train_resnet(model, drawings[::2], characters[::2], 0, budget, classes=16)
-    assert budget.steps == 30
+    assert budget.steps == 12
     accuracy = keras_blocks.one_shot_accuracy(model, example.published_runs(28, folder)[:6])
     assert accuracy > 0.1  # twice chance
 
@@ -68,7 +68,7 @@ def test_koch_s_twins_tell_two_characters_apart(example, shared_data):
     model = keras_blocks.create_model(
         "siamese_koch2015", groups=groups, classes=32, input_shape=(28, 28, 1), kernel_initializer="he_normal"
     )
-    budget = example.Budget(3e-3, steps=60)
+    budget = example.Budget(3e-3, steps=40)
     example.train_koch(model, drawings[few], characters[few], 0, budget, batch_size=32)
     (left, right), same = keras_blocks.PairSampler(drawings[few], characters[few], 200, seed=1)[0]
     assert np.mean((model.predict([left, right], verbose=0) > 0.5) == same) > 0.8
