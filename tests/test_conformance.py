@@ -9,7 +9,7 @@ import pytest
 from calling import EAGERLY, JIT, as_array, call, outputs_of
 from catalog import ARCHITECTURES, LAYERS, NOT_LAYERS, OTHER_MODELS, ROWS, image_shape, small_model
 from checks import check_layer, joined_shape, randomize
-from thorough import run_alike
+from thorough import run_alike, run_all
 
 import keras_blocks
 from keras_blocks.core.signature import arguments
@@ -136,7 +136,7 @@ def test_casts_integer_images(row):
 
 @pytest.mark.once
 @every_row
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"] if run_all() else ["mixed_float16"])
 def test_keeps_a_mixed_policy_through_a_file(row, policy, tmp_path):
     keras.config.set_dtype_policy(policy)
     model = small_model(row)

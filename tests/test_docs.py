@@ -63,9 +63,7 @@ def commands(page):
     return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("keras-blocks ")]
 
 
-@pytest.mark.skipif(
-    keras.backend.backend() == "jax" and not thorough.run_all(), reason="XLA compiles for minutes; make test-all"
-)
+@pytest.mark.once
 def test_readme_python(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     namespace = {}
@@ -74,18 +72,24 @@ def test_readme_python(tmp_path, monkeypatch):
     assert (tmp_path / "model.keras").exists()
 
 
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the command line is tested once")
-def test_readme_commands(tmp_path):
-    """The `keras-blocks` commands, in their order, in a folder of their own. CI itself runs make and pip."""
-    assert commands(README)
-    for command in commands(README):
-        done = subprocess.run(
-            [str(Path(sys.executable).with_name("keras-blocks")), *command],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, f"{command}: {done.stderr[-2000:]}"
+@pytest.mark.once
+def test_readme_commands(tmp_path, monkeypatch):
+    """The `keras-blocks` commands, in their order, in a folder of their own. CI itself runs make and pip.
+
+    In this process but for the first: to import TensorFlow takes longer than most of them.
+    """
+    from typer.testing import CliRunner
+
+    from keras_blocks.tuning.cli import app
+
+    monkeypatch.chdir(tmp_path)
+    first, *rest = commands(README)
+    script = Path(sys.executable).with_name("keras-blocks")
+    done = subprocess.run([script, *first], capture_output=True, text=True)
+    assert done.returncode == 0, f"{first}: {done.stderr[-2000:]}"
+    for command in rest:
+        result = CliRunner().invoke(app, command)
+        assert result.exit_code == 0, f"{command}: {result.output[-2000:]}"
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the command line is tested once")
