@@ -37,14 +37,24 @@ def workplace(tmp_path_factory):
         from keras_blocks.tuning import Search, SearchSettings
 
         # What is narrowed is the quickest to trace.
-        parts = {"groups": 1, "augmentation": "none", "optimizer": "sgd", "bypass": "none"}
+        narrow = {"groups": 1, "augmentation": "none", "optimizer": "sgd", "bypass": None}
+        parts = {name: {"fixed": value} for name, value in narrow.items()}
         Search(SearchSettings(trials=1, epochs=1, final_epochs=1, parts=parts), folder / "runs" / "demo").run()
     return folder
+
+
+TRAINING = [
+    f"keras_blocks.tuning{name}"
+    for name in (".oracle", ".search.search", ".search.single_training", ".spaces.squeezenet", ".training.evaluation")
+]
+"""They train, as the README's examples do, which run each time."""
 
 
 @pytest.mark.once
 @pytest.mark.parametrize("module", modules(), ids=lambda module: module.__name__)
 def test_docstring_examples(module, workplace, monkeypatch):
+    if module.__name__ in TRAINING and not thorough.run_all():
+        pytest.skip("trains; make test-all")
     monkeypatch.chdir(workplace)
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     with warnings.catch_warnings():
