@@ -7,8 +7,9 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
-from keras_blocks.tuning import Candidate, Dataset
+from keras_blocks.tuning import Candidate, Dataset, cli
 from keras_blocks.tuning.data.arrays import check_expected, check_same_scale
 from keras_blocks.tuning.run_folder import RunFolder
 from keras_blocks.tuning.training.class_names import Labelled, labels_of, matched
@@ -104,10 +105,12 @@ def test_arrays_are_matched_by_name_or_by_numbers(models, tmp_path):
 
 
 def test_a_model_without_names_says_that_it_is_matched_by_place(models, tmp_path):
-    found = evaluate_file(models.nameless, folder_of(tmp_path / "all", SHADES))
-    assert found["test_accuracy"] == 1
-    assert "no names for its classes" in found["notes"][0]
-    assert "matched by place" in found["notes"][0]
+    folder = folder_of(tmp_path / "all", SHADES)
+    (folder / "ash" / "0.txt").write_text("x")
+    said = CliRunner().invoke(cli.app, ["evaluate", str(models.nameless), "--data", str(folder)])
+    assert "(3 of 3 images)" in said.stdout
+    assert "1 not read as images (ash/0.txt)" in said.stdout
+    assert "the model has no names for its classes: the data's, ['ash', 'coal', 'snow'], are matched" in said.stdout
     with pytest.raises(ValueError, match=r"it has 3 outputs without names; received \['coal', 'snow'\]"):
         evaluate_file(models.nameless, folder_of(tmp_path / "part", ["coal", "snow"]))
 

@@ -17,7 +17,7 @@ SAMPLE = 1000
 """Images whose mean pixel stands for that of all."""
 
 CHANNELS = 4
-"""The most channels that images mostly have: where the last axis is longer and the first is not, channels come first."""
+"""The most channels that images mostly have: where the last axis is longer and the first is not, they come first."""
 
 
 def as_images(name: str, value: npt.ArrayLike) -> np.ndarray:

@@ -160,7 +160,7 @@ class Dataset:
         labels, names = as_places(
             {f"y{part[1:]}": (given[f"y{part[1:]}"], len(own)) for part, own in images.items()}, class_names
         )
-        return cls._divided(images, labels, names, seed=seed, name=name, scale=scale, flips=flips, notes=tuple(notes))
+        return cls._divided(images, labels, names, seed=seed, name=name, scale=scale, flips=flips, notes=notes)
 
     @classmethod
     def from_images(

@@ -138,7 +138,7 @@ def _parts(path: Path, folders: Sequence[Path], left: LeftOut) -> dict[str, Path
 
 def _holds_classes(folder: Path) -> bool:
     inner = listing.folders_in(folder, LeftOut(folder))
-    return len(inner) > 1 and not listing.holds_images(folder)
+    return bool(inner) and not listing.holds_images(folder)
 
 
 def _read(files: Sequence[Path], size: tuple[int, int] | None, left: LeftOut) -> np.ndarray:

@@ -93,12 +93,17 @@ def _flat(name: str, value: Any, count: int) -> tuple[np.ndarray, int]:
         labels = labels.astype("U")
     if labels.dtype.kind in "Ub":
         return labels, width
-    if labels.dtype.kind not in "uif" or not np.isfinite(labels).all() or (labels != np.floor(labels)).any():
+    whole = labels.dtype.kind in "ui" or (labels.dtype.kind == "f" and _are_whole(labels))
+    if not whole:
         raise ValueError(
             f"`{name}` must be whole numbers, texts, True and False, or one-hot rows; received an array of "
             f"{labels.dtype}: {labels[:5]}."
         )
     return labels, width
+
+
+def _are_whole(labels: np.ndarray) -> bool:
+    return bool(np.isfinite(labels).all() and (labels == np.floor(labels)).all())
 
 
 def _of_rows(name: str, rows: np.ndarray) -> np.ndarray:
