@@ -33,7 +33,7 @@ FLOORS = {
         ("",),
     ),
     "tuning": (
-        ("files", "seeds", "digest"),
+        ("files", "seeds", "digest", "memory"),
         ("data", "study"),
         ("run_folder",),
         ("training",),

@@ -218,6 +218,8 @@ def evaluate(
 
     with _usage_errors():
         result = evaluate_file(model, data, image_size=size("--image-size", image_size) if image_size else None)
+    for note in result["notes"]:
+        _say(note)
     _say(f"test accuracy of {result['model']} on {result['data']}: {_accuracy(result)}")
 
 
@@ -296,6 +298,8 @@ def _say_begin(model: str, data: "Dataset", folder: "RunFolder") -> None:
         f"{model} on {data.name}: {len(data.x_train)} images to train, {len(data.x_val)} to validate, "
         f"{len(data.x_test)} held out, {height}x{width}x{channels}, {data.classes} classes"
     )
+    for note in data.notes:
+        _say(note)
     _say(f"run folder: {folder}")
 
 

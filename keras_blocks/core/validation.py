@@ -6,6 +6,7 @@ Those that need Keras are in `keras_arguments`: the command line checks without.
 import difflib
 import math
 import numbers
+import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar, get_args
 
@@ -76,11 +77,14 @@ def choice(name: str, value: T, allowed: Any) -> T:
     raise ValueError(f"`{name}` must be one of {list(allowed)}; received {value!r}.{hint}")
 
 
-def mapping(name: str, value: Any, *, keys: Collection[str], required: Collection[str] = ()) -> Mapping[str, Any]:
-    """A mapping with string keys among `keys`, all of `required` among them."""
+def mapping(
+    name: str, value: Any, *, keys: Collection[str] | None = None, required: Collection[str] = ()
+) -> Mapping[str, Any]:
+    """A mapping with string keys among `keys`, `None` for any, all of `required` among them."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"`{name}` must be a dict with keys among {list(keys)}; received {value!r}.")
-    for key in value:
+        among = "" if keys is None else f" with keys among {list(keys)}"
+        raise TypeError(f"`{name}` must be a dict{among}; received {value!r}.")
+    for key in value if keys is not None else ():
         choice(f"{name}'s key", key, keys)
     for key in required:
         if key not in value:
@@ -105,6 +109,16 @@ def names(name: str, value: Any, *, count: int | None = None, of: str = "classes
     if count is not None and len(value) != count:
         raise ValueError(f"`{name}` must be {count} names, as many as {of}; received {len(value)}: {list(value)}.")
     return tuple(value)
+
+
+def text(name: str, value: Any) -> str:
+    """A string that is not empty; of a path, its text."""
+    value = os.fspath(value) if isinstance(value, os.PathLike) else value
+    if not isinstance(value, str):
+        raise TypeError(f"`{name}` must be a string; received {value!r} of type {type(value).__name__}.")
+    if not value.strip():
+        raise ValueError(f"`{name}` must be a string and not empty; received {value!r}.")
+    return value
 
 
 def divides(name: str, value: int, *, total_name: str, total: int) -> int:

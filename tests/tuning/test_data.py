@@ -154,7 +154,7 @@ def test_an_npz_file(few_digits, digits):
 GOOD = {
     "x_train": np.arange(8 * 16, dtype="float32").reshape(8, 4, 4),
     "y_train": np.array([0, 1] * 4),
-    "x_test": np.ones((2, 4, 4), "float32"),
+    "x_test": np.arange(32, dtype="float32").reshape(2, 4, 4) * 4,
     "y_test": np.array([0, 1]),
 }
 
@@ -171,13 +171,14 @@ GOOD = {
         ({"x_train": np.full((8, 4, 4), "a")}, "`x_train` must hold numbers"),
         ({"x_test": np.ones((2, 4, 5))}, r"`x_test` must have images of \(4, 4, 1\)"),
         ({"y_train": np.array([0, 1])}, "`y_train` must be one label for each of 8 images"),
-        ({"y_train": np.eye(2)[GOOD["y_train"]]}, "`y_train` must be one label"),
+        ({"y_train": np.eye(2)[GOOD["y_train"]] / 2}, "`y_train` must be one label .* one-hot row with a single 1"),
         ({"y_train": GOOD["y_train"] + 0.5}, "`y_train` must be whole numbers"),
         ({"y_train": GOOD["y_train"] - 1}, "`y_train` must be labels from 0; received -1"),
-        ({"y_train": GOOD["y_train"] + 1}, "label 0 0 times"),
+        ({"y_train": GOOD["y_train"] + 1}, "`y_test` must be labels from 1 to 2"),
+        ({"y_train": GOOD["y_train"] * 2}, "label 1 0 times"),
         ({"y_train": np.zeros(8, int), "y_test": np.zeros(2, int)}, "two classes or more"),
-        ({"y_test": np.array([0, 2])}, "`y_test` must be labels from 0 to 1; received 2"),
-        ({"class_names": np.array(["a", "b", "c"])}, "label 2 0 times, of 3 classes"),
+        ({"y_test": np.array([0, 2])}, "`y_test` must be labels from 0 to 1, as .* received 2"),
+        ({"class_names": np.array(["a", "b", "c"])}, "label c 0 times, of 3 classes"),
     ],
 )
 def test_npz_files_that_cannot_be_used(tmp_path, change, message):
@@ -216,7 +217,7 @@ def test_a_dataset_cannot_be_changed_but_replaced(digits):
 
 
 def test_scale_of_other_pixels():
-    halves = {**GOOD, "x_train": GOOD["x_train"] / 200}
+    halves = {**GOOD, "x_train": GOOD["x_train"] / 200, "x_test": GOOD["x_test"] / 200}
     assert Dataset.from_arrays("halves", **halves).scale == 1
     assert Dataset.from_arrays("whole", **GOOD).scale == pytest.approx(1 / 127)
     bytes_ = {**GOOD, "x_train": GOOD["x_train"].astype("uint8"), "x_test": GOOD["x_test"].astype("uint8")}

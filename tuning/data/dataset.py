@@ -1,6 +1,7 @@
 """Dataset: images and labels in three parts."""
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Sequence
 from typing import Any
@@ -9,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_blocks.core import validation
+from keras_blocks.tuning.data.arrays import MOST_PIXEL, as_images, check_same_scale, scale_of
+from keras_blocks.tuning.data.labels import as_places, check_classes
 from keras_blocks.tuning.data.split import stratified
 from keras_blocks.tuning.seeds import SPLIT, derived_seed
 
@@ -30,6 +33,10 @@ class Dataset:
         class_names: name of each class, in the order of the labels.
         scale: what pixels are multiplied by to be at most 1.
         flips: whether a mirrored image keeps its class.
+        notes: what the user should know of how the data were read, such as files that were left out.
+
+    Raises:
+        TypeError, ValueError: for parts that do not belong together, and other values than these.
 
     Example:
 
@@ -49,6 +56,35 @@ class Dataset:
     class_names: tuple[str, ...]
     scale: float
     flips: bool = False
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        keep = functools.partial(object.__setattr__, self)
+        keep("name", validation.text("name", self.name))
+        keep("class_names", validation.names("class_names", self.class_names))
+        keep("scale", validation.number("scale", self.scale, least=1 / MOST_PIXEL, most=MOST_PIXEL))
+        keep("flips", validation.boolean("flips", self.flips))
+        keep("notes", validation.names("notes", self.notes) if self.notes else ())
+        for part in ("train", "val", "test"):
+            self._check_part(f"x_{part}", f"y_{part}")
+
+    def _check_part(self, x: str, y: str) -> None:
+        images, labels = getattr(self, x), getattr(self, y)
+        if not isinstance(images, np.ndarray) or images.ndim != 4 or images.shape[1:] != np.shape(self.x_train)[1:]:
+            raise ValueError(
+                f"`{x}` must be an array (number, height, width, channels), of one size in all parts; received "
+                f"{type(images).__name__} of the shape {np.shape(images)}. `Dataset.from_arrays` takes more."
+            )
+        if not isinstance(labels, np.ndarray) or labels.shape != images.shape[:1] or labels.dtype.kind not in "ui":
+            raise ValueError(
+                f"`{y}` must be an array of one integer for each of {len(images)} images; received "
+                f"{type(labels).__name__} of the shape {np.shape(labels)}. `Dataset.from_arrays` takes more."
+            )
+        if labels.size and not 0 <= labels.min() <= labels.max() < self.classes:
+            raise ValueError(
+                f"`{y}` must be labels from 0 to {self.classes - 1}, as there are {self.classes} `class_names`; "
+                f"received {labels.min()} to {labels.max()}."
+            )
 
     @property
     def image_shape(self) -> tuple[int, ...]:
@@ -76,108 +112,99 @@ class Dataset:
         x_test: npt.ArrayLike,
         y_test: npt.ArrayLike,
         *,
+        x_val: npt.ArrayLike | None = None,
+        y_val: npt.ArrayLike | None = None,
         seed: int = 0,
         class_names: Sequence[str] | None = None,
         scale: float | None = None,
         flips: bool = False,
+        notes: Sequence[str] = (),
     ) -> "Dataset":
-        """Checks the arrays and splits the validation part off the training part, stratified by class.
+        """Checks the arrays and, where there is no validation part, splits one off the training part by class.
 
         Args:
             name: what the dataset is called.
-            x_train, x_test: images, (number, height, width) or (number, height, width, channels).
-            y_train, y_test: labels 0 to classes - 1, (number,) or (number, 1); each class has two training images or
-                more.
+            x_train, x_test: images, (number, height, width) or (number, height, width, channels), on one scale.
+            y_train, y_test: one label for each image: whole numbers without a gap, texts, booleans or one-hot rows.
+                Each class has two training images or more.
+            x_val, y_val: the validation part, if there is one.
             seed: of the split.
             class_names: by default the labels as text.
             scale: by default 1/255 for uint8, else one over the largest absolute training value, 1 at most.
             flips: whether a mirrored image keeps its class.
+            notes: what the user should know of how the data were read.
 
         Raises:
-            ValueError: for arrays of another rank or kind, labels out of range, NaN or infinite pixels.
+            TypeError, ValueError: for arrays of another rank or kind, parts on different scales, labels out of range,
+                NaN or infinite pixels.
+
+        Example:
+
+        >>> images = np.zeros((8, 4, 4), "uint8")
+        >>> keras_blocks.tuning.Dataset.from_arrays("few", images, ["dog", "cat"] * 4, images, ["cat"] * 8).class_names
+        ('cat', 'dog')
         """
-        seed = validation.integer("seed", seed, least=0, most=2**32 - 1)
-        images, test_images = _images("x_train", x_train), _images("x_test", x_test)
-        labels, test_labels = _labels("y_train", y_train, images), _labels("y_test", y_test, test_images)
-        if images.shape[1:] != test_images.shape[1:]:
-            raise ValueError(
-                f"`x_test` must have images of {images.shape[1:]}, as x_train; received {test_images.shape[1:]}."
-            )
-        classes = len(class_names) if class_names is not None else int(labels.max()) + 1
-        _check_classes(labels, test_labels, classes)
-        rest, chosen = stratified(labels, VALIDATION_SHARE, derived_seed(seed, SPLIT))
-        return cls(
-            name=name,
-            x_train=images[rest],
-            y_train=labels[rest],
-            x_val=images[chosen],
-            y_val=labels[chosen],
-            x_test=test_images,
-            y_test=test_labels,
-            class_names=tuple(str(item) for item in (range(classes) if class_names is None else class_names)),
-            scale=_scale(images) if scale is None else scale,
-            flips=flips,
+        seed = validation.seed("seed", seed)
+        if (x_val is None) != (y_val is None):
+            raise ValueError("`x_val` and `y_val` must be given together; received one of them.")
+        images = {"x_train": as_images("x_train", x_train), "x_test": as_images("x_test", x_test)}
+        if x_val is not None:
+            images["x_val"] = as_images("x_val", x_val)
+        for part, own in images.items():
+            if own.shape[1:] != images["x_train"].shape[1:]:
+                raise ValueError(
+                    f"`{part}` must have images of {images['x_train'].shape[1:]}, as x_train; received {own.shape[1:]}."
+                )
+            check_same_scale(part, own, "`x_train`", images["x_train"])
+        given = {"y_train": y_train, "y_test": y_test, "y_val": y_val}
+        labels, names = as_places(
+            {f"y{part[1:]}": (given[f"y{part[1:]}"], len(own)) for part, own in images.items()}, class_names
         )
+        return cls._divided(images, labels, names, seed=seed, name=name, scale=scale, flips=flips, notes=notes)
 
     @classmethod
     def from_images(
-        cls, name: str, images: npt.ArrayLike, labels: npt.ArrayLike, *, seed: int = 0, **kwargs: Any
+        cls,
+        name: str,
+        images: npt.ArrayLike,
+        labels: npt.ArrayLike,
+        *,
+        seed: int = 0,
+        class_names: Sequence[str] | None = None,
+        **kwargs: Any,
     ) -> "Dataset":
         """Splits the test part off first, the same for every seed; then as `from_arrays`."""
-        images = _images("images", images)
-        labels = _labels("labels", labels, images)
-        rest, held_out = stratified(labels, TEST_SHARE, derived_seed(TEST_SEED, SPLIT))
-        return cls.from_arrays(
-            name, images[rest], labels[rest], images[held_out], labels[held_out], seed=seed, **kwargs
+        seed = validation.seed("seed", seed)
+        pixels = as_images("images", images)
+        places, names = as_places({"labels": (labels, len(pixels))}, class_names)
+        rest, held_out = stratified(places["labels"], TEST_SHARE, derived_seed(TEST_SEED, SPLIT))
+        return cls._divided(
+            {"x_train": pixels[rest], "x_test": pixels[held_out]},
+            {"y_train": places["labels"][rest], "y_test": places["labels"][held_out]},
+            names,
+            seed=seed,
+            name=name,
+            **kwargs,
         )
 
-
-def _images(name: str, value: npt.ArrayLike) -> np.ndarray:
-    """Images with a channel axis, all pixels finite."""
-    images = np.asarray(value)
-    if images.dtype.kind not in "uif":
-        raise ValueError(f"`{name}` must hold numbers; received an array of {images.dtype}.")
-    if images.ndim == 3:
-        images = images[..., np.newaxis]
-    if images.ndim != 4 or 0 in images.shape:
-        raise ValueError(
-            f"`{name}` must be (number, height, width) or (number, height, width, channels), none of them 0; received "
-            f"the shape {np.shape(value)}."
-        )
-    if images.dtype.kind == "f" and not np.isfinite(images).all():
-        raise ValueError(
-            f"`{name}` must be finite; received {int((~np.isfinite(images)).sum())} NaN or infinite pixels."
-        )
-    return images if images.dtype == np.uint8 else images.astype("float32")
-
-
-def _labels(name: str, value: npt.ArrayLike, images: np.ndarray) -> np.ndarray:
-    """Whole numbers from 0, one for each image."""
-    labels = np.asarray(value)
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
-    if labels.shape != (len(images),):
-        raise ValueError(f"`{name}` must be one label for each of {len(images)} images; received {np.shape(value)}.")
-    if labels.dtype.kind not in "uif" or not np.equal(np.mod(labels, 1), 0).all():
-        raise ValueError(f"`{name}` must be whole numbers; received an array of {labels.dtype}: {labels[:5]}.")
-    if labels.min() < 0:
-        raise ValueError(f"`{name}` must be labels from 0; received {labels.min()}.")
-    return labels.astype("int64")
-
-
-def _check_classes(y_train: np.ndarray, y_test: np.ndarray, classes: int) -> None:
-    counts = np.bincount(y_train, minlength=classes)
-    for name, labels in (("y_train", y_train), ("y_test", y_test)):
-        if labels.max() >= classes:
-            raise ValueError(f"`{name}` must be labels from 0 to {classes - 1}; received {labels.max()}.")
-    if classes < 2 or counts.min() < 2:
-        raise ValueError(
-            "`y_train` must hold the labels 0 to classes - 1, for two classes or more, each at least twice; received "
-            f"label {counts.argmin()} {counts.min()} times, of {classes} classes."
-        )
-
-
-def _scale(images: np.ndarray) -> float:
-    if images.dtype == np.uint8:
-        return 1 / 255
-    return 1 / max(1.0, float(np.abs(images).max()))
+    @classmethod
+    def _divided(
+        cls,
+        images: dict[str, np.ndarray],
+        labels: dict[str, np.ndarray],
+        names: tuple[str, ...],
+        *,
+        seed: int,
+        scale: float | None = None,
+        **about: Any,
+    ) -> "Dataset":
+        """From checked arrays, with a validation part split off where there is none."""
+        check_classes(labels, names, least=1 if "x_val" in images else 2)
+        scale = scale_of(images["x_train"]) if scale is None else scale
+        parts: dict[str, Any] = {**images, **labels}
+        if "x_val" not in images:
+            rest, chosen = stratified(labels["y_train"], VALIDATION_SHARE, derived_seed(seed, SPLIT))
+            for axis in ("x", "y"):
+                whole = parts[f"{axis}_train"]
+                parts |= {f"{axis}_train": whole[rest], f"{axis}_val": whole[chosen]}
+        return cls(class_names=names, scale=scale, **about, **parts)

@@ -10,12 +10,13 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from keras_blocks.tuning.memory import memory_of_machine
 from keras_blocks.tuning.run_folder import RunFolder
 from keras_blocks.tuning.search import user_code
 from keras_blocks.tuning.search.progress import NoProgress, Progress
 from keras_blocks.tuning.search.protocol import FinalRequest, Setup
 from keras_blocks.tuning.search.settings import SearchSettings
-from keras_blocks.tuning.search.supervisor import MEMORY_SHARE, OnEpoch, Outcome, Supervisor, memory_of_machine
+from keras_blocks.tuning.search.supervisor import MEMORY_SHARE, OnEpoch, Outcome, Supervisor
 from keras_blocks.tuning.search.worker import Worker
 from keras_blocks.tuning.seeds import CANDIDATES, derived_seed
 from keras_blocks.tuning.spaces.architecture import HyperArchitecture

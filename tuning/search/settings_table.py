@@ -71,7 +71,11 @@ class Setting:
             if len(set(names)) < len(names):
                 raise ValueError(f"`{self.name}` must be different names; received {tuple(names)}.")
             return tuple(validation.choice(self.name, name, self.choices) for name in names)
-        return validation.choice(self.name, value, self.choices) if self.choices else value
+        if self.type is str:
+            return validation.text(self.name, value)
+        if get_origin(self.type) is dict:
+            return validation.mapping(self.name, value)
+        return validation.choice(self.name, value, self.choices)
 
 
 def setting(default: T, help: str, least: float = 0, most: float = 2**60, **about: Any) -> T:

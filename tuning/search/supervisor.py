@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 
 from keras_blocks.tuning.files import DiskFull
+from keras_blocks.tuning.memory import memory_of_machine
 from keras_blocks.tuning.search import protocol
 from keras_blocks.tuning.search.protocol import FinalRequest, Line, Message, Setup, TrialRequest
 from keras_blocks.tuning.study.status import Status
@@ -276,15 +277,6 @@ class Supervisor:
             likely = ", as the system does when memory runs out" if name == "SIGKILL" else ""
             return f"the process that trains it was ended by {name}{likely}"
         return f"the process that trains it ended with code {code}: {_last_line(self._log)}"
-
-
-def memory_of_machine() -> int:
-    """Bytes that processes here may take: the machine's, or the container's where that is less."""
-    limits: list[int] = [psutil.virtual_memory().total]
-    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        with contextlib.suppress(OSError, ValueError):
-            limits.append(int(Path(path).read_text()))
-    return min(limits)
 
 
 def _megabytes(size: float) -> int:

@@ -92,7 +92,7 @@ def _trial(line: Line, request: TrialRequest, dataset: Dataset) -> float:
     candidate = Candidate(**request.candidate)
     keras.utils.set_random_seed(request.seed)
     building = time.perf_counter()
-    model = candidate.compiled(scale=dataset.scale, flips=dataset.flips)
+    model = candidate.compiled(scale=dataset.scale, flips=dataset.flips, class_names=dataset.class_names)
     result: dict[str, Any] = {"building": round(time.perf_counter() - building, 3)}
     size: float = dataset.x_train.nbytes + dataset.x_val.nbytes  # `fit` may have copied them
     size += 4 * sum(math.prod(variable.shape) for variable in (*model.variables, *model.optimizer.variables))

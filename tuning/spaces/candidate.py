@@ -1,12 +1,14 @@
 """Candidate: one draw from a search space, as plain data that anyone can build, count and compare."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 
 from keras_blocks.core.immutable import thaw
 from keras_blocks.core.registration import class_named, full_name
+from keras_blocks.core.signature import takes
 from keras_blocks.costs.cost import Cost, cost
 from keras_blocks.models.architecture import Architecture
 from keras_blocks.tuning.digest import architecture_digest, digest
@@ -63,8 +65,18 @@ class Candidate:
         """A digest that is equal for two candidates that are the same model, trained in the same way."""
         return digest([self.architecture_signature(), {**DEFAULTS, **self.hyperparameters}])
 
-    def compiled(self, *, scale: float = 1.0, flips: bool = False) -> keras.Model:
-        """A new model, ready to fit; see `training.compiled`."""
-        return training.compiled(
-            self.architecture_class, self.metaparameters, self.hyperparameters, scale=scale, flips=flips
-        )
+    def compiled(
+        self, *, scale: float = 1.0, flips: bool = False, class_names: Sequence[str] | None = None
+    ) -> keras.Model:
+        """A new model, ready to fit; see `training.compiled`.
+
+        Args:
+            scale, flips: as there.
+            class_names: the model's `labels`, where its architecture takes them, has none, and has as many classes.
+                They are no part of the candidate: its digest is that of a model, whatever its classes are called.
+        """
+        cls, metaparameters = self.architecture_class, dict(self.metaparameters)
+        known = takes(cls, "labels") and metaparameters.get("labels") is None
+        if class_names is not None and known and metaparameters.get("classes") == len(class_names):
+            metaparameters["labels"] = tuple(class_names)
+        return training.compiled(cls, metaparameters, self.hyperparameters, scale=scale, flips=flips)

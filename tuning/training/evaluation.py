@@ -8,10 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
-from keras_blocks.tuning.data.load import ImageSize, load_dataset
+from keras_blocks.tuning.data.arrays import as_images, check_expected, check_same_scale
+from keras_blocks.tuning.data.folder import ImageSize
+from keras_blocks.tuning.data.labels import as_places
+from keras_blocks.tuning.data.load import data_path, load_dataset
+from keras_blocks.tuning.data.npz import read_arrays
 from keras_blocks.tuning.run_folder import RunFolder
+from keras_blocks.tuning.training.class_names import Labelled, labels_of, matched
 from keras_blocks.tuning.training.fit import correct_of
 
 FRESH_SCRIPT = """
@@ -38,6 +42,8 @@ def evaluate_file(
 ) -> dict[str, Any]:
     """Loads a model and counts the test images to which it gives their own class.
 
+    Classes are matched by their names, which models that `search` and `train` keep have; see `matched`.
+
     Args:
         model: path of a `.keras` file, or of a run folder for its best.keras.
         data: what `load_dataset` takes, of which the test part is used, or the path of a run folder. By default the
@@ -45,40 +51,50 @@ def evaluate_file(
         image_size: for a folder of images, see `load_dataset`.
 
     Returns:
-        `model` and `data`, as text, `test_correct`, `test_images` and `test_accuracy`.
+        `model` and `data`, as text, `test_correct`, `test_images`, `test_accuracy`, and `notes`: what the user should
+        know of it.
 
     Raises:
-        ValueError: for a path that is neither, a file that cannot be loaded, data that the model cannot take.
+        TypeError, ValueError: for a path that is neither, a file that cannot be loaded, data that the model cannot
+            take, that are on another scale, or whose classes it does not know.
 
     Example:
 
     >>> found = evaluate_file("runs/demo")
     """
-    path = Path(model)
+    path = data_path(model, name="model")
     if path.is_dir():
         folder = RunFolder(path)
         folder.describe()
         path = folder.best
     if not path.is_file() or path.suffix != ".keras":
         raise ValueError(f"`model` must be a .keras file or the folder of a finished run; received {str(model)!r}.")
-    images, labels, name = _test_part(path, data, image_size)
-    try:
-        loaded = keras.saving.load_model(path, compile=False)
-    except Exception as error:  # a file that is none of ours can fail anywhere
-        raise ValueError(f"`model`: {path} cannot be loaded: {error}") from error
-    shape, classes = loaded.input_shape, loaded.output_shape[-1]
-    if not _takes(shape, images.shape) or labels.max() >= classes:
+    own = _test_of(path)
+    given = _test_part(own, data, image_size)
+    loaded = _loaded(path)
+    shape, outputs = loaded.input_shape, loaded.output_shape
+    if not isinstance(outputs, tuple) or len(outputs) != 2:
+        raise ValueError(f"`model` must give one score for each class; {path} gives outputs of the shape {outputs}.")
+    if not _takes(shape, given.images.shape):
         raise ValueError(
-            f"`data` must be images of {shape[1:]} with labels below {classes}, as the model takes; received images of "
-            f"{images.shape[1:]} with labels up to {labels.max()}."
+            f"`data` must be images of {shape[1:]}, as the model takes; received images of {given.images.shape[1:]}."
         )
-    correct = correct_of(loaded, images, labels)
+    of_model = labels_of(loaded)
+    if own.is_file():
+        tested = given if data is None else _stored(own)
+        check_same_scale("data", given.images, f"the images that the model was tested on, {own}", tested.images)
+        of_model = of_model or tested.class_names
+    elif expected := _expected_pixel(loaded):
+        check_expected("data", given.images, expected)
+    labels, notes = matched(given, of_model, outputs[-1])
+    correct = correct_of(loaded, given.images, labels)
     return {
         "model": str(path),
-        "data": name,
+        "data": given.name,
         "test_correct": correct,
         "test_images": len(labels),
         "test_accuracy": correct / len(labels),
+        "notes": notes,
     }
 
 
@@ -118,16 +134,53 @@ def evaluate_in_fresh_process(
     return counts
 
 
-def _test_part(path: Path, data: str | Path | None, image_size: ImageSize | None) -> tuple[np.ndarray, np.ndarray, str]:
-    """(images, labels, name) of the test part."""
-    if data is not None and not RunFolder.holds_run(data):
-        dataset = load_dataset(str(data), image_size=image_size)
-        return dataset.x_test, dataset.y_test, dataset.name
-    folder = RunFolder(path.resolve().parent if data is None else data)
-    if not folder.test.is_file():
-        raise ValueError(f"`data` must be given, as {folder.test} does not exist.")
-    with np.load(folder.test, allow_pickle=False) as file:
-        return file["x_test"], file["y_test"], str(folder.test)
+def _loaded(path: Path) -> keras.Model:
+    try:
+        return keras.saving.load_model(path, compile=False)
+    except Exception as error:  # a file that is none of ours can fail anywhere
+        raise ValueError(f"`model`: {path} cannot be loaded: {error}") from error
+
+
+def _test_of(model: Path) -> Path:
+    """The test part beside a model, in its run's folder, where the models of trials are in one of their own."""
+    folder = model.resolve().parent
+    return (folder.parent if folder.name == "models" else folder) / "test.npz"
+
+
+def _test_part(own: Path, data: str | Path | None, image_size: ImageSize | None) -> Labelled:
+    """The images that the model is evaluated on."""
+    if data is not None and not RunFolder.holds_run(data_path(data)):
+        dataset = load_dataset(data, image_size=image_size)
+        return Labelled(
+            dataset.x_test,
+            dataset.y_test,
+            dataset.class_names,
+            dataset.name,
+            numbered=not data_path(data).is_dir(),
+            notes=dataset.notes,
+        )
+    test = own if data is None else RunFolder(data_path(data)).test
+    if not test.is_file():
+        raise ValueError(f"`data` must be given, as {test} does not exist.")
+    return _stored(test)
+
+
+def _stored(test: Path) -> Labelled:
+    """A run's test part."""
+    arrays, _ = read_arrays(test, ("x_test", "y_test"))
+    images = as_images("x_test", arrays["x_test"])
+    places, names = as_places({"y_test": (arrays["y_test"], len(images))}, arrays.get("class_names"))
+    return Labelled(images, places["y_test"], names, str(test), numbered=True)
+
+
+def _expected_pixel(model: keras.Model) -> float | None:
+    """The largest pixel that the model was trained on, by the `Rescaling` in front of it; `None` where none is."""
+    for layer in getattr(model, "metaparameters", {}).get("preprocess", ())[:1]:
+        if isinstance(layer, keras.layers.Rescaling) and all(
+            isinstance(number, (int, float)) for number in (layer.scale, layer.offset)
+        ):
+            return (1 - layer.offset) / layer.scale if layer.scale > 0 else None
+    return None
 
 
 def _takes(model_shape: tuple[int | None, ...], images_shape: tuple[int, ...]) -> bool:

@@ -50,7 +50,7 @@ def train_and_keep(
     began = time.perf_counter()
     keras.utils.clear_session()
     keras.utils.set_random_seed(derived_seed(seed, FINAL))
-    model = candidate.compiled(scale=dataset.scale, flips=dataset.flips)
+    model = candidate.compiled(scale=dataset.scale, flips=dataset.flips, class_names=dataset.class_names)
     trained = resumable.fit(
         model,
         candidate.hyperparameters,

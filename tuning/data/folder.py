@@ -1,0 +1,219 @@
+"""Folders of images, a folder for each class, maybe within folders for the parts."""
+
+import dataclasses
+import warnings
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from keras_blocks.core import validation
+from keras_blocks.tuning.data import listing
+from keras_blocks.tuning.data.dataset import TEST_SEED, TEST_SHARE, Dataset
+from keras_blocks.tuning.data.listing import LeftOut
+from keras_blocks.tuning.data.split import stratified
+from keras_blocks.tuning.memory import check_fits
+from keras_blocks.tuning.seeds import SPLIT, derived_seed
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+ImageSize = int | tuple[int, int]
+"""(height, width), or one number for both."""
+
+MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
+"""Pillow's modes of 8 bits a channel or fewer. Converting wider ones would clip them."""
+
+GREY = ("1", "L")
+
+COUNTS = ("none", "one image", "two images", "three images")
+
+PARTS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+"""Name of a folder, in small letters -> the part that it is."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """A file, the place of its class, and the part that its folder is; "" where there are no parts."""
+
+    file: Path
+    label: int
+    part: str
+
+
+def read_folder(path: Path, seed: int, image_size: ImageSize | None) -> Dataset:
+    """A folder with a folder for each class; or with the folders train and val or test, which hold those.
+
+    Raises:
+        ValueError: for other folders, and images that cannot be read.
+    """
+    size = None if image_size is None else validation.pair("image_size", image_size)
+    left = LeftOut(path)
+    try:
+        names, pictures = _found(path, left)
+        images = _read([picture.file for picture in pictures], size, left)
+    except OSError as error:
+        raise ValueError(f"`data`, the folder {path}: {error}") from error
+    labels, parts = (np.array(column) for column in zip(*((item.label, item.part) for item in pictures)))
+    name = path.resolve().name or "images"
+    about: dict[str, Any] = {"class_names": names, "notes": left.notes()}
+    places = {part: np.flatnonzero(parts == part) for part in np.unique(parts).tolist()}
+    if len(places) == 1:
+        return Dataset.from_images(name, images, labels, seed=seed, **about)
+    if "test" not in places:
+        rest, held_out = stratified(labels[places["train"]], TEST_SHARE, derived_seed(TEST_SEED, SPLIT))
+        places |= {"train": places["train"][rest], "test": places["train"][held_out]}
+    for part, of in places.items():
+        about |= {f"x_{part}": images[of], f"y_{part}": labels[of]}
+    return Dataset.from_arrays(name, seed=seed, **about)
+
+
+def _found(path: Path, left: LeftOut) -> tuple[list[str], list[Picture]]:
+    """The classes' names, and all images."""
+    folders = listing.folders_in(path, left)
+    parts = _parts(path, folders, left)
+    if not parts:
+        names = [folder.name for folder in folders]
+        return names, _of_part(path, folders, names, "", left, least=3)
+    classes = {part: listing.folders_in(folder, left) for part, folder in parts.items()}
+    names = [folder.name for folder in classes["train"]]
+    pictures = []
+    for part, folder in parts.items():
+        if strange := [item.name for item in classes[part] if item.name not in names]:
+            raise ValueError(
+                f"`data`, the folder {folder}: must hold folders of the classes that {parts['train']} has, {names}; "
+                f"{strange} are others."
+            )
+        least = 3 - len(parts.keys() & {"val", "test"}) if part == "train" else 0
+        pictures += _of_part(folder, classes[part], names, part, left, least=least)
+    return names, pictures
+
+
+def _of_part(
+    path: Path, folders: Sequence[Path], names: Sequence[str], part: str, left: LeftOut, *, least: int
+) -> list[Picture]:
+    """The images of the classes' folders."""
+    if least and len(folders) < 2:
+        raise ValueError(
+            f"`data`, the folder {path}: must hold a folder for each of two classes or more; it has {list(names)}."
+        )
+    pictures = []
+    for folder in folders:
+        files = listing.images_in(folder, left)
+        if len(files) < least:
+            raise ValueError(
+                f"`data`, the folder {folder}: a class must have {COUNTS[least]} or more, "
+                f"one each to train, to validate and to test where there is no folder for that; it has "
+                f"{len(files)} that end as images do, such as .png, .jpg or .tif."
+            )
+        pictures += [Picture(file, names.index(folder.name), part) for file in files]
+    return pictures
+
+
+def _parts(path: Path, folders: Sequence[Path], left: LeftOut) -> dict[str, Path]:
+    """Part -> its folder, where the folders are parts that hold the classes' folders; else nothing."""
+    found: dict[str, list[Path]] = {}
+    for folder in folders:
+        if folder.name.lower() in PARTS and _holds_classes(folder):
+            found.setdefault(PARTS[folder.name.lower()], []).append(folder)
+    named_so = all(folder.name.lower() in PARTS for folder in folders)
+    if not found or not (named_so or len(found) > 1):
+        return {}
+    if "train" not in found or (twice := [part for part, several in found.items() if len(several) > 1]):
+        wrong = f"two are for {twice}" if "train" in found else "there is none to train on"
+        raise ValueError(
+            f"`data`, the folder {path}: of folders for parts there must be train, and one each of val and test at "
+            f"most; {wrong}: {[folder.name for folder in folders]}."
+        )
+    for folder in folders:
+        if [folder] not in found.values():
+            left.add("folders that are no part with folders of classes", folder)
+    return {part: found[part][0] for part in ("train", "val", "test") if part in found}
+
+
+def _holds_classes(folder: Path) -> bool:
+    inner = listing.folders_in(folder, LeftOut(folder))
+    return bool(inner) and not listing.holds_images(folder)
+
+
+def _read(files: Sequence[Path], size: tuple[int, int] | None, left: LeftOut) -> np.ndarray:
+    """All images as one uint8 array, in colour unless all are grey."""
+    _check_sizes(files, size, left)
+    pictures: list[Image.Image | None] = []
+    upright = None
+    for file in files:
+        opened = _open(file, size)
+        upright = upright or opened.size
+        if opened.size != upright:
+            raise _several({opened.size, upright})
+        pictures.append(opened)
+    assert upright is not None
+    mode = "L" if all(picture is not None and picture.mode == "L" for picture in pictures) else "RGB"
+    width, height = upright
+    images = np.empty((len(files), height, width, 3)[: 3 + (mode == "RGB")], "uint8")
+    for i, picture in enumerate(pictures):
+        assert picture is not None
+        images[i] = np.asarray(picture.convert(mode))
+        pictures[i] = None  # they take as much memory as the array
+    return images
+
+
+def _check_sizes(files: Sequence[Path], size: tuple[int, int] | None, left: LeftOut) -> None:
+    """Looks at what the files say of themselves, before any pixel is read."""
+    from PIL import Image
+
+    sizes: dict[tuple[int, ...], tuple[int, int]] = {}
+    grey = True
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        for file in files:
+            try:
+                with Image.open(file, formats=listing.formats()) as opened:
+                    sizes.setdefault(tuple(sorted(opened.size)), opened.size)  # a photo may lie on its side
+                    grey = grey and opened.mode in GREY
+                    if getattr(opened, "is_animated", False) and opened.format != "MPO":
+                        left.add("images' later frames", file)
+            except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+                raise ValueError(
+                    f"`data`: {file} must have {Image.MAX_IMAGE_PIXELS:,} pixels at most (PIL.Image.MAX_IMAGE_PIXELS): "
+                    f"make it smaller, or leave it out. {error}"
+                ) from error
+            except (OSError, ValueError, SyntaxError, EOFError) as error:
+                raise _unreadable(file, error) from error
+    if size is None and len(sizes) > 1:
+        raise _several(sizes.values())
+    height, width = size or next(iter(sizes.values()))[::-1]
+    check_fits(
+        f"`data`: {len(files):,} images of {height}x{width}",
+        len(files) * height * width * (1 if grey else 3),
+        "Give a smaller `image_size`, or fewer images.",
+    )
+
+
+def _open(file: Path, size: tuple[int, int] | None) -> "Image.Image":
+    """One image upright, grey or in colour, resized to (height, width)."""
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(file, formats=listing.formats()) as opened:
+            picture: Image.Image = ImageOps.exif_transpose(opened)
+            if picture.mode not in MODES:
+                raise ValueError(f"its pixels, of the mode {picture.mode!r}, are not of 8 bits")
+            picture = picture.convert("L" if picture.mode in GREY else "RGB")
+    except (OSError, ValueError, SyntaxError, EOFError) as error:
+        raise _unreadable(file, error) from error
+    return picture if size is None else picture.resize(size[::-1])
+
+
+def _unreadable(file: Path, error: Exception) -> ValueError:
+    return ValueError(f"`data`: {file} is not an image that can be read: {error}")
+
+
+def _several(sizes: Iterable[tuple[int, int]]) -> ValueError:
+    shown = sorted(f"{height}x{width}" for width, height in sizes)
+    return ValueError(f"`image_size` must be given, as the images are of several sizes: {', '.join(shown[:5])} ...")
