@@ -13,6 +13,7 @@ from keras_blocks.core.immutable import FrozenDict
 from keras_blocks.core.layers import SETTINGS, LayerFactory, serialized
 from keras_blocks.core.signature import arguments
 from keras_blocks.models.assembly import Assembly
+from keras_blocks.models.freezing import feature_name, set_trainable, train_all_but
 from keras_blocks.models.preprocessing import PreprocessingPipeline, preprocessing_layers, shape_after, unless_training
 from keras_blocks.typing import Config, Shape, Tensor
 
@@ -77,6 +78,8 @@ class Network(LayerFactory, keras.Model):
             self.assembly.outputs = self.assemble(self.assembly.inputs)
         if ends := self.assembly.ends:
             super(LayerFactory, self).__init__(**ends, name=name, trainable=trainable)
+            if not (trainable or isinstance(input_tensor, Assembly)):  # Keras leaves the layers, which normalize, as is
+                set_trainable(self, False)
         else:  # an outline, which has no graph, and so is none of `keras.Functional`, which Keras puts among the bases
             keras.Model.__init__(self, name=name, trainable=trainable)
 
@@ -146,12 +149,14 @@ class Network(LayerFactory, keras.Model):
         return dict(self.assembly.features)
 
     def freeze(self, up_to: str | None = None) -> None:
-        """Freezes the layers up to and including a feature map; frozen BatchNormalization works as in inference.
+        """Freezes the layers up to and including a feature map, and thaws all others, whatever was set before.
 
-        To train what follows, compile the model afterwards. `model.trainable = True` thaws everything.
+        Frozen BatchNormalization works as in inference. A model that is compiled must be compiled again, as what it
+        trains is settled there. `unfreeze` thaws more, `model.trainable = False` freezes everything.
 
         Args:
-            up_to: a key of `features`, such as "stem" or "group3"; `None` for all but the classifier.
+            up_to: a key of `features`, such as "stem" or "group3", of a `Siamese` the backbone's; `None` for the last,
+                and so all but the classifier.
 
         Raises:
             ValueError: for a name that is no feature map, with those that are.
@@ -163,10 +168,31 @@ class Network(LayerFactory, keras.Model):
         >>> model.get_layer("group3_block2").trainable, model.get_layer("group4_block1").trainable
         (False, True)
         """
-        features = self.assembly.features
-        up_to = list(features)[-1] if up_to is None else validation.choice("up_to", up_to, tuple(features))
-        for layer in keras.Model(self.inputs, features[up_to]).layers:
-            layer.trainable = False
+        up_to = feature_name("up_to", up_to, self._feature_names(), self)
+        train_all_but(self, self._layers_up_to(up_to))
+
+    def unfreeze(self, from_: str | None = None) -> None:
+        """Thaws the layers from a feature map's on, its own included, and freezes those before, whatever was set.
+
+        Compile the model again afterwards, see `freeze`.
+
+        Args:
+            from_: a key of `features`; `None` for the whole model.
+
+        Raises:
+            ValueError: for a name that is no feature map, with those that are.
+
+        Example: first the classifier alone is trained, then the last group with it.
+
+        >>> model = keras_blocks.create_model("resnet18", classes=10, input_shape=(64, 64, 3))
+        >>> model.freeze()
+        >>> model.unfreeze(from_="group4")
+        >>> model.get_layer("group3_block2").trainable, model.get_layer("group4_block1").trainable
+        (False, True)
+        """
+        names = self._feature_names()
+        before = () if from_ is None else names[: names.index(feature_name("from_", from_, names, self))]
+        train_all_but(self, [layer for name in before for layer in self._layers_up_to(name)])
 
     def weight_names(self) -> dict[str, dict[str, str]]:
         """Convention -> {path of a layer in this model: its name in published weights}, for `convert_weights`."""
@@ -250,6 +276,12 @@ class Network(LayerFactory, keras.Model):
 
     # -- what Keras asks of it --------------------------------------------------------------------------------------
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "trainable":
+            set_trainable(self, value)
+        else:
+            super().__setattr__(name, value)
+
     def get_config(self) -> Config:
         config: Config = serialized({**self._arguments(), "dtype": None})
         config["dtype"] = keras.dtype_policies.serialize(self.dtype_policy)
@@ -277,6 +309,14 @@ class Network(LayerFactory, keras.Model):
         # What a subclass takes beyond that, it keeps as an attribute of the same name.
         more = set(arguments(type(self))) - set(found) - {"own", "input_tensor"}
         return {**found, **{name: getattr(self, name) for name in sorted(more)}}
+
+    def _feature_names(self) -> tuple[str, ...]:
+        """Names of the feature maps that the model may be frozen up to, in their order."""
+        return tuple(self.assembly.features)
+
+    def _layers_up_to(self, feature: str) -> list[keras.layers.Layer]:
+        layers: list[keras.layers.Layer] = keras.Model(self.inputs, self.assembly.features[feature]).layers
+        return layers
 
     def _frozen(self) -> list[str]:
         """Paths of the frozen layers of a model that is not frozen as a whole."""
