@@ -1,5 +1,6 @@
 """Siamese networks: two images through one network, and how alike they are."""
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Self, TypeAlias
 
@@ -18,6 +19,7 @@ from keras_blocks.models.architecture import Architecture
 from keras_blocks.models.assembly import Assembly
 from keras_blocks.models.backbones import make_backbone
 from keras_blocks.models.freezing import set_trainable
+from keras_blocks.models.legacy_h5 import check_legacy, name_class
 from keras_blocks.models.network import Network
 from keras_blocks.models.preprocessing import preprocessing_layers, shape_after
 from keras_blocks.typing import Activation, Config, DType, Shape, Tensor
@@ -34,6 +36,11 @@ class Embedding(keras.Model):
             set_trainable(self, value)
         else:
             super().__setattr__(name, value)
+
+    def save(self, filepath: str | os.PathLike[str], overwrite: bool = True, **kwargs: Any) -> None:
+        check_legacy(self, filepath)
+        super().save(filepath, overwrite=overwrite, **kwargs)
+        name_class(self, filepath)
 
 
 @register
