@@ -550,6 +550,7 @@ ARCHITECTURES = [
             "expand_ratio": 2,
             "bypass": "complex",
             "dropout": 0.25,
+            "classifier_padding": 2,
             **TOP,
             **SHARED,
         },

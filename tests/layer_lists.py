@@ -244,8 +244,11 @@ def cifar_densenet(depth, growth):
     return dense_groups(net, ((depth - 4) // 6,) * 3, growth, 10)
 
 
-def squeezenet(stem, *groups, bypass=None):
-    """Iandola et al. 2016, table 1, figure 2. The first convolution is not padded; poolings, of 3x3, round up."""
+def squeezenet(stem, *groups, bypass=None, pad=0):
+    """Iandola et al. 2016, table 1, figure 2. The first convolution is not padded; poolings, of 3x3, round up.
+
+    The authors' prototxt of version 1.0 has `pad: 1` in conv10.
+    """
     filters, kernel = stem
     net = LayerList()
     net.size = 2 * ((net.size - kernel) // 2 + 1)
@@ -262,6 +265,7 @@ def squeezenet(stem, *groups, bypass=None):
             net.channels = squeeze
             net.conv(4 * squeeze, 3, bias=True)
             net.channels = 8 * squeeze
+    net.size += 2 * pad
     net.conv(1000, 1, bias=True)
     return net
 
@@ -356,6 +360,7 @@ LISTS = {
     "densenet100_cifar": cifar_densenet(100, 12),
     "siamese_koch2015": koch_twins(),
     "squeezenet_1.0": squeezenet(*V1_0),
+    "squeezenet_1.0_caffe": squeezenet(*V1_0, pad=1),
     "squeezenet_1.0_simple_bypass": squeezenet(*V1_0),
     "squeezenet_1.0_complex_bypass": squeezenet(*V1_0, bypass="complex"),
     "squeezenet_1.1": squeezenet((64, 3), (16, 16), (32, 32), (48, 48, 64, 64)),

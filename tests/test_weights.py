@@ -8,10 +8,10 @@ import keras_blocks
 from keras_blocks.weights.convert import named_weights
 
 PUBLISHED = {
-    "squeezenet_1.0": "squeezenet_v1_0_deepcompressed_imagenet.npz",
+    "squeezenet_1.0_caffe": "squeezenet_v1_0_deepcompressed_imagenet.npz",
     "squeezenet_1.1": "squeezenet_v1_1_imagenet.npz",
 }
-POOLED_AFTER = {"squeezenet_1.0": (4, 8), "squeezenet_1.1": (3, 5)}
+POOLED_AFTER = {"squeezenet_1.0_caffe": (4, 8), "squeezenet_1.1": (3, 5)}
 SMALL = {"groups": [{"filters": [4, 4]}], "stem": "tiny", "input_shape": (8, 8, 1), "classes": 3}
 
 
@@ -37,6 +37,8 @@ def plain_squeezenet(variant, weights):
         x = keras.layers.Concatenate()(wide)
         if number in POOLED_AFTER[variant]:
             x = pool(x)
+    if variant == "squeezenet_1.0_caffe":  # its deploy.prototxt: conv10 has pad: 1
+        x = keras.layers.ZeroPadding2D()(x)
     return keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(conv(x, "conv10")))
 
 

@@ -1,11 +1,13 @@
 """What assembling an architecture gives: the model's ends, and the tensors between them that have names."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 
-from keras_blocks.core.graphs import replay
+from keras_blocks.core.graphs import is_input, replay
+from keras_blocks.typing import Shape
 
 
 @dataclasses.dataclass
@@ -46,3 +48,23 @@ class Assembly:
         moved = replay(graph, [preprocessed])
         sides = {name: (moved["outputs"][name], weight) for name, weight in self.loss_weights.items()}
         return Assembly(inputs, moved["outputs"], preprocessed, moved["features"], sides)
+
+
+def shape_of_input(tensor: Any, input_shape: Sequence[int | None] | None) -> Shape:
+    """The image shape of a `keras.Input`, which must agree with `input_shape` where that is given."""
+    if not isinstance(tensor, keras.KerasTensor):
+        raise TypeError(f"`input_tensor` must be a keras.Input; received {type(tensor).__name__}.")
+    if not is_input(tensor):
+        raise ValueError(
+            "`input_tensor` must be a keras.Input. To put the model behind other layers, call it: model(tensor)."
+        )
+    shape = tuple(tensor.shape[1:])
+    if input_shape is not None and tuple(input_shape) != shape:
+        raise ValueError(f"`input_shape` must be `input_tensor`'s, {shape}; received {tuple(input_shape)}.")
+    return shape
+
+
+def named_inputs(model: keras.Model) -> tuple[str, ...]:
+    """The names of a model's inputs, by which data may be given; none where Keras has only counted them."""
+    names = tuple(tensor.name for tensor in model.inputs)
+    return names if {layer.name for layer in model.layers}.issuperset(names) else ()

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from keras_blocks.core import validation
 from keras_blocks.models.architecture import Architecture
 from keras_blocks.models.densenet import DenseNet
 from keras_blocks.models.inception import Inception
@@ -11,6 +10,7 @@ from keras_blocks.models.resnet import ResNet
 from keras_blocks.models.resnext import ResNeXt
 from keras_blocks.models.senet import SENet
 from keras_blocks.models.squeezenet import SqueezeNet
+from keras_blocks.models.variants import known_name
 from keras_blocks.models.vgg import VGG
 
 BACKBONES: tuple[type[Architecture], ...] = (DenseNet, Inception, ResNeXt, ResNet, SENet, SqueezeNet, VGG)
@@ -21,6 +21,6 @@ def make_backbone(backbone: str | type[Architecture], **metaparameters: Any) -> 
     if isinstance(backbone, str):
         architectures: tuple[type[Architecture], ...] = (*BACKBONES, KochNet)
         classes = {variant: cls for cls in architectures for variant in cls.variants}
-        cls = classes[validation.choice("backbone", backbone, tuple(classes))]
+        cls = classes[known_name("backbone", backbone, classes, "`keras_blocks.list_models()` that classify")]
         return cls.from_variant(backbone, **{"include_top": False, **cls.variants[backbone], **metaparameters})
     return backbone(**{"include_top": False, **metaparameters})

@@ -1,5 +1,6 @@
 """Network: a functional model that is assembled from metaparameters, and can be saved, opened and counted."""
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self, TypeAlias
 
@@ -8,12 +9,15 @@ import keras
 from keras_blocks.core import validation
 from keras_blocks.core.block import Block, freeze_part, frozen_parts
 from keras_blocks.core.chain import ShapeTensor
-from keras_blocks.core.graphs import is_input, replay
+from keras_blocks.core.graphs import replay
 from keras_blocks.core.immutable import FrozenDict
 from keras_blocks.core.layers import SETTINGS, LayerFactory, serialized
 from keras_blocks.core.signature import arguments
-from keras_blocks.models.assembly import Assembly
+from keras_blocks.models.assembly import Assembly, named_inputs, shape_of_input
+from keras_blocks.models.freezing import feature_name, set_trainable, train_all_but
+from keras_blocks.models.legacy_h5 import check_legacy, name_class
 from keras_blocks.models.preprocessing import PreprocessingPipeline, preprocessing_layers, shape_after, unless_training
+from keras_blocks.models.variants import known_name
 from keras_blocks.typing import Config, Shape, Tensor
 
 Names: TypeAlias = dict[str, dict[str, str]]
@@ -37,7 +41,7 @@ class Network(LayerFactory, keras.Model):
     default_input_shape: tuple[int, int, int] = (224, 224, 3)
 
     input_names: tuple[str, ...] = ("image",)
-    """Names of the model's inputs, each an image of `input_shape`."""
+    """Names of the model's inputs, each an image of `input_shape`; an `input_tensor` with a name brings its own."""
 
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Name -> metaparameters of the published networks."""
@@ -66,7 +70,7 @@ class Network(LayerFactory, keras.Model):
         self.metaparameters = FrozenDict(
             {
                 **own,
-                "input_shape": self._image_shape(_shape_of_input(input_tensor, input_shape) if given else input_shape),
+                "input_shape": self._image_shape(shape_of_input(input_tensor, input_shape) if given else input_shape),
                 "preprocess": preprocessing_layers("preprocess", preprocess),
             }
         )
@@ -77,6 +81,9 @@ class Network(LayerFactory, keras.Model):
             self.assembly.outputs = self.assemble(self.assembly.inputs)
         if ends := self.assembly.ends:
             super(LayerFactory, self).__init__(**ends, name=name, trainable=trainable)
+            self.input_names = named_inputs(self) or self.input_names
+            if not (trainable or isinstance(input_tensor, Assembly)):  # Keras leaves the layers, which normalize, as is
+                set_trainable(self, False)
         else:  # an outline, which has no graph, and so is none of `keras.Functional`, which Keras puts among the bases
             keras.Model.__init__(self, name=name, trainable=trainable)
 
@@ -102,7 +109,7 @@ class Network(LayerFactory, keras.Model):
         Raises:
             ValueError: for an unknown name, with the nearest ones.
         """
-        validation.choice("variant", variant, tuple(cls.variants))
+        known_name("variant", variant, cls.variants, f"`{cls.__name__}.variants`")
         return cls(**{"name": variant, **cls.variants[variant], **overrides})
 
     @classmethod
@@ -146,12 +153,14 @@ class Network(LayerFactory, keras.Model):
         return dict(self.assembly.features)
 
     def freeze(self, up_to: str | None = None) -> None:
-        """Freezes the layers up to and including a feature map; frozen BatchNormalization works as in inference.
+        """Freezes the layers up to and including a feature map, and thaws all others, whatever was set before.
 
-        To train what follows, compile the model afterwards. `model.trainable = True` thaws everything.
+        Frozen BatchNormalization works as in inference. A model that is compiled must be compiled again, as what it
+        trains is settled there. `unfreeze` thaws more, `model.trainable = False` freezes everything.
 
         Args:
-            up_to: a key of `features`, such as "stem" or "group3"; `None` for all but the classifier.
+            up_to: a key of `features`, such as "stem" or "group3", of a `Siamese` the backbone's; `None` for the last,
+                and so all but the classifier.
 
         Raises:
             ValueError: for a name that is no feature map, with those that are.
@@ -163,14 +172,39 @@ class Network(LayerFactory, keras.Model):
         >>> model.get_layer("group3_block2").trainable, model.get_layer("group4_block1").trainable
         (False, True)
         """
-        features = self.assembly.features
-        up_to = list(features)[-1] if up_to is None else validation.choice("up_to", up_to, tuple(features))
-        for layer in keras.Model(self.inputs, features[up_to]).layers:
-            layer.trainable = False
+        up_to = feature_name("up_to", up_to, self._feature_names(), self)
+        train_all_but(self, self._layers_up_to(up_to))
+
+    def unfreeze(self, from_: str | None = None) -> None:
+        """Thaws the layers from a feature map's on, its own included, and freezes those before, whatever was set.
+
+        Compile the model again afterwards, see `freeze`.
+
+        Args:
+            from_: a key of `features`; `None` for the whole model.
+
+        Raises:
+            ValueError: for a name that is no feature map, with those that are.
+
+        Example: first the classifier alone is trained, then the last group with it.
+
+        >>> model = keras_blocks.create_model("resnet18", classes=10, input_shape=(64, 64, 3))
+        >>> model.freeze()
+        >>> model.unfreeze(from_="group4")
+        >>> model.get_layer("group3_block2").trainable, model.get_layer("group4_block1").trainable
+        (False, True)
+        """
+        names = self._feature_names()
+        before = () if from_ is None else names[: names.index(feature_name("from_", from_, names, self))]
+        train_all_but(self, [layer for name in before for layer in self._layers_up_to(name)])
 
     def weight_names(self) -> dict[str, dict[str, str]]:
         """Convention -> {path of a layer in this model: its name in published weights}, for `convert_weights`."""
         return {}
+
+    def misfit(self, convention: str) -> str | None:
+        """Why weights under this convention's names would fit this model's shapes and give other outputs; or `None`."""
+        return None
 
     def expand(self) -> keras.Model:
         """A flat functional model of plain Keras layers that shares this model's weights, with every block opened."""
@@ -250,17 +284,40 @@ class Network(LayerFactory, keras.Model):
 
     # -- what Keras asks of it --------------------------------------------------------------------------------------
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "trainable":
+            set_trainable(self, value)
+        else:
+            super().__setattr__(name, value)
+
+    def save(self, filepath: str | os.PathLike[str], overwrite: bool = True, **kwargs: Any) -> None:
+        """As in every Keras model: a `.keras` file; a `.h5` file, Keras' older format, is one that can be loaded.
+
+        Args:
+            filepath, overwrite, **kwargs: as in Keras.
+
+        Raises:
+            ValueError: for `.h5`, which would lose what an adapted `Normalization` has learned.
+        """
+        check_legacy(self, filepath)
+        super().save(filepath, overwrite=overwrite, **kwargs)
+        name_class(self, filepath)
+
     def get_config(self) -> Config:
         config: Config = serialized({**self._arguments(), "dtype": None})
         config["dtype"] = keras.dtype_policies.serialize(self.dtype_policy)
         if frozen := self._frozen():
             config["frozen"] = frozen
+        if tuple(self.input_names) != type(self).input_names:
+            config["input_names"] = list(self.input_names)
         return config
 
     @classmethod
     def from_config(cls, config: Config, custom_objects: Mapping[str, Any] | None = None) -> Self:
         config = dict(config)
         frozen = config.pop("frozen", ())
+        if names := config.pop("input_names", ()):  # of one input: no class takes several
+            config["input_tensor"] = keras.Input(config["input_shape"], name=names[0])
         with keras.saving.CustomObjectScope(custom_objects or {}):
             config["dtype"] = keras.dtype_policies.deserialize(config["dtype"])
             config["preprocess"] = [keras.saving.deserialize_keras_object(item) for item in config["preprocess"]]
@@ -278,6 +335,14 @@ class Network(LayerFactory, keras.Model):
         more = set(arguments(type(self))) - set(found) - {"own", "input_tensor"}
         return {**found, **{name: getattr(self, name) for name in sorted(more)}}
 
+    def _feature_names(self) -> tuple[str, ...]:
+        """Names of the feature maps that the model may be frozen up to, in their order."""
+        return tuple(self.assembly.features)
+
+    def _layers_up_to(self, feature: str) -> list[keras.layers.Layer]:
+        layers: list[keras.layers.Layer] = keras.Model(self.inputs, self.assembly.features[feature]).layers
+        return layers
+
     def _frozen(self) -> list[str]:
         """Paths of the frozen layers of a model that is not frozen as a whole."""
         return frozen_parts(self)
@@ -292,6 +357,7 @@ class Network(LayerFactory, keras.Model):
 
     def _behind(self, outline: Self) -> Assembly:
         """This model's layers behind an outline's preprocessing."""
+        outline.input_names = self.input_names
         inputs = outline.make_inputs()
         return self.assembly.behind(inputs, outline.preprocess(inputs))
 
@@ -325,17 +391,3 @@ def opened(model: keras.Model, x: Tensor) -> Tensor:
             x = open_operation(layer)(x)
         return x
     return replay(model, keras.tree.flatten(x), open_operation)
-
-
-def _shape_of_input(tensor: Any, input_shape: Sequence[int | None] | None) -> Shape:
-    """The image shape of a `keras.Input`, which must agree with `input_shape` where that is given."""
-    if not isinstance(tensor, keras.KerasTensor):
-        raise TypeError(f"`input_tensor` must be a keras.Input; received {type(tensor).__name__}.")
-    if not is_input(tensor):
-        raise ValueError(
-            "`input_tensor` must be a keras.Input. To put the model behind other layers, call it: model(tensor)."
-        )
-    shape = tuple(tensor.shape[1:])
-    if input_shape is not None and tuple(input_shape) != shape:
-        raise ValueError(f"`input_shape` must be `input_tensor`'s, {shape}; received {tuple(input_shape)}.")
-    return shape

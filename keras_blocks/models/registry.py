@@ -4,13 +4,14 @@ import fnmatch
 import os
 from typing import Any
 
-from keras_blocks.core import validation
+from keras_blocks.core.signature import arguments
 from keras_blocks.models.architecture import Architecture
 from keras_blocks.models.autoencoder import AutoEncoder
 from keras_blocks.models.backbones import BACKBONES
 from keras_blocks.models.network import Network
 from keras_blocks.models.siamese import Siamese
-from keras_blocks.weights.pretrained import load_imagenet, load_weights
+from keras_blocks.models.variants import check_arguments, known_name
+from keras_blocks.weights.pretrained import check_path, load_imagenet, load_weights
 
 ARCHITECTURES: tuple[type[Network], ...] = (AutoEncoder, *BACKBONES, Siamese)
 
@@ -47,7 +48,8 @@ def create_model(variant: str, /, *, weights: str | os.PathLike[str] | None = No
         The model, an instance of its architecture's class.
 
     Raises:
-        OSError: where the published weights cannot be fetched.
+        OSError: where the published weights cannot be fetched, or there is no such file.
+        TypeError: for an argument that the variant does not take, with the nearest ones.
         ValueError: for an unknown name, with the nearest ones; for weights that do not fit; for "imagenet" with a
             variant for which none are published, with those that have them.
 
@@ -59,10 +61,15 @@ def create_model(variant: str, /, *, weights: str | os.PathLike[str] | None = No
     (None, 10)
     """
     cls = architecture_of(variant)
+    if cls is not Siamese:  # which takes its backbone's arguments, too
+        known = {*arguments(cls), "name", "dtype", "trainable", "weights"} - {"own"}
+        check_arguments(f"create_model('{variant}')", overrides, known)
     if weights == "imagenet":
         published = sorted(name for other in ARCHITECTURES for name in other.published)
         if variant not in published:
             raise ValueError(f"`weights='imagenet'` is published for {published}; received the variant '{variant}'.")
+    elif weights is not None:
+        check_path(weights)
     model = cls.from_variant(variant, **overrides)
     if weights == "imagenet":
         load_imagenet(model, variant)
@@ -74,13 +81,13 @@ def create_model(variant: str, /, *, weights: str | os.PathLike[str] | None = No
 def architecture_of(variant: str) -> type[Network]:
     """The class whose table has this variant."""
     classes = _by_name()
-    return classes[validation.choice("variant", variant, tuple(classes))]
+    return classes[known_name("variant", variant, classes, "`keras_blocks.list_models()`")]
 
 
 def classifier_of(variant: str) -> type[Architecture]:
     """The class whose table has this variant, of those that classify images."""
     classes = {name: cls for cls in BACKBONES for name in cls.variants}
-    return classes[validation.choice("variant", variant, tuple(classes))]
+    return classes[known_name("variant", variant, classes, "`keras_blocks.list_models()` that classify")]
 
 
 def _by_name() -> dict[str, type[Network]]:

@@ -206,6 +206,21 @@ class ResNet(ResidualNetwork):
         # The CIFAR nets of PyTorch call their classifier `linear`.
         return {"keras": keras, "torchvision": torch, "torch_cifar": {**torch, "head/scores": "linear"}}
 
+    def misfit(self, convention: str) -> str | None:
+        m = self.metaparameters
+        wanted: dict[str, Any] = {"downsample": "first", "stem": "timm"} if convention == "timm" else {}
+        if m.block == "bottleneck":  # the versions of basic blocks are one
+            if m.version == "v2":
+                wanted = wanted or {"downsample": "last"}
+            else:
+                wanted = {"version": "v1" if convention == "keras" else "v1.5"}
+        other = {name: m[name] for name, value in wanted.items() if m[name] != value}
+        if not other or m.stem == "cifar":  # nobody has published such under these names
+            return None
+        owner = {"keras": "keras.applications'", "timm": "timm's"}.get(convention, "torchvision's")
+        change = ", ".join(f"{name}={wanted[name]!r}" for name in other)
+        return f"{owner} network strides or pads elsewhere than this one, of {other}: `{change}`"
+
 
 def _in_keras(i: int, j: int, layer: str) -> str:
     kinds = {"projection": "0_conv", "projection_bn": "0_bn", "pre_bn": "preact_bn"}

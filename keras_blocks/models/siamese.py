@@ -1,5 +1,6 @@
 """Siamese networks: two images through one network, and how alike they are."""
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Self, TypeAlias
 
@@ -17,6 +18,8 @@ from keras_blocks.core.registration import register
 from keras_blocks.models.architecture import Architecture
 from keras_blocks.models.assembly import Assembly
 from keras_blocks.models.backbones import make_backbone
+from keras_blocks.models.freezing import set_trainable
+from keras_blocks.models.legacy_h5 import check_legacy, name_class
 from keras_blocks.models.network import Network
 from keras_blocks.models.preprocessing import preprocessing_layers, shape_after
 from keras_blocks.typing import Activation, Config, DType, Shape, Tensor
@@ -27,6 +30,17 @@ Layers: TypeAlias = Sequence[keras.layers.Layer]
 @register
 class Embedding(keras.Model):
     """From images to embeddings: what both sides of a `Siamese` share."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "trainable":
+            set_trainable(self, value)
+        else:
+            super().__setattr__(name, value)
+
+    def save(self, filepath: str | os.PathLike[str], overwrite: bool = True, **kwargs: Any) -> None:
+        check_legacy(self, filepath)
+        super().save(filepath, overwrite=overwrite, **kwargs)
+        name_class(self, filepath)
 
 
 @register
@@ -255,6 +269,16 @@ class Siamese(Network):
         # The shared settings are the backbone's, which is a model here.
         return {"name": self.name, "trainable": self.trainable, "dtype": self.dtype_policy, **self.metaparameters}
 
+    def _feature_names(self) -> tuple[str, ...]:
+        """The backbone's, and its output, "backbone"."""
+        backbone = self.backbone
+        return (*(backbone._feature_names() if isinstance(backbone, Network) else ()), BACKBONE)
+
+    def _layers_up_to(self, feature: str) -> list[keras.layers.Layer]:
+        backbone = self.backbone
+        inside = [backbone] if feature == BACKBONE else backbone._layers_up_to(feature)
+        return [*self.metaparameters.preprocess, *inside]
+
     def _frozen(self) -> list[str]:
         return [name for name, layer in self._own_layers().items() if not layer.trainable]
 
@@ -274,6 +298,9 @@ class Siamese(Network):
         outputs = replay(self, pair, lambda operation: embed if operation is self.embedding else operation)
         return Assembly(pair, outputs, preprocessed)
 
+
+BACKBONE = "backbone"
+"""What `freeze` calls the whole backbone."""
 
 OWN_LAYERS = ("pool", "projection", "normalization", "distance", "scores", "predictions")
 """Names of the layers beside the backbone and the preprocessing."""

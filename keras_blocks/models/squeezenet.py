@@ -44,6 +44,8 @@ class SqueezeNet(Architecture):
         bypass: `None`; "simple", the input added to the output of the fire blocks that keep the number of channels
             (fire 3, 5, 7, 9); "complex", those and, through a 1x1 convolution, all others.
         dropout: share of the features dropped before the classifier's convolution while training.
+        classifier_padding: pixels of zeros around the last feature map, which the classifier's convolution and the mean
+            then count in: 1 for the authors' weights of version 1.0 and of its form with simple bypasses.
         **kwargs: `input_shape`, `input_tensor`, `classes`, `include_top`, `pooling`, `classifier_activation`,
             `preprocess`, `labels`, `activation`, `batch_norm` (False, as in the paper), `use_bias`,
             `kernel_initializer`, `kernel_regularizer`, `data_format`, `dtype`, `name`: see `Architecture`.
@@ -77,6 +79,7 @@ class SqueezeNet(Architecture):
     variants = {
         "squeezenet_1.0": {"groups": GROUPS_1_0, "stem": "v1.0", "bypass": None},
         "squeezenet_1.1": {"groups": GROUPS_1_1, "stem": "v1.1", "bypass": None},
+        "squeezenet_1.0_caffe": {"groups": GROUPS_1_0, "stem": "v1.0", "bypass": None, "classifier_padding": 1},
         "squeezenet_1.0_simple_bypass": {"groups": GROUPS_1_0, "stem": "v1.0", "bypass": "simple"},
         "squeezenet_1.0_complex_bypass": {"groups": GROUPS_1_0, "stem": "v1.0", "bypass": "complex"},
     }
@@ -84,6 +87,7 @@ class SqueezeNet(Architecture):
     sources = {
         "squeezenet_1.0": "Iandola et al. 2016, table 1; torchvision's squeezenet1_0",
         "squeezenet_1.1": "the authors' SqueezeNet_v1.1; torchvision's squeezenet1_1",
+        "squeezenet_1.0_caffe": "the authors' SqueezeNet_v1.0 as it was released: its last convolution is padded",
         "squeezenet_1.0_simple_bypass": "Iandola et al. 2016, figure 2, middle",
         "squeezenet_1.0_complex_bypass": "Iandola et al. 2016, figure 2, right",
     }
@@ -95,6 +99,8 @@ class SqueezeNet(Architecture):
         expand_ratio: int = 4,
         bypass: Bypass = None,
         dropout: float = 0.5,
+        *,
+        classifier_padding: int = 0,
         **kwargs: Unpack[ArchitectureOptions],
     ):
         own = {
@@ -106,6 +112,7 @@ class SqueezeNet(Architecture):
             "expand_ratio": validation.integer("expand_ratio", expand_ratio, most=256),
             "bypass": validation.choice("bypass", bypass, Bypass),
             "dropout": validation.share("dropout", dropout),
+            "classifier_padding": validation.integer("classifier_padding", classifier_padding, least=0, most=64),
         }
         super().__init__(own, **kwargs)
 
@@ -137,6 +144,8 @@ class SqueezeNet(Architecture):
         m = self.metaparameters
         if m.dropout:
             x = self.layer("dropout", keras.layers.Dropout, rate=m.dropout)(x)
+        if m.classifier_padding:
+            x = self.layer("classifier_pad", keras.layers.ZeroPadding2D, padding=m.classifier_padding)(x)
         x = self.layer("classifier_conv", ConvBlock, filters=m.classes, kernel_size=1)(x)
         x = self.global_pool("classifier_pool", "avg")(x)
         return self.output_activation()(x)
@@ -153,6 +162,18 @@ class SqueezeNet(Architecture):
                 number, index = number + 1, index + 1
             index += 1  # the pooling
         return {"caffe": caffe, "torchvision": torch}
+
+    def misfit(self, convention: str) -> str | None:
+        m = self.metaparameters
+        padding = 1 if convention == "caffe" and m.stem == "v1.0" else 0
+        if not m.include_top or m.stem not in ("v1.0", "v1.1") or m.classifier_padding == padding:
+            return None
+        owner = "the authors' network" if convention == "caffe" else "torchvision's"
+        variant = " (the variant 'squeezenet_1.0_caffe')" * padding
+        return (
+            f"{owner} of the stem '{m.stem}' pads its last convolution by {padding} pixels, this model by "
+            f"{m.classifier_padding}: `classifier_padding={padding}`{variant}, or `include_top=False`"
+        )
 
 
 def _group(name: str, group: Any) -> dict[str, list[int]]:

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeAlias, TypeVar
 
 import keras
@@ -39,8 +39,9 @@ def convert_weights(source: Arrays | str | os.PathLike[str] | keras.Model, model
     Raises:
         ImportError: for a `.safetensors` file without the library.
         TypeError: for a source of another kind.
-        ValueError: for a file of another kind, such as a pickle, or one far larger than the model; where a weight is
-            missing, left over or of another shape: it names both sides, and the model is unchanged.
+        ValueError: for a file of another kind, such as a pickle, a damaged one, or one far larger than the model;
+            where a weight is missing, left over, of another shape, no number or not finite; where the shapes fit, but
+            the network that has these names is another (see `misfit`): it names both sides, and the model is unchanged.
 
     Example:
 
@@ -51,32 +52,88 @@ def convert_weights(source: Arrays | str | os.PathLike[str] | keras.Model, model
     """
     targets = named_weights(model)
     arrays = _arrays(source, model)
-    normalizations = _normalizations(model)
-    names = _best_convention(arrays, targets, model)
+    convention, names = _best_convention(arrays, targets, model)
     arrays = _best_order(arrays, names, targets, model)
-    found, problems = {}, []
-    for name, variable in targets.items():
-        key = _renamed(name, names)
-        shape = tuple(variable.shape)
-        if key in arrays:
-            theirs = tuple(np.shape(arrays[key]))
-            if theirs != shape:
-                problems.append(f"the model's {name} has the shape {shape}, the source's {key} {theirs}")
-            found[name] = arrays[key]
-        elif name.removesuffix("/bias") in normalizations:
-            found[name] = np.zeros(shape, "float32")
-        else:
-            problems.append(f"the model's {name}, of the shape {shape}, has no counterpart: the source has no '{key}'")
-    problems += _fold_or_report(arrays, names, targets, found, normalizations, _known_layers(model))
+    found, problems, advice = _matched(arrays, names, targets, model)
+    if not problems:
+        found, problems = _assignable(found, names, targets)
+    if not problems and convention is not None:
+        problems = _other_network(convention, model)
     if problems:
         shown = "; ".join(problems[:8]) + (f"; and {len(problems) - 8} more" if len(problems) > 8 else "")
-        raise ValueError(f"the weights do not fit '{model.name}', which is unchanged: {shown}.")
+        raise ValueError(f"the weights do not fit '{model.name}', which is unchanged: {shown}.{advice}")
     for name, value in found.items():
         targets[name].assign(value)
     for layer in model.layers:
         if hasattr(layer, "finalize_state"):  # Normalization and its like keep what follows from their weights
             layer.finalize_state()
     return model
+
+
+def _matched(arrays: Arrays, names: Names, targets: Arrays, model: Any) -> tuple[dict[str, Any], list[str], str]:
+    """The array for each of the model's weights, what is missing, left over or of another shape, and what to do."""
+    normalizations = _normalizations(model)
+    found: dict[str, Any] = {}
+    problems = {}
+    for name, variable in targets.items():
+        key = _renamed(name, names)
+        shape = tuple(variable.shape)
+        if key in arrays:
+            theirs = tuple(np.shape(arrays[key]))
+            if theirs != shape:
+                problems[name] = f"the model's {name} has the shape {shape}, the source's {key} {theirs}"
+            found[name] = arrays[key]
+        elif name.removesuffix("/bias") in normalizations:
+            found[name] = np.zeros(shape, "float32")
+        else:
+            problems[name] = f"the model's {name}, of the shape {shape}, has no counterpart: the source has no '{key}'"
+    left_over = _fold_or_report(arrays, names, targets, found, normalizations, _known_layers(model))
+    advice = top_advice(model) if problems and not left_over and _all_in_top(problems, model) else ""
+    return found, [*problems.values(), *left_over], advice
+
+
+def _other_network(convention: str, model: Any) -> list[str]:
+    """Why the network that has these names is another than this one, of the same shapes."""
+    reason = model.misfit(convention)
+    if reason is None:
+        return []
+    return [
+        f"its shapes are those of the names called '{convention}', but {reason}. Weights of a network that is this one "
+        f"fit under its own names, which are the keys of `model.weight_names()['{convention}']`"
+    ]
+
+
+def top_advice(model: Any) -> str:
+    """What to do where all but the classifier fits; "" for a model that has none."""
+    metaparameters = getattr(model, "metaparameters", {})
+    if not metaparameters.get("include_top") or "classes" not in metaparameters:
+        return ""
+    return (
+        f" All but the classifier fits, which has classes={metaparameters['classes']} here: `include_top=False` takes "
+        "the weights without it; or give `classes` as the source has them."
+    )
+
+
+def _all_in_top(names: Iterable[str], model: Any) -> bool:
+    """Whether these weights are all of layers behind the last feature map."""
+    if not getattr(model, "features", None):
+        return False
+    *_, last = model.features.values()
+    before = {layer.name for layer in keras.Model(model.inputs, last).layers}
+    return before.isdisjoint(name.partition("/")[0] for name in names)
+
+
+def _assignable(found: Arrays, names: Names, targets: Arrays) -> tuple[dict[str, Any], list[str]]:
+    """The arrays as the variables hold them, and what is wrong with those that these cannot hold."""
+    values, problems = {}, []
+    for name, array in found.items():
+        key, dtype = _renamed(name, names), np.dtype(keras.backend.standardize_dtype(targets[name].dtype))
+        with np.errstate(over="ignore", invalid="ignore"):
+            values[name] = array.astype(dtype)
+        bad = array.size - np.count_nonzero(np.isfinite(values[name].astype("float32")))
+        if bad:
+            problems.append(f"the source's {key} has {bad} of {array.size} values that are not finite as {dtype}")
+    return values, problems
 
 
 def _arrays(source: Any, model: Any) -> Arrays:
@@ -91,15 +148,29 @@ def _arrays(source: Any, model: Any) -> Arrays:
         }
     elif not isinstance(source, Mapping):
         raise TypeError(f"`source` must be a mapping, the path of a file or a model; received {source!r}.")
+    source = numbers = {name: _numbers(name, value) for name, value in source.items()}
     if not any(name.endswith(".weight") for name in source):
-        return dict(source)
+        return numbers
     arrays = {}
     for name, value in source.items():
         layer, _, variable = name.removeprefix("module.").rpartition(".")
         normalizes = f"{name.rpartition('.')[0]}.running_mean" in source
         if variable != "num_batches_tracked":
-            arrays[f"{layer}/{_TORCH_VARIABLES[normalizes].get(variable, variable)}"] = np.asarray(value)
+            arrays[f"{layer}/{_TORCH_VARIABLES[normalizes].get(variable, variable)}"] = value
     return arrays
+
+
+def _numbers(name: Any, value: Any) -> Any:
+    """One array of the source, as numpy has it: integers or floats, and nothing else."""
+    if not isinstance(name, str):
+        raise TypeError(f"`source` must be a mapping with names as keys; received the key {name!r}.")
+    try:
+        array = np.asarray(value)
+    except Exception as error:  # what a tensor of another library raises, or lists of several lengths
+        raise ValueError(f"`source` must have arrays; '{name}' cannot become one: {error}") from error
+    if array.dtype.kind not in "fiu" and array.dtype.name != "bfloat16":
+        raise ValueError(f"`source` must have arrays of floats or integers; received '{name}' as {array.dtype.name}.")
+    return array
 
 
 def _counted_from_zero(model: Any) -> Arrays:
@@ -125,10 +196,21 @@ _TORCH_VARIABLES = {
 }
 
 
-def _best_convention(arrays: Arrays, targets: Arrays, model: Any) -> Arrays:
-    """Of the architecture's naming conventions, the one by which most weights are found: our layer -> theirs."""
-    conventions = model.weight_names().values() if hasattr(model, "weight_names") else ()
-    return max([{}, *conventions], key=lambda names: sum(_renamed(name, names) in arrays for name in targets))
+def _best_convention(arrays: Arrays, targets: Arrays, model: Any) -> tuple[str | None, Names]:
+    """Of the architecture's naming conventions, the one by which most weights are found: its name, our layer -> theirs.
+
+    Where two find as many, the one that knows more of the source's layers: they may differ in the top alone, which the
+    model may lack.
+    """
+    conventions: dict[str | None, Names] = {None: {}}
+    conventions |= model.weight_names() if hasattr(model, "weight_names") else {}
+    layers = {key.rpartition("/")[0] for key in arrays}
+
+    def fit(convention: tuple[str | None, Names]) -> tuple[int, int]:
+        names = convention[1]
+        return sum(_renamed(name, names) in arrays for name in targets), len(layers.intersection(names.values()))
+
+    return max(conventions.items(), key=fit)
 
 
 def _renamed(name: str, names: Names) -> str:

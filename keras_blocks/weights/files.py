@@ -2,6 +2,7 @@
 
 import os
 import zipfile
+import zlib
 from typing import Any
 
 import numpy as np
@@ -21,11 +22,7 @@ def read_arrays(path: str | os.PathLike[str], most_bytes: int) -> dict[str, Any]
         ValueError: for another kind of file, one that is damaged, and one that is too large.
     """
     name = os.fspath(path)
-    if name.endswith(PICKLES):
-        raise ValueError(
-            f"{name} is a pickle, which can run any code when it is read. Where you trust it, convert it with PyTorch: "
-            "safetensors.torch.save_file(torch.load(path, weights_only=True), 'weights.safetensors')."
-        )
+    refuse_pickle(name)
     if name.endswith(".safetensors"):
         arrays = _read_safetensors(name, most_bytes)
     elif name.endswith(".npz"):
@@ -33,6 +30,22 @@ def read_arrays(path: str | os.PathLike[str], most_bytes: int) -> dict[str, Any]
     else:
         raise ValueError(f"a file of weights must end with '.npz' or '.safetensors'; received {name!r}.")
     return {key: value.astype("float32") if _is_short(value.dtype) else value for key, value in arrays.items()}
+
+
+def refuse_pickle(path: str) -> None:
+    """Raises a ValueError for a file that is one by its name."""
+    if path.endswith(PICKLES):
+        raise ValueError(
+            f"{path} is a pickle, which can run any code when it is read. Where you trust it, convert it with PyTorch: "
+            "safetensors.torch.save_file(torch.load(path, weights_only=True), 'weights.safetensors')."
+        )
+
+
+UNREADABLE = (
+    *(zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError),  # the last two: compression, password
+    *(EOFError, KeyError, ValueError, MemoryError),  # the last: an array whose header claims more than any memory
+)
+"""What zipfile and numpy raise for a damaged file."""
 
 
 def _is_short(dtype: Any) -> bool:
@@ -46,10 +59,22 @@ def _check_size(path: str, size: int, most_bytes: int) -> None:
 
 def _read_npz(path: str, most_bytes: int) -> dict[str, Any]:
     """Refused before it is unpacked where that would take far more than the model does."""
-    with zipfile.ZipFile(path) as archive:
-        _check_size(path, sum(entry.file_size for entry in archive.infolist()), most_bytes)
-    with np.load(path, allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+        arrays = _unpacked(path) if size <= most_bytes else {}
+    except UNREADABLE as error:
+        raise ValueError(f"{path} is damaged or no .npz file of numbers: {error or type(error).__name__}.") from error
+    _check_size(path, size, most_bytes)
+    for name, value in arrays.items():
+        if not isinstance(value, np.ndarray):
+            raise ValueError(f"{path} has '{name}', which is no array: an .npz file is what numpy.savez writes.")
+    return arrays
+
+
+def _unpacked(path: str) -> dict[str, Any]:
+    with np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
 
 
 def _read_safetensors(path: str, most_bytes: int) -> dict[str, Any]:

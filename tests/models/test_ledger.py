@@ -74,6 +74,7 @@ LEDGER = {
     "siamese_koch2015": (38_951_745, None, None),
     "squeezenet_1.0": (1_248_424, 1_248_424, 0.819),
     "squeezenet_1.1": (1_235_496, 1_235_496, 0.349),
+    "squeezenet_1.0_caffe": (1_248_424, 1_248_424, None),
     "squeezenet_1.0_simple_bypass": (1_248_424, 1_248_424, None),
     "squeezenet_1.0_complex_bypass": (None, None, None),
     "vgg11": (132_863_336, 132_863_336, 7.609),

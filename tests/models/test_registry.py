@@ -14,6 +14,7 @@ def test_lists_every_variant_once():
     assert set(names) == {variant for cls in ARCHITECTURES for variant in cls.variants}
     assert keras_blocks.list_models("squeezenet_1.0*") == [
         "squeezenet_1.0",
+        "squeezenet_1.0_caffe",
         "squeezenet_1.0_complex_bypass",
         "squeezenet_1.0_simple_bypass",
     ]

@@ -1,0 +1,38 @@
+"""What of a model is trained: each call says so of all its layers, whatever was set before."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import keras
+
+from keras_blocks.core import validation
+from keras_blocks.core.graphs import sublayers
+
+
+def set_trainable(layer: keras.layers.Layer, value: bool) -> None:
+    """Sets `trainable` of a layer and of all inside of it.
+
+    TensorFlow does not set an attribute that has the value already, and so Keras does not reach what is inside: a
+    model's frozen layers would stay frozen where the model itself is not.
+    """
+    kind: Any = type(layer)
+    kind.trainable.fset(layer, bool(value))
+    for part in sublayers(layer):
+        set_trainable(part, value)
+
+
+def train_all_but(model: keras.Model, frozen: Iterable[keras.layers.Layer]) -> None:
+    """Thaws the model, but for these layers, which are frozen."""
+    set_trainable(model, True)
+    for layer in frozen:
+        set_trainable(layer, False)
+
+
+def feature_name(argument: str, value: Any, names: tuple[str, ...], model: keras.Model) -> str:
+    """One of the feature maps' names, checked; `None` is the last."""
+    if not names:
+        raise ValueError(
+            f"`{argument}` names a feature map, and the model '{model.name}' has none: note them in its parts by "
+            "`self.feature(name, x)`, or set `trainable` of its layers, `model.get_layer(name).trainable = False`."
+        )
+    return names[-1] if value is None else str(validation.choice(argument, value, names))

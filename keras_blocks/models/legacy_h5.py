@@ -1,0 +1,42 @@
+"""Keras' older format: one HDF5 file, `model.save("model.h5")`."""
+
+import json
+import os
+from typing import Any
+
+import h5py  # type: ignore[import-untyped, unused-ignore]
+import keras
+
+from keras_blocks.core.graphs import sublayers
+from keras_blocks.core.registration import registered_name
+
+SUFFIXES = (".h5", ".hdf5")
+
+
+def check_legacy(model: keras.Model, path: str | os.PathLike[str]) -> None:
+    """Refuses what the format would lose without a word.
+
+    Raises:
+        ValueError: for a model that holds an adapted `Normalization`, whose mean Keras does not read back.
+    """
+    if not os.fspath(path).endswith(SUFFIXES):
+        return
+    lost = [layer.name for layer in _all_layers(model) if getattr(layer, "input_mean", 0) is None]
+    if lost:
+        raise ValueError(
+            f"`filepath` must end with '.keras' for the model '{model.name}': Keras' older format, '.h5', loses what "
+            f"the layers {lost} were adapted to; received {os.fspath(path)!r}."
+        )
+
+
+def name_class(model: keras.Model, path: str | os.PathLike[str]) -> None:
+    """Writes the class' registered name into a file that was just saved, for the bare one, by which none is found."""
+    if not os.fspath(path).endswith(SUFFIXES):
+        return
+    with h5py.File(path, "r+") as file:
+        config: dict[str, Any] = json.loads(file.attrs["model_config"])
+        file.attrs["model_config"] = json.dumps({**config, "class_name": registered_name(type(model))}).encode()
+
+
+def _all_layers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
+    return [layer, *(inner for part in sublayers(layer) for inner in _all_layers(part))]
