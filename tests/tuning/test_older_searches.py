@@ -8,7 +8,7 @@ from keras_blocks.tuning import Search, SearchSettings
 from keras_blocks.tuning.search.session import Session
 
 FIXTURE = pathlib.Path(__file__).parents[1] / "fixtures" / "0.1.0" / "search"
-"""Five trials of HyperSqueezeNet on the digits, run by 0.1.0 with its tests' fake child; not the last training's files."""
+"""Five trials of HyperSqueezeNet on the digits, run by 0.1.0 with its tests' fake child, up to their end."""
 
 OBJECTIVES = [0.9920770046301186, 0.2925766713451594, 0.31607487541623414, 0.8679554741829634, 0.9520481505896896]
 """As 0.1.0 told them."""
