@@ -32,13 +32,14 @@ def test_images_that_are_too_small_leave_no_folder(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_torn_checkpoint_is_set_aside_and_reported(tmp_path):
+def test_a_torn_checkpoint_is_set_aside_and_reported(few_digits, tmp_path):
     class Notes(NoProgress):
         def note(self, text):
             notes.append(text)
 
     notes = []
-    training = SingleTraining("squeezenet_1.1", TrainingSettings(data="digits", epochs=1), tmp_path / "run")
+    settings = TrainingSettings(data=str(few_digits), epochs=1, batch_norm=False, augmentation="none")
+    training = SingleTraining("squeezenet_1.1", settings, tmp_path / "run")
     training.folder.final.write_bytes(b"torn")
     assert training.run(Notes())["epochs"] == 1
     (note,) = notes

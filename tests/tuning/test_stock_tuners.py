@@ -2,6 +2,7 @@
 
 import keras_tuner
 import pytest
+from thorough import run_all
 import scipy.optimize
 
 from keras_blocks.tuning import HyperAny, HyperSqueezeNet
@@ -52,6 +53,7 @@ def test_random_search(few, options):
     assert (f"group{groups}_blocks" in values, f"group{groups + 1}_blocks" in values) == (True, False)
 
 
+@pytest.mark.skipif(not run_all(), reason="trains as by random search; its oracle is tested below; make test-all")
 def test_bayesian_optimization(few, options):
     hyper = HyperOneBlock.from_dataset(few)
     tuner = keras_tuner.BayesianOptimization(hyper, max_trials=2, num_initial_points=1, **options)
