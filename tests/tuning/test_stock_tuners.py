@@ -2,8 +2,8 @@
 
 import keras_tuner
 import pytest
-from thorough import run_all
 import scipy.optimize
+from thorough import run_all
 
 from keras_blocks.tuning import HyperAny, HyperSqueezeNet
 from keras_blocks.tuning.data.dataset import Dataset
