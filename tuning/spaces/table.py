@@ -7,7 +7,7 @@ from typing import Any
 
 import keras_tuner
 
-from keras_blocks.tuning.spaces.dimension import Dimension, Fixed, Values, as_dimension
+from keras_blocks.tuning.spaces.dimension import MOST_STEPS, Dimension, Fixed, Range, Values, as_dimension
 from keras_blocks.tuning.study.sources import Scale, Source
 
 Table = dict[str, Dimension]
@@ -55,6 +55,18 @@ def fixed(dimensions: Table, values: Mapping[str, Any]) -> Table:
     }
 
 
+def limited(name: str, dimension: Dimension, most: float) -> Dimension:
+    """The dimension, unless it may be a number so large that counting a candidate would not end.
+
+    Raises:
+        ValueError: naming the dimension, its values and what is allowed.
+    """
+    values = dimension.edge_values()
+    if any(isinstance(value, (int, float)) and value > most for value in values):
+        raise ValueError(f"`{name}` must be at most {most}; received {values!r}.")
+    return dimension
+
+
 def counts(dimension: Dimension) -> list[int]:
     """The numbers of groups that a dimension may be.
 
@@ -63,6 +75,20 @@ def counts(dimension: Dimension) -> list[int]:
     """
     if any(isinstance(value, bool) or not isinstance(value, int) or value < 1 for value in dimension.edge_values()):
         raise ValueError(f"`groups` must be integers of at least 1; received {dimension.edge_values()!r}.")
+    return dimension.values()
+
+
+def all_values(name: str, dimension: Dimension) -> list[Any]:
+    """All that a dimension may be on which others depend.
+
+    Raises:
+        ValueError: for a range of numbers too large for that.
+    """
+    if isinstance(dimension, Range) and dimension.high - dimension.low > MOST_STEPS:
+        raise ValueError(
+            f"`{name}` must have at most {MOST_STEPS:,} values, as other dimensions depend on it; received a range "
+            f"from {dimension.low!r} to {dimension.high!r}."
+        )
     return dimension.values()
 
 
@@ -90,7 +116,7 @@ def scopes(name: str, dimensions: Table) -> dict[str, list[Any]]:
     found = {}
     for parent, values in dimensions[name].conditions:
         found.update(scopes(parent, dimensions))
-        possible = dimensions[parent].values()
+        possible = all_values(parent, dimensions[parent])
         labels = [dimensions[parent].label_of(value) for value in possible if value in values]
         if len(labels) < len(possible):
             found[parent] = labels
