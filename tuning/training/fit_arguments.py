@@ -79,12 +79,11 @@ def _callbacks(given: Any) -> list[keras.callbacks.Callback]:
 
 def _is_array(x: Any) -> bool:
     """Whether Keras cuts it into batches. What is none of these makes its own: tf.data, PyDataset, DataLoader."""
-    if isinstance(x, (list, tuple, dict)) or x is None:
+    if x is None or isinstance(x, (list, tuple, dict)):
         leaves = keras.tree.flatten(x)
         if not leaves or not all(hasattr(leaf, "shape") for leaf in leaves):
-            raise TypeError(
-                f"`x` must be an array or a dataset that makes batches; received {x if x is None else type(x).__name__}."
-            )
+            received = x if x is None else type(x).__name__
+            raise TypeError(f"`x` must be an array or a dataset that makes batches; received {received}.")
         return True
     return hasattr(x, "shape")
 
