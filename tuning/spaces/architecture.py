@@ -328,7 +328,9 @@ class HyperArchitecture(keras_tuner.HyperModel):
             for parent, labels in tables.scopes(name, dimensions).items() if name in dimensions else ():
                 if not labels:
                     possible = tables.all_values(parent, dimensions[parent])
-                    raise ValueError(f"`{name}` is never drawn: not where `{parent}` is {possible}.")
+                    needed = [value for it, values in dimensions[name].conditions if it == parent for value in values]
+                    told = f" Give `{parent}` one of {needed} among its values." if needed else ""
+                    raise ValueError(f"`{name}` is never drawn: not where `{parent}` is {possible}.{told}")
 
     def _try_overrides(self) -> None:
         """Tries each value that was given, alone and with each of every other dimension, with nothing built."""

@@ -38,13 +38,24 @@ def merged(table: Mapping[str, Any], overrides: Table, conditions: Mapping[str, 
         table: name -> a `Dimension`, a list of choices, or a value.
         overrides: name -> `Dimension`; names that the table lacks are left out.
         conditions: name -> (name of another dimension, *its values), where alone the dimension is drawn.
+
+    Raises:
+        TypeError: for text in place of numbers.
     """
     found = {}
     for name, declared in table.items():
         declared = as_dimension(name, declared)
+        _check_kind(name, overrides.get(name, declared), declared)
         dimension = dataclasses.replace(overrides.get(name, declared), conditions=declared.conditions)
         found[name] = dimension.when(*conditions[name]) if name in conditions else dimension
     return found
+
+
+def _check_kind(name: str, given: Dimension, declared: Dimension) -> None:
+    """Refuses text where all that is declared is numbers: Python would say that it cannot multiply."""
+    own = declared.edge_values()
+    if all(type(value) in (int, float) for value in own) and any(isinstance(each, str) for each in given.edge_values()):
+        raise TypeError(f"`{name}` must be numbers, such as {own}; received {given.edge_values()!r}.")
 
 
 def fixed(dimensions: Table, values: Mapping[str, Any]) -> Table:
