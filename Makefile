@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: install demo test check lint test-tensorflow test-searches test-jax test-torch test-lowest test-all bench clean
+.PHONY: install demo test check lint test-tensorflow test-searches test-jax test-torch test-lowest test-extras test-all bench clean
 
 install: $(INSTALLED)
 
@@ -55,9 +55,13 @@ test-lowest:
 	.venv-lowest/bin/python -m pip install --quiet "keras==3.14.1" "numpy==1.26.4" "jax==0.4.38" pytest hypothesis pillow --editable .
 	KERAS_BACKEND=jax .venv-lowest/bin/python -m pytest --ignore tests/tuning
 
+# Each extra in an environment of its own: one that uses what it does not bring shows nowhere else.
+test-extras:
+	$(PYTHON) tests/try_extras.py
+
 # Every network, every policy, and many more random configurations, on every backend.
 test-all: export KERAS_BLOCKS_ALL = 1
-test-all: test test-lowest bench
+test-all: test test-lowest test-extras bench
 
 bench: install
 	$(BIN)/python benchmarks/cost.py

@@ -13,10 +13,11 @@ import typer
 from make_options_table import options_table
 from typer.testing import CliRunner
 
-from keras_blocks.tuning import SearchSettings, cli
+from keras_blocks.tuning import HyperAny, HyperVGG, SearchSettings, cli
 from keras_blocks.tuning.search import settings as module
 from keras_blocks.tuning.search.options import read_options, with_options
-from keras_blocks.tuning.search.settings_table import check_settings, documented, setting
+from keras_blocks.tuning.search.settings_table import check_settings, documented, setting, settings_of
+from keras_blocks.tuning.spaces.families import FAMILIES, SPACES
 from keras_blocks.tuning.study.objectives import OBJECTIVES
 from keras_blocks.tuning.study.samplers import PRUNERS, SAMPLERS
 from keras_blocks.tuning.training.augmentation import STRENGTHS
@@ -118,6 +119,17 @@ def test_the_names_that_settings_take_are_those_that_there_are():
     assert get_args(module.PrunerName) == tuple(PRUNERS)
     assert get_args(module.ObjectiveName) == tuple(OBJECTIVES)
     assert get_args(module.Augmentation) == tuple(STRENGTHS)
+    assert {*get_args(module.SpaceName)} == {*SPACES}
+
+
+def test_the_help_names_the_spaces_and_parts_that_there_are():
+    told = {item.name: item.help.splitlines()[0] for item in settings_of(SearchSettings)}
+    assert all(name in told["model"] for name in SPACES)
+    every, most = (re.findall(r"[a-z_]{5,}", part) for part in re.findall(r" have ([^;.]*)[;.]", told["parts"]))
+    assert len(every) == 7 and len(most) == 5
+    for space in FAMILIES.values():
+        assert {*every, *most} <= {*space((32, 32, 3), 10).declared()}
+    assert {*every} <= {*HyperAny([HyperVGG((8, 8, 1), 10)]).declared()}
 
 
 def test_the_docs_list_all_options():

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from keras_blocks.tuning.study.objectives import Objective
     from keras_blocks.tuning.study.trial import Trial
 
+SpaceName = Literal["squeezenet", "vgg", "resnet", "resnext", "senet", "densenet", "inception", "any"]
 SamplerName = Literal["tpe", "random", "gp", "cmaes", "nsgaii", "qmc", "grid"]
 PrunerName = Literal["none", "median", "hyperband"]
 ObjectiveName = Literal["val_accuracy", "val_loss", "params", "macs", "activation_bytes", "latency", "seconds"]
@@ -21,7 +22,9 @@ Augmentation = Literal["none", "light", "strong"]
 
 DATA_HELP = "digits, mnist, fashion_mnist, cifar10, cifar100, a folder of images by class, or an .npz file."
 SIZE_HELP = "Height x width to which a folder's images are resized: 64 or 48x64."
-PARTS_HELP = """A part of the space: groups=3, version=v1,v2, filters=16..64, learning_rate=1e-4..1e-2.
+PARTS_HELP = """A part of the space: groups=3, version=v1,v2, filters=16..64, learning_rate=1e-4..1e-2. \
+All have optimizer, learning_rate, weight_decay, batch_size, augmentation, warmup, lottery; all but any have groups, \
+filters, dropout, activation, batch_norm. An unknown name lists those of the space.
 From Python a dict: name -> such a text, an `hp_range` or `hp_choice`, or its `get_config()`."""
 TRIALS_HELP = "Candidates to train.\nThose refused for the budget and duplicates do not count."
 OBJECTIVES_HELP = """{choices}; several give a Pareto front.
@@ -49,7 +52,7 @@ class SearchSettings:
     8
     """
 
-    model: str = setting("squeezenet", "Search space.")
+    model: SpaceName = setting("squeezenet", "Search space: {choices}.")
     data: str = changeable("digits", DATA_HELP)  # they are known by their contents
     image_size: tuple[int, int] | None = setting(None, SIZE_HELP)
     parts: dict[str, Any] = setting({}, PARTS_HELP, option="--set")
@@ -79,11 +82,9 @@ class SearchSettings:
 
     def __post_init__(self) -> None:
         from keras_blocks.tuning.spaces.dimension import Dimension
-        from keras_blocks.tuning.spaces.families import space_of
         from keras_blocks.tuning.study.samplers import SINGLE_OBJECTIVE
 
         check_settings(self)
-        space_of(self.model)
         parts = {name: part.get_config() if isinstance(part, Dimension) else part for name, part in self.parts.items()}
         object.__setattr__(self, "parts", parts)
         first, *others = self.objectives

@@ -26,9 +26,11 @@ from keras_blocks.tuning.spaces.dimension import (
     hp_range,
 )
 from keras_blocks.tuning.spaces.table import GivenSource, KerasTunerSource, Table
+from keras_blocks.tuning.spaces.tuner_checks import refuse_search_arguments, refuse_what_is_fixed
 from keras_blocks.tuning.study.sources import Source
 from keras_blocks.tuning.training.augmentation import STRENGTHS
 from keras_blocks.tuning.training.fit import fit
+from keras_blocks.tuning.training.fit_arguments import WrongCall
 from keras_blocks.tuning.training.hyperparameters import DEFAULTS, TrainingDiverged, checked
 
 RATE = "learning_rate"
@@ -61,8 +63,9 @@ class HyperArchitecture(keras_tuner.HyperModel):
             architectures with ReLU often stay at chance when they train for few steps.
         name: of the space; the architecture's by default.
         **overrides: name of a dimension -> a value, which fixes it; a list of values or `hp_choice`; or `hp_range`.
-            Those of the training are `optimizer`, `learning_rate`, `weight_decay`, `batch_size`, `augmentation`, and,
-            fixed to none unless given, `warmup` and `lottery`, see `training.fit`. A dimension that each group has,
+            Those of the training are `optimizer`, `learning_rate`, `weight_decay`, `batch_size`, which is None for data
+            that make their own batches, as a `tf.data.Dataset`, `augmentation`, and, fixed to none unless given,
+            `warmup` and `lottery`, see `training.fit`. A dimension that each group has,
             such as `blocks`, may be given for one group: `group2_blocks`. Attributes `training_dimensions` and
             `architecture_dimensions` hold all.
 
@@ -94,6 +97,9 @@ class HyperArchitecture(keras_tuner.HyperModel):
 
     per_group: tuple[str, ...] = ()
     """Dimensions that are drawn for each group anew, as many as the dimension "groups" says."""
+
+    most = {"groups": 32, "blocks": 256, "layers": 256, "depth": 256}
+    """Name of a dimension that is a number of something -> the most that it may be, as candidates are counted."""
 
     learning_rates = {"adamw": (1e-3, 1e-2), "sgd": (2e-2, 2e-1)}
     batch_sizes = (32, 64)
@@ -163,7 +169,7 @@ class HyperArchitecture(keras_tuner.HyperModel):
 
     def possible_values(self, name: str, default: Any) -> list[Any]:
         """The values that a dimension may have, by what the user gave: for a table of which one limits another."""
-        return self.overrides.get(name, as_dimension(name, default)).values()
+        return tables.all_values(name, self.overrides.get(name, as_dimension(name, default)))
 
     def side_behind(self, stem: str, pixels: Mapping[str, int]) -> int:
         """The smaller side of the feature map behind the stem, or behind the smallest of those that may be drawn.
@@ -229,6 +235,7 @@ class HyperArchitecture(keras_tuner.HyperModel):
 
     def declare_hyperparameters(self, hp: keras_tuner.HyperParameters) -> None:
         """Declares the whole space, with nothing built. The architecture comes last: a grid varies that first."""
+        refuse_what_is_fixed(self._table(), hp)
         KerasTunerSource(hp, self._table())
 
     def identity(self) -> list[dict[str, Any]]:
@@ -250,14 +257,18 @@ class HyperArchitecture(keras_tuner.HyperModel):
     def fit(
         self, hp: keras_tuner.HyperParameters, model: keras.Model, *args: Any, **kwargs: Any
     ) -> keras.callbacks.History:
-        """Trains as drawn, on arrays.
+        """Trains as drawn, on arrays; with `batch_size=None`, on data that make their own batches.
 
         Raises:
+            keras_tuner.errors.FatalValueError: for what no trial could be trained with, which ends a tuner's search.
             keras_tuner.errors.FailedTrialError: where the loss became NaN or infinite, so that no tuner takes the
                 trial for a good one.
         """
+        refuse_search_arguments(type(self).__name__, self.training_dimensions, args, kwargs)
         try:
             return fit(model, self.hyperparameters(hp), *args, **kwargs)
+        except WrongCall as error:
+            raise keras_tuner.errors.FatalValueError(str(error)) from error
         except TrainingDiverged as error:
             raise keras_tuner.errors.FailedTrialError(str(error)) from error
 
@@ -316,8 +327,10 @@ class HyperArchitecture(keras_tuner.HyperModel):
         for name in self.overrides:
             for parent, labels in tables.scopes(name, dimensions).items() if name in dimensions else ():
                 if not labels:
-                    possible = dimensions[parent].values()
-                    raise ValueError(f"`{name}` is never drawn: not where `{parent}` is {possible}.")
+                    possible = tables.all_values(parent, dimensions[parent])
+                    needed = [value for it, values in dimensions[name].conditions if it == parent for value in values]
+                    told = f" Give `{parent}` one of {needed} among its values." if needed else ""
+                    raise ValueError(f"`{name}` is never drawn: not where `{parent}` is {possible}.{told}")
 
     def _try_overrides(self) -> None:
         """Tries each value that was given, alone and with each of every other dimension, with nothing built."""
@@ -358,13 +371,15 @@ class HyperArchitecture(keras_tuner.HyperModel):
         table = {**self.table(), "activation": list(self.activations), "batch_norm": normalized}
         found = {}
         for name, dimension in tables.merged(table, self.overrides, self.conditions).items():
+            most = self.most.get(name, math.inf)
             if name not in self.per_group:
-                found[name] = dimension
+                found[name] = tables.limited(name, dimension, most)
                 continue
             groups = tables.counts(found["groups"])
             for i in range(1, max(groups) + 1):
                 each = f"group{i}_{name}"
                 given = dataclasses.replace(self.overrides.get(each, dimension), conditions=dimension.conditions)
+                given = tables.limited(each if each in self.overrides else name, given, most)
                 found[each] = given.when("groups", *(count for count in groups if count >= i))
         others = set(arguments(self.architecture)) - {*NOT_DRAWN, *found, *self.per_group}
         return found | {name: dimension for name, dimension in self.overrides.items() if name in others}

@@ -36,6 +36,8 @@ class HyperDenseNet(HyperArchitecture):
 
     per_group = ("layers",)
 
+    most = {**HyperArchitecture.most, "layers": 128}  # each reads all before it
+
     def table(self) -> Values:
         stem = by_side(self.side, "cifar", "cifar", "imagenet")
         return {

@@ -1,9 +1,11 @@
 """What a dimension of a search space may be: one value, one of several, or a number in a range. Plain data."""
 
 import dataclasses
+import itertools
 import json
 import math
 import re
+from collections.abc import Iterator
 from typing import Any, Self, get_args
 
 from keras_blocks.core import validation
@@ -15,6 +17,15 @@ Values = dict[str, Any]
 NUMBER = r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
 RANGE = rf"{NUMBER}\.\.{NUMBER}(?::{NUMBER})?(?:@(linear|log|reverse_log))?"
 WORDS = {"true": True, "false": False, "none": None}
+
+MOST_CHOICES = 256
+"""Each is tried with each value of every other dimension, which must end."""
+
+MOST_STEPS = 10_000
+"""All values of a range with a step are listed, by a grid and by KerasTuner."""
+
+MOST_NESTED, MOST_ITEMS = 16, 10_000
+"""Levels and items of a value that is a list or a dict: no architecture takes more, and it is copied for each trial."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -200,6 +211,11 @@ def hp_range(
         raise ValueError(f"`step` must be above 0, or above 1 unless `sampling` is 'linear'; received {step!r}.")
     if whole and (isinstance(step, float) or isinstance(default, float)):
         raise TypeError(f"`step` and `default` must be integers, as `low` and `high`; received {step!r}, {default!r}.")
+    if step is not None and _steps(low, high, step, sampling) > MOST_STEPS:
+        raise ValueError(
+            f"`step` must make at most {MOST_STEPS:,} values from {low!r} to {high!r}, or be None for any value; "
+            f"received {step!r}."
+        )
     if default is not None and not low <= default <= high:
         raise ValueError(f"`default` must be from {low!r} to {high!r}; received {default!r}.")
     taken = given if whole else numbers
@@ -216,14 +232,19 @@ def hp_choice(*values: Any) -> Choice:
         A `Choice`.
 
     Raises:
-        TypeError, ValueError: for no values, for equal ones, and for what is no plain data.
+        TypeError, ValueError: for no values or more than 256, for equal ones, and for what is no plain data.
 
     Example:
 
     >>> from keras_blocks.tuning import HyperSqueezeNet, hp_choice
     >>> space = HyperSqueezeNet((32, 32, 3), classes=10, bypass=hp_choice(None, "simple"))
     """
-    choice = Choice(tuple(_plain("values", value) for value in validation.sequence("values", values, of="values")))
+    if len(validation.sequence("values", values, of="values")) > MOST_CHOICES:
+        raise ValueError(
+            f"`values` must be at most {MOST_CHOICES}, each of which is tried; received {len(values):,}. For numbers, "
+            "take an hp_range, which may have a step."
+        )
+    choice = Choice(tuple(_plain("values", value) for value in values))
     if len(set(map(json.dumps, choice.labels()))) < len(values):
         raise ValueError(f"`values` must all be different; received {list(choice.choices)!r}.")
     return choice
@@ -251,12 +272,23 @@ def dimension_from_config(config: Values) -> Dimension:
     return hp_choice(*value) if kind == "choices" else Fixed(value)
 
 
+def _steps(low: float, high: float, step: float, sampling: Sampling) -> float:
+    """How many values a range with a step has, about."""
+    return (high - low) / step if sampling == "linear" else math.log(high / low) / math.log(step)
+
+
 def _plain(name: str, value: Any) -> Any:
-    """Plain data, with lists for tuples."""
+    """Plain data, with lists for tuples, and an end: a list may hold itself."""
+    return _plain_part(name, value, 0, itertools.count(1))
+
+
+def _plain_part(name: str, value: Any, depth: int, items: Iterator[int]) -> Any:
+    if depth > MOST_NESTED or next(items) > MOST_ITEMS:
+        raise ValueError(f"`{name}` must have at most {MOST_ITEMS:,} items, nested at most {MOST_NESTED} deep.")
     if isinstance(value, (list, tuple)):
-        return [_plain(name, item) for item in value]
+        return [_plain_part(name, item, depth + 1, items) for item in value]
     if isinstance(value, dict):
-        return {str(key): _plain(name, item) for key, item in value.items()}
+        return {str(key): _plain_part(name, item, depth + 1, items) for key, item in value.items()}
     if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, float) and math.isfinite(value):

@@ -168,7 +168,10 @@ def space_for(model: str, dataset: Dataset, overrides: Mapping[str, Any]) -> Hyp
     if texts:
         declared = cls.from_dataset(dataset)
         dimensions |= {name: declared.parsed(name, text) for name, text in texts.items()}
-    return cls.from_dataset(dataset, **dimensions)
+    space = cls.from_dataset(dataset, **dimensions)
+    if None in space.training_dimensions["batch_size"].edge_values():
+        raise ValueError("`batch_size` must be numbers: a search's images are arrays; received None.")
+    return space
 
 
 def space_of_architecture(architecture: type) -> type[HyperArchitecture]:

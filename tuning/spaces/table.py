@@ -7,7 +7,7 @@ from typing import Any
 
 import keras_tuner
 
-from keras_blocks.tuning.spaces.dimension import Dimension, Fixed, Values, as_dimension
+from keras_blocks.tuning.spaces.dimension import MOST_STEPS, Dimension, Fixed, Range, Values, as_dimension
 from keras_blocks.tuning.study.sources import Scale, Source
 
 Table = dict[str, Dimension]
@@ -38,13 +38,24 @@ def merged(table: Mapping[str, Any], overrides: Table, conditions: Mapping[str, 
         table: name -> a `Dimension`, a list of choices, or a value.
         overrides: name -> `Dimension`; names that the table lacks are left out.
         conditions: name -> (name of another dimension, *its values), where alone the dimension is drawn.
+
+    Raises:
+        TypeError: for text in place of numbers.
     """
     found = {}
     for name, declared in table.items():
         declared = as_dimension(name, declared)
+        _check_kind(name, overrides.get(name, declared), declared)
         dimension = dataclasses.replace(overrides.get(name, declared), conditions=declared.conditions)
         found[name] = dimension.when(*conditions[name]) if name in conditions else dimension
     return found
+
+
+def _check_kind(name: str, given: Dimension, declared: Dimension) -> None:
+    """Refuses text where all that is declared is numbers: Python would say that it cannot multiply."""
+    own = declared.edge_values()
+    if all(type(value) in (int, float) for value in own) and any(isinstance(each, str) for each in given.edge_values()):
+        raise TypeError(f"`{name}` must be numbers, such as {own}; received {given.edge_values()!r}.")
 
 
 def fixed(dimensions: Table, values: Mapping[str, Any]) -> Table:
@@ -55,6 +66,18 @@ def fixed(dimensions: Table, values: Mapping[str, Any]) -> Table:
     }
 
 
+def limited(name: str, dimension: Dimension, most: float) -> Dimension:
+    """The dimension, unless it may be a number so large that counting a candidate would not end.
+
+    Raises:
+        ValueError: naming the dimension, its values and what is allowed.
+    """
+    values = dimension.edge_values()
+    if any(isinstance(value, (int, float)) and value > most for value in values):
+        raise ValueError(f"`{name}` must be at most {most}; received {values!r}.")
+    return dimension
+
+
 def counts(dimension: Dimension) -> list[int]:
     """The numbers of groups that a dimension may be.
 
@@ -63,6 +86,20 @@ def counts(dimension: Dimension) -> list[int]:
     """
     if any(isinstance(value, bool) or not isinstance(value, int) or value < 1 for value in dimension.edge_values()):
         raise ValueError(f"`groups` must be integers of at least 1; received {dimension.edge_values()!r}.")
+    return dimension.values()
+
+
+def all_values(name: str, dimension: Dimension) -> list[Any]:
+    """All that a dimension may be on which others depend.
+
+    Raises:
+        ValueError: for a range of numbers too large for that.
+    """
+    if isinstance(dimension, Range) and dimension.high - dimension.low > MOST_STEPS:
+        raise ValueError(
+            f"`{name}` must have at most {MOST_STEPS:,} values, as other dimensions depend on it; received a range "
+            f"from {dimension.low!r} to {dimension.high!r}."
+        )
     return dimension.values()
 
 
@@ -90,7 +127,7 @@ def scopes(name: str, dimensions: Table) -> dict[str, list[Any]]:
     found = {}
     for parent, values in dimensions[name].conditions:
         found.update(scopes(parent, dimensions))
-        possible = dimensions[parent].values()
+        possible = all_values(parent, dimensions[parent])
         labels = [dimensions[parent].label_of(value) for value in possible if value in values]
         if len(labels) < len(possible):
             found[parent] = labels

@@ -1,13 +1,14 @@
 """A compiled model from plain metaparameters and hyperparameters, and its training."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 import numpy as np
 
 from keras_blocks.tuning.training.augmentation import augmentation_layers
+from keras_blocks.tuning.training.fit_arguments import fit_arguments
 from keras_blocks.tuning.training.hyperparameters import DEFAULTS, OPTIMIZERS, TrainingDiverged, checked
 from keras_blocks.tuning.training.lottery import lottery
 
@@ -112,43 +113,30 @@ class RateSchedule(keras.callbacks.Callback):
         self.model.optimizer.learning_rate = rate_at(epoch, self._hyperparameters, self._epochs)
 
 
-def fit(
-    model: keras.Model,
-    hyperparameters: Mapping[str, Any],
-    *args: Any,
-    callbacks: Sequence[keras.callbacks.Callback] = (),
-    epochs: int = 1,
-    initial_epoch: int = 0,
-    **kwargs: Any,
-) -> keras.callbacks.History:
+def fit(model: keras.Model, hyperparameters: Mapping[str, Any], *args: Any, **kwargs: Any) -> keras.callbacks.History:
     """`model.fit` with the batch size, and with the learning rate of `rate_at`; before that, the lottery.
 
     Args:
         model: a compiled model.
-        hyperparameters: `learning_rate` and `batch_size`; and, if given, `warmup`, see `rate_at`, and `lottery`, see
-            `lottery`, which a training that is continued does not hold again.
-        *args, callbacks, epochs, initial_epoch, **kwargs: as in `model.fit`; with a lottery, images and labels are
-            arrays.
+        hyperparameters: `learning_rate` and `batch_size`, which is None for data that make their own batches, as a
+            `tf.data.Dataset` does; and, if given, `warmup`, see `rate_at`, and `lottery`, see `lottery`, which a
+            training that is continued does not hold again, and which weighs no samples or classes.
+        *args, **kwargs: as in `model.fit`; with a lottery, images and labels are arrays.
 
     Returns:
         The Keras history.
 
     Raises:
+        WrongCall: a ValueError, for arguments that `model.fit` does not take or that the hyperparameters decide.
         TrainingDiverged: where a loss or a metric became NaN or infinite. Its accuracy would look like a low but valid
             one, since the largest of NaN predictions is the first class.
     """
+    given = fit_arguments(model.fit, hyperparameters, args, kwargs)
     draws = {**DEFAULTS, **hyperparameters}["lottery"]
-    if draws > 1 and initial_epoch == 0:
-        images, labels = (*args, kwargs.get("x"), kwargs.get("y"))[:2]
-        lottery(model, images, labels, draws=draws, hyperparameters=hyperparameters)
-    history = model.fit(
-        *args,
-        batch_size=hyperparameters["batch_size"],
-        epochs=epochs,
-        initial_epoch=initial_epoch,
-        callbacks=[*callbacks, RateSchedule(hyperparameters, epochs), keras.callbacks.TerminateOnNaN()],
-        **kwargs,
-    )
+    if draws > 1 and given["initial_epoch"] == 0:
+        lottery(model, given["x"], given["y"], draws=draws, hyperparameters=hyperparameters)
+    given["callbacks"] += [RateSchedule(hyperparameters, given["epochs"]), keras.callbacks.TerminateOnNaN()]
+    history = model.fit(**given)
     for name, values in history.history.items():
         if not np.all(np.isfinite(values)):
             raise TrainingDiverged(f"the training diverged: its {name} became {values[-1]} in epoch {len(values)}.")

@@ -33,7 +33,7 @@ def checked(hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
     validation.choice("optimizer", complete["optimizer"], tuple(OPTIMIZERS))
     validation.number("learning_rate", complete["learning_rate"], least=1e-12, most=1e6)
     validation.number("weight_decay", complete["weight_decay"], least=0, most=1e6)
-    validation.integer("batch_size", complete["batch_size"])
+    validation.optional(validation.integer, "batch_size", complete["batch_size"])
     validation.choice("augmentation", complete["augmentation"], tuple(STRENGTHS))
     validation.number("warmup", complete["warmup"], least=0, most=1, open_end=True)
     validation.integer("lottery", complete["lottery"], most=10_000)
