@@ -14,8 +14,8 @@ from make_options_table import options_table
 from typer.testing import CliRunner
 
 from keras_blocks.tuning import SearchSettings, cli
+from keras_blocks.tuning.options import read_options, with_options
 from keras_blocks.tuning.search import settings as module
-from keras_blocks.tuning.search.options import read_options, with_options
 from keras_blocks.tuning.search.settings_table import check_settings, documented, setting
 from keras_blocks.tuning.study.objectives import OBJECTIVES
 from keras_blocks.tuning.study.samplers import PRUNERS, SAMPLERS

@@ -1,7 +1,9 @@
-"""Which process something was, and whether it is still there."""
+"""Which process something was, whether it is still there, and what memory those of this machine may take."""
 
+import contextlib
 import functools
 import socket
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -27,3 +29,12 @@ def is_gone(owner: dict[str, Any]) -> bool:
         return bool(abs(psutil.Process(owner["pid"]).create_time() - owner["since"]) > 1)
     except psutil.NoSuchProcess:
         return True
+
+
+def memory_of_machine() -> int:
+    """Bytes that processes here may take: the machine's, or the container's where that is less."""
+    limits: list[int] = [psutil.virtual_memory().total]
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        with contextlib.suppress(OSError, ValueError):
+            limits.append(int(Path(path).read_text()))
+    return min(limits)
