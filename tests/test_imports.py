@@ -40,6 +40,7 @@ FLOORS = {
         ("spaces",),
         ("report", "oracle"),
         ("search",),
+        ("options", "single_training"),
         ("cli", ""),
         ("command",),
     ),

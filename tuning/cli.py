@@ -17,7 +17,7 @@ import typer
 import typer.core
 from rich.console import Console
 
-from keras_blocks.tuning.search.options import read_options, size, sizes, with_options
+from keras_blocks.tuning.options import read_options, size, sizes, with_options
 from keras_blocks.tuning.search.settings import DATA_HELP, SIZE_HELP, SearchSettings, TrainingSettings
 
 if TYPE_CHECKING:
@@ -89,9 +89,12 @@ def search(
     with _usage_errors():
         given = read_options(SearchSettings, given)
         run = run or _default_run(given.get("model", SearchSettings.model), given.get("data", SearchSettings.data))
-        settings = SearchSettings(**{**(_stored_settings(run) if resume else {}), **given})
+        settings = SearchSettings.of(_stored_settings(run) if resume else {}, **given)
         started = Search(settings, run, storage=storage, replace=fresh)
     _say_begin(settings.model, started.dataset, started.folder)
+    if storage is not None:
+        place = started.session.place
+        _say(f"study: {place.study}; on other machines: keras-blocks worker --study {place.study} --storage {place}")
     try:
         with Progress(console) as progress, _usage_errors():
             if ray is not None:
@@ -116,7 +119,7 @@ def search(
 
 @app.command(cls=Command)
 def worker(
-    study: Annotated[str, typer.Option(help="Name of the study: the search's run folder, without its path.")],
+    study: Annotated[str, typer.Option(help="Name of the study, which the search said when it began.")],
     storage: Annotated[str, typer.Option(help="URL of its storage: postgresql://user@host/name.")],
     run: Annotated[
         Path | None,
@@ -140,6 +143,8 @@ def worker(
         for name in modules or ():
             importlib.import_module(name)
         folder = RunFolder(run or Path("runs") / study)
+        if folder.is_run():
+            folder.describe()
         session = Session.joined(study, storage, folder, workers=workers, **({"data": data} if data else {}))
         if not folder.is_run():
             folder.create({"kind": "worker", "study": study})
@@ -159,6 +164,9 @@ def worker(
 @app.command(cls=Command)
 def report(
     run: Annotated[Path, typer.Argument(help="Folder of a search, which may still run, or of a training.")],
+    storage: Annotated[
+        str | None, typer.Option(help="URL of the study, where it is not in the folder.", show_default=False)
+    ] = None,
 ) -> None:
     """Write one HTML page on a run: report.html in its folder."""
     from keras_blocks.tuning.files import is_full
@@ -167,7 +175,7 @@ def report(
 
     try:
         with _usage_errors():
-            path = write_run_report(RunFolder(run))
+            path = write_run_report(RunFolder(run), storage=storage)
     except OSError as error:
         if not is_full(error):
             raise
@@ -186,7 +194,7 @@ def train(
 ) -> None:
     """Train a named model from random weights, and keep its best epoch."""
     from keras_blocks.tuning.report.terminal import Progress
-    from keras_blocks.tuning.search.single_training import SingleTraining
+    from keras_blocks.tuning.single_training import SingleTraining
     from keras_blocks.tuning.training.hyperparameters import TrainingDiverged
 
     with _usage_errors():
@@ -263,12 +271,17 @@ def cost_command(
 
 
 def main(release: Callable[[], None] | None = None) -> None:
-    """Does what the command line says. A polite end (SIGTERM) is one as by Ctrl-C: what runs is given back.
+    """Does what the command line says. A polite end (SIGTERM, SIGHUP) is one as by Ctrl-C: what runs is given back.
+
+    Ctrl-C is heard where it was switched off, too, as a shell does for what scripts run in the background; SIGHUP is
+    not, where `nohup` has switched it off.
 
     Args:
         release: called before a command runs, not before its help is shown: it runs the package, if it was held back.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
     app(prog_name="keras-blocks", obj=release)
 
 
@@ -323,10 +336,11 @@ def _default_run(model: str, data: str) -> Path:
 def _stored_settings(run: Path) -> dict[str, Any]:
     from keras_blocks.tuning.run_folder import RunFolder
 
-    description = RunFolder(run).describe()
-    if description.get("kind") != "search":
-        raise ValueError(f"`resume` goes on with a search; {run} is a {description.get('kind')!r} run.")
-    return dict(description["settings"])
+    folder = RunFolder(run)
+    if (kind := folder.describe().get("kind")) != "search":
+        raise ValueError(f"`resume` goes on with a search; {run} is a {kind!r} run.")
+    settings: dict[str, Any] = folder.describe("search")["settings"]
+    return settings
 
 
 if __name__ == "__main__":

@@ -2,16 +2,30 @@
 
 import contextlib
 import errno
+import functools
+import hashlib
 import json
 import os
 import re
+import socket
+import time
 import uuid
+import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 PART_PREFIX = ".part-"
 """Beginning of the name of a file that is being written; what follows is each writer's own, and the file's name."""
+
+PART = re.compile(rf"{re.escape(PART_PREFIX)}((?P<pid>\d+)\.(?P<machine>[0-9a-f]{{8}})-)?([0-9a-f]{{8}}-)?")
+"""That beginning: the process that writes, on its machine, where a version before 0.2 wrote neither; and a number."""
+
+LEFT_SECONDS = 3600
+"""After so long, nobody is still writing a file, whoever that was."""
 
 FULL_NUMBERS = (errno.ENOSPC, errno.EDQUOT)
 FULL_WORDS = ("disk is full", "No space left on device")
@@ -42,7 +56,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     ...     model.save(part)
     """
     path = Path(path)
-    part = path.with_name(f"{PART_PREFIX}{uuid.uuid4().hex[:8]}-{path.name}")
+    part = path.with_name(f"{PART_PREFIX}{os.getpid()}.{_machine()}-{uuid.uuid4().hex[:8]}-{path.name}")
     try:
         yield part
         _sync(part)
@@ -60,7 +74,44 @@ def whole_name(name: str) -> str:
     >>> whole_name(".part-0123abcd-best.keras"), whole_name("best.keras")
     ('best.keras', 'best.keras')
     """
-    return re.sub(rf"^{re.escape(PART_PREFIX)}([0-9a-f]{{8}}-)?", "", name)
+    return PART.sub("", name, count=1) if name.startswith(PART_PREFIX) else name
+
+
+def is_left(part: Path) -> bool:
+    """Whether nobody writes a half-written file any more: its process has ended, or it is old.
+
+    Another machine's processes, and those of containers with their own numbers, are not known here.
+    """
+    named = PART.match(part.name)
+    if named is not None and named["machine"] == _machine() and not psutil.pid_exists(int(named["pid"])):
+        return True
+    return changed(part) < time.time() - LEFT_SECONDS
+
+
+def changed(path: Path) -> float:
+    """When a file was changed; 0 where another process has removed it."""
+    try:
+        return path.lstat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+@functools.cache
+def _machine() -> str:
+    """Tells from others the machine, since it was started, and the container: among whom processes have numbers."""
+    about = f"{socket.gethostname()} {int(psutil.boot_time())}"
+    with contextlib.suppress(OSError):
+        about += os.readlink("/proc/self/ns/pid")
+    return hashlib.sha256(about.encode()).hexdigest()[:8]
+
+
+def is_whole_archive(path: str | Path) -> bool:
+    """Whether a .keras or .npz file is there, and each byte of what is in it is as it was written."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            return bool(file.namelist()) and file.testzip() is None
+    except (OSError, ValueError, RuntimeError, EOFError, zlib.error, zipfile.BadZipFile):
+        return False
 
 
 def set_aside(path: str | Path) -> Path:

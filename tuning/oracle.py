@@ -19,6 +19,7 @@ from keras_blocks.tuning.study.drawing import StudyEnded
 from keras_blocks.tuning.study.keras_tuner_space import KerasTunerSpace
 from keras_blocks.tuning.study.leases import Lease
 from keras_blocks.tuning.study.samplers import make_pruner, make_sampler
+from keras_blocks.tuning.study.sqlite_file import set_aside_if_damaged
 from keras_blocks.tuning.study.status import Status
 from keras_blocks.tuning.study.store import GRACE, StudyStorage, quiet_optuna, sqlite_url
 from keras_blocks.tuning.study.study import MOST_FAILURES, Study
@@ -123,8 +124,12 @@ class OptunaOracle(keras_tuner.Oracle):
     def study(self) -> Study:
         """The study, opened when it is first needed: the tuner says where its project is."""
         if self._study is None:
-            url = self._storage or sqlite_url(Path(self._project_dir) / "optuna.db")
-            storage = StudyStorage(url, heartbeat=max(1, self._grace // 6), grace=self._grace)
+            own = Path(self._project_dir) / "optuna.db"
+            if self._storage is None:
+                set_aside_if_damaged(own)
+            storage = StudyStorage(
+                self._storage or sqlite_url(own), heartbeat=max(1, self._grace // 6), grace=self._grace
+            )
             with quiet_optuna():
                 self._study = Study(
                     storage,

@@ -1,10 +1,10 @@
 """RunFolder: everything that a search or a training leaves, under one folder, and nothing else in it."""
 
 import datetime
+import itertools
 import json
 import re
 import shutil
-import time
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,17 @@ import keras
 import numpy as np
 
 from keras_blocks.tuning.data.dataset import Dataset
-from keras_blocks.tuning.files import PART_PREFIX, replacing, whole_name, write_json
+from keras_blocks.tuning.files import PART_PREFIX, changed, is_left, replacing, whole_name, write_json
 
 RUN_MARK = "keras_blocks run, version 1"
 """In every run.json. A folder without it is no run, and nothing in it is ever touched."""
+
+NEEDED: dict[str, dict[str, type]] = {
+    "search": {"settings": dict, "backend": str, "versions": dict},
+    "train": {"model": str, "data": str},
+    "worker": {"study": str},
+}
+"""What run.json says of a run of each kind, and of which type that is."""
 
 RUN_FILES = (
     "run.json",
@@ -43,9 +50,6 @@ RUN_FOLDERS = {
 
 MOST_WEIGHTS = 100
 """Architectures whose weights are kept for later trials: those used last."""
-
-LEFT_SECONDS = 3600
-"""After so long, nobody is still writing a file."""
 
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 """The names that a run's folder may have."""
@@ -92,23 +96,68 @@ class RunFolder:
 
     def is_run(self) -> bool:
         """Whether the folder holds a run of ours."""
-        try:
-            return not self.path.is_symlink() and self._read("run.json").get("mark") == RUN_MARK
-        except (OSError, ValueError, AttributeError):
-            return False
+        return self._mark() == RUN_MARK
 
-    def describe(self) -> dict[str, Any]:
-        """What run.json says.
+    def _mark(self) -> str:
+        """What run.json says that it is; "" where it says nothing, or is not there."""
+        try:
+            return "" if self.path.is_symlink() else str(self._read("run.json").get("mark"))
+        except (OSError, ValueError):
+            return ""
+
+    def describe(self, kind: str | None = None) -> dict[str, Any]:
+        """What run.json says. Nothing in it is to be trusted: the folder may come from anyone.
+
+        Args:
+            kind: "search", "train" or "worker", where it must be one.
 
         Raises:
-            ValueError: where the folder is no run.
+            ValueError: where the folder is no run, is one of a newer version or of another kind, or has links in it:
+                what is written to them would be written elsewhere.
         """
+        self._refuse_newer()
         if not self.is_run():
             raise ValueError(f"`run` must be the folder of a run, with its run.json; received {str(self.path)!r}.")
-        return self._read("run.json")
+        self._check_plain()
+        said = self._read("run.json")
+        if kind is not None and said.get("kind") != kind:
+            raise ValueError(f"`run` must be the folder of a {kind}; {self.path} is a {said.get('kind')!r} run.")
+        for name, needed in NEEDED.get(kind or "", {}).items():
+            if not isinstance(said.get(name), needed):
+                raise ValueError(
+                    f"`run`: {self.description} must say {name!r}, a {needed.__name__}, as it does where a run begins; "
+                    f"it says {said.get(name)!r}. Take back what changed it, or begin a run in another folder."
+                )
+        return said
+
+    def _refuse_newer(self) -> None:
+        mark = self._mark()
+        if mark != RUN_MARK and mark.startswith(RUN_MARK.rstrip("1")):
+            raise ValueError(
+                f"`run`: {self.path} was written by a newer version of keras-blocks, as {mark!r}; this one knows "
+                f"{RUN_MARK!r}. Install the newer one."
+            )
+
+    def _check_plain(self) -> None:
+        """Our files are files, and our folders folders: no links, no pipes."""
+        ours = [entry for entry in self.path.iterdir() if entry.name in RUN_FOLDERS or _is_our_name(entry.name)]
+        rooms = (self.path / name for name in RUN_FOLDERS)
+        for entry in itertools.chain(
+            ours, *(room.iterdir() for room in rooms if room.is_dir() and not room.is_symlink())
+        ):
+            kind = Path.is_dir if entry.name in RUN_FOLDERS and entry.parent == self.path else Path.is_file
+            if entry.is_symlink() or not kind(entry):
+                raise ValueError(
+                    f"`run`: {entry} is a link, or no {'folder' if kind is Path.is_dir else 'file'}, which a run never "
+                    "makes; nothing was changed. Move what it points to in its place."
+                )
 
     def results(self) -> dict[str, Any] | None:
-        """What result.json says, or `None` while the run is not finished."""
+        """What result.json says, or `None` while the run is not finished.
+
+        Raises:
+            ValueError: where it cannot be read.
+        """
         return self._read("result.json") if self.result.exists() else None
 
     def create(self, description: dict[str, Any], *, replace: bool = False) -> None:
@@ -121,10 +170,9 @@ class RunFolder:
         Raises:
             ValueError: where the folder exists: always if it is no run, else unless `replace`.
         """
-        if self.path.exists() or self.path.is_symlink():
-            if self.is_run() and not replace:
-                raise ValueError(f"`run`: {self.path} holds a run already. Give another name, or replace it (--fresh).")
-            self._clear()
+        # run.json goes last: what is left by an interruption is still known as a run.
+        for entry in sorted(self.replaceable(replace=replace), key=lambda entry: entry.name == "run.json"):
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
         self.path.mkdir(parents=True, exist_ok=True)
         started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         write_json(self.description, {"mark": RUN_MARK, "started": started, **description})
@@ -133,26 +181,32 @@ class RunFolder:
         """Replaces parts of run.json."""
         write_json(self.description, {**self.describe(), **described})
 
-    def _clear(self) -> None:
-        """Removes what a run has written. Refuses, with nothing removed, where anything else is there."""
+    def replaceable(self, *, replace: bool = False) -> list[Path]:
+        """What a run has written, which may be removed for a new one. Removes nothing.
+
+        Args:
+            replace: whether a run may be there.
+
+        Raises:
+            ValueError: where anything else is there, too.
+        """
+        if not self.path.exists() and not self.path.is_symlink():
+            return []
+        if self.is_run() and not replace:
+            raise ValueError(f"`run`: {self.path} holds a run already. Give another name, or replace it (--fresh).")
+        self._refuse_newer()
         if self.path.is_symlink() or not self.path.is_dir():
             raise ValueError(f"`run`: {self.path} exists and is no folder; nothing was changed.")
         entries = list(self.path.iterdir())
         strange = [entry.name for entry in entries if not self._may_remove(entry)]
-        if strange or (
-            entries and not self.is_run() and any(not entry.name.startswith(PART_PREFIX) for entry in entries)
-        ):
-            others = sorted(strange) or sorted(entry.name for entry in entries)
+        if not self.is_run():
+            strange = strange or [entry.name for entry in entries if not entry.name.startswith(PART_PREFIX)]
+        if strange:
             raise ValueError(
-                f"`run`: {self.path} exists and is not the folder of a run, or holds more than that: {others[:5]}. "
-                "Nothing was changed."
+                f"`run`: {self.path} exists and is not the folder of a run, or holds more than that: "
+                f"{sorted(strange)[:5]}. Nothing was changed."
             )
-        # run.json goes last: what is left by an interruption is still known as a run.
-        for entry in sorted(entries, key=lambda entry: entry.name == "run.json"):
-            if entry.is_dir() and not entry.is_symlink():
-                shutil.rmtree(entry)
-            else:
-                entry.unlink()
+        return entries
 
     def _may_remove(self, entry: Path) -> bool:
         if entry.is_symlink():
@@ -162,11 +216,18 @@ class RunFolder:
                 re.fullmatch(RUN_FOLDERS[entry.name], whole_name(item.name)) and _is_own_file(item)
                 for item in entry.iterdir()
             )
-        name = whole_name(entry.name)
-        return (name in RUN_FILES or FILES_BESIDE.fullmatch(name) is not None) and _is_own_file(entry)
+        return _is_our_name(entry.name) and _is_own_file(entry)
 
     def _read(self, name: str) -> dict[str, Any]:
-        data: dict[str, Any] = json.loads((self.path / name).read_text(encoding="utf-8"))
+        path = self.path / name
+        if not _is_own_file(path):  # a pipe would be waited for
+            raise ValueError(f"`run`: {path} is no file.")
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+        except RecursionError as error:
+            raise ValueError(f"`run`: {path} cannot be read: {error}") from error
+        if not isinstance(data, dict):
+            raise ValueError(f"`run`: {path} must hold a JSON object; it holds a {type(data).__name__}.")
         return data
 
     def save_model(self, model: keras.Model) -> None:
@@ -197,7 +258,10 @@ class RunFolder:
 
     def shared_weights(self, candidate: dict[str, Any]) -> str:
         """The file of the weights that trials of one architecture share."""
-        return str(self.path / "weights" / f"{candidate['architecture_signature']}.npz")
+        signature = str(candidate["architecture_signature"])
+        if not re.fullmatch(r"[0-9a-f]{64}", signature):  # of a study that somebody else wrote
+            raise ValueError(f"`architecture_signature` must be a SHA-256 digest; received {signature!r}.")
+        return str(self.path / "weights" / f"{signature}.npz")
 
     def remove_checkpoint(self, number: int) -> None:
         """After the trial has ended."""
@@ -209,7 +273,7 @@ class RunFolder:
             if path.stem.isdigit() and int(path.stem) not in numbers:
                 path.unlink(missing_ok=True)
         weights = [path for path in (self.path / "weights").glob("*.npz") if not path.name.startswith(PART_PREFIX)]
-        for path in sorted(weights, key=_changed, reverse=True)[MOST_WEIGHTS:]:
+        for path in sorted(weights, key=changed, reverse=True)[MOST_WEIGHTS:]:
             path.unlink(missing_ok=True)
 
     def sweep(self, unfinished: Collection[int]) -> None:
@@ -221,9 +285,10 @@ class RunFolder:
         for path in (self.path / "checkpoints").glob("*.npz"):
             if path.stem.isdigit() and int(path.stem) not in unfinished:
                 path.unlink(missing_ok=True)
-        for path in self.path.glob(f"**/{PART_PREFIX}*"):
-            if _changed(path) < time.time() - LEFT_SECONDS:
-                path.unlink(missing_ok=True)
+        for folder in (self.path, *(self.path / name for name in RUN_FOLDERS)):
+            for path in folder.glob(f"{PART_PREFIX}*"):
+                if is_left(path):
+                    path.unlink(missing_ok=True)
 
     def __fspath__(self) -> str:
         return str(self.path)
@@ -232,12 +297,10 @@ class RunFolder:
         return str(self.path)
 
 
-def _changed(path: Path) -> float:
-    """When a file was changed; 0 where another process has removed it."""
-    try:
-        return path.stat().st_mtime
-    except FileNotFoundError:
-        return 0.0
+def _is_our_name(name: str) -> bool:
+    """Whether a file of a run has this name, or has while it is being written."""
+    name = whole_name(name)
+    return name in RUN_FILES or FILES_BESIDE.fullmatch(name) is not None
 
 
 def _is_own_file(entry: Path) -> bool:

@@ -1,6 +1,7 @@
 """The command line, as it is typed."""
 
 import json
+import signal
 import sys
 
 import fake_child
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 import keras_blocks
 import keras_blocks_cli
 from keras_blocks.tuning import cli
+from keras_blocks.tuning.files import write_json
 from keras_blocks.tuning.run_folder import RunFolder
 
 
@@ -164,6 +166,67 @@ def test_a_worker_joins_a_search(run, few_digits, untrained, tmp_path):
     search.close()
     one_line(run("worker", "--study", "other", "--storage", url), "has no search 'other'; there are ['joint']")
     one_line(run("worker", "--study", "joint", "--storage", "shared.db"), "`storage` must be a URL")
+
+
+def test_a_search_on_a_shared_storage_says_how_to_join_it(run, few_digits, untrained, tmp_path, monkeypatch):
+    from keras_blocks.tuning.study.store import sqlite_url
+
+    counts = {"test_accuracy": 0.9, "test_correct": 54, "test_images": 60}
+    monkeypatch.setattr("keras_blocks.tuning.training.evaluation.evaluate_in_fresh_process", lambda *paths: counts)
+    url = sqlite_url(tmp_path / "shared.db")
+    result = run("search", "--data", few_digits, "--trials", 1, "--run", "runs/one", "--storage", url)
+    assert result.exit_code == 0, result.output
+    join = f"keras-blocks worker --study one --storage {url}"
+    assert f"study: one; on other machines: {join}" in result.stdout
+    one_line(run("search", "--run", "runs/one", "--resume"), "`storage` must be given again", "shared.db")
+    assert run("search", "--run", "runs/one", "--resume", "--storage", url).exit_code == 0
+    one_line(run("report", "runs/one"), "`storage` must be given again")
+    assert run("report", "runs/one", "--storage", url).exit_code == 0
+    one_line(run("search", "--data", few_digits, "--run", "mine/one", "--storage", url), "another run", "--study one")
+
+
+@pytest.mark.parametrize(
+    ("said", "parts"),
+    [
+        ({"settings": None}, ["run.json must say 'settings', a dict", "it says None"]),
+        ({"settings": {"depth": 3, "model": "resnet"}}, ["begun with depth, which this version does not have"]),
+        ({"settings": {"trials": "many"}}, ["`trials`"]),
+        ({"versions": "0.1"}, ["run.json must say 'versions'"]),
+        ({"backend": None}, ["run.json must say 'backend'"]),
+        ({"study": 3}, ["must name its study by texts", "3"]),
+        ({"mark": "keras_blocks run, version 9"}, ["written by a newer version", "version 9"]),
+        ({"mark": "another's"}, ["`run` must be the folder of a run"]),
+        ({"kind": "walk"}, ["'walk' run"]),
+        ({"kind": None}, ["None run"]),
+    ],
+)
+def test_what_run_json_lacks_is_named(run, said, parts, tmp_path):
+    sound = {"kind": "search", "settings": {}, "backend": "jax", "versions": {}, "study": "one", "run": "ab"}
+    folder = RunFolder(tmp_path / "one")
+    folder.create(sound)
+    write_json(folder.description, {**folder.describe(), **said})
+    one_line(run("search", "--resume", "--run", "one"), *parts)
+    if "settings" not in said or said["settings"] is None:
+        one_line(run("report", "one"), *parts)
+
+
+def test_a_search_that_a_script_has_started_hears_ctrl_c(monkeypatch):
+    """In its background, shells switch Ctrl-C off; `nohup` switches off what a closed terminal sends."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in numbers}
+    monkeypatch.setattr(cli, "app", lambda **options: None)
+    try:
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
+        cli.main()
+        heard = [signal.getsignal(number) is signal.default_int_handler for number in numbers]
+        assert heard == [True, True, False]
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        cli.main()
+        assert signal.getsignal(signal.SIGHUP) is signal.default_int_handler
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def test_a_worker_with_other_data_is_refused(run, few_digits, untrained, monkeypatch, tmp_path):

@@ -220,7 +220,7 @@ class EndedSession:
 @pytest.fixture
 def ended(few_digits, tmp_path, monkeypatch):
     """A function of objectives and trials: the search that ran them."""
-    monkeypatch.setattr("keras_blocks.tuning.report.run_report.write_run_report", lambda folder: None)
+    monkeypatch.setattr("keras_blocks.tuning.report.run_report.write_run_report", lambda *args, **kwargs: None)
     search = Search(SearchSettings(data=str(few_digits)), tmp_path / "run", session=EndedSession)
 
     def with_trials(names, trials):

@@ -79,6 +79,36 @@ def test_the_table_of_trials_of_all_kinds():
     assert "trained on" not in text
 
 
+@pytest.mark.parametrize("objectives", [["val_accuracy"], ["val_accuracy", "latency"]])
+def test_the_table_of_many_trials_has_a_line_for_each_of_the_best(objectives):
+    """At 80 columns, too, and whatever they are."""
+    about = {"latency": 0.003}
+    trials = [
+        trial(n, n / 100, objectives=(n / 100, 0.003), metaparameters={"groups": [{"filters": [n] * 40}]}, **about)
+        for n in range(3, 30)
+    ]
+    trials += [trial(30, error="much\nwent wrong " * 9), trial(31, status="refused"), trial(32, status="refused")]
+    text = shown(report.trials_table(trials, trials[26], [OBJECTIVES[name] for name in objectives]), width=80)
+    lines = text.splitlines()
+    numbers = [line.split()[0] for line in lines if line.split() and line.split()[0].isdecimal()]
+    assert numbers == [str(n) for n in range(28, 19, -1)]
+    assert [line.split()[:2] for line in lines if line.strip().startswith("* 2")] == [["*", "29"]]
+    assert all(len(line) <= 80 for line in lines)
+    assert len(lines) <= 10 + 9
+    assert "The best 10 trials" in text
+    assert "of all: 27 completed, 1 failed, 2 refused" in " ".join(text.split())
+    assert "29.00 %" in text and "…" in text
+
+
+def test_the_first_plot_begins_at_the_first_trial():
+    from keras_blocks.tuning.report import figures
+
+    trials = [*(trial(n, status="refused") for n in range(7)), trial(7, 0.5), trial(8, 0.6), trial(9, status="refused")]
+    low, high = figures.history(trials, [OBJECTIVES["val_accuracy"]], "val_accuracy").layout.xaxis.range
+    assert 6 < low < 7 and 8 < high < 9
+    assert figures.history(trials[:2], [OBJECTIVES["val_accuracy"]], "val_accuracy").layout.xaxis.range == (-0.5, 0.5)
+
+
 def test_the_table_shows_what_the_trials_are_judged_by():
     losses = [trial(0, 0.9, objectives=(0.4, 0.0031), latency=0.0031), trial(1, 0.8, objectives=(0.3, 0.002))]
     text = shown(report.trials_table(losses, losses[1], [OBJECTIVES["val_loss"], OBJECTIVES["latency"]]))

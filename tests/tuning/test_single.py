@@ -4,7 +4,7 @@ import pytest
 
 from keras_blocks.tuning.search.progress import NoProgress
 from keras_blocks.tuning.search.settings import TrainingSettings
-from keras_blocks.tuning.search.single_training import SingleTraining
+from keras_blocks.tuning.single_training import SingleTraining
 
 
 @pytest.mark.parametrize(

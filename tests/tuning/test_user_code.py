@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from keras_blocks.tuning import HyperSqueezeNet
-from keras_blocks.tuning.search import user_code
+from keras_blocks.tuning.spaces import user_code
 
 SCRIPT = """
 import keras_blocks, sys

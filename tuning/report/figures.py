@@ -80,8 +80,11 @@ def history(trials: Sequence[Trial], objectives: Sequence[Objective], name: str)
                 cliponaxis=False,
                 **_hover(those, objectives),
             )
-    last = max((trial.number for trial in trials), default=0)
-    figure.update_xaxes(range=[-0.03 * last - 0.5, 1.03 * last + 0.5], dtick=1 if last < 10 else None)
+    # What was refused before the first trial has numbers, too, by which Optuna and files know trials; it has no room.
+    numbers = [trial.number for trial in trials if trial.counted] or [0]
+    first, last = min(numbers), max(numbers)
+    margin = 0.03 * (last - first) + 0.5
+    figure.update_xaxes(range=[first - margin, last + margin], dtick=1 if last - first < 10 else None)
     figure.update_yaxes(showticklabels=bool(values))
     return figure
 

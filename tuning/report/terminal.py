@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
+from rich.text import Text
 
 from keras_blocks.costs.cost import Cost
 from keras_blocks.tuning.report.descriptions import described, differing
@@ -23,6 +24,9 @@ BY_ACCURACY = (OBJECTIVES["val_accuracy"],)
 
 RECENT = 16
 """The time left is estimated from the durations of so many trials that ended last: the sampler's choices change."""
+
+ROWS = 10
+"""Trials in the table that closes a search; all are in trials.csv and the report."""
 
 STEADY = 30
 """The number of workers is told from so many calls of `update`: between two trials, a worker has none."""
@@ -213,7 +217,7 @@ def _printable(text: str) -> str:
 
 
 def trials_table(trials: Sequence[Trial], best: Trial | None, objectives: Sequence[Objective] = BY_ACCURACY) -> Table:
-    """A row for each trial that counts, the best one marked, with the metaparameters in which the trials differ.
+    """A line for each of the best trials, with the metaparameters in which they differ; and how many there are.
 
     Args:
         trials: list of `Trial`.
@@ -223,22 +227,24 @@ def trials_table(trials: Sequence[Trial], best: Trial | None, objectives: Sequen
     sizes = [measure(name) for name in ("params", "macs", "seconds")]
     names = dict.fromkeys([*(objective.name for objective in objectives), "val_accuracy"])
     judged = [measure(name, objectives) for name in names if measure(name) not in sizes]
-    several = len({trial.architecture for trial in trials}) > 1
-    differ = differing([trial.metaparameters for trial in trials if trial.metaparameters])
+    ranked = ranking(trials, objectives)
+    placed = {trial.number for trial in ranked}
+    rows = [*ranked, *(trial for trial in trials if trial.counted and trial.number not in placed)][:ROWS]
+    several = len({trial.architecture for trial in rows}) > 1
+    differ = differing([trial.metaparameters for trial in rows if trial.metaparameters])
+    counts = _counted(collections.Counter(trial.status for trial in trials), Status)
     table = Table(
-        title="Trials",
+        title="Trials" if len(rows) == sum(trial.counted for trial in trials) else f"The best {len(rows)} trials",
         title_style="bold",
-        caption=None if best is None else "* the candidate that was trained on",
+        caption=_joined(f"of all: {counts}", "" if best is None else "* the candidate that was trained on"),
         box=box.SIMPLE_HEAD,
     )
     for label in ("trial", *(one.label for one in (*judged, *sizes))):
         table.add_column(label.replace(" ", "\n").replace("-", "-\n"), justify="right", no_wrap=True)
     if several:
         table.add_column("architecture", no_wrap=True)
-    table.add_column("metaparameters", overflow="fold")
-    for trial in trials:
-        if not trial.counted:
-            continue
+    table.add_column("metaparameters")
+    for trial in rows:
         chosen = best is not None and trial.number == best.number
         values = [(one, measured(trial, one.name, objectives)) for one in judged]
         results = ["" if value is None else one.text(value) for one, value in values]
@@ -249,7 +255,7 @@ def trials_table(trials: Sequence[Trial], best: Trial | None, objectives: Sequen
             *("" if count is None else f"{count:,}" for count in (trial.params, trial.macs)),
             f"{trial.seconds:.1f}" if trial.seconds else "",
             *([_escaped(trial.architecture_label)] if several else []),
-            _escaped(how),
+            Text(_printable(how), no_wrap=True, overflow="ellipsis"),  # alone gives way on a narrow terminal
             style="bold" if chosen else None,
         )
     return table

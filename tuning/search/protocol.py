@@ -8,6 +8,9 @@ import json
 from multiprocessing.connection import Connection
 from typing import Any, Literal
 
+CANDIDATE = ("architecture", "metaparameters", "hyperparameters")
+"""The arguments of a `Candidate`."""
+
 
 class Message:
     """What is said. Its fields are plain data, and come back as JSON gives them: tuples as lists."""

@@ -39,7 +39,7 @@ def run_workers(
     try:
         work = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=-1)(_work)
         folder = str(search.folder.path.absolute())
-        waiting = [work.remote(session.name, session.url, folder) for _ in range(search.settings.workers)]
+        waiting = [work.remote(session.place.study, session.place.url, folder) for _ in range(search.settings.workers)]
         ended = []
         while waiting:
             done, waiting = ray.wait(waiting, timeout=WAIT_SECONDS)

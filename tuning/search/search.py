@@ -11,22 +11,27 @@ from typing import Any
 import keras
 
 from keras_blocks.tuning.data.load import load_dataset
-from keras_blocks.tuning.files import DiskFull, is_full, set_aside
+from keras_blocks.tuning.files import DiskFull, is_full, is_whole_archive, set_aside
 from keras_blocks.tuning.run_folder import RunFolder
 from keras_blocks.tuning.search.progress import NoProgress, Progress
-from keras_blocks.tuning.search.protocol import FinalRequest
+from keras_blocks.tuning.search.protocol import CANDIDATE, FinalRequest
 from keras_blocks.tuning.search.session import Session
 from keras_blocks.tuning.search.settings import SearchSettings
 from keras_blocks.tuning.spaces.architecture import HyperArchitecture
 from keras_blocks.tuning.spaces.families import space_for
 from keras_blocks.tuning.study.objectives import ranking
+from keras_blocks.tuning.study.place import Place
+from keras_blocks.tuning.study.sqlite_file import set_aside_if_damaged
 from keras_blocks.tuning.study.status import Status
-from keras_blocks.tuning.study.store import StudyStorage, quiet_optuna, sqlite_url
+from keras_blocks.tuning.study.store import StudyStorage, quiet_optuna, without_password
 from keras_blocks.tuning.study.study import Study
 from keras_blocks.tuning.study.trial import Trial, architectures, write_csv
 
 PACKAGES = ("keras-blocks", "keras", "keras-tuner", "optuna", "numpy")
 """Packages whose versions are written to run.json."""
+
+TOLD = {"test_accuracy", "test_correct", "test_images", "kept_epoch", "epochs", "params", "val_accuracy"}
+"""What result.json must hold, to be told of."""
 
 
 class SearchFailed(RuntimeError):
@@ -44,7 +49,7 @@ class Search:
         run: path of the run folder.
         space: a `HyperArchitecture`; by default the one that `settings.model` names, for the data.
         storage: URL of the study's storage, "postgresql://..." where many machines search; by default an SQLite file
-            in the run folder.
+            in the run folder. It is given again to go on: what a folder says of other places is not followed.
         replace: remove the run and the study that are there. Never removes anything else.
         session: makes this process' part, as `Session` is made.
 
@@ -78,46 +83,48 @@ class Search:
             space = space_for(settings.model, self.dataset, settings.parts)
             settings = dataclasses.replace(settings, parts=space.get_config()["parts"])  # as they are read
         self.settings, self.space = settings, space
-        data_sha256 = self.dataset.fingerprint()
-        if storage is not None:
-            StudyStorage(storage).close()  # finds out before anything is made
+        self._storage, data_sha256 = storage, self.dataset.fingerprint()
         going_on = self.folder.is_run() and not replace
-        if going_on:
-            described = self.folder.describe()
-            if described.get("kind") != "search":
-                raise ValueError(f"`run`: {self.folder} holds no search, but a {described.get('kind')!r} run.")
-            storage = storage or described.get("storage")
-        else:
-            self.folder.create(
-                {
-                    "kind": "search",
-                    "settings": dataclasses.asdict(settings),
-                    "storage": storage,  # a password in it is the user's to keep out: PGPASSFILE, PGPASSWORD
-                    "backend": keras.backend.backend(),
-                    "versions": {
-                        "python": platform.python_version(),
-                        **{name: importlib.metadata.version(name) for name in PACKAGES},
-                    },
-                },
-                replace=replace,
-            )
-        name, url = self.folder.path.name, storage or sqlite_url(self.folder.study)
-        if replace and storage is not None:
-            with contextlib.closing(StudyStorage(url)) as stored:
-                stored.delete(name)
+        place = self._place_before(storage) if going_on else self._begun(storage, replace)
         with quiet_optuna():
             self.session = session(
-                settings,
-                self.space,
-                self.folder,
-                name=name,
-                url=url,
-                backend=keras.backend.backend(),
-                data_sha256=data_sha256,
+                settings, space, self.folder, place=place, backend=keras.backend.backend(), data_sha256=data_sha256
             )
             self.session.publish()
         if going_on:
-            self.folder.change(settings=dataclasses.asdict(settings))
+            self.folder.change(
+                settings=dataclasses.asdict(settings), study=place.study, storage=storage and without_password(storage)
+            )
+
+    def _place_before(self, storage: str | None) -> Place:
+        """Where the study of the run that is there lies."""
+        said = self.folder.describe("search")
+        if storage is None and said.get("storage") is None:
+            set_aside_if_damaged(self.folder.study)
+        return Place.before(said, self.folder.path.name, self.folder.study, storage)
+
+    def _begun(self, storage: str | None, replace: bool) -> Place:
+        """Makes the folder of a new run, and room for its study."""
+        self.folder.replaceable(replace=replace)
+        place = Place.begun(self.folder.path.name, self.folder.study, storage)
+        if storage is not None:
+            before = self.folder.describe() if self.folder.is_run() else {}
+            with contextlib.closing(StudyStorage(storage)) as stored:
+                stored.make_room(place.study, before.get("run"))
+        description = {
+            "kind": "search",
+            "run": place.run,
+            "study": place.study,
+            "settings": dataclasses.asdict(self.settings),
+            "storage": storage and without_password(storage),
+            "backend": keras.backend.backend(),
+            "versions": {
+                "python": platform.python_version(),
+                **{name: importlib.metadata.version(name) for name in PACKAGES},
+            },
+        }
+        self.folder.create(description, replace=replace)
+        return place
 
     @property
     def study(self) -> Study:
@@ -154,7 +161,7 @@ class Search:
             try:
                 why = self.session.run(progress, devices=devices)
                 result = self._finished(why, progress)
-                write_run_report(self.folder)
+                write_run_report(self.folder, storage=self._storage)
                 return result
             except (DiskFull, OSError) as error:
                 if not is_full(error):
@@ -181,19 +188,13 @@ class Search:
             )
         write_csv(trials, self.folder.trials_csv)
         notes = self._notes(why, trials, best)
-        same = {"trial": notes["trial"], "trials": notes["trials"], "epochs": self.settings.final_epochs}
-        result = self._result_before(progress)
-        if result is not None and all(result[name] == value for name, value in same.items()):
+        if (result := self._kept_before(notes, progress)) is not None:
             return result
         progress.training(self.settings.final_epochs)
         outcome = self.session.train_on(
             FinalRequest(
                 folder=str(self.folder),
-                candidate={
-                    "architecture": best.architecture,
-                    "metaparameters": best.metaparameters,
-                    "hyperparameters": best.hyperparameters,
-                },
+                candidate={field: getattr(best, field) for field in CANDIDATE},
                 epochs=self.settings.final_epochs,
                 seed=self.settings.seed,
                 notes=notes,
@@ -204,13 +205,25 @@ class Search:
             raise SearchFailed(f"the training of the best candidate failed: {outcome.reason}")
         return outcome.result
 
-    def _result_before(self, progress: Progress) -> dict[str, Any] | None:
+    def _kept_before(self, notes: dict[str, Any], progress: Progress) -> dict[str, Any] | None:
+        """What result.json says, where it is of these trials, and the model is there and whole."""
+        folder = self.folder
         try:
-            return self.folder.results()
+            result = folder.results() or {}
         except ValueError as error:
-            aside = set_aside(self.folder.result)
-            progress.note(f"{self.folder.result} cannot be read: {error}; it was kept as {aside.name}")
+            aside = set_aside(folder.result)
+            progress.note(f"{folder.result} cannot be read: {error}; it was kept as {aside.name}")
             return None
+        same = {"trial": notes["trial"], "trials": notes["trials"], "epochs": self.settings.final_epochs}
+        if not result.keys() >= TOLD or any(result.get(name) != value for name, value in same.items()):
+            return None
+        if not is_whole_archive(folder.best):
+            progress.note(f"{folder.best} is not there, or torn; the best candidate is trained again")
+            return None
+        if not is_whole_archive(folder.test):
+            progress.note(f"{folder.test} is not there, or torn; it is written again")
+            folder.save_test(self.dataset)
+        return result
 
     def _notes(self, why: str, trials: list[Trial], best: Trial) -> dict[str, Any]:
         """What result.json says of the search, besides the training's result."""

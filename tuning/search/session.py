@@ -12,17 +12,18 @@ from typing import Any
 
 from keras_blocks.tuning.memory import memory_of_machine
 from keras_blocks.tuning.run_folder import RunFolder
-from keras_blocks.tuning.search import user_code
 from keras_blocks.tuning.search.progress import NoProgress, Progress
 from keras_blocks.tuning.search.protocol import FinalRequest, Setup
 from keras_blocks.tuning.search.settings import SearchSettings
 from keras_blocks.tuning.search.supervisor import MEMORY_SHARE, OnEpoch, Outcome, Supervisor
 from keras_blocks.tuning.search.worker import Worker
 from keras_blocks.tuning.seeds import CANDIDATES, derived_seed
+from keras_blocks.tuning.spaces import user_code
 from keras_blocks.tuning.spaces.architecture import HyperArchitecture
 from keras_blocks.tuning.spaces.budget import inspected
 from keras_blocks.tuning.spaces.families import space_from_config
 from keras_blocks.tuning.spaces.table import GivenSource
+from keras_blocks.tuning.study.place import Place
 from keras_blocks.tuning.study.samplers import make_pruner, make_sampler
 from keras_blocks.tuning.study.status import Status
 from keras_blocks.tuning.study.store import StudyStorage, stored_study
@@ -36,8 +37,7 @@ class Session:
         settings: `SearchSettings`.
         space: a `HyperArchitecture`.
         folder: a `RunFolder`, for checkpoints and models.
-        name: of the study.
-        url: of its storage.
+        place: of the study.
         backend: of Keras, by name.
         data_sha256: the data's fingerprint.
         supervisor: makes what trains, as `Supervisor` is made.
@@ -53,8 +53,7 @@ class Session:
         space: HyperArchitecture,
         folder: RunFolder,
         *,
-        name: str,
-        url: str,
+        place: Place,
         backend: str,
         data_sha256: str,
         supervisor: Callable[..., Supervisor] = Supervisor,
@@ -63,11 +62,12 @@ class Session:
         look_seconds: float = 1.0,
         save_seconds: float = 5.0,
     ) -> None:
-        self.settings, self.space, self.folder, self.name = settings, space, folder, name
-        self.url, self._backend, self._data_sha256 = url, backend, data_sha256
+        self.settings, self.space, self.folder, self.place = settings, space, folder, place
+        self._backend, self._data_sha256 = backend, data_sha256
+        imports = user_code.origins(space)
+        self._setup = Setup(settings.data, settings.seed, settings.image_size, data_sha256, imports)
         self._make_supervisor, self._make_study, self._inspect = supervisor, study, inspect
         self._look_seconds, self._save_seconds = look_seconds, save_seconds
-        self._imports = user_code.origins(space)
         self.study = self.open_study()
         self.note: Callable[[str], None] = lambda text: None
         self._supervisors: list[Supervisor] = []
@@ -86,13 +86,16 @@ class Session:
             ValueError: where there is no such study.
         """
         with stored_study(name, url) as stored:
-            about = stored.user_attrs["search"]
+            about, identity = stored.user_attrs["search"], stored.user_attrs["identity"]
+        try:
+            space = space_from_config(about["space"])
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"`study`: the space of {name!r} cannot be read: {error!r}.") from error
         return cls(
-            SearchSettings(**{**about["settings"], **changes}),
-            space_from_config(about["space"]),
+            SearchSettings.of(about["settings"], **changes),
+            space,
             folder,
-            name=name,
-            url=url,
+            place=Place(name, url, identity.get("run")),
             backend=about["backend"],
             data_sha256=about["data_sha256"],
         )
@@ -100,10 +103,10 @@ class Session:
     def open_study(self) -> Study:
         """A connection to the study; each thread needs one of its own."""
         settings = self.settings
-        storage = StudyStorage(self.url, heartbeat=max(1, settings.grace // 6), grace=settings.grace)
+        storage = StudyStorage(self.place.url, heartbeat=max(1, settings.grace // 6), grace=settings.grace)
         study: Study = self._make_study(
             storage,
-            self.name,
+            self.place.study,
             space=self.space,
             sampler=make_sampler(settings.sampler, settings.seed, self.space, objectives=len(settings.objectives)),
             pruner=make_pruner(settings.pruner, settings.epochs),
@@ -113,6 +116,7 @@ class Session:
                 "backend": self._backend,
                 "data_sha256": self._data_sha256,
                 "space": self.space.identity(),
+                **({"run": self.place.run} if self.place.run else {}),
             },
             inspect=lambda values: self._inspected(study, values),
             max_trials=settings.trials,
@@ -185,17 +189,10 @@ class Session:
 
     def _supervisor(self, name: str, *, workers: int = 1, environment: Mapping[str, str] | None = None) -> Supervisor:
         """One that trains with this search's data and backend."""
-        settings = self.settings
         made = self._make_supervisor(
-            Setup(
-                data=settings.data,
-                seed=settings.seed,
-                image_size=settings.image_size,
-                data_sha256=self._data_sha256,
-                imports=self._imports,
-            ),
+            self._setup,
             self.folder.log(name),
-            max_seconds=settings.max_trial_seconds,
+            max_seconds=self.settings.max_trial_seconds,
             max_memory=self._most_memory(workers),
             environment={"KERAS_BACKEND": self._backend, **(environment or {})},
             note=lambda text: self.note(text),

@@ -100,6 +100,22 @@ class SearchSettings:
                 f"`sampler` must take {len(others) + 1} objectives, as 'nsgaii'; received {self.sampler!r}."
             )
 
+    @classmethod
+    def of(cls, stored: Any, **changes: Any) -> SearchSettings:
+        """Settings that a run or a study has kept, perhaps somebody else's.
+
+        Raises:
+            TypeError, ValueError: for such as this version does not take.
+        """
+        if not isinstance(stored, dict):
+            raise TypeError(f"`settings`, as the search has kept them, must be a dict; received {stored!r}.")
+        if unknown := sorted(stored.keys() - {field.name for field in dataclasses.fields(cls)}):
+            raise ValueError(
+                f"`settings`: the search was begun with {', '.join(unknown)}, which this version does not have; go on "
+                "with the version of keras-blocks that began it."
+            )
+        return cls(**{**stored, **changes})
+
     @property
     def budget(self) -> Budget:
         """What a candidate may cost."""

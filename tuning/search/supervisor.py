@@ -40,6 +40,9 @@ MEMORY_SHARE = 0.85
 GROWTH, SPARE = 1.3, 256 * 2**20
 """The process is replaced after a trial when its memory has grown by this factor and this many bytes."""
 
+FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""Signals that no process of ours sends to itself."""
+
 CRASHES = 2
 """Times that one trial's process may be killed or crash before the trial has failed; it goes on from its checkpoint."""
 
@@ -53,16 +56,22 @@ class Outcome:
         result: plain data, see `trial_process`.
         reason: of a failure or refusal; else empty.
         kept: whether the model was written.
+        from_outside: whether a signal ended the process, such as the system sends, and not the trial itself.
     """
 
     status: Status
     result: Result = dataclasses.field(default_factory=dict)
     reason: str = ""
     kept: bool = False
+    from_outside: bool = False
 
 
 class _Ended(Exception):
-    """The process ended by itself, or was killed by another."""
+    """The process ended by itself, or was killed by another, from outside."""
+
+    def __init__(self, why: str, *, from_outside: bool = False) -> None:
+        super().__init__(why)
+        self.from_outside = from_outside
 
 
 class _LimitReached(Exception):
@@ -132,7 +141,7 @@ class Supervisor:
             DiskFull: where nothing can be written.
         """
         self._trial = f"trial {request.number}: " if isinstance(request, TrialRequest) else ""
-        self._idle, self._limits, reason = idle, (max_seconds or self.max_seconds, max_memory or self.max_memory), ""
+        self._idle, self._limits = idle, (max_seconds or self.max_seconds, max_memory or self.max_memory)
         for crash in range(1, CRASHES + 1):
             try:
                 return self._run(request, epoch, keep)
@@ -141,11 +150,11 @@ class Supervisor:
             except _Ended as error:
                 self.stop()
                 self._note(f"{self._trial}{error}{'' if crash == CRASHES else '; it goes on from its last epoch'}")
-                reason = str(error)
+                outcome = Outcome(Status.FAILED, reason=str(error), from_outside=error.from_outside)
             except BaseException:
                 self.stop()
                 raise
-        return Outcome(Status.FAILED, reason=reason)
+        return outcome
 
     def start(self) -> None:
         """Starts the process, where none is there.
@@ -251,7 +260,7 @@ class Supervisor:
                 if self._line.connection.poll(POLL_SECONDS):
                     return self._line.hear()
             except (EOFError, OSError) as error:
-                raise _Ended(self._why_ended()) from error
+                raise self._ended() from error
             self._idle()
             if time.monotonic() - began > max_seconds:
                 self.stop()
@@ -267,16 +276,17 @@ class Supervisor:
         try:
             self._line.say(message)
         except OSError as error:
-            raise _Ended(self._why_ended()) from error
+            raise self._ended() from error
 
-    def _why_ended(self) -> str:
+    def _ended(self) -> _Ended:
         assert self.process is not None
         code = self.process.wait()
-        if code < 0:
-            name = signal.Signals(-code).name
-            likely = ", as the system does when memory runs out" if name == "SIGKILL" else ""
-            return f"the process that trains it was ended by {name}{likely}"
-        return f"the process that trains it ended with code {code}: {_last_line(self._log)}"
+        if code >= 0:
+            return _Ended(f"the process that trains it ended with code {code}: {_last_line(self._log)}")
+        name = signal.Signals(-code).name
+        likely = ", as the system does when memory runs out" if name == "SIGKILL" else ""
+        why = f"the process that trains it was ended by {name}{likely}"
+        return _Ended(why, from_outside=-code in FROM_OUTSIDE)
 
 
 def _megabytes(size: float) -> int:

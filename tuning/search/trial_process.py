@@ -36,7 +36,7 @@ def main(handle: int) -> None:
     import keras
 
     from keras_blocks.tuning.data.load import load_dataset
-    from keras_blocks.tuning.search import user_code
+    from keras_blocks.tuning.spaces import user_code
 
     for about in setup.imports:
         user_code.bring_in(about)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from keras_blocks.tuning.run_folder import RunFolder
-from keras_blocks.tuning.search.protocol import TrialRequest
+from keras_blocks.tuning.search.protocol import CANDIDATE, TrialRequest
 from keras_blocks.tuning.search.settings import SearchSettings
 from keras_blocks.tuning.search.supervisor import Outcome, Supervisor
 from keras_blocks.tuning.seeds import TRIAL, derived_seed
@@ -92,7 +92,9 @@ class Worker:
             except Exception as error:  # the storage may be what failed; heartbeats end, and so does the lease
                 self.note(f"trial {lease.number} could not be given back: {error}")
             raise
-        if self._end(lease, outcome):
+        if outcome.from_outside and self.study.postpone(lease, outcome.reason):
+            self.note(f"trial {lease.number} is tried once more when all others are done")
+        elif self._end(lease, outcome):
             self.folder.remove_checkpoint(lease.number)
             if outcome.kept:
                 self.folder.keep_models(self.settings.kept_numbers(self.study.trials()))
@@ -102,7 +104,7 @@ class Worker:
         self._beaten = time.monotonic()
         request = TrialRequest(
             number=lease.number,
-            candidate={name: candidate[name] for name in ("architecture", "metaparameters", "hyperparameters")},
+            candidate={name: candidate[name] for name in CANDIDATE},
             signature=candidate["signature"],
             epochs=settings.epochs,
             monitor="val_loss" if settings.objectives[0] == "val_loss" else "val_accuracy",
@@ -123,10 +125,9 @@ class Worker:
         )
 
     def _end(self, lease: Lease, outcome: Outcome) -> bool:
-        if outcome.status is Status.FAILED:
-            return self.study.fail(lease, outcome.reason, outcome.result)
-        if outcome.status is Status.REFUSED:
-            return self.study.refuse(lease, outcome.reason, outcome.result)
+        if outcome.status in (Status.FAILED, Status.REFUSED):
+            end = self.study.fail if outcome.status is Status.FAILED else self.study.refuse
+            return end(lease, outcome.reason, outcome.result)
         if outcome.status is Status.PRUNED:
             return self.study.prune(lease, outcome.result)
         try:

@@ -45,16 +45,25 @@ def is_left(trial: "optuna.trial.FrozenTrial", is_gone: Callable[[dict[str, Any]
     return "token" not in owner or is_gone(owner)  # no token: killed while it drew, under the lock
 
 
+def postponed(trial: "optuna.trial.FrozenTrial") -> list[Any] | None:
+    """When a trial was put off to the search's end, and why; `None` where it was not, or has been taken up again.
+
+    It counts as running for Optuna, which would give it out next, were it waiting.
+    """
+    owner = owner_of(trial)
+    return owner.get("postponed") if trial.state.name == "RUNNING" and "token" not in owner else None
+
+
 def history(trial: "optuna.Trial | optuna.trial.FrozenTrial") -> dict[str, Any]:
     """What goes on from one owner to the next.
 
     Returns:
         "attempt", how often the trial was given to a worker; where some were lost: "lost", how many since an epoch was
-        reported, and "epoch", after which.
+        reported, and "epoch", after which; "postponed", when and why, where it was put off to the search's end.
     """
     owner = owner_of(trial)
     attempt = owner.get("attempt", owner.get("issued", 0))  # its name in studies of version 0.1.0
-    return {"attempt": attempt, **{name: owner[name] for name in ("lost", "epoch") if name in owner}}
+    return {"attempt": attempt, **{name: owner[name] for name in ("lost", "epoch", "postponed") if name in owner}}
 
 
 def lost_again(trial: "optuna.trial.FrozenTrial") -> dict[str, Any]:

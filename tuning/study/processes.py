@@ -1,4 +1,4 @@
-"""Which process something was, and whether it is still there."""
+"""Which process something was, whether it is still there, and what memory those of this machine may take."""
 
 import functools
 import socket

@@ -1,9 +1,11 @@
 """Optuna's samplers and pruners by name, seeded so that a search that was interrupted draws what it would have."""
 
+import io
 import itertools
 import math
 import warnings
 from collections.abc import Callable, Sequence
+from pickle import Unpickler, UnpicklingError
 from typing import Any
 
 import optuna
@@ -35,6 +37,18 @@ SAMPLERS: dict[str, Callable[[int, Any], BaseSampler]] = {
 
 SINGLE_OBJECTIVE = ("cmaes",)
 """Samplers that know one objective only."""
+
+CMAES_STATE = {
+    ("cmaes._cma", "CMA"),
+    ("numpy", "ndarray"),
+    ("numpy", "dtype"),
+    *(
+        (module, name)
+        for module in ("numpy._core.multiarray", "numpy.core.multiarray")
+        for name in ("_reconstruct", "scalar")
+    ),
+}
+"""What Optuna's CMA-ES sampler keeps of itself in the study is made of."""
 
 PRUNERS = ("none", "median", "hyperband")
 """The names of pruners."""
@@ -76,6 +90,7 @@ class SeededByTrial(BaseSampler):
         self._name, self._seed, self._space = name, seed, space
         self._number: int | None = None
         self._sampler: BaseSampler | None = None
+        self._sound: set[int] = set()
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         return self._of(trial).infer_relative_search_space(study, trial)
@@ -83,6 +98,8 @@ class SeededByTrial(BaseSampler):
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
+        if self._name == "cmaes":
+            _check_cmaes_states(study, self._sound)
         return self._of(trial).sample_relative(study, trial, search_space)
 
     def sample_independent(
@@ -118,6 +135,38 @@ class SeededByTrial(BaseSampler):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._name!r}, seed={self._seed})"
+
+
+class _StateReader(Unpickler):
+    """Reads what `CMAES_STATE` allows: a pickle can call any function, and a study may come from anyone."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in CMAES_STATE:
+            raise UnpicklingError(f"{module}.{name}")
+        return super().find_class(module, name)
+
+
+def _check_cmaes_states(study: Study, sound: set[int]) -> None:
+    """Refuses a study whose trials hold what is no state of CMA-ES, before Optuna unpickles it.
+
+    Args:
+        study: Optuna's.
+        sound: numbers of the trials that were looked at, which are added to.
+    """
+    for trial in study.get_trials(deepcopy=False):
+        parts = {key: value for key, value in trial.system_attrs.items() if key.startswith("cma:optimizer")}
+        if not parts or trial.number in sound:
+            continue
+        try:
+            state = "".join(parts[f"cma:optimizer:{i}"] for i in range(len(parts)))
+            _StateReader(io.BytesIO(bytes.fromhex(state))).load()
+        except Exception as error:  # as pickles go, of any kind
+            raise ValueError(
+                f"`study`: what trial {trial.number} holds as the state of 'cmaes' is none ({error!r}); the study was "
+                "not written by this library. Nothing of it was run."
+            ) from error
+        if trial.state.is_finished():
+            sound.add(trial.number)
 
 
 def make_pruner(name: str, epochs: int) -> optuna.pruners.BasePruner:

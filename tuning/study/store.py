@@ -5,8 +5,9 @@ All private names of Optuna that we use are in this file; tests/tuning/test_door
 
 import contextlib
 import fcntl
+import functools
 import hashlib
-import sqlite3
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,21 +15,18 @@ from typing import Any
 
 import optuna
 import sqlalchemy.orm
-from optuna.storages._rdb.models import TrialUserAttributeModel
+from optuna.storages._rdb.models import BaseModel, TrialUserAttributeModel
 from optuna.trial import FrozenTrial, TrialState
 
+from keras_blocks.tuning.study.sqlite_file import BUSY, check_ours, connected
 from keras_blocks.tuning.study.status import Status
 from keras_blocks.tuning.study.trial import STATES
 
 HEARTBEAT, GRACE = 10, 60
 """There are so many seconds between two signs of life of a trial; after so many without one, another worker gets it."""
 
-BUSY = 120
-"""SQLite waits so many seconds for another process to finish writing."""
-
-
-class StorageDamaged(ValueError):
-    """The file is no database, or a torn one; it was set aside."""
+PASSWORDS = ("password", "sslpassword")
+"""What of a URL's query is a password, too."""
 
 
 def sqlite_url(path: str | Path) -> str:
@@ -40,6 +38,46 @@ def sqlite_url(path: str | Path) -> str:
     'sqlite:////data/study.db'
     """
     return f"sqlite:///{Path(path).absolute()}"
+
+
+def read_url(url: str) -> sqlalchemy.URL:
+    """A storage's URL.
+
+    Raises:
+        ValueError: for another text, saying why, without a password that is in it.
+    """
+    url = str(url)
+    shown = re.sub(r"(?<=:).*@", "***@", url, flags=re.DOTALL)
+    before = url.partition("?")[0]
+    encoded = before.count("@") < 2 and not re.search(r"://[^@]*%(?![0-9A-Fa-f]{2})[^@]*@", before)
+    if not encoded and not url.startswith("sqlite"):
+        raise ValueError(
+            f"`storage`: the special characters of a password in a URL must be percent-encoded, @ as %40, % as %25; "
+            f"received {shown!r}. Or leave the password out, and give it in PGPASSWORD or the file of PGPASSFILE."
+        )
+    try:
+        read = sqlalchemy.make_url(url)
+        read.get_backend_name()
+    except (sqlalchemy.exc.ArgumentError, ValueError) as error:
+        raise ValueError(
+            f"`storage` must be a URL such as sqlite:///study.db or postgresql://user@host/name; received {shown!r}."
+        ) from error
+    return read
+
+
+def without_password(url: str | sqlalchemy.URL) -> str:
+    """A storage's URL as it may be kept and shown.
+
+    Example:
+
+    >>> without_password("postgresql://me:secret@db.example/searches?sslpassword=secret")
+    'postgresql://me@db.example/searches'
+    """
+    read = read_url(url) if isinstance(url, str) else url
+    read = sqlalchemy.URL.create(
+        read.drivername, read.username, None, read.host, read.port, read.database, read.query
+    ).difference_update_query(PASSWORDS)
+    return read.render_as_string()
 
 
 class _Database(optuna.storages.RDBStorage):
@@ -84,28 +122,29 @@ class StudyStorage:
         url: "sqlite:///file" or "postgresql://user:password@host/database".
         heartbeat: seconds between two signs of life.
         grace: seconds without one after which a trial counts as left.
+        reads: whether nothing is to be written, no tables either: they must be there.
 
     Raises:
-        ValueError: for a URL that cannot be opened, saying why, without its password.
-        StorageDamaged: for an SQLite file that is torn. It is renamed, and so kept.
+        ValueError: for a URL that cannot be opened, and for a file that is no database or another program's, saying
+            why, without its password. Nothing was changed then.
     """
 
-    def __init__(self, url: str, *, heartbeat: int = HEARTBEAT, grace: int = GRACE) -> None:
-        try:
-            self.url = sqlalchemy.make_url(str(url))
-        except sqlalchemy.exc.ArgumentError as error:
-            raise ValueError(
-                f"`storage` must be a URL such as sqlite:///study.db or postgresql://user@host/name; received {url!r}."
-            ) from error
+    def __init__(self, url: str, *, heartbeat: int = HEARTBEAT, grace: int = GRACE, reads: bool = False) -> None:
+        self.url = read_url(url)
         kind = self.url.get_backend_name()
         if kind not in ("sqlite", "postgresql"):
             raise ValueError(f"`storage` must be sqlite or postgresql; received {kind!r}.")
         if kind == "postgresql":
             self.url = self.url.set(drivername="postgresql+psycopg")
         self.path = Path(self.url.database or ":memory:") if kind == "sqlite" else None
+        options: dict[str, Any] = {"connect_args": {}, "pool_pre_ping": True}
         if self.path is not None:
-            _set_aside_if_damaged(self.path)
-        arguments = {"timeout": BUSY} if self.path is not None else {}
+            check_ours(self.path, BaseModel.metadata.tables, must_exist=reads)
+            options["connect_args"] = {"timeout": BUSY}
+        if reads and self.path is not None:
+            options["creator"] = functools.partial(connected, self.path)
+        elif reads:
+            options["connect_args"] = {"options": "-c default_transaction_read_only=on"}
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -113,12 +152,12 @@ class StudyStorage:
                     self.url.render_as_string(hide_password=False),
                     heartbeat_interval=heartbeat,
                     grace_period=grace,
-                    engine_kwargs={"connect_args": arguments, "pool_pre_ping": True},
+                    skip_table_creation=reads,
+                    engine_kwargs=options,
                 )
-        except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
-            reason = str(error).splitlines()[0]
-            raise ValueError(f"`storage`: {self} cannot be opened: {reason}") from error
-        if self.path is not None:
+        except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError, ImportError) as error:
+            raise ValueError(f"`storage`: {self} cannot be opened: {reason(error, self.url)}") from error
+        if self.path is not None and not reads:
             sqlalchemy.event.listen(self._database.engine, "connect", _write_ahead)
             self._database.engine.dispose()  # the connections that were made before
 
@@ -158,10 +197,26 @@ class StudyStorage:
         with quiet_optuna():
             return optuna.create_study(study_name=name, storage=self._database, load_if_exists=True, **options)
 
-    def delete(self, name: str) -> None:
-        """Removes a study, if it is there."""
-        if name in self.names():
-            optuna.delete_study(study_name=name, storage=self._database)
+    def run_of(self, name: str) -> str | None:
+        """What tells the run to which a study belongs; `None` where it does not say, as of version 0.1.0."""
+        identity = self.study(name).user_attrs.get("identity")
+        return identity.get("run") if isinstance(identity, dict) else None
+
+    def make_room(self, name: str, run: str | None) -> None:
+        """Lets a run have a study of this name: removes the one that it had, and no other run's.
+
+        Args:
+            name: of the study.
+            run: that is replaced, or `None`.
+
+        Raises:
+            ValueError: where another run has a study of this name.
+        """
+        if name not in self.names():
+            return
+        if run is None or self.run_of(name) != run:
+            raise ValueError(another_runs(name, self))
+        optuna.delete_study(study_name=name, storage=self._database)
 
     def current(self, trial: optuna.Trial | FrozenTrial) -> FrozenTrial:
         """A trial as it is stored now."""
@@ -188,12 +243,38 @@ class StudyStorage:
         self._database.engine.dispose()
 
     def __str__(self) -> str:
-        return self.url.render_as_string(hide_password=True)
+        return without_password(self.url)
+
+
+def reason(error: Exception, url: sqlalchemy.URL) -> str:
+    """Why a storage cannot be opened, in a line."""
+    known = isinstance(error.__cause__, sqlalchemy.exc.SQLAlchemyError)  # beneath Optuna's, which says little
+    line = str(error.__cause__ if known else error).splitlines()[0]
+    if url.password is None and "password" in line:
+        line += ". A password is read from PGPASSWORD, the file of PGPASSFILE, or the URL"
+    return line
+
+
+def another_runs(name: str, storage: StudyStorage) -> str:
+    """What is said where a run finds another run's study."""
+    return (
+        f"`storage`: {storage} has a study {name!r} that belongs to another run. Give this run's folder another name, "
+        f"or help with that one: keras-blocks worker --study {name} --storage URL. Nothing was changed."
+    )
+
+
+@contextlib.contextmanager
+def _said(storage: StudyStorage) -> Iterator[None]:
+    """A database that is not as Optuna's are is the reader's to hear of, in a line."""
+    try:
+        yield
+    except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        raise ValueError(f"`storage`: {storage} cannot be read: {reason(error, storage.url)}") from error
 
 
 @contextlib.contextmanager
 def stored_study(name: str, url: str) -> Iterator[optuna.Study]:
-    """Optuna's study of a search, to be read by whoever takes no part in it.
+    """Optuna's study of a search, to be read by whoever takes no part in it. Nothing of the storage is changed.
 
     Args:
         name: of the study.
@@ -205,11 +286,15 @@ def stored_study(name: str, url: str) -> Iterator[optuna.Study]:
     Raises:
         ValueError: where the storage has no such search.
     """
-    with contextlib.closing(StudyStorage(url)) as storage:
+    with contextlib.closing(StudyStorage(url, reads=True)) as storage, _said(storage):
         names = storage.names()
         study = storage.study(name) if name in names else None
-        if study is None or "search" not in study.user_attrs:
+        about, identity = (study.user_attrs.get(key) if study is not None else None for key in ("search", "identity"))
+        if study is None or about is None:
             raise ValueError(f"`study`: {storage} has no search {name!r}; there are {names or 'none'}.")
+        known = isinstance(about, dict) and isinstance(identity, dict)
+        if not known or not {"settings", "space", "backend", "data_sha256"} <= about.keys():
+            raise ValueError(f"`study`: {name!r} in {storage} does not say what it searched; it says {about!r}.")
         yield study
 
 
@@ -234,28 +319,3 @@ def _write_ahead(connection: Any, record: Any) -> None:
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=NORMAL")  # whole after a kill and a power cut
     cursor.close()
-
-
-def _set_aside_if_damaged(path: Path) -> None:
-    """Renames a file that is no sound SQLite database."""
-    if not path.exists() or not path.stat().st_size:
-        return
-    try:
-        with contextlib.closing(sqlite3.connect(path, timeout=BUSY)) as connection:
-            state = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-    except sqlite3.DatabaseError as error:
-        if isinstance(error, sqlite3.OperationalError):  # locked or full: not the file's fault
-            raise ValueError(f"`storage`: {path} cannot be opened: {error}") from error
-        state = str(error)
-    if state == "ok":
-        return
-    aside = next(name for n in range(1, 10_000) if not (name := path.with_name(f"{path.name}.damaged-{n}")).exists())
-    path.replace(aside)
-    for ending in ("-wal", "-shm"):
-        beside = path.with_name(path.name + ending)
-        if beside.exists():
-            beside.replace(aside.with_name(aside.name + ending))
-    raise StorageDamaged(
-        f"`storage`: {path} is damaged ({' '.join(state.split())}). It was kept as {aside}; the same command again "
-        "begins a new study."
-    )

@@ -14,10 +14,10 @@ import sqlalchemy
 from keras_blocks.tuning.files import DiskFull, is_full
 from keras_blocks.tuning.study import processes
 from keras_blocks.tuning.study.drawing import Drawer, StudyEnded
-from keras_blocks.tuning.study.leases import Lease, history, is_left, lost_again
+from keras_blocks.tuning.study.leases import Lease, history, is_left, lost_again, postponed
 from keras_blocks.tuning.study.sources import Drawable
 from keras_blocks.tuning.study.status import Status
-from keras_blocks.tuning.study.store import StudyStorage, state_of
+from keras_blocks.tuning.study.store import StudyStorage, another_runs, state_of
 from keras_blocks.tuning.study.trial import Trial
 
 RANDOM_DRAWS = 1000
@@ -71,7 +71,8 @@ class Study:
         sampler: of Optuna.
         pruner: of Optuna.
         directions: "maximize" or "minimize" for each objective.
-        identity: plain data that must be the same for all workers, and when the study goes on. Includes the space.
+        identity: plain data that must be the same for all workers, and when the study goes on. Includes the space, and
+            "run", where the study belongs to one.
         inspect: function of a dict of values, to a dict of plain data with what it comes to, kept with the trial: its
             "signature" where it has one, and "refused", the reason, where it must not be built.
         max_trials: to end after, or `None`.
@@ -80,7 +81,7 @@ class Study:
         is_gone: function of what `this_process` said, whether that process has ended.
 
     Raises:
-        ValueError: where the study is there with another identity.
+        ValueError: where the study is there with another identity, or is another run's.
     """
 
     def __init__(
@@ -113,6 +114,9 @@ class Study:
             if there is None:
                 self.optuna.set_user_attr("identity", identity)
         identity = json.loads(json.dumps(identity))
+        if not isinstance(there, dict | None) or (there is not None and there.get("run") != identity.get("run")):
+            storage.close()
+            raise ValueError(another_runs(name, storage))
         if there is not None and (differences := _differences(there, identity)):  # None is as if it were not said
             storage.close()
             raise ValueError(
@@ -137,21 +141,22 @@ class Study:
         with self._storage.exclusive(self.name):
             trials = self._take_back_left()
             counted = [trial for trial in trials if trial.counted]
-            running = any(trial.status is Status.RUNNING for trial in counted)
-            if not any(trial.status is Status.WAITING for trial in counted):
+            reason = None
+            if not any(trial.status is Status.WAITING and not trial.postponed for trial in counted):
                 self._check_failures(counted)
                 all_done = self.max_trials is not None and len(counted) >= self.max_trials
-                if reason := f"all {len(counted)} trials are done" if all_done else self._nothing_new:
-                    if running:
-                        return None
-                    raise StudyEnded(reason)
+                reason = f"all {len(counted)} trials are done" if all_done else self._nothing_new
             try:
+                if reason is not None:
+                    raise StudyEnded(reason)
                 trial, values, candidate = self._drawer.draw(self.space, trials)
             except StudyEnded as error:
-                if not running:
+                if any(trial.status is Status.RUNNING for trial in counted):
+                    self._nothing_new = self._nothing_new if reason is not None else str(error)
+                    return None
+                if not self._take_up_postponed():
                     raise
-                self._nothing_new = str(error)
-                return None
+                trial, values, candidate = self._drawer.draw(self.space, trials)
             past = history(trial)
             attempt = past["attempt"] + 1
             token = uuid.uuid4().hex
@@ -217,6 +222,20 @@ class Study:
                 self._storage.write(lease.trial, Status.WAITING, owner=owner)
 
     @retry_while_away
+    def postpone(self, lease: Lease, reason: str) -> bool:
+        """Puts a trial off until the search has no other, and nothing else runs. Once: then it may fail.
+
+        Returns:
+            Whether it was put off.
+        """
+        with self._storage.exclusive(self.name):
+            past = history(self._storage.current(lease.trial))
+            if "postponed" in past or not self._is_mine(lease):
+                return False
+            lease.trial.set_user_attr("owner", {**past, "postponed": [time.time(), reason]})
+            return True
+
+    @retry_while_away
     def is_mine(self, lease: Lease) -> bool:
         """Whether the trial has not been given to another worker."""
         with self._storage.exclusive(self.name):
@@ -266,7 +285,11 @@ class Study:
         everything = self.optuna.get_trials(deepcopy=False)
         running = [trial for trial in everything if trial.state == state_of(Status.RUNNING)]
         silent = self._storage.silent(self.optuna, running)
-        left = [trial for trial in running if trial.number in silent or is_left(trial, self._is_gone)]
+        left = [
+            trial
+            for trial in running
+            if not postponed(trial) and (trial.number in silent or is_left(trial, self._is_gone))
+        ]
         for trial in left:
             past = lost_again(trial)
             if past.get("lost", 0) >= self._most_losses:
@@ -274,6 +297,14 @@ class Study:
             else:
                 self._storage.write(trial, Status.WAITING, owner=past)
         return self.trials() if left else [Trial.of(trial) for trial in everything]
+
+    def _take_up_postponed(self) -> bool:
+        """Lets the first trial wait that was put off, if there is one."""
+        for trial in self.optuna.get_trials(deepcopy=False):
+            if postponed(trial):
+                self._storage.write(trial, Status.WAITING, owner=history(trial))
+                return True
+        return False
 
     def _is_mine(self, lease: Lease) -> bool:
         trial = self._storage.current(lease.trial)
@@ -292,9 +323,9 @@ class Study:
             return True
 
     def _check_failures(self, counted: Iterable[Trial]) -> None:
-        ended = sorted((trial for trial in counted if trial.ended is not None), key=lambda trial: trial.ended or 0.0)
-        last = ended[-self._most_failures :]
-        if len(last) == self._most_failures and all(trial.status is Status.FAILED for trial in last):
+        ended = [(trial.ended or trial.postponed or 0.0, trial) for trial in counted if trial.ended or trial.postponed]
+        last = [trial for _, trial in sorted(ended, key=lambda item: item[0])][-self._most_failures :]
+        if len(last) == self._most_failures and all(item.status is Status.FAILED or item.postponed for item in last):
             raise StudyEnded(f"the last {self._most_failures} trials failed, the last one: {last[-1].error}")
 
 

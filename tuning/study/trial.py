@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from keras_blocks.core.registration import full_name, short_name
 from keras_blocks.tuning.files import replacing
-from keras_blocks.tuning.study.leases import history, owner_of
+from keras_blocks.tuning.study.leases import history, owner_of, postponed
 from keras_blocks.tuning.study.status import Status
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class Trial:
         duplicate_of: number of the trial that it repeats.
         worker: who ran it.
         attempt: how often it was given to a worker: more than once where a worker was lost.
+        postponed: when it was put off to the search's end, while it waits for that.
         began, ended: seconds since the epoch of Unix, or `None`.
     """
 
@@ -74,6 +75,7 @@ class Trial:
     duplicate_of: int | None = None
     worker: str | None = None
     attempt: int = 0
+    postponed: float | None = None
     began: float | None = None
     ended: float | None = None
 
@@ -100,7 +102,7 @@ class Trial:
         candidate, result = dict(attributes.get("candidate", {})), attributes.get("result", {})
         if candidate.get("architecture"):
             candidate["architecture"] = full_name(candidate["architecture"])
-        status = _status(frozen)
+        status, put_off = _status(frozen), postponed(frozen)
         names = {field.name for field in dataclasses.fields(cls)}
         return cls(
             **{
@@ -109,7 +111,8 @@ class Trial:
                 "status": status,
                 "values": candidate.get("values", dict(frozen.params)),
                 "objectives": tuple(frozen.values or ()) if status is Status.COMPLETED else (),
-                "error": attributes.get("error") or attributes.get("refused"),
+                "error": attributes.get("error") or attributes.get("refused") or (put_off[1] if put_off else None),
+                "postponed": put_off[0] if put_off else None,
                 "duplicate_of": attributes.get("duplicate_of"),
                 "worker": owner_of(frozen).get("worker"),
                 "attempt": history(frozen)["attempt"],
@@ -145,4 +148,6 @@ def _status(frozen: "FrozenTrial") -> Status:
         return Status.DUPLICATE
     if "refused" in frozen.user_attrs:
         return Status.REFUSED
+    if postponed(frozen):
+        return Status.WAITING
     return next(status for status, state in STATES.items() if state == frozen.state.name)
