@@ -134,7 +134,7 @@ class Block(LayerFactory, keras.layers.Layer):
 
         return walk(self._built_chain.chain, x, apply)
 
-    def expand(self, inputs: Tensor, training: bool | None = None) -> Tensor:
+    def expand(self, inputs: Tensor, training: None = None) -> Tensor:
         """Applies the block's own layers to a Keras tensor one by one, and returns the output's Keras tensor.
 
         The graph behind the result is flat and shares the block's weights: `keras.Model(x, block.expand(x))` can be
@@ -142,10 +142,14 @@ class Block(LayerFactory, keras.layers.Layer):
 
         Args:
             inputs: Keras tensor of the shape that the block takes. The block is built if it was not.
-            training: `None`, or the flag that the inner layers are bound to.
+            training: no longer taken. Keras gives the flag of `fit`, `predict` or a call to every layer of a graph,
+                whatever the layer was told when the graph was made: `trainable = False` keeps statistics as they are.
 
         Returns:
             Keras tensor of the block's output shape.
+
+        Raises:
+            TypeError: for a `training` other than `None`.
 
         Example:
 
@@ -155,13 +159,23 @@ class Block(LayerFactory, keras.layers.Layer):
         >>> flat.get_layer(block.expand_3x3.name).output.shape
         (None, 56, 56, 64)
         """
+        if training is not None:
+            raise TypeError(
+                f"`expand` binds no layer to a `training`, since Keras' `fit` and `predict` override it; received "
+                f"training={training!r}. To keep BatchNormalization's statistics as they are, set `trainable = False` "
+                "on the block, or on its layers alone; to run layers as in training or not, call the model with "
+                "`training=True` or `training=False`."
+            )
+        return self.expanded(inputs)
+
+    def expanded(self, inputs: Tensor, **flags: Any) -> Tensor:
+        """`expand`, with what a graph's node has told the block: it holds until the graph itself is told of it."""
         if not self.built:
             self.build(inputs.shape)
 
         def apply(spec: LayerSpec, x: Tensor) -> Tensor:
             layer = getattr(self, spec.name)
-            bound = {} if training is None else {"training": training}
-            return layer.expand(x, **bound) if isinstance(layer, Block) else layer(x, **bound)
+            return layer.expanded(x, **flags) if isinstance(layer, Block) else layer(x, **flags)
 
         return walk(self._built_chain.chain, as_float(inputs, self.compute_dtype), apply)
 

@@ -310,14 +310,20 @@ class Network(LayerFactory, keras.Model):
         return tuple(validation.optional(validation.integer, "input_shape", size) for size in shape)
 
 
-def opened(model: keras.Model, x: Tensor) -> Tensor:
-    """The model's graph applied to `x`, a tensor or several, with blocks, and models within the model, opened."""
+def opened(model: keras.Model, x: Tensor, training: bool | None = None) -> Tensor:
+    """The model's graph applied to `x`, a tensor or several, with blocks, and models within the model, opened.
+
+    `training` is what the graph around it has told the model: it tells its layers.
+    """
+    told = {} if training is None else {"training": training}
 
     def open_operation(operation: Any) -> Any:
         if isinstance(operation, Block):
-            return operation.expand
+            return lambda inner, **own: operation.expanded(inner, **{**own, **told})
         if isinstance(operation, keras.Sequential | keras.Function):
-            return lambda inner, **ignored: opened(operation, inner)
+            return lambda inner, **own: opened(operation, inner, training=told.get("training", own.get("training")))
+        if isinstance(operation, keras.layers.Layer):
+            return lambda *inner, **own: operation(*inner, **{**own, **told})
         return operation
 
     if isinstance(model, keras.Sequential):
