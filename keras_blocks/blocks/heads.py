@@ -78,6 +78,7 @@ class ClassifierHead(Head):
         self,
         filters: int,
         pooling: Pooling = "avg",
+        *,
         hidden: Ints = (),
         dropout: float = 0.0,
         **kwargs: Unpack[BlockOptions],
@@ -137,6 +138,7 @@ class MultiLabelHead(Head):
     def __init__(
         self,
         classes: int | Ints,
+        *,
         names: Sequence[str] | None = None,
         labels: Sequence[str] | Sequence[Sequence[str]] | None = None,
         pooling: Pooling = "avg",

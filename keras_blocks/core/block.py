@@ -7,6 +7,9 @@ import keras
 
 from keras_blocks.core.chain import Chain as Chain
 from keras_blocks.core.chain import LayerSpec, specs, walk
+from keras_blocks.core.inner import changes, quantized, remember, restore
+from keras_blocks.core.keywords import accepted, refuse_unknown
+from keras_blocks.core.immutable import FrozenDict, thaw
 from keras_blocks.core.layers import SETTINGS, LayerFactory, serialized
 from keras_blocks.core.registration import register as register
 from keras_blocks.core.remat import rematerialized
@@ -82,11 +85,13 @@ class Block(LayerFactory, keras.layers.Layer):
     def __init__(self, **kwargs: Unpack[BlockOptions]):
         options: dict[str, Any] = dict(kwargs)
         given = {name: options.pop(name) for name in SETTINGS if name in options}
+        refuse_unknown(type(self), options, accepted(keras.layers.Layer), accepted(type(self)))
         keras.layers.Layer.__init__(self, **options)
         LayerFactory.__init__(self, **{**self.default_settings, **given})
         self.input_spec = keras.layers.InputSpec(ndim=4)
         self._built_chain: Any = None  # a BuiltChain, once built
         self._frozen_paths: Sequence[str] = ()
+        self._inner: Any = FrozenDict()  # what the file has kept of inner layers, until they are built
 
     def chain(self, channels: int) -> Chain:
         """The block's layers for an input of so many channels, as a list of specs and splits. The one thing to declare.
@@ -103,7 +108,7 @@ class Block(LayerFactory, keras.layers.Layer):
 
     def build(self, input_shape: Shape) -> None:
         declared = self._declare(input_shape)
-        layers = {spec.name: spec.make(prefix=f"{self.name}_") for spec in specs(declared.chain)}
+        layers = {spec.name: self._make(spec) for spec in specs(declared.chain)}
 
         def build_layer(spec: LayerSpec, shape: Any) -> Any:
             after = self._next_shape(layers[spec.name], spec, shape)
@@ -118,6 +123,8 @@ class Block(LayerFactory, keras.layers.Layer):
         self._built_chain = declared
         for path in self._frozen_paths:
             freeze_part(self, path)
+        for name in set(layers) & set(self._inner):
+            restore(layers[name], thaw(self._inner[name]))
         self.input_spec = keras.layers.InputSpec(ndim=4, axes={self.channel_axis: self.channels(input_shape)})
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
@@ -194,14 +201,16 @@ class Block(LayerFactory, keras.layers.Layer):
             config["activity_regularizer"] = serialized(self.activity_regularizer)
         if frozen := frozen_parts(self) if self.built else self._frozen_paths:
             config["frozen"] = list(frozen)
+        if inner := changed_parts(self) if self.built else thaw(self._inner):
+            config["inner"] = inner
         return config
 
     @classmethod
     def from_config(cls, config: Config) -> Self:
         config = dict(config)
-        frozen = config.pop("frozen", ())
+        frozen, inner = config.pop("frozen", ()), config.pop("inner", {})
         block: Self = super().from_config(config)
-        block._frozen_paths = tuple(frozen)
+        block._frozen_paths, block._inner = tuple(frozen), FrozenDict(inner)
         return block
 
     def save_own_variables(self, store: Any) -> None:
@@ -217,6 +226,15 @@ class Block(LayerFactory, keras.layers.Layer):
                 "model first, by `model.build(input_shape)` or by calling it on data; then load."
             )
         super().load_own_variables({key: store[key] for key in keys if key != BUILT_MARK})
+
+    def _make(self, spec: LayerSpec) -> Any:
+        """The layer of a spec, not built yet, with what the file has kept of it and of the layers inside of it."""
+        layer = remember(spec.make(prefix=f"{self.name}_"))
+        if isinstance(layer, Block):
+            start = f"{spec.name}/"
+            inside = {path.removeprefix(start): kept for path, kept in self._inner.items() if path.startswith(start)}
+            layer._inner = FrozenDict(inside)
+        return quantized(layer, thaw(self._inner.get(spec.name, {})))
 
     def _declare(self, input_shape: Shape) -> BuiltChain:
         """`chain`, for inputs of a shape that has been checked, with names that can be attributes."""
@@ -274,14 +292,18 @@ class Block(LayerFactory, keras.layers.Layer):
         return f"{type(self).__name__} '{self.name}'"
 
 
+def inner_parts(owner: Any) -> list[tuple[str, Any]]:
+    """Name -> layer of those that a block or a model consists of."""
+    names = [spec.name for spec in specs(owner.chain_for(None))] if isinstance(owner, Block) else []
+    return [(name, getattr(owner, name)) for name in names] or [(layer.name, layer) for layer in owner.layers]
+
+
 def frozen_parts(owner: Any) -> list[str]:
     """Paths of the layers inside a trainable block or model that are frozen: `bn`, `inner/bn`."""
     if not owner.trainable:
         return []
-    names = [spec.name for spec in specs(owner.chain_for(None))] if isinstance(owner, Block) else []
-    parts = [(name, getattr(owner, name)) for name in names] or [(layer.name, layer) for layer in owner.layers]
     found = []
-    for name, part in parts:
+    for name, part in inner_parts(owner):
         if not part.trainable:
             found.append(name)
         elif isinstance(part, Block):
@@ -289,14 +311,27 @@ def frozen_parts(owner: Any) -> list[str]:
     return found
 
 
+def changed_parts(owner: Any) -> dict[str, dict[str, Any]]:
+    """Path -> what is set otherwise than declared, of the layers inside a block or model."""
+    found = {}
+    for name, part in inner_parts(owner):
+        if own := changes(part):
+            found[name] = own
+        if isinstance(part, Block | keras.Model):
+            found |= {f"{name}/{path}": inner for path, inner in changed_parts(part).items()}
+    return found
+
+
+def part_at(owner: Any, path: str) -> Any:
+    """The layer of this path."""
+    for name in path.split("/"):
+        owner = getattr(owner, name) if isinstance(owner, Block) else owner.get_layer(name)
+    return owner
+
+
 def freeze_part(owner: Any, path: str) -> None:
     """The opposite of `frozen_parts`, for one path."""
-    name, _, inner = path.partition("/")
-    part = getattr(owner, name) if isinstance(owner, Block) else owner.get_layer(name)
-    if inner:
-        freeze_part(part, inner)
-    else:
-        part.trainable = False
+    part_at(owner, path).trainable = False
 
 
 def _compatible(shapes: Sequence[Shape]) -> bool:

@@ -6,10 +6,12 @@ from typing import Any, ClassVar, Self, TypeAlias
 import keras
 
 from keras_blocks.core import validation
-from keras_blocks.core.block import Block, freeze_part, frozen_parts
+from keras_blocks.core.block import Block, changed_parts, freeze_part, frozen_parts, part_at
 from keras_blocks.core.chain import ShapeTensor
 from keras_blocks.core.graphs import is_input, replay
 from keras_blocks.core.immutable import FrozenDict
+from keras_blocks.core.inner import remember, restore
+from keras_blocks.core.keywords import accepted, refuse_unknown
 from keras_blocks.core.layers import SETTINGS, LayerFactory, serialized
 from keras_blocks.core.signature import arguments
 from keras_blocks.models.assembly import Assembly
@@ -60,6 +62,7 @@ class Network(LayerFactory, keras.Model):
         trainable: bool = True,
         **settings: Any,
     ):
+        refuse_unknown(type(self), settings, SETTINGS, accepted(type(self)))
         self.dtype_policy = dtype or keras.config.dtype_policy()
         LayerFactory.__init__(self, **{**self.default_settings, **settings})
         given = input_tensor is not None and not isinstance(input_tensor, Assembly)
@@ -77,6 +80,7 @@ class Network(LayerFactory, keras.Model):
             self.assembly.outputs = self.assemble(self.assembly.inputs)
         if ends := self.assembly.ends:
             super(LayerFactory, self).__init__(**ends, name=name, trainable=trainable)
+            remember(self)
         else:  # an outline, which has no graph, and so is none of `keras.Functional`, which Keras puts among the bases
             keras.Model.__init__(self, name=name, trainable=trainable)
 
@@ -255,18 +259,22 @@ class Network(LayerFactory, keras.Model):
         config["dtype"] = keras.dtype_policies.serialize(self.dtype_policy)
         if frozen := self._frozen():
             config["frozen"] = frozen
+        if inner := self._changed():
+            config["inner"] = inner
         return config
 
     @classmethod
     def from_config(cls, config: Config, custom_objects: Mapping[str, Any] | None = None) -> Self:
         config = dict(config)
-        frozen = config.pop("frozen", ())
+        frozen, inner = config.pop("frozen", ()), config.pop("inner", {})
         with keras.saving.CustomObjectScope(custom_objects or {}):
             config["dtype"] = keras.dtype_policies.deserialize(config["dtype"])
             config["preprocess"] = [keras.saving.deserialize_keras_object(item) for item in config["preprocess"]]
             model = cls(**config)
         for path in frozen:
             model._freeze(path)
+        for path, changed in inner.items():
+            restore(model._part_at(path), changed)
         return model
 
     def _arguments(self) -> dict[str, Any]:
@@ -284,6 +292,13 @@ class Network(LayerFactory, keras.Model):
 
     def _freeze(self, path: str) -> None:
         freeze_part(self, path)
+
+    def _changed(self) -> dict[str, Any]:
+        """Path -> what is set on a layer beside what the metaparameters say."""
+        return changed_parts(self)
+
+    def _part_at(self, path: str) -> Any:
+        return part_at(self, path)
 
     def _with_preprocessing(self, layers: Any, input_shape: Shape) -> Self:
         """This model's layers behind others."""

@@ -92,6 +92,7 @@ class SqueezeNet(Architecture):
         self,
         groups: Sequence[Mapping[str, Ints]] = GROUPS_1_0,
         stem: Stem | Mapping[str, Any] = "v1.0",
+        *,
         expand_ratio: int = 4,
         bypass: Bypass = None,
         dropout: float = 0.5,
