@@ -17,9 +17,9 @@ def as_array(tensor):
 @pytest.mark.parametrize("training", [True, False])
 def test_expand_refuses_a_flag_that_it_cannot_bind(training):
     for block in (keras_blocks.ConvBlock(4), keras_blocks.DenseBlock(2, layers=1)):
-        for call in (lambda x: block.expand(x, training), lambda x: block.expand(x, training=training)):
+        for args, kwargs in (((training,), {}), ((), {"training": training})):
             with pytest.raises(TypeError, match=rf"training={training}.*`trainable = False`"):
-                call(keras.Input((6, 6, 3)))
+                block.expand(keras.Input((6, 6, 3)), *args, **kwargs)
 
 
 @pytest.mark.parametrize("frozen", [True, False])

@@ -6,10 +6,10 @@ from typing import Any, Self, Unpack
 import keras
 
 from keras_blocks.core.chain import Chain as Chain
-from keras_blocks.core.chain import LayerSpec, specs, walk
+from keras_blocks.core.chain import LayerSpec, checked_chain, specs, walk
+from keras_blocks.core.immutable import FrozenDict, thaw
 from keras_blocks.core.inner import changes, quantized, remember, restore
 from keras_blocks.core.keywords import accepted, refuse_unknown
-from keras_blocks.core.immutable import FrozenDict, thaw
 from keras_blocks.core.layers import SETTINGS, LayerFactory, serialized
 from keras_blocks.core.registration import register as register
 from keras_blocks.core.remat import rematerialized
@@ -246,7 +246,12 @@ class Block(LayerFactory, keras.layers.Layer):
                 f"{self._title()} must know the number of channels (axis {self.channel_axis}, as data_format is "
                 f"'{self.data_format}'); received the shape {tuple(input_shape)}."
             )
-        declared = BuiltChain(self.chain(channels))
+        if missing := [name for name in arguments(type(self)) if not hasattr(self, name)]:
+            raise TypeError(
+                f"{self._title()} must keep its argument `{missing[0]}` as an attribute of that name, or it is in "
+                f"no saved file: write `self.{missing[0]} = {missing[0]}` in `__init__`."
+            )
+        declared = BuiltChain(checked_chain(f"the chain of {self._title()}", self.chain(channels)))
         seen = set()
         for spec in specs(declared.chain):
             taken = hasattr(type(self), spec.name) or (not self._built_chain and hasattr(self, spec.name))

@@ -4,7 +4,7 @@ A block's layers follow from its arguments, a model's from its metaparameters, a
 differs from what the layers were made with is kept beside them: dtype policies, quantization, LoRA, and plain values.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import keras

@@ -168,6 +168,11 @@ class Network(LayerFactory, keras.Model):
         (False, True)
         """
         features = self.assembly.features
+        if not features:
+            raise ValueError(
+                f"{type(self).__name__} notes no feature map to freeze up to: let its `stem` and `learner` return "
+                "`self.feature(name, x)`, or set `trainable = False` on the layers."
+            )
         up_to = list(features)[-1] if up_to is None else validation.choice("up_to", up_to, tuple(features))
         for layer in keras.Model(self.inputs, features[up_to]).layers:
             layer.trainable = False
