@@ -7,8 +7,7 @@ import keras
 
 from keras_blocks.core.chain import Chain as Chain
 from keras_blocks.core.chain import LayerSpec, checked_chain, specs, walk
-from keras_blocks.core.immutable import FrozenDict, thaw
-from keras_blocks.core.inner import changes, quantized, remember, restore
+from keras_blocks.core.inner import Untracked, changes, quantized, remember, restore
 from keras_blocks.core.keywords import accepted, refuse_unknown
 from keras_blocks.core.layers import SETTINGS, LayerFactory, serialized
 from keras_blocks.core.registration import register as register
@@ -91,7 +90,7 @@ class Block(LayerFactory, keras.layers.Layer):
         self.input_spec = keras.layers.InputSpec(ndim=4)
         self._built_chain: Any = None  # a BuiltChain, once built
         self._frozen_paths: Sequence[str] = ()
-        self._inner: Any = FrozenDict()  # what the file has kept of inner layers, until they are built
+        self._inner = Untracked({})  # what the file has kept of inner layers, until they are built
 
     def chain(self, channels: int) -> Chain:
         """The block's layers for an input of so many channels, as a list of specs and splits. The one thing to declare.
@@ -123,8 +122,8 @@ class Block(LayerFactory, keras.layers.Layer):
         self._built_chain = declared
         for path in self._frozen_paths:
             freeze_part(self, path)
-        for name in set(layers) & set(self._inner):
-            restore(layers[name], thaw(self._inner[name]))
+        for name in set(layers) & set(self._inner.config):
+            restore(layers[name], self._inner.config[name])
         self.input_spec = keras.layers.InputSpec(ndim=4, axes={self.channel_axis: self.channels(input_shape)})
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
@@ -201,8 +200,8 @@ class Block(LayerFactory, keras.layers.Layer):
             config["activity_regularizer"] = serialized(self.activity_regularizer)
         if frozen := frozen_parts(self) if self.built else self._frozen_paths:
             config["frozen"] = list(frozen)
-        if inner := changed_parts(self) if self.built else thaw(self._inner):
-            config["inner"] = inner
+        if inner := changed_parts(self) if self.built else self._inner.config:
+            config["inner"] = dict(inner)
         return config
 
     @classmethod
@@ -210,7 +209,7 @@ class Block(LayerFactory, keras.layers.Layer):
         config = dict(config)
         frozen, inner = config.pop("frozen", ()), config.pop("inner", {})
         block: Self = super().from_config(config)
-        block._frozen_paths, block._inner = tuple(frozen), FrozenDict(inner)
+        block._frozen_paths, block._inner = tuple(frozen), Untracked(inner)
         return block
 
     def save_own_variables(self, store: Any) -> None:
@@ -232,9 +231,11 @@ class Block(LayerFactory, keras.layers.Layer):
         layer = remember(spec.make(prefix=f"{self.name}_"))
         if isinstance(layer, Block):
             start = f"{spec.name}/"
-            inside = {path.removeprefix(start): kept for path, kept in self._inner.items() if path.startswith(start)}
-            layer._inner = FrozenDict(inside)
-        return quantized(layer, thaw(self._inner.get(spec.name, {})))
+            inside = {
+                path.removeprefix(start): kept for path, kept in self._inner.config.items() if path.startswith(start)
+            }
+            layer._inner = Untracked(inside)
+        return quantized(layer, self._inner.config.get(spec.name, {}))
 
     def _declare(self, input_shape: Shape) -> BuiltChain:
         """`chain`, for inputs of a shape that has been checked, with names that can be attributes."""

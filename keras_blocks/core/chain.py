@@ -101,10 +101,10 @@ def _described(value: Any) -> str:
 def _remedy(step: Any) -> str:
     if isinstance(step, (list, tuple)):
         return "A unit is several layers: unpack it, as in [*self.conv_unit(...), *self.conv_unit(...)]."
-    if hasattr(step, "get_config") and hasattr(step, "build"):
-        return f"A chain says how to make a layer: write self.layer(name, {type(step).__name__}, ...) in its place."
     if isinstance(step, type):
         return f"Write self.layer(name, {step.__name__}, ...) in its place."
+    if hasattr(step, "get_config") and hasattr(step, "build"):
+        return f"A chain says how to make a layer: write self.layer(name, {type(step).__name__}, ...) in its place."
     if callable(step):
         return "A function cannot be saved: write a registered keras.layers.Layer, and self.layer(name, cls, ...)."
     return "Steps come from self.layer, self.conv_unit, self.conv2d, self.norm, self.concatenate and the like."

@@ -15,8 +15,8 @@ POLICY = ("dtype", "quantization_config")
 LORA = ("lora_rank", "lora_alpha")
 
 
-class Declared:
-    """The config that a layer was made with. Keras tracks nothing in it."""
+class Untracked:
+    """A config that a layer holds, such as the one it was made with: Keras would wrap a dict, and look into it."""
 
     __slots__ = ("config",)
 
@@ -27,7 +27,7 @@ class Declared:
 def remember(layer: Any) -> Any:
     """Keeps what a layer, and those of a model, were made with, unless that is known. Returns the layer."""
     if getattr(layer, "_declared", None) is None:
-        layer._declared = Declared(_config(layer))
+        layer._declared = Untracked(_config(layer))
     if isinstance(layer, keras.Model):
         for inner in layer.layers:
             remember(inner)
