@@ -47,8 +47,8 @@ def changes(layer: Any) -> dict[str, Any]:
 def quantized(layer: Any, kept: Mapping[str, Any]) -> Any:
     """The layer, not built yet, or one in its place that will be built with quantized weights."""
     policy = {key: kept[key] for key in POLICY if key in kept}
-    if keras.dtype_policies.get(policy.get("dtype", "float32")).quantization_mode is None:
-        return layer
+    if keras.dtype_policies.get(policy.get("dtype", "float32")).quantization_mode in (None, "float8"):
+        return layer  # float8 only adds weights, which `restore` does: behind the others, as it was
     other = type(layer).from_config({**layer.get_config(), **policy})
     other._declared = layer._declared
     return other
