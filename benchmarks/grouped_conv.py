@@ -93,7 +93,7 @@ def measure(pixels, channels, width, with_keras, with_torch):
     images = np.random.default_rng(0).normal(size=(BATCH, pixels, pixels, channels)).astype("float32")
     groups = channels // width
     options = {"padding": "same", "use_bias": False}
-    layers = {"ours": keras_blocks.GroupedConv2D(channels, 3, groups, **options)}
+    layers = {"ours": keras_blocks.GroupedConv2D(channels, 3, groups=groups, **options)}
     if with_keras:
         layers["Keras"] = keras.layers.Conv2D(channels, 3, groups=groups, **options)
     # channels * sqrt(1 / groups) in and out: as many multiply-adds.

@@ -165,5 +165,5 @@ def test_the_transition_has_a_relu(rng):
 
 @pytest.mark.parametrize("layers", [1, 2, 4])
 def test_a_vgg_group_has_as_many_convolutions_as_it_says(layers):
-    block = built(keras_blocks.VGGGroup(4, layers), 8, 8, 3)
+    block = built(keras_blocks.VGGGroup(4, depth=layers), 8, 8, 3)
     assert kinds(block) == ["Conv2D", "Activation"] * layers + ["MaxPooling2D"]

@@ -16,7 +16,7 @@ SHAPE = (8, 8, 16)
 BLOCKS = {
     "residual": lambda **kwargs: keras_blocks.ResidualBlock(4, drop_rate=0.5, **kwargs),
     "pre-activated": lambda **kwargs: keras_blocks.ResidualBlock(4, "basic", "v2", strides=2, **kwargs),
-    "dense": lambda **kwargs: keras_blocks.DenseBlock(3, 2, dropout=0.5, **kwargs),
+    "dense": lambda **kwargs: keras_blocks.DenseBlock(3, layers=2, dropout=0.5, **kwargs),
     "fire": lambda **kwargs: keras_blocks.FireBlock(2, batch_norm=True, **kwargs),
 }
 

@@ -21,6 +21,7 @@ class CodingBlock(Block):
     def __init__(
         self,
         filters: int,
+        *,
         blocks: int = 1,
         kernel_size: Pair = 3,
         strides: Pair = 2,
@@ -133,6 +134,7 @@ class DecoderBlock(CodingBlock):
     def __init__(
         self,
         filters: int,
+        *,
         blocks: int = 1,
         kernel_size: Pair = 3,
         strides: Pair = 2,
@@ -141,7 +143,7 @@ class DecoderBlock(CodingBlock):
         activated: bool = True,
         **kwargs: Unpack[BlockOptions],
     ):
-        super().__init__(filters, blocks, kernel_size, strides, kind, **kwargs)
+        super().__init__(filters, blocks=blocks, kernel_size=kernel_size, strides=strides, kind=kind, **kwargs)
         self.trim = validation.pair("trim", trim, least=0)
         self.activated = validation.boolean("activated", activated)
         if any(size >= step for size, step in zip(self.trim, self.strides)):

@@ -62,6 +62,7 @@ class AuxiliaryClassifier(Block):
         filters: int,
         version: Version = "v1",
         pooling: Pooling = "strided",
+        *,
         width: int = 128,
         hidden: int | None = None,
         dropout: float | None = None,

@@ -6,11 +6,12 @@ import keras
 
 from keras_blocks.core import keras_arguments, validation
 from keras_blocks.core.block import register
+from keras_blocks.core.keywords import NamedArguments
 from keras_blocks.typing import Config, DataFormat, LayerOptions, Shape, Tensor
 
 
 @register
-class ChannelPadding(keras.layers.Layer):
+class ChannelPadding(NamedArguments, keras.layers.Layer):
     """Adds channels of zeros before the first and after the last.
 
     Args:

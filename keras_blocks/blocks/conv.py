@@ -53,6 +53,7 @@ class ConvBlock(Block):
         kernel_size: Pair = 3,
         strides: Pair = 1,
         padding: Padding = "same",
+        *,
         groups: int = 1,
         dilation_rate: Pair = 1,
         pre_activation: bool = False,

@@ -51,6 +51,7 @@ class DenseLayer(Block):
     def __init__(
         self,
         filters: int,
+        *,
         bottleneck: int = 4,
         dropout: float = 0.0,
         dilation_rate: int = 1,
@@ -119,7 +120,7 @@ class DenseBlock(Block):
     Example:
 
     >>> import keras, keras_blocks
-    >>> keras_blocks.DenseBlock(32, 6)(keras.Input((56, 56, 64))).shape
+    >>> keras_blocks.DenseBlock(32, layers=6)(keras.Input((56, 56, 64))).shape
     (None, 56, 56, 256)
     """
 
@@ -128,6 +129,7 @@ class DenseBlock(Block):
     def __init__(
         self,
         filters: int,
+        *,
         layers: int,
         bottleneck: int = 4,
         dropout: float = 0.0,
@@ -189,7 +191,7 @@ class TransitionBlock(Block):
 
     default_settings = NORMALIZED
 
-    def __init__(self, compression: float = 0.5, atrous: bool = False, **kwargs: Unpack[BlockOptions]):
+    def __init__(self, compression: float = 0.5, *, atrous: bool = False, **kwargs: Unpack[BlockOptions]):
         super().__init__(**kwargs)
         self.compression = validation.number("compression", compression, least=0, most=1)
         self.atrous = validation.boolean("atrous", atrous)

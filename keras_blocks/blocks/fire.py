@@ -45,7 +45,7 @@ class FireBlock(Block):
     11920
     """
 
-    def __init__(self, filters: int, expand_ratio: int = 4, bypass: Bypass = None, **kwargs: Unpack[BlockOptions]):
+    def __init__(self, filters: int, *, expand_ratio: int = 4, bypass: Bypass = None, **kwargs: Unpack[BlockOptions]):
         super().__init__(**kwargs)
         self.filters = validation.integer("filters", filters)
         self.expand_ratio = validation.integer("expand_ratio", expand_ratio, most=256)

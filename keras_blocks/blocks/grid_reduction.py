@@ -15,9 +15,14 @@ class GridReduction(BranchedBlock):
     """A module of stride 2, whose last branch is the input itself, max pooled."""
 
     def __init__(
-        self, filters: Ints, padding: Padding = "valid", se_ratio: int | None = None, **kwargs: Unpack[BlockOptions]
+        self,
+        filters: Ints,
+        padding: Padding = "valid",
+        *,
+        se_ratio: int | None = None,
+        **kwargs: Unpack[BlockOptions],
     ):
-        super().__init__(filters, se_ratio, **kwargs)
+        super().__init__(filters, se_ratio=se_ratio, **kwargs)
         self.padding = validation.choice("padding", padding, Padding)
 
     @property
@@ -116,12 +121,13 @@ class GridReductionB(GridReduction):
     def __init__(
         self,
         filters: Ints,
+        *,
         n: int = 7,
         padding: Padding = "valid",
         se_ratio: int | None = None,
         **kwargs: Unpack[BlockOptions],
     ):
-        super().__init__(filters, padding, se_ratio, **kwargs)
+        super().__init__(filters, padding, se_ratio=se_ratio, **kwargs)
         self.n = validation.integer("n", n, most=1024)
 
     def branches(self) -> list[Chain]:
@@ -176,9 +182,14 @@ class PassThroughReduction(GridReduction):
     filter_names = ("3x3 reduce", "3x3", "double 3x3 reduce", "double 3x3")
 
     def __init__(
-        self, filters: Ints, padding: Padding = "symmetric", se_ratio: int | None = None, **kwargs: Unpack[BlockOptions]
+        self,
+        filters: Ints,
+        padding: Padding = "symmetric",
+        *,
+        se_ratio: int | None = None,
+        **kwargs: Unpack[BlockOptions],
     ):
-        super().__init__(filters, padding, se_ratio, **kwargs)
+        super().__init__(filters, padding, se_ratio=se_ratio, **kwargs)
 
     def branches(self) -> list[Chain]:
         width = self.width

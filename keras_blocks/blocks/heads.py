@@ -19,7 +19,11 @@ GLOBAL_POOLINGS = {"avg": keras.layers.GlobalAveragePooling2D, "max": keras.laye
 
 def hidden_units(hidden: Ints) -> tuple[int, ...]:
     """The argument `hidden`, checked; it may be empty."""
-    hidden = () if hidden in ((), []) else validation.sequence("hidden", hidden, of="numbers of units")
+    hidden = (
+        ()
+        if isinstance(hidden, (list, tuple)) and not hidden
+        else validation.sequence("hidden", hidden, of="numbers of units")
+    )
     return tuple(validation.integer(f"hidden[{i}]", units) for i, units in enumerate(hidden))
 
 
@@ -78,6 +82,7 @@ class ClassifierHead(Head):
         self,
         filters: int,
         pooling: Pooling = "avg",
+        *,
         hidden: Ints = (),
         dropout: float = 0.0,
         **kwargs: Unpack[BlockOptions],
@@ -97,6 +102,9 @@ class MultiLabelHead(Head):
     With a list of numbers of classes the output is a dict, so `compile` takes a dict of losses, and one of their
     weights, by the names of the outputs, and `fit` a dict of labels. With one number it is a single tensor of that many
     independent probabilities, for the loss "binary_crossentropy". Probabilities are float32 under any policy.
+
+    Keras' `fit` takes no `class_weight` for a model of several outputs, whose classes have numbers in common: give
+    `sample_weight`, a dict by the outputs' names too, such as `{"digit": weights[digits], "parity": None}`.
 
     Args:
         classes: numbers of classes, such as `[5, 3, 10]`, of one softmax each; or the number of labels of which each
@@ -137,6 +145,7 @@ class MultiLabelHead(Head):
     def __init__(
         self,
         classes: int | Ints,
+        *,
         names: Sequence[str] | None = None,
         labels: Sequence[str] | Sequence[Sequence[str]] | None = None,
         pooling: Pooling = "avg",

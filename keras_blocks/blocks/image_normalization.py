@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_blocks.core import keras_arguments, validation
 from keras_blocks.core.block import register
+from keras_blocks.core.keywords import NamedArguments
 from keras_blocks.typing import Config, DataFormat, LayerOptions, Tensor
 
 Mode = Literal["tf", "caffe", "torch"]
@@ -18,7 +19,7 @@ CAFFE_MEAN = (103.939, 116.779, 123.68)  # of blue, green, red
 
 # `Rescaling` is the public layer that also works within tf.data and grain under every backend, and has no weights.
 @register
-class ImageNormalization(keras.layers.Rescaling):
+class ImageNormalization(NamedArguments, keras.layers.Rescaling):
     """Pixels from 0 to 255, in the order red, green, blue, as networks with ImageNet weights were trained to see them.
 
     Computed in float32 also under a policy of 16 bits, and then cast.

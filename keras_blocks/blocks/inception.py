@@ -24,7 +24,7 @@ class BranchedBlock(Block):
 
     default_settings = {"batch_norm": True}
 
-    def __init__(self, filters: Ints, se_ratio: int | None = None, **kwargs: Unpack[BlockOptions]):
+    def __init__(self, filters: Ints, *, se_ratio: int | None = None, **kwargs: Unpack[BlockOptions]):
         super().__init__(**kwargs)
         self.filters = self._filters(filters)
         self.se_ratio = validation.optional(validation.integer, "se_ratio", se_ratio)
@@ -69,11 +69,12 @@ class PoolingBranch(BranchedBlock):
     def __init__(
         self,
         filters: Ints,
+        *,
         count_include_pad: bool = False,
         se_ratio: int | None = None,
         **kwargs: Unpack[BlockOptions],
     ):
-        super().__init__(filters, se_ratio, **kwargs)
+        super().__init__(filters, se_ratio=se_ratio, **kwargs)
         self.count_include_pad = validation.boolean("count_include_pad", count_include_pad)
 
     def pooling_branch(self, kind: Pooling = "avg") -> Chain:
@@ -137,13 +138,14 @@ class InceptionBlock(PoolingBranch):
         self,
         filters: Ints,
         version: Version = "v1",
+        *,
         kernel_size: Pair | None = None,
         pooling: Pooling = "max",
         count_include_pad: bool = False,
         se_ratio: int | None = None,
         **kwargs: Unpack[BlockOptions],
     ):
-        super().__init__(filters, count_include_pad, se_ratio, **kwargs)
+        super().__init__(filters, count_include_pad=count_include_pad, se_ratio=se_ratio, **kwargs)
         self.version = validation.choice("version", version, Version)
         self.kernel_size = validation.optional(validation.pair, "kernel_size", kernel_size)
         self.pooling = validation.choice("pooling", pooling, Pooling)
@@ -247,12 +249,13 @@ class InceptionB(PoolingBranch):
     def __init__(
         self,
         filters: Ints,
+        *,
         n: int = 7,
         count_include_pad: bool = False,
         se_ratio: int | None = None,
         **kwargs: Unpack[BlockOptions],
     ):
-        super().__init__(filters, count_include_pad, se_ratio, **kwargs)
+        super().__init__(filters, count_include_pad=count_include_pad, se_ratio=se_ratio, **kwargs)
         self.n = validation.integer("n", n, most=1024)
 
     def branches(self) -> list[Chain]:

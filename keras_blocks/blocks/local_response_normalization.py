@@ -5,13 +5,14 @@ from typing import Unpack
 import keras
 
 from keras_blocks.core import keras_arguments, validation
+from keras_blocks.core.keywords import NamedArguments
 from keras_blocks.core.registration import register
 from keras_blocks.ops.casting import as_float
 from keras_blocks.typing import Config, DataFormat, LayerOptions, Shape, Tensor
 
 
 @register
-class LocalResponseNormalization(keras.layers.Layer):
+class LocalResponseNormalization(NamedArguments, keras.layers.Layer):
     """Divides each value by a power of the mean square of the values of nearby channels at the same pixel.
 
     `x / (bias + alpha * mean) ** beta`, where the mean is that of the squares of `size` channels around x's, with zeros

@@ -5,6 +5,7 @@ from typing import Any, Literal, Unpack
 import keras
 
 from keras_blocks.core import validation
+from keras_blocks.core.keywords import NamedArguments
 from keras_blocks.core.registration import register
 from keras_blocks.ops.casting import wide
 from keras_blocks.ops.distances import DISTANCE_FUNCTIONS
@@ -14,7 +15,7 @@ Distance = Literal["l1", "l2", "cosine"]
 
 
 @register
-class PairwiseDistance(keras.layers.Layer):
+class PairwiseDistance(NamedArguments, keras.layers.Layer):
     """The distance between each vector of one batch and the vector in the same place of another.
 
     It has no weights. Its gradients are finite everywhere: that of the L2 distance between equal vectors is 0.
@@ -50,7 +51,7 @@ class PairwiseDistance(keras.layers.Layer):
     [[3.0, 4.0]]
     """
 
-    def __init__(self, distance: Distance = "l2", componentwise: bool = False, **kwargs: Unpack[LayerOptions]):
+    def __init__(self, distance: Distance = "l2", *, componentwise: bool = False, **kwargs: Unpack[LayerOptions]):
         super().__init__(**kwargs)
         self.distance = validation.choice("distance", distance, Distance)
         self.componentwise = validation.boolean("componentwise", componentwise)

@@ -32,7 +32,7 @@ class ResidualOptions(TypedDict, total=False):
 
 
 class ResidualBlockOptions(ResidualOptions, BlockOptions, total=False):
-    """What `ResidualBlock` and `ResNeXtBlock` take by name, or by position in the order of `ResidualUnit`."""
+    """What `ResidualBlock` and `ResNeXtBlock` take by name beside their own."""
 
     dilation_rate: int
     atrous: bool
@@ -43,7 +43,7 @@ class ResidualUnit(Block):
     """What all residual blocks have in common: a shortcut and a main branch, which are added.
 
     A subclass gives its convolutions by `_convolutions`, and the settings of the projection by `projection_size`. It
-    passes the options that it does not name itself on to this constructor, by position in this order, or by name.
+    passes the options that it does not name itself on to this constructor, by name.
     """
 
     projection_size = 1
@@ -53,6 +53,7 @@ class ResidualUnit(Block):
     def __init__(
         self,
         filters: int,
+        *,
         version: Version = "v1.5",
         strides: int = 1,
         shortcut: Shortcut = "auto",
@@ -219,13 +220,13 @@ class ResidualBlock(ResidualUnit):
         filters: int,
         kind: Kind = "bottleneck",
         version: Version = "v1.5",
+        *,
         strides: int = 1,
         shortcut: Shortcut = "auto",
         width: int = 1,
-        *options: Any,
         **kwargs: Unpack[ResidualBlockOptions],
     ):
-        super().__init__(filters, version, strides, shortcut, *options, **kwargs)
+        super().__init__(filters, version=version, strides=strides, shortcut=shortcut, **kwargs)
         self.kind = validation.choice("kind", kind, Kind)
         self.width = validation.integer("width", width, most=64)
 
@@ -286,18 +287,18 @@ class ResNeXtBlock(ResidualUnit):
     def __init__(
         self,
         filters: int,
+        *,
         cardinality: int = 32,
         base_width: int = 4,
         strides: int = 1,
         shortcut: Shortcut = "auto",
         narrow_entry: bool = False,
         projection_size: ProjectionSize = 1,
-        *options: Any,
         version: GroupedVersion = "v1.5",
         **kwargs: Unpack[ResidualBlockOptions],
     ):
         validation.choice("version", version, GroupedVersion)
-        super().__init__(filters, version, strides, shortcut, *options, **kwargs)
+        super().__init__(filters, version=version, strides=strides, shortcut=shortcut, **kwargs)
         self.cardinality = validation.integer("cardinality", cardinality)
         self.base_width = validation.integer("base_width", base_width)
         self.narrow_entry = validation.boolean("narrow_entry", narrow_entry)

@@ -57,6 +57,7 @@ class ResNetStem(Block):
     def __init__(
         self,
         filters: int = 64,
+        *,
         pre_activated: bool = False,
         border: Border = "zero",
         deep: bool = False,

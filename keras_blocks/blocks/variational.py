@@ -62,6 +62,7 @@ class VariationalBottleneck(Head):
         self,
         filters: int,
         pooling: Pooling = None,
+        *,
         hidden: Ints = (),
         beta: float = 1.0,
         seed: int | None = None,

@@ -34,11 +34,11 @@ class VGGGroup(Block):
     Example:
 
     >>> import keras, keras_blocks
-    >>> keras_blocks.VGGGroup(64, 2)(keras.Input((224, 224, 3))).shape
+    >>> keras_blocks.VGGGroup(64, depth=2)(keras.Input((224, 224, 3))).shape
     (None, 112, 112, 64)
     """
 
-    def __init__(self, filters: int, depth: int = 2, **kwargs: Unpack[BlockOptions]):
+    def __init__(self, filters: int, *, depth: int = 2, **kwargs: Unpack[BlockOptions]):
         super().__init__(**kwargs)
         self.filters = validation.integer("filters", filters)
         self.depth = validation.integer("depth", depth, most=64)

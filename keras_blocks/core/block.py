@@ -6,7 +6,9 @@ from typing import Any, Self, Unpack
 import keras
 
 from keras_blocks.core.chain import Chain as Chain
-from keras_blocks.core.chain import LayerSpec, specs, walk
+from keras_blocks.core.chain import LayerSpec, checked_chain, specs, walk
+from keras_blocks.core.inner import Untracked, changes, quantized, remember, restore
+from keras_blocks.core.keywords import accepted, refuse_unknown
 from keras_blocks.core.layers import SETTINGS, LayerFactory, serialized
 from keras_blocks.core.registration import register as register
 from keras_blocks.core.remat import rematerialized
@@ -82,11 +84,13 @@ class Block(LayerFactory, keras.layers.Layer):
     def __init__(self, **kwargs: Unpack[BlockOptions]):
         options: dict[str, Any] = dict(kwargs)
         given = {name: options.pop(name) for name in SETTINGS if name in options}
+        refuse_unknown(type(self), options, accepted(keras.layers.Layer), accepted(type(self)))
         keras.layers.Layer.__init__(self, **options)
         LayerFactory.__init__(self, **{**self.default_settings, **given})
         self.input_spec = keras.layers.InputSpec(ndim=4)
         self._built_chain: Any = None  # a BuiltChain, once built
         self._frozen_paths: Sequence[str] = ()
+        self._inner = Untracked({})  # what the file has kept of inner layers, until they are built
 
     def chain(self, channels: int) -> Chain:
         """The block's layers for an input of so many channels, as a list of specs and splits. The one thing to declare.
@@ -103,7 +107,7 @@ class Block(LayerFactory, keras.layers.Layer):
 
     def build(self, input_shape: Shape) -> None:
         declared = self._declare(input_shape)
-        layers = {spec.name: spec.make(prefix=f"{self.name}_") for spec in specs(declared.chain)}
+        layers = {spec.name: self._make(spec) for spec in specs(declared.chain)}
 
         def build_layer(spec: LayerSpec, shape: Any) -> Any:
             after = self._next_shape(layers[spec.name], spec, shape)
@@ -118,6 +122,8 @@ class Block(LayerFactory, keras.layers.Layer):
         self._built_chain = declared
         for path in self._frozen_paths:
             freeze_part(self, path)
+        for name in set(layers) & set(self._inner.config):
+            restore(layers[name], self._inner.config[name])
         self.input_spec = keras.layers.InputSpec(ndim=4, axes={self.channel_axis: self.channels(input_shape)})
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
@@ -134,7 +140,7 @@ class Block(LayerFactory, keras.layers.Layer):
 
         return walk(self._built_chain.chain, x, apply)
 
-    def expand(self, inputs: Tensor, training: bool | None = None) -> Tensor:
+    def expand(self, inputs: Tensor, training: None = None) -> Tensor:
         """Applies the block's own layers to a Keras tensor one by one, and returns the output's Keras tensor.
 
         The graph behind the result is flat and shares the block's weights: `keras.Model(x, block.expand(x))` can be
@@ -142,10 +148,14 @@ class Block(LayerFactory, keras.layers.Layer):
 
         Args:
             inputs: Keras tensor of the shape that the block takes. The block is built if it was not.
-            training: `None`, or the flag that the inner layers are bound to.
+            training: no longer taken. Keras gives the flag of `fit`, `predict` or a call to every layer of a graph,
+                whatever the layer was told when the graph was made: `trainable = False` keeps statistics as they are.
 
         Returns:
             Keras tensor of the block's output shape.
+
+        Raises:
+            TypeError: for a `training` other than `None`.
 
         Example:
 
@@ -155,13 +165,23 @@ class Block(LayerFactory, keras.layers.Layer):
         >>> flat.get_layer(block.expand_3x3.name).output.shape
         (None, 56, 56, 64)
         """
+        if training is not None:
+            raise TypeError(
+                f"`expand` binds no layer to a `training`, since Keras' `fit` and `predict` override it; received "
+                f"training={training!r}. To keep BatchNormalization's statistics as they are, set `trainable = False` "
+                "on the block, or on its layers alone; to run layers as in training or not, call the model with "
+                "`training=True` or `training=False`."
+            )
+        return self.expanded(inputs)
+
+    def expanded(self, inputs: Tensor, **flags: Any) -> Tensor:
+        """`expand`, with what a graph's node has told the block: it holds until the graph itself is told of it."""
         if not self.built:
             self.build(inputs.shape)
 
         def apply(spec: LayerSpec, x: Tensor) -> Tensor:
             layer = getattr(self, spec.name)
-            bound = {} if training is None else {"training": training}
-            return layer.expand(x, **bound) if isinstance(layer, Block) else layer(x, **bound)
+            return layer.expanded(x, **flags) if isinstance(layer, Block) else layer(x, **flags)
 
         return walk(self._built_chain.chain, as_float(inputs, self.compute_dtype), apply)
 
@@ -180,14 +200,16 @@ class Block(LayerFactory, keras.layers.Layer):
             config["activity_regularizer"] = serialized(self.activity_regularizer)
         if frozen := frozen_parts(self) if self.built else self._frozen_paths:
             config["frozen"] = list(frozen)
+        if inner := changed_parts(self) if self.built else self._inner.config:
+            config["inner"] = dict(inner)
         return config
 
     @classmethod
     def from_config(cls, config: Config) -> Self:
         config = dict(config)
-        frozen = config.pop("frozen", ())
+        frozen, inner = config.pop("frozen", ()), config.pop("inner", {})
         block: Self = super().from_config(config)
-        block._frozen_paths = tuple(frozen)
+        block._frozen_paths, block._inner = tuple(frozen), Untracked(inner)
         return block
 
     def save_own_variables(self, store: Any) -> None:
@@ -204,6 +226,17 @@ class Block(LayerFactory, keras.layers.Layer):
             )
         super().load_own_variables({key: store[key] for key in keys if key != BUILT_MARK})
 
+    def _make(self, spec: LayerSpec) -> Any:
+        """The layer of a spec, not built yet, with what the file has kept of it and of the layers inside of it."""
+        layer = remember(spec.make(prefix=f"{self.name}_"))
+        if isinstance(layer, Block):
+            start = f"{spec.name}/"
+            inside = {
+                path.removeprefix(start): kept for path, kept in self._inner.config.items() if path.startswith(start)
+            }
+            layer._inner = Untracked(inside)
+        return quantized(layer, self._inner.config.get(spec.name, {}))
+
     def _declare(self, input_shape: Shape) -> BuiltChain:
         """`chain`, for inputs of a shape that has been checked, with names that can be attributes."""
         if len(input_shape) != 4:
@@ -214,7 +247,12 @@ class Block(LayerFactory, keras.layers.Layer):
                 f"{self._title()} must know the number of channels (axis {self.channel_axis}, as data_format is "
                 f"'{self.data_format}'); received the shape {tuple(input_shape)}."
             )
-        declared = BuiltChain(self.chain(channels))
+        if missing := [name for name in arguments(type(self)) if not hasattr(self, name)]:
+            raise TypeError(
+                f"{self._title()} must keep its argument `{missing[0]}` as an attribute of that name, or it is in "
+                f"no saved file: write `self.{missing[0]} = {missing[0]}` in `__init__`."
+            )
+        declared = BuiltChain(checked_chain(f"the chain of {self._title()}", self.chain(channels)))
         seen = set()
         for spec in specs(declared.chain):
             taken = hasattr(type(self), spec.name) or (not self._built_chain and hasattr(self, spec.name))
@@ -260,14 +298,18 @@ class Block(LayerFactory, keras.layers.Layer):
         return f"{type(self).__name__} '{self.name}'"
 
 
+def inner_parts(owner: Any) -> list[tuple[str, Any]]:
+    """Name -> layer of those that a block or a model consists of."""
+    names = [spec.name for spec in specs(owner.chain_for(None))] if isinstance(owner, Block) else []
+    return [(name, getattr(owner, name)) for name in names] or [(layer.name, layer) for layer in owner.layers]
+
+
 def frozen_parts(owner: Any) -> list[str]:
     """Paths of the layers inside a trainable block or model that are frozen: `bn`, `inner/bn`."""
     if not owner.trainable:
         return []
-    names = [spec.name for spec in specs(owner.chain_for(None))] if isinstance(owner, Block) else []
-    parts = [(name, getattr(owner, name)) for name in names] or [(layer.name, layer) for layer in owner.layers]
     found = []
-    for name, part in parts:
+    for name, part in inner_parts(owner):
         if not part.trainable:
             found.append(name)
         elif isinstance(part, Block):
@@ -275,14 +317,27 @@ def frozen_parts(owner: Any) -> list[str]:
     return found
 
 
+def changed_parts(owner: Any) -> dict[str, dict[str, Any]]:
+    """Path -> what is set otherwise than declared, of the layers inside a block or model."""
+    found = {}
+    for name, part in inner_parts(owner):
+        if own := changes(part):
+            found[name] = own
+        if isinstance(part, Block | keras.Model):
+            found |= {f"{name}/{path}": inner for path, inner in changed_parts(part).items()}
+    return found
+
+
+def part_at(owner: Any, path: str) -> Any:
+    """The layer of this path."""
+    for name in path.split("/"):
+        owner = getattr(owner, name) if isinstance(owner, Block) else owner.get_layer(name)
+    return owner
+
+
 def freeze_part(owner: Any, path: str) -> None:
     """The opposite of `frozen_parts`, for one path."""
-    name, _, inner = path.partition("/")
-    part = getattr(owner, name) if isinstance(owner, Block) else owner.get_layer(name)
-    if inner:
-        freeze_part(part, inner)
-    else:
-        part.trainable = False
+    part_at(owner, path).trainable = False
 
 
 def _compatible(shapes: Sequence[Shape]) -> bool:

@@ -76,6 +76,40 @@ class ShapeTensor:
         return ShapeTensor(self.visit(step, self.shape), self.visit)
 
 
+def checked_chain(title: str, chain: Any) -> Chain:
+    """The chain, if it is one: else a TypeError that says which of the usual slips it has, and how to mend it."""
+    if chain is None:
+        raise TypeError(f"{title} is None: its method must `return` a list of steps.")
+    if not isinstance(chain, Sequence):
+        raise TypeError(f"{title} must be a list of steps; received {_described(chain)}. Write [...] around it.")
+    for i, step in enumerate(chain):
+        if isinstance(step, Split):
+            for j, branch in enumerate(step.branches):
+                checked_chain(f"branch {j} of '{step.merge.name}' in {title}", branch)
+        elif isinstance(step, Fork):
+            for name, branch in step.branches.items():
+                checked_chain(f"branch '{name}' of {title}", branch)
+        elif not isinstance(step, LayerSpec):
+            raise TypeError(f"step {i} of {title} is {_described(step)}. {_remedy(step)}")
+    return chain
+
+
+def _described(value: Any) -> str:
+    return f"{value!r} of type {type(value).__name__}"
+
+
+def _remedy(step: Any) -> str:
+    if isinstance(step, (list, tuple)):
+        return "A unit is several layers: unpack it, as in [*self.conv_unit(...), *self.conv_unit(...)]."
+    if isinstance(step, type):
+        return f"Write self.layer(name, {step.__name__}, ...) in its place."
+    if hasattr(step, "get_config") and hasattr(step, "build"):
+        return f"A chain says how to make a layer: write self.layer(name, {type(step).__name__}, ...) in its place."
+    if callable(step):
+        return "A function cannot be saved: write a registered keras.layers.Layer, and self.layer(name, cls, ...)."
+    return "Steps come from self.layer, self.conv_unit, self.conv2d, self.norm, self.concatenate and the like."
+
+
 def walk(chain: Chain, x: Any, visit: Callable[[Any, Any], Any]) -> Any:
     """Sends `x` through the chain. `visit(spec, x)` does one layer; a merge gets the list of its branches' results."""
     for step in chain:

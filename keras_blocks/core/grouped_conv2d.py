@@ -5,6 +5,7 @@ from typing import Any
 import keras
 
 from keras_blocks.core import keras_arguments, validation
+from keras_blocks.core.keywords import NamedArguments
 from keras_blocks.core.registration import register
 from keras_blocks.ops.casting import as_float
 from keras_blocks.ops.grouped_conv import grouped_conv2d
@@ -12,7 +13,7 @@ from keras_blocks.typing import DataFormat, KerasPadding, Pair, Shape, Tensor
 
 
 @register
-class GroupedConv2D(keras.layers.Conv2D):
+class GroupedConv2D(NamedArguments, keras.layers.Conv2D):
     """Convolution whose output channels of a group see the input channels of the same group alone.
 
     It computes what `keras.layers.Conv2D(groups=...)` does, from the same weights, but trains on CPUs, where that one
@@ -62,6 +63,7 @@ class GroupedConv2D(keras.layers.Conv2D):
         self,
         filters: int,
         kernel_size: Pair,
+        *,
         groups: int,
         strides: Pair = 1,
         padding: KerasPadding = "valid",

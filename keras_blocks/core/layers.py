@@ -10,6 +10,7 @@ from keras_blocks.core import keras_arguments, validation
 from keras_blocks.core.chain import Chain, LayerSpec, Split
 from keras_blocks.core.grouped_conv2d import GroupedConv2D
 from keras_blocks.core.immutable import FrozenDict, freeze, thaw
+from keras_blocks.core.keywords import NamedArguments
 from keras_blocks.core.normalization import BatchNormalization
 from keras_blocks.core.signature import takes
 from keras_blocks.ops.casting import wide
@@ -22,7 +23,7 @@ NORMALIZED = FrozenDict({"batch_norm": True, "use_bias": False, "kernel_initiali
 """The default settings of ResNet and of what is built as it is."""
 
 
-class LayerFactory:
+class LayerFactory(NamedArguments):
     """Mixed into `Block` and `Network`: the shared settings, and the layers that follow from them.
 
     Its constructor is called by theirs, which pass the settings on: they are declared here alone. See `Block`.

@@ -12,6 +12,12 @@ from typing import Any, TypeVar, get_args
 
 T = TypeVar("T")
 
+NO_LIST = (str, bytes, bytearray, memoryview, Mapping)
+"""What Python takes for sequences, or loops over, and nobody means as a list of items."""
+
+SHORT = 20
+"""So many names are listed in an error; of more, the nearest alone."""
+
 MOST_CHANNELS = 2**20
 """No published network is wider; a larger number is a slip that would exhaust the memory in `build`."""
 
@@ -28,7 +34,7 @@ def integer(name: str, value: Any, *, least: int = 1, most: int = MOST_CHANNELS)
 
 def pair(name: str, value: Any, *, least: int = 1, most: int = 1024) -> tuple[int, int]:
     """Two integers, for height and width; a single one stands for both."""
-    if isinstance(value, Sequence) and not isinstance(value, str):
+    if isinstance(value, Sequence) and not isinstance(value, NO_LIST):
         if len(value) != 2:
             raise ValueError(f"`{name}` must be an integer or two of them, (height, width); received {value!r}.")
         height, width = (integer(f"{name}[{i}]", item, least=least, most=most) for i, item in enumerate(value))
@@ -74,7 +80,8 @@ def choice(name: str, value: T, allowed: Any) -> T:
         return value
     near = difflib.get_close_matches(str(value), [item for item in allowed if isinstance(item, str)], n=3, cutoff=0.5)
     hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
-    raise ValueError(f"`{name}` must be one of {list(allowed)}; received {value!r}.{hint}")
+    listed = list(allowed) if len(allowed) <= SHORT else f"{len(allowed)} names, such as {list(allowed)[:3]}"
+    raise ValueError(f"`{name}` must be one of {listed}; received {value!r}.{hint}")
 
 
 def mapping(
@@ -94,7 +101,7 @@ def mapping(
 
 def sequence(name: str, value: Any, *, of: str = "items") -> Sequence[Any]:
     """A list or tuple that is not empty."""
-    if isinstance(value, (str, Mapping)) or not isinstance(value, Sequence):
+    if isinstance(value, NO_LIST) or not isinstance(value, Sequence):
         raise TypeError(f"`{name}` must be a list of {of}; received {value!r} of type {type(value).__name__}.")
     if not value:
         raise ValueError(f"`{name}` must be a list of {of} and not empty; received {value!r}.")

@@ -7,10 +7,12 @@ from typing import Any, NamedTuple
 
 import keras
 
+from keras_blocks.core import validation
 from keras_blocks.core.block import Block
 from keras_blocks.core.chain import Chain, LayerSpec, ShapeTensor, walk
 from keras_blocks.core.graphs import replay, unallocated
 from keras_blocks.core.immutable import FrozenDict, freeze
+from keras_blocks.core.registration import subclasses
 from keras_blocks.core.signature import arguments
 from keras_blocks.costs.layer_costs import LAYER_RULES, VIEW_LAYERS, LayerCost, count_weights, layer_macs, measured
 
@@ -56,7 +58,9 @@ WEIGHTLESS_TYPES = (keras.initializers.Initializer, keras.regularizers.Regulariz
 
 
 def cost(
-    target: keras.layers.Layer | type[keras.Model], input_shape: Sequence[int] | None = None, **metaparameters: Any
+    target: keras.layers.Layer | type[keras.Model] | str,
+    input_shape: Sequence[int] | None = None,
+    **metaparameters: Any,
 ) -> Cost:
     """Exact parameters, multiply-adds and activation bytes, with no variable allocated.
 
@@ -65,26 +69,33 @@ def cost(
 
     Args:
         target: a block or other Keras layer, built or not; a model (a subclassed one must be built, its `call` made of
-            Keras layers and operations); or an architecture's class, with its metaparameters as further arguments.
+            Keras layers and operations); or an architecture's class or a variant's name, as `create_model` takes it,
+            with its metaparameters as further arguments.
         input_shape: (height, width, channels) in the target's data format, without the batch. By default a model's
             own, or an architecture's own default. A model with several inputs, as a `Siamese`, has its own.
-        **metaparameters: the constructor's arguments, where `target` is an architecture's class.
+        **metaparameters: the constructor's arguments, where `target` is an architecture's class or a name.
 
     Returns:
         `Cost(params, macs, activation_bytes)`, for one image.
 
     Raises:
         TypeError: for a target of another kind.
-        ValueError: for a shape with unknown sizes, or one that the target cannot take.
+        ValueError: for a shape with unknown sizes, or one that the target cannot take; for an unknown name.
 
     Example:
 
     >>> import keras_blocks
+    >>> keras_blocks.cost("resnet50", (224, 224, 3)).params
+    25610152
     >>> keras_blocks.cost(keras_blocks.FireBlock(16), (55, 55, 96)).params
     11920
     >>> keras_blocks.cost(keras_blocks.SqueezeNet, (224, 224, 3), classes=10).params
     740554
     """
+    if isinstance(target, str):
+        named = {name: cls for cls in subclasses(keras.Model) for name in vars(cls).get("variants", {})}
+        cls = named[validation.choice("target", target, tuple(named))]
+        target, metaparameters = cls, {**cls.variants[target], **metaparameters}
     if isinstance(target, type) and issubclass(target, keras.Model):
         if input_shape is not None:
             metaparameters["input_shape"] = input_shape
@@ -95,7 +106,9 @@ def cost(
         return _model_cost(target, input_shape)
     if isinstance(target, keras.layers.Layer):
         return _layer_object_cost(target, _known("input_shape", (None, *(input_shape or ()))))[1]
-    raise TypeError(f"`target` must be a layer, a model or an architecture's class; received {target!r}.")
+    raise TypeError(
+        f"`target` must be a layer, a model, an architecture's class or a variant's name; received {target!r}."
+    )
 
 
 def shape_after(step: Any, shape: Any) -> Any:

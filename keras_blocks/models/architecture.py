@@ -71,15 +71,21 @@ class Architecture(Network):
 
     def stem(self, x: Tensor) -> Tensor:
         """The layers before the first group."""
-        raise NotImplementedError
+        raise self._missing("stem", "the layers before the first group")
 
     def learner(self, x: Tensor) -> Tensor:
         """The groups of blocks."""
-        raise NotImplementedError
+        raise self._missing("learner", "the groups of blocks")
 
     def classifier(self, x: Tensor) -> Tensor:
         """From the learner's feature map to the output."""
-        raise NotImplementedError
+        raise self._missing("classifier", "from the learner's feature map to the output", "; or `include_top=False`")
+
+    def _missing(self, part: str, what: str, otherwise: str = "") -> NotImplementedError:
+        return NotImplementedError(
+            f"{type(self).__name__} must have a method `{part}(self, x)`, {what}, which takes and returns a Keras "
+            f"tensor{otherwise}."
+        )
 
     def assemble(self, x: Tensor) -> Tensor:
         """All parts in turn: the model's output for the input `x`, a dict where there are auxiliary ones."""

@@ -105,6 +105,7 @@ class AutoEncoder(Network):
         self,
         groups: Sequence[Mapping[str, int]] = GROUPS_CIFAR,
         code: Mapping[str, Any] | None = None,
+        *,
         kernel_size: Pair = 3,
         kind: Kind = "plain",
         noise: float = 0.0,

@@ -16,11 +16,18 @@ from keras_blocks.models.vgg import VGG
 BACKBONES: tuple[type[Architecture], ...] = (DenseNet, Inception, ResNeXt, ResNet, SENet, SqueezeNet, VGG)
 
 
+def backbone_class(backbone: str | type[Architecture]) -> type[Architecture]:
+    """The architecture of a backbone that is given by a variant's name, or as that class."""
+    if not isinstance(backbone, str):
+        return backbone
+    architectures: tuple[type[Architecture], ...] = (*BACKBONES, KochNet)
+    classes = {variant: cls for cls in architectures for variant in cls.variants}
+    return classes[known_name("backbone", backbone, classes, "`keras_blocks.list_models()` that classify")]
+
+
 def make_backbone(backbone: str | type[Architecture], **metaparameters: Any) -> Architecture:
     """A backbone by a variant's name, or by an architecture's class; without its classifier, unless it embeds."""
+    cls = backbone_class(backbone)
     if isinstance(backbone, str):
-        architectures: tuple[type[Architecture], ...] = (*BACKBONES, KochNet)
-        classes = {variant: cls for cls in architectures for variant in cls.variants}
-        cls = classes[known_name("backbone", backbone, classes, "`keras_blocks.list_models()` that classify")]
         return cls.from_variant(backbone, **{"include_top": False, **cls.variants[backbone], **metaparameters})
-    return backbone(**{"include_top": False, **metaparameters})
+    return cls(**{"include_top": False, **metaparameters})

@@ -94,6 +94,7 @@ class DenseNet(Architecture):
     def __init__(
         self,
         groups: Sequence[Mapping[str, int]] = variants["densenet121"]["groups"],
+        *,
         filters: int = 32,
         stem: Stem = "imagenet",
         stem_filters: int = 64,

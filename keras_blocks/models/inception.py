@@ -110,6 +110,7 @@ class Inception(Architecture):
         self,
         groups: Sequence[Mapping[str, Any]] = GOOGLENET_GROUPS,
         stem: Stem | Sequence[Mapping[str, Any]] = "v1",
+        *,
         auxiliary: bool = False,
         auxiliary_classifier: Mapping[str, Any] | None = None,
         auxiliary_weight: float = 0.3,

@@ -7,15 +7,17 @@ from typing import Any, ClassVar, Self, TypeAlias
 import keras
 
 from keras_blocks.core import validation
-from keras_blocks.core.block import Block, freeze_part, frozen_parts
+from keras_blocks.core.block import changed_parts, freeze_part, frozen_parts, part_at
 from keras_blocks.core.chain import ShapeTensor
-from keras_blocks.core.graphs import replay
 from keras_blocks.core.immutable import FrozenDict
+from keras_blocks.core.inner import remember, restore
+from keras_blocks.core.keywords import accepted, refuse_unknown
 from keras_blocks.core.layers import SETTINGS, LayerFactory, serialized
 from keras_blocks.core.signature import arguments
 from keras_blocks.models.assembly import Assembly, named_inputs, shape_of_input
 from keras_blocks.models.freezing import feature_name, set_trainable, train_all_but
 from keras_blocks.models.legacy_h5 import check_legacy, name_class
+from keras_blocks.models.opening import opened
 from keras_blocks.models.preprocessing import PreprocessingPipeline, preprocessing_layers, shape_after, unless_training
 from keras_blocks.models.variants import known_name
 from keras_blocks.typing import Config, Shape, Tensor
@@ -64,6 +66,7 @@ class Network(LayerFactory, keras.Model):
         trainable: bool = True,
         **settings: Any,
     ):
+        refuse_unknown(type(self), settings, SETTINGS, accepted(type(self)))
         self.dtype_policy = dtype or keras.config.dtype_policy()
         LayerFactory.__init__(self, **{**self.default_settings, **settings})
         given = input_tensor is not None and not isinstance(input_tensor, Assembly)
@@ -84,6 +87,7 @@ class Network(LayerFactory, keras.Model):
             self.input_names = named_inputs(self) or self.input_names
             if not (trainable or isinstance(input_tensor, Assembly)):  # Keras leaves the layers, which normalize, as is
                 set_trainable(self, False)
+            remember(self)
         else:  # an outline, which has no graph, and so is none of `keras.Functional`, which Keras puts among the bases
             keras.Model.__init__(self, name=name, trainable=trainable)
 
@@ -310,12 +314,14 @@ class Network(LayerFactory, keras.Model):
             config["frozen"] = frozen
         if tuple(self.input_names) != type(self).input_names:
             config["input_names"] = list(self.input_names)
+        if inner := self._changed():
+            config["inner"] = inner
         return config
 
     @classmethod
     def from_config(cls, config: Config, custom_objects: Mapping[str, Any] | None = None) -> Self:
         config = dict(config)
-        frozen = config.pop("frozen", ())
+        frozen, inner = config.pop("frozen", ()), config.pop("inner", {})
         if names := config.pop("input_names", ()):  # of one input: no class takes several
             config["input_tensor"] = keras.Input(config["input_shape"], name=names[0])
         with keras.saving.CustomObjectScope(custom_objects or {}):
@@ -324,6 +330,8 @@ class Network(LayerFactory, keras.Model):
             model = cls(**config)
         for path in frozen:
             model._freeze(path)
+        for path, changed in inner.items():
+            restore(model._part_at(path), changed)
         return model
 
     def _arguments(self) -> dict[str, Any]:
@@ -350,6 +358,13 @@ class Network(LayerFactory, keras.Model):
     def _freeze(self, path: str) -> None:
         freeze_part(self, path)
 
+    def _changed(self) -> dict[str, Any]:
+        """Path -> what is set on a layer beside what the metaparameters say."""
+        return changed_parts(self)
+
+    def _part_at(self, path: str) -> Any:
+        return part_at(self, path)
+
     def _with_preprocessing(self, layers: Any, input_shape: Shape) -> Self:
         """This model's layers behind others."""
         changed = {**self._arguments(), "preprocess": layers, "input_shape": input_shape}
@@ -374,20 +389,3 @@ class Network(LayerFactory, keras.Model):
         if self.channels((None, *shape)) is None:
             raise ValueError(f"`input_shape` must give the number of channels; received {tuple(shape)}.")
         return tuple(validation.optional(validation.integer, "input_shape", size) for size in shape)
-
-
-def opened(model: keras.Model, x: Tensor) -> Tensor:
-    """The model's graph applied to `x`, a tensor or several, with blocks, and models within the model, opened."""
-
-    def open_operation(operation: Any) -> Any:
-        if isinstance(operation, Block):
-            return operation.expand
-        if isinstance(operation, keras.Sequential | keras.Function):
-            return lambda inner, **ignored: opened(operation, inner)
-        return operation
-
-    if isinstance(model, keras.Sequential):
-        for layer in model.layers:
-            x = open_operation(layer)(x)
-        return x
-    return replay(model, keras.tree.flatten(x), open_operation)

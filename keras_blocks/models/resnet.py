@@ -165,6 +165,7 @@ class ResNet(ResidualNetwork):
         version: Version = "v1.5",
         stem: Stem = "imagenet",
         shortcut: Shortcut = "auto",
+        *,
         width: int = 1,
         downsample: Downsample = "first",
         **kwargs: Unpack[ResNetOptions],

@@ -94,6 +94,7 @@ class ResNeXt(ResidualNetwork):
     def __init__(
         self,
         groups: Sequence[Mapping[str, int]] = SIZES[50],
+        *,
         cardinality: int = 32,
         base_width: int = 4,
         stem: Stem = "imagenet",

@@ -57,16 +57,17 @@ class SENet(ResNeXt):
     def __init__(
         self,
         groups: Sequence[Mapping[str, int]] = variants["senet154"]["groups"],
+        *,
         cardinality: int = 64,
         base_width: int = 4,
         stem: Stem = "deep",
         shortcut: Shortcut = "auto",
-        *,
         se_ratio: int | None = 16,
         dropout: float = 0.2,
         **kwargs: Unpack[ResidualNetworkOptions],
     ):
-        super().__init__(groups, cardinality, base_width, stem, shortcut, se_ratio=se_ratio, dropout=dropout, **kwargs)
+        own: Any = {"cardinality": cardinality, "base_width": base_width, "stem": stem, "shortcut": shortcut}
+        super().__init__(groups, **own, se_ratio=se_ratio, dropout=dropout, **kwargs)
 
     def block(self, name: str, **options: Any) -> LayerSpec:
         size = 3 if options["strides"] > 1 else 1

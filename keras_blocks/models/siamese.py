@@ -13,11 +13,13 @@ from keras_blocks.blocks.pairwise_distance import Distance, PairwiseDistance
 from keras_blocks.blocks.unit_length import UnitLength
 from keras_blocks.core import keras_arguments, validation
 from keras_blocks.core.graphs import replay
+from keras_blocks.core.inner import changes
+from keras_blocks.core.keywords import accepted, refuse_unknown
 from keras_blocks.core.layers import wide_policy
 from keras_blocks.core.registration import register
 from keras_blocks.models.architecture import Architecture
 from keras_blocks.models.assembly import Assembly
-from keras_blocks.models.backbones import make_backbone
+from keras_blocks.models.backbones import backbone_class, make_backbone
 from keras_blocks.models.freezing import set_trainable
 from keras_blocks.models.legacy_h5 import check_legacy, name_class
 from keras_blocks.models.network import Network
@@ -91,6 +93,8 @@ class Siamese(Network):
     """
 
     input_names = ("left", "right")
+
+    takes_more = True
 
     variants = {"siamese_koch2015": {"backbone": "koch2015", "distance": "l1"}}
     sources = {"siamese_koch2015": "Koch et al. 2015, figure 4, for images of 105x105 pixels"}
@@ -285,6 +289,12 @@ class Siamese(Network):
     def _freeze(self, path: str) -> None:
         self._own_layers()[path].trainable = False
 
+    def _changed(self) -> dict[str, Any]:
+        return {name: found for name, layer in self._own_layers().items() if (found := changes(layer))}
+
+    def _part_at(self, path: str) -> Any:
+        return self._own_layers()[path]
+
     def _own_layers(self) -> dict[str, keras.layers.Layer]:
         """Name -> layer beside the backbone and the preprocessing, which keep what is frozen themselves."""
         return {layer.name: layer for layer in (*self.layers, *self.embedding.layers) if layer.name in OWN_LAYERS}
@@ -315,6 +325,8 @@ def _backbone(
         if input_shape is not None:
             input_shape = tuple(validation.sequence("input_shape", input_shape, of="height, width and channels"))
             metaparameters = {**metaparameters, "input_shape": _behind(preprocess, input_shape)}
+        cls = backbone_class(backbone)
+        refuse_unknown(Siamese, metaparameters, accepted(cls), (*accepted(Siamese), *accepted(cls)))
         backbone = make_backbone(backbone, dtype=dtype, **metaparameters)
     elif not isinstance(backbone, keras.Model):
         raise TypeError(

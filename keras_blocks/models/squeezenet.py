@@ -96,10 +96,10 @@ class SqueezeNet(Architecture):
         self,
         groups: Sequence[Mapping[str, Ints]] = GROUPS_1_0,
         stem: Stem | Mapping[str, Any] = "v1.0",
+        *,
         expand_ratio: int = 4,
         bypass: Bypass = None,
         dropout: float = 0.5,
-        *,
         classifier_padding: int = 0,
         **kwargs: Unpack[ArchitectureOptions],
     ):

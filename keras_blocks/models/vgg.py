@@ -73,6 +73,7 @@ class VGG(Architecture):
     def __init__(
         self,
         groups: Sequence[Mapping[str, int]] = variants["vgg16"]["groups"],
+        *,
         hidden: Ints = (4096, 4096),
         dropout: float = 0.5,
         **kwargs: Unpack[ArchitectureOptions],

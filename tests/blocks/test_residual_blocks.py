@@ -41,8 +41,3 @@ def test_dropout_between_convolutions_is_there_in_training_alone():
     np.testing.assert_array_equal(found, expected)
     one, other = (keras.ops.convert_to_numpy(with_dropout(images, training=True)) for _ in range(2))
     assert np.abs(one - other).max() > 1e-3
-
-
-def test_options_of_all_residual_blocks_may_be_given_by_position():
-    block = keras_blocks.ResidualBlock(8, "basic", "v1", 2, "auto", 1, 0.25, 1, False, 4, False)
-    assert (block.drop_rate, block.se_ratio, block.se_use_bias) == (0.25, 4, False)

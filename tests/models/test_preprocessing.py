@@ -65,7 +65,11 @@ def test_augments_in_training_alone_and_is_in_the_file(name, tmp_path):
 def test_a_head_of_fixed_size_takes_images_of_any_size():
     """VGG flattens, so it needs the size that `Resizing` gives."""
     model = keras_blocks.VGG(
-        [{"filters": 4, "layers": 1}], (5,), input_shape=(None, None, 3), classes=3, preprocess=layers.Resizing(8, 8)
+        [{"filters": 4, "layers": 1}],
+        hidden=(5,),
+        input_shape=(None, None, 3),
+        classes=3,
+        preprocess=layers.Resizing(8, 8),
     )
     assert model(photos(9, 20)).shape == model(photos(31, 8)).shape == (4, 3)
 
