@@ -4,13 +4,12 @@ import fnmatch
 import os
 from typing import Any
 
-from keras_blocks.core.signature import arguments
 from keras_blocks.models.architecture import Architecture
 from keras_blocks.models.autoencoder import AutoEncoder
 from keras_blocks.models.backbones import BACKBONES
 from keras_blocks.models.network import Network
 from keras_blocks.models.siamese import Siamese
-from keras_blocks.models.variants import check_arguments, known_name
+from keras_blocks.models.variants import known_name
 from keras_blocks.weights.pretrained import check_path, load_imagenet, load_weights
 
 ARCHITECTURES: tuple[type[Network], ...] = (AutoEncoder, *BACKBONES, Siamese)
@@ -61,9 +60,6 @@ def create_model(variant: str, /, *, weights: str | os.PathLike[str] | None = No
     (None, 10)
     """
     cls = architecture_of(variant)
-    if cls is not Siamese:  # which takes its backbone's arguments, too
-        known = {*arguments(cls), "name", "dtype", "trainable", "weights"} - {"own"}
-        check_arguments(f"create_model('{variant}')", overrides, known)
     if weights == "imagenet":
         published = sorted(name for other in ARCHITECTURES for name in other.published)
         if variant not in published:

@@ -1,14 +1,11 @@
 """Names of published networks, and what is said of one that is none."""
 
 import difflib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Any
 
 FEW = 8
 """So many names are listed in an error; of more, the nearest ones are."""
-
-# What other libraries call an argument, where that is too far from our name to be found by its letters.
-ELSEWHERE = {"pretrained": "weights", "image_size": "input_shape", "img_size": "input_shape", "top": "include_top"}
 
 
 def known_name(argument: str, value: Any, names: Collection[str], where: str) -> str:
@@ -21,18 +18,6 @@ def known_name(argument: str, value: Any, names: Collection[str], where: str) ->
         return value
     listed = str(sorted(names)) if len(names) <= FEW else f"the {len(names)} names of {where}"
     raise ValueError(f"`{argument}` must be one of {listed}; received {value!r}.{_nearest(str(value).lower(), names)}")
-
-
-def check_arguments(owner: str, given: Mapping[str, Any], known: Collection[str]) -> None:
-    """Refuses arguments that are none of `known`, with the nearest that are.
-
-    Raises:
-        TypeError: for the first of them.
-    """
-    for name in given:
-        if name not in known:
-            hint = f" Did you mean '{ELSEWHERE[name]}'?" if name in ELSEWHERE else _nearest(name, known)
-            raise TypeError(f"{owner} takes no argument `{name}`; it takes {sorted(known)}.{hint}")
 
 
 def _nearest(value: str, names: Collection[str]) -> str:
