@@ -75,6 +75,8 @@ ARCHITECTURES = [
     ("kb.cost(kb.FireBlock(16))", "`input_shape`", "such as (224, 224, 3)", None),
     ("kb.convert_weights(5, small)", "`source`", "a mapping, the path of a file or a model", None),
     ("kb.convert_weights('weights.pth', small)", "weights.pth", "pickle", "safetensors.torch.save_file"),
+    ("kb.convert_weights({}, 'resnet50')", "`model`", "a Keras model", "create_model"),
+    ("kb.list_models(5)", "`pattern`", "a string", None),
     ("kb.convert_weights({}, small)", "stem_conv/conv/kernel", "of the shape (3, 3, 1, 64)", None),
 ]
 
@@ -151,6 +153,7 @@ SEARCHES = [
     ("tuning.load_dataset('nothing.npz')", "`data`", "an .npz file", None),
     ("tuning.load_dataset('digits', image_size=8)", "`image_size`", "for a folder of images", None),
     ("tuning.load_dataset('digits', seed=-1)", "`seed`", "from 0", None),
+    ("tuning.Search({'trials': 8}, 'run')", "`settings`", "SearchSettings(...)", "trials=8"),
     ("tuning.Search(tuning.SearchSettings(), '../outside')", "`run`", "such as runs/first", "without '..'"),
     ("tuning.Search(tuning.SearchSettings(), 'run', space=kb.ResNet)", "`space`", "a search space", "as a HyperResNet"),
     ("tuning.Search(tuning.SearchSettings(), 'run', storage='study.db')", "`storage`", "a URL", "sqlite:///study.db"),

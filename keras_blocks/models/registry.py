@@ -4,6 +4,7 @@ import fnmatch
 import os
 from typing import Any
 
+from keras_blocks.core import validation
 from keras_blocks.models.architecture import Architecture
 from keras_blocks.models.autoencoder import AutoEncoder
 from keras_blocks.models.backbones import BACKBONES
@@ -27,7 +28,7 @@ def list_models(pattern: str = "*") -> list[str]:
     >>> keras_blocks.list_models("*bypass")
     ['squeezenet_1.0_complex_bypass', 'squeezenet_1.0_simple_bypass']
     """
-    return sorted(fnmatch.filter(_by_name(), pattern))
+    return sorted(fnmatch.filter(_by_name(), validation.text("pattern", pattern)))
 
 
 def create_model(variant: str, /, *, weights: str | os.PathLike[str] | None = None, **overrides: Any) -> Network:

@@ -38,7 +38,7 @@ def convert_weights(source: Arrays | str | os.PathLike[str] | keras.Model, model
 
     Raises:
         ImportError: for a `.safetensors` file without the library.
-        TypeError: for a source of another kind.
+        TypeError: for a source of another kind, and for what is no model.
         ValueError: for a file of another kind, such as a pickle, a damaged one, or one far larger than the model;
             where a weight is missing, left over, of another shape, no number or not finite; where the shapes fit, but
             the network that has these names is another (see `misfit`): it names both sides, and the model is unchanged.
@@ -50,6 +50,8 @@ def convert_weights(source: Arrays | str | os.PathLike[str] | keras.Model, model
     >>> ours = keras_blocks.create_model("resnet50_v1", include_top=False, input_shape=(64, 64, 3))
     >>> ours = keras_blocks.convert_weights(theirs, ours)
     """
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"`model` must be a Keras model, such as `create_model` gives; received {model!r}.")
     targets = named_weights(model)
     arrays = _arrays(source, model)
     convention, names = _best_convention(arrays, targets, model)

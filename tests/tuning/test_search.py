@@ -378,6 +378,17 @@ def test_a_full_disk_after_the_trials_is_said_too(untrained, few_digits, tmp_pat
         searched(tmp_path / "run", few_digits, trials=2)
 
 
+def test_a_report_that_fails_takes_nothing_from_the_search(untrained, few_digits, tmp_path, monkeypatch):
+    def broken(*args, **kwargs):
+        raise RuntimeError("no plotly")
+
+    monkeypatch.setattr("keras_blocks.tuning.report.run_report.write_run_report", broken)
+    progress = Notes()
+    result, _ = searched(tmp_path / "run", few_digits, trials=2, progress=progress)
+    assert result["trials"] == 2 and json.loads((tmp_path / "run" / "result.json").read_text()) == result
+    assert any("the report could not be written: RuntimeError('no plotly')" in note for note in progress.notes)
+
+
 def test_a_torn_study_is_set_aside(untrained, few_digits, tmp_path):
     _, trials = searched(tmp_path / "run", few_digits, trials=2)
     study = tmp_path / "run" / "study.db"

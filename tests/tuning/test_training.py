@@ -83,3 +83,11 @@ def test_correct_of_counts(digits):
             return np.eye(10)[np.zeros(len(images), int)]
 
     assert training.correct_of(First(), digits.x_test, digits.y_test) == int((digits.y_test == 0).sum())
+
+
+def test_outputs_that_are_nan_are_of_no_class():
+    """NumPy's largest of them would be class 0."""
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+    model.layers[0].kernel.assign(np.full((2, 3), np.nan))
+    with pytest.raises(ValueError, match=r"`model`: its outputs are NaN for 4 of 4 images"):
+        training.correct_of(model, np.ones((4, 2)), np.zeros(4, int))

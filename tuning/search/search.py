@@ -75,6 +75,8 @@ class Search:
         replace: bool = False,
         session: Callable[..., Session] = Session,
     ) -> None:
+        if not isinstance(settings, SearchSettings):
+            raise TypeError(f"`settings` must be SearchSettings(...), such as trials=8; received {settings!r}.")
         if space is not None and not isinstance(space, HyperArchitecture):
             raise TypeError(f"`space` must be a search space, such as a HyperResNet; received {space!r}.")
         self.folder = RunFolder(run)
@@ -154,14 +156,12 @@ class Search:
         Raises:
             SearchFailed: where no candidate could be drawn, or none could be trained, or the disk is full.
         """
-        from keras_blocks.tuning.report.run_report import write_run_report  # plotly takes a while
-
         progress = progress or NoProgress()
         with quiet_optuna():
             try:
                 why = self.session.run(progress, devices=devices)
                 result = self._finished(why, progress)
-                write_run_report(self.folder, storage=self._storage)
+                self._write_report(progress)
                 return result
             except (DiskFull, OSError) as error:
                 if not is_full(error):
@@ -174,6 +174,19 @@ class Search:
                 ) from error
             finally:
                 self.session.stop()
+
+    def _write_report(self, progress: Progress) -> None:
+        """A report that cannot be made takes nothing from a search that is done, unless the disk is full."""
+        from keras_blocks.tuning.report.run_report import write_run_report  # plotly takes a while
+
+        try:
+            write_run_report(self.folder, storage=self._storage)
+        except Exception as error:
+            if isinstance(error, OSError) and is_full(error):
+                raise
+            progress.note(
+                f"the report could not be written: {error!r}; `keras-blocks report {self.folder}` tries again"
+            )
 
     def close(self) -> None:
         """Closes the connections to the study."""

@@ -144,6 +144,15 @@ def fit(model: keras.Model, hyperparameters: Mapping[str, Any], *args: Any, **kw
 
 
 def correct_of(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> int:
-    """How many of the images the model gives their own class."""
-    predicted = model.predict(images, batch_size=256, verbose=0).argmax(axis=-1)
-    return int((predicted == labels).sum())
+    """How many of the images the model gives their own class.
+
+    Raises:
+        ValueError: where the model's outputs are NaN, of which NumPy's largest would be class 0.
+    """
+    scores = model.predict(images, batch_size=256, verbose=0)
+    if undefined := int(np.isnan(scores).any(axis=-1).sum()):
+        raise ValueError(
+            f"`model`: its outputs are NaN for {undefined} of {len(images)} images, so they are of no class. Look for "
+            "weights that are NaN or infinite, and for 16-bit types that overflow."
+        )
+    return int((scores.argmax(axis=-1) == labels).sum())
