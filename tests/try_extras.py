@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 
 MODEL = """
 import keras, keras_blocks
-model = keras_blocks.create_model("squeezenet1_1", input_shape=(64, 64, 3), classes=2)
+model = keras_blocks.create_model("squeezenet_1.1", input_shape=(64, 64, 3), classes=2)
 model.compile("sgd", "sparse_categorical_crossentropy")
 model.fit(keras.ops.ones((2, 64, 64, 3)), keras.ops.ones(2), verbose=0)
 print(keras.backend.backend(), keras_blocks.cost(model).params)
@@ -44,7 +44,7 @@ for cls in (keras_tuner.RandomSearch, keras_tuner.BayesianOptimization):
 WEIGHTS = """
 import keras, keras_blocks, safetensors.numpy
 from keras_blocks.weights.convert import named_weights
-one, other = (keras_blocks.create_model("squeezenet1_1", input_shape=(64, 64, 3), classes=2) for _ in range(2))
+one, other = (keras_blocks.create_model("squeezenet_1.1", input_shape=(64, 64, 3), classes=2) for _ in range(2))
 arrays = {name: keras.ops.convert_to_numpy(weight) for name, weight in named_weights(one).items()}
 safetensors.numpy.save_file(arrays, "weights.safetensors")
 keras_blocks.convert_weights("weights.safetensors", other)
