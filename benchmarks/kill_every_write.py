@@ -189,7 +189,7 @@ def run_search(run):
     from keras_blocks.tuning import HyperSqueezeNet, Search, SearchSettings, load_dataset
     from keras_blocks.tuning.search import supervisor
 
-    supervisor.COMMAND = (sys.executable, "-S", str(pathlib.Path(__file__).absolute()), "--train")
+    supervisor.COMMAND = (sys.executable, str(pathlib.Path(__file__).absolute()), "--train")
     space = HyperSqueezeNet.from_dataset(load_dataset("digits"))
     settings = SearchSettings(data="digits", trials=TRIALS, epochs=EPOCHS, final_epochs=2, sampler="random", keep=2)
     Search(settings, run, space=space).run()
@@ -208,8 +208,8 @@ def left(run):
     if folder.study.exists():
         storage = optuna.storages.RDBStorage(sqlite_url(folder.study), skip_table_creation=True)
         try:
-            studies = storage.get_all_studies()
-            trials = [Trial.of(item) for item in storage.get_all_trials(studies[0]._study_id)] if studies else []
+            for name in optuna.get_all_study_names(storage):
+                trials += map(Trial.of, optuna.load_study(study_name=name, storage=storage).get_trials())
         except Exception:  # before its tables are there
             trials = []
         finally:

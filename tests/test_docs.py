@@ -45,7 +45,7 @@ def workplace(tmp_path_factory):
 
 TRAINING = [
     f"keras_blocks.tuning{name}"
-    for name in (".oracle", ".search.search", ".search.single_training", ".spaces.squeezenet", ".training.evaluation")
+    for name in (".oracle", ".search.search", ".single_training", ".spaces.squeezenet", ".training.evaluation")
 ]
 """They train, as the README's examples do, which run each time."""
 

@@ -18,7 +18,7 @@ NETWORKS = {
     "vgg11": ("vgg11", {}),
 }
 TENSORFLOW = keras.backend.backend() == "tensorflow"
-FEW = [name for name in NETWORKS if name != "resnetv2_34"] if TENSORFLOW else ["resnetv2_18", "seresnet50"]
+FEW = ["resnetv2_18", "seresnet50", *(["resnetv2_50", "legacy_senet154"] if TENSORFLOW else [])]
 """The others differ in the number of layers, or by backend in nothing that is ours; KERAS_BLOCKS_ALL runs them."""
 CHOSEN = list(NETWORKS) if run_all() else FEW
 

@@ -171,7 +171,7 @@ def test_parts_of_a_dataset_belong_together(part, value, message):
         ("data", b"digits", TypeError),
         ("data", "", ValueError),
         ("data", " ", ValueError),
-        ("model", 5, TypeError),
+        ("model", 5, ValueError),
         ("parts", "groups=3", TypeError),
         ("parts", 5, TypeError),
     ],

@@ -6,6 +6,7 @@ import pytest
 
 import keras_blocks
 from keras_blocks.tuning.training import fit as training
+from keras_blocks.tuning.training.fit_arguments import WrongCall
 from keras_blocks.tuning.training.hyperparameters import TrainingDiverged, checked
 from keras_blocks.tuning.training.lottery import lottery
 
@@ -110,7 +111,7 @@ def test_a_lottery_that_diverges_is_told(digits):
     images = np.full((32, 8, 8, 1), np.inf, "float32")
     with pytest.raises(TrainingDiverged, match="all 2 initializations"):
         lottery(model, images, digits.y_train[:32], draws=2, hyperparameters=HOW, steps=1)
-    with pytest.raises(TypeError, match="`labels` must be a NumPy array"):
+    with pytest.raises(WrongCall, match="`y` must be a NumPy array"):
         training.fit(model, {**HOW, "lottery": 2}, images)
 
 

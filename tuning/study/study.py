@@ -151,8 +151,8 @@ class Study:
                     raise StudyEnded(reason)
                 trial, values, candidate = self._drawer.draw(self.space, trials)
             except StudyEnded as error:
+                self._nothing_new = self._nothing_new if reason is not None else str(error)  # it takes long to find out
                 if any(trial.status is Status.RUNNING for trial in counted):
-                    self._nothing_new = self._nothing_new if reason is not None else str(error)
                     return None
                 if not self._take_up_postponed():
                     raise
