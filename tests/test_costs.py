@@ -317,7 +317,7 @@ def test_every_rule_is_tested():
         (keras_blocks.FireBlock(4), (None, 8, 3), "all known"),
         (keras_blocks.SqueezeNet, (3, 3, 3), "stem_conv"),
         (keras_blocks.SqueezeNet, (224, 224), "input_shape"),
-        ("squeezenet_1.0", (224, 224, 3), "target"),
+        ("squeezenet", (224, 224, 3), r"`target` must be one of .*Did you mean .squeezenet_1\.1"),
     ],
 )
 def test_bad_input_is_named(target, shape, message):

@@ -63,12 +63,17 @@ class NamedArguments:
     """Whether the constructor hands keywords that it does not name to something else, which refuses them itself."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        names, most = by_position(cls)
-        if len(args) > most:
-            refuse_positions(cls, args, names, most)
-        if not cls.takes_more and ours_alone(cls):
-            refuse_unknown(cls, kwargs, accepted(cls))
+        check_call(cls, args, kwargs, takes_more=cls.takes_more)
         return super().__new__(cls, *args, **kwargs)
+
+
+def check_call(cls: type, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, takes_more: bool) -> None:
+    """Refuses what a class' constructor does not take, see `NamedArguments`."""
+    names, most = by_position(cls)
+    if len(args) > most:
+        refuse_positions(cls, args, names, most)
+    if not takes_more and ours_alone(cls):
+        refuse_unknown(cls, kwargs, accepted(cls))
 
 
 @cached

@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import keras
 
@@ -10,7 +10,7 @@ from keras_blocks.core import keras_arguments, validation
 from keras_blocks.core.chain import Chain, LayerSpec, Split
 from keras_blocks.core.grouped_conv2d import GroupedConv2D
 from keras_blocks.core.immutable import FrozenDict, freeze, thaw
-from keras_blocks.core.keywords import NamedArguments
+from keras_blocks.core.keywords import check_call
 from keras_blocks.core.normalization import BatchNormalization
 from keras_blocks.core.signature import takes
 from keras_blocks.ops.casting import wide
@@ -23,7 +23,7 @@ NORMALIZED = FrozenDict({"batch_norm": True, "use_bias": False, "kernel_initiali
 """The default settings of ResNet and of what is built as it is."""
 
 
-class LayerFactory(NamedArguments):
+class LayerFactory:
     """Mixed into `Block` and `Network`: the shared settings, and the layers that follow from them.
 
     Its constructor is called by theirs, which pass the settings on: they are declared here alone. See `Block`.
@@ -31,8 +31,15 @@ class LayerFactory(NamedArguments):
 
     dtype_policy: Any  # Keras' layers have it
 
+    takes_more = False
+    """See `keywords.NamedArguments`, which is no base: few classes stand between an architecture and Keras."""
+
     default_settings: Mapping[str, Any] = FrozenDict()
     """Name -> default of the settings for which a class has another default than the constructor below."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        check_call(cls, args, kwargs, takes_more=cls.takes_more)
+        return super().__new__(cls, *args, **kwargs)
 
     def __init__(
         self,
