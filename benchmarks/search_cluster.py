@@ -95,7 +95,8 @@ def killed(run, url, workers, minutes) -> dict:
         process.terminate()
     for process in running:
         process.wait()
-    finishing = Search(SearchSettings(**{**vars(settings), "trials": asked, "final_epochs": 1, "workers": 2}), run)
+    settings = SearchSettings(**{**vars(settings), "trials": asked, "final_epochs": 1, "workers": 2})
+    finishing = Search(settings, run, storage=url)
     finishing.run()
     trials = finishing.trials
     counted = [trial for trial in trials if trial.counted]
