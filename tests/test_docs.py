@@ -31,9 +31,9 @@ def modules():
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory):
-    """A folder that holds a finished run, runs/demo, for the examples that speak of one."""
+    """A folder that holds a finished run, runs/demo, where the examples that need one are run."""
     folder = tmp_path_factory.mktemp("workplace")
-    if keras.backend.backend() == "tensorflow":
+    if thorough.run_all() and keras.backend.backend() == "tensorflow":
         from keras_blocks.tuning import Search, SearchSettings
 
         # What is narrowed is the quickest to trace.
