@@ -206,15 +206,17 @@ def left(run):
     folder = RunFolder(run)
     trials = []
     if folder.study.exists():
-        storage = optuna.storages.RDBStorage(sqlite_url(folder.study), skip_table_creation=True)
+        storage = None
         try:
+            storage = optuna.storages.RDBStorage(sqlite_url(folder.study), skip_table_creation=True)
             for name in optuna.get_all_study_names(storage):
                 trials += map(Trial.of, optuna.load_study(study_name=name, storage=storage).get_trials())
         except Exception:  # before its tables are there
             trials = []
         finally:
-            storage.remove_session()
-            storage.engine.dispose()
+            if storage is not None:
+                storage.remove_session()
+                storage.engine.dispose()
     changing = ("seconds", "ended", "attempts")
     result = json.loads(folder.result.read_text()) if folder.result.exists() else None
     return {
@@ -291,6 +293,7 @@ def faults_of(plan, folder, good):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--points", type=int, help="drawn from all; by default all")
+    parser.add_argument("--after", type=int, default=0, help="leave out so many of them, which were tried before")
     parser.add_argument("--train", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.train is not None:
@@ -316,6 +319,8 @@ def main():
         chosen = random.Random(0).sample(points, min(len(points), arguments.points or len(points)))
         killed, parts, problems, kinds = 0, 0, [], collections.Counter()
         for i, plan in enumerate(chosen):
+            if i < arguments.after:
+                continue
             place = folder / f"{i:04d}"
             place.mkdir()
             was, wrong = faults_of(plan, place, good)
@@ -328,7 +333,7 @@ def main():
                 "trials": TRIALS,
                 "writes of a whole search": len(found),
                 "points (before, torn)": len(points),
-                "points tried": i + 1,
+                "points tried": i + 1 - arguments.after,
                 "killed": killed,
                 "runs with half a file left beside its place": parts,
                 "by kind": dict(sorted(kinds.items())),
