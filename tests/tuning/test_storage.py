@@ -130,3 +130,19 @@ def test_what_a_full_disk_looks_like():
     assert is_full(RuntimeError("Unable to write: No space left on device"))  # h5py, without a number
     assert not is_full(ValueError("the label is full"))
     assert not is_full(OSError(2, "No such file"))
+
+
+def test_a_study_is_made_once_where_a_kill_left_out_the_index_of_names(tmp_path):
+    """Found by benchmarks/kill_every_write.py: Optuna's tables and their indices are no transaction on SQLite."""
+    url = sqlite_url(tmp_path / "study.db")
+    StudyStorage(url).close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "study.db")) as connection:
+        (index,) = connection.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'index' AND name LIKE '%study_name'"
+        ).fetchone()
+        connection.execute(f"DROP INDEX {index}")
+        connection.commit()
+    for _ in range(2):
+        with contextlib.closing(StudyStorage(url)) as storage:
+            storage.study("first", directions=["maximize"], sampler=None, pruner=None)
+            assert len(storage.names()) == 1

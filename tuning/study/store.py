@@ -194,6 +194,10 @@ class StudyStorage:
         """
         if not options:
             return optuna.load_study(study_name=name, storage=self._database)
+        # Optuna would find out by the index of names, which a kill while the tables were made can have left out.
+        if name in self.names():
+            options.pop("directions", None)
+            return optuna.load_study(study_name=name, storage=self._database, **options)
         with quiet_optuna():
             return optuna.create_study(study_name=name, storage=self._database, load_if_exists=True, **options)
 
