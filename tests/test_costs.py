@@ -325,6 +325,18 @@ def test_bad_input_is_named(target, shape, message):
         keras_blocks.cost(target, shape)
 
 
+@pytest.mark.once
+def test_a_name_is_create_models_whatever_a_users_class_calls_its_own():
+    before = keras_blocks.cost("resnet18", (32, 32, 3))
+    assert before.params == keras_blocks.create_model("resnet18", input_shape=(32, 32, 3)).count_params()
+
+    class Mine(keras_blocks.ResNet):
+        variants = {"resnet18": {"groups": [{"filters": 4, "blocks": 1}], "block": "basic"}}
+
+    assert keras_blocks.cost("resnet18", (32, 32, 3)) == before
+    assert keras_blocks.cost(Mine, (32, 32, 3), **Mine.variants["resnet18"]) != before
+
+
 def test_rules_read_the_defaults_of_their_layers():
     """A spec may name nothing but what a layer must be told."""
 

@@ -93,7 +93,9 @@ def cost(
     740554
     """
     if isinstance(target, str):
-        named = {name: cls for cls in subclasses(keras.Model) for name in vars(cls).get("variants", {})}
+        # A user's class may have a variant of the same name, which `create_model` does not make either.
+        ours = [cls for cls in subclasses(keras.Model) if cls.__module__.partition(".")[0] == "keras_blocks"]
+        named = {name: cls for cls in ours for name in vars(cls).get("variants", {})}
         cls = named[validation.choice("target", target, tuple(named))]
         target, metaparameters = cls, {**cls.variants[target], **metaparameters}
     if isinstance(target, type) and issubclass(target, keras.Model):
