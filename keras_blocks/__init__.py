@@ -3,19 +3,25 @@
 Importing the package registers every class, so that `keras.saving.load_model` finds them.
 """
 
+from keras_blocks.blocks.anchors import AnchorGenerator
 from keras_blocks.blocks.autoencoder import DecoderBlock, EncoderBlock
 from keras_blocks.blocks.auxiliary import AuxiliaryClassifier
+from keras_blocks.blocks.box_head import BoxHead
 from keras_blocks.blocks.channel_padding import ChannelPadding
 from keras_blocks.blocks.conv import ConvBlock
 from keras_blocks.blocks.dense import DenseBlock, DenseLayer, TransitionBlock
+from keras_blocks.blocks.detection_decoder import DetectionDecoder
 from keras_blocks.blocks.fire import FireBlock
 from keras_blocks.blocks.grid_reduction import GridReductionA, GridReductionB, PassThroughReduction
 from keras_blocks.blocks.heads import ClassifierHead, MultiLabelHead
 from keras_blocks.blocks.image_normalization import ImageNormalization
 from keras_blocks.blocks.inception import InceptionA, InceptionB, InceptionBlock, InceptionC
+from keras_blocks.blocks.letterbox import Letterbox
 from keras_blocks.blocks.local_response_normalization import LocalResponseNormalization
 from keras_blocks.blocks.pairwise_distance import PairwiseDistance
 from keras_blocks.blocks.pooling import CeilMaxPooling2D
+from keras_blocks.blocks.pyramid import FeaturePyramid
+from keras_blocks.blocks.region_proposals import RegionProposalNetwork
 from keras_blocks.blocks.residual import ResidualBlock, ResNeXtBlock
 from keras_blocks.blocks.resnet_stem import ResNetStem
 from keras_blocks.blocks.squeeze_excite import SqueezeExciteBlock
@@ -32,6 +38,7 @@ from keras_blocks.metric.triplet_loss import TripletLoss
 from keras_blocks.models.architecture import Architecture
 from keras_blocks.models.autoencoder import AutoEncoder
 from keras_blocks.models.densenet import DenseNet
+from keras_blocks.models.faster_rcnn import FasterRCNN
 from keras_blocks.models.inception import Inception
 from keras_blocks.models.registry import create_model, list_models
 from keras_blocks.models.resnet import ResNet
@@ -45,6 +52,13 @@ from keras_blocks.weights.convert import convert_weights
 __version__ = "0.1.0"
 
 __all__ = [
+    "AnchorGenerator",
+    "BoxHead",
+    "DetectionDecoder",
+    "FasterRCNN",
+    "FeaturePyramid",
+    "Letterbox",
+    "RegionProposalNetwork",
     "VGG",
     "Architecture",
     "AutoEncoder",

@@ -19,6 +19,7 @@ Pair: TypeAlias = int | Sequence[int]
 """An integer, or two of them, for height and width."""
 
 Ints: TypeAlias = Sequence[int]
+Numbers: TypeAlias = Sequence[float]
 Activation: TypeAlias = str | Callable[..., Any] | None
 BatchNorm: TypeAlias = bool | Mapping[str, float | bool]
 Initializer: TypeAlias = str | Mapping[str, Any] | keras.initializers.Initializer

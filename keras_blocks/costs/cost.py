@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -59,7 +59,7 @@ WEIGHTLESS_TYPES = (keras.initializers.Initializer, keras.regularizers.Regulariz
 
 def cost(
     target: keras.layers.Layer | type[keras.Model] | str,
-    input_shape: Sequence[int] | None = None,
+    input_shape: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
     **metaparameters: Any,
 ) -> Cost:
     """Exact parameters, multiply-adds and activation bytes, with no variable allocated.
@@ -71,8 +71,9 @@ def cost(
         target: a block or other Keras layer, built or not; a model (a subclassed one must be built, its `call` made of
             Keras layers and operations); or an architecture's class or a variant's name, as `create_model` takes it,
             with its metaparameters as further arguments.
-        input_shape: (height, width, channels) in the target's data format, without the batch. By default a model's
-            own, or an architecture's own default. A model with several inputs, as a `Siamese`, has its own.
+        input_shape: (height, width, channels) in the target's data format, without the batch; of a block with several
+            inputs a dict of such. By default a model's own, or an architecture's own default. A model with several
+            inputs, as a `Siamese`, has its own.
         **metaparameters: the constructor's arguments, where `target` is an architecture's class or a name.
 
     Returns:
@@ -107,7 +108,7 @@ def cost(
     if isinstance(target, keras.Model):
         return _model_cost(target, input_shape)
     if isinstance(target, keras.layers.Layer):
-        return _layer_object_cost(target, _known("input_shape", (None, *(input_shape or ()))))[1]
+        return _layer_object_cost(target, _batch_of(input_shape))[1]
     raise TypeError(
         f"`target` must be a layer, a model, an architecture's class or a variant's name; received {target!r}."
     )
@@ -207,8 +208,18 @@ def _counted(cls: type, options: FrozenDict, shape: Any, text: str) -> tuple[Any
 
 
 def _chain_cost(chain: Chain, shape: Any) -> tuple[Any, Cost]:
-    ledger = _Ledger()
-    after = walk(chain, shape, ledger.visit)
+    ledger, seen = _Ledger(), set()
+
+    def visit(spec: Any, shape: Any) -> Any:
+        """One layer may stand in several places: it computes in each, and has its weights once."""
+        again, before = id(spec) in seen, ledger.total
+        after = ledger.visit(spec, shape)
+        if again:
+            ledger.total = ledger.total._replace(params=before.params)
+        seen.add(id(spec))
+        return after
+
+    after = walk(chain, shape, visit)
     return after, ledger.total
 
 
@@ -272,6 +283,8 @@ def _graph_cost(graph: Any, shapes: Sequence[Any]) -> Cost:
                 shapes = [tensor.shape for tensor in keras.tree.flatten(args)]
                 known = [tensor.shape for tensor in keras.tree.flatten(after)]
                 shape = shapes[0] if len(shapes) == 1 else shapes
+                if isinstance(operation, Block):  # which tells its inputs apart by their names
+                    shape = keras.tree.map_structure(_shape, args[0])
                 total += _layer_object_cost(operation, shape, known[0] if len(known) == 1 else known)[1]
             return after
 
@@ -313,6 +326,13 @@ def _outlined(cls: Any, metaparameters: dict[str, Any]) -> _Ledger | None:
     except (AttributeError, TypeError, ValueError):
         return None
     return ledger
+
+
+def _batch_of(shape: Any) -> Any:
+    """The shape of a batch of one input, or of each of several; what is no image may have any number of axes."""
+    if isinstance(shape, Mapping):
+        return {name: (None, *one) if len(one) == 1 else _batch_of(one) for name, one in shape.items()}
+    return _known("input_shape", (None, *(shape or ())))
 
 
 def _shape(tensor: Any) -> tuple[Any, ...]:

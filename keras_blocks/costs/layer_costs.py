@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import keras
 
+from keras_blocks.core.block import as_shapes
 from keras_blocks.core.graphs import unallocated
 from keras_blocks.core.grouped_conv2d import GroupedConv2D
 from keras_blocks.core.normalization import BatchNormalization
@@ -36,7 +37,7 @@ def measured(make: Callable[[], Any], shape: Any) -> LayerCost:
         layer = make()
         if not layer.built:
             layer.build(shape)
-        after = tuple(layer.compute_output_shape(shape))
+        after = as_shapes(layer.compute_output_shape(shape))
         return LayerCost(after, count_weights(layer), layer_macs(layer, shape, after))
 
 

@@ -22,6 +22,7 @@ class Assembly:
         preprocessed: the images behind `preprocess`.
         features: name -> feature map.
         side_outputs: name -> (output beside the main one, weight of its loss).
+        training: what the model gives in training, a structure of tensors; `None` where that is its outputs.
         passed: what one part leaves for a later one, by name.
     """
 
@@ -30,6 +31,7 @@ class Assembly:
     preprocessed: Any = None
     features: dict[str, Any] = dataclasses.field(default_factory=dict)
     side_outputs: dict[str, tuple[Any, float]] = dataclasses.field(default_factory=dict)
+    training: Any = None
     passed: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
@@ -44,10 +46,12 @@ class Assembly:
 
     def behind(self, inputs: Any, preprocessed: Any) -> "Assembly":
         """The same layers behind another preprocessing, which leads from `inputs` to `preprocessed`."""
-        graph = keras.Model(self.preprocessed, {"outputs": self.outputs, "features": self.features})
+        own = {"outputs": self.outputs, "features": self.features}
+        own |= {} if self.training is None else {"training": self.training}
+        graph = keras.Model(self.preprocessed, own)
         moved = replay(graph, [preprocessed])
         sides = {name: (moved["outputs"][name], weight) for name, weight in self.loss_weights.items()}
-        return Assembly(inputs, moved["outputs"], preprocessed, moved["features"], sides)
+        return Assembly(inputs, moved["outputs"], preprocessed, moved["features"], sides, moved.get("training"))
 
 
 def shape_of_input(tensor: Any, input_shape: Sequence[int | None] | None) -> Shape:

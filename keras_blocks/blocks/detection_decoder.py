@@ -1,0 +1,121 @@
+"""From scores and moves of regions to detections."""
+
+from typing import Any, Unpack
+
+import keras
+
+from keras_blocks.blocks.region_proposals import gathered
+from keras_blocks.core import validation
+from keras_blocks.core.keywords import NamedArguments
+from keras_blocks.core.registration import register
+from keras_blocks.ops.boxes import clip_boxes, decode_boxes
+from keras_blocks.ops.nms import batched_nms
+from keras_blocks.typing import Config, LayerOptions, Numbers, Shape, Tensor
+
+SMALLEST = 1e-2
+"""Pixels of the narrowest detection, as in torchvision."""
+
+BOX_WEIGHTS = (10.0, 10.0, 5.0, 5.0)
+"""What the moves of a region's box are multiplied by, so that they vary by about 1: of x, y, width, height."""
+
+
+@register
+class DetectionDecoder(NamedArguments, keras.layers.Layer):
+    """The objects of an image: of each class the best boxes, without those that overlap a better one of it.
+
+    Args:
+        score_threshold: the least probability of a detection.
+        iou_threshold: of two boxes of a class that overlap by more, the better one stays.
+        max_detections: how many there are at most.
+        pre_nms_top_n: how many boxes are looked at, those with the best scores.
+        box_weights: what the moves were multiplied by, of x, y, width, height.
+        **kwargs: `name`, `dtype`, as in every Keras layer.
+
+    Input shape:
+        A dict: "scores" and "deltas", as `BoxHead` gives; "proposals", `(batch, regions, 4)`, padded with -1;
+        "image_size" and "scale", as `Letterbox` gives.
+
+    Output shape:
+        A dict: "boxes", `(batch, max_detections, 4)`, (x1, y1, x2, y2) in pixels of the image before it was scaled;
+        "scores" and "labels", `(batch, max_detections)`, the best first, all padded with -1; "num_detections",
+        `(batch,)`. Labels count from 0, the background left out.
+
+    Raises:
+        TypeError, ValueError: at construction for an argument out of range.
+
+    Reference:
+        torchvision's `RoIHeads.postprocess_detections`, which looks at all boxes above the threshold.
+    """
+
+    def __init__(
+        self,
+        *,
+        score_threshold: float = 0.05,
+        iou_threshold: float = 0.5,
+        max_detections: int = 100,
+        pre_nms_top_n: int = 4000,
+        box_weights: Numbers = BOX_WEIGHTS,
+        **kwargs: Unpack[LayerOptions],
+    ):
+        super().__init__(**kwargs)
+        self.score_threshold = validation.number("score_threshold", score_threshold, least=0.0, most=1.0)
+        self.iou_threshold = validation.number("iou_threshold", iou_threshold, least=0.0, most=1.0)
+        self.max_detections = validation.integer("max_detections", max_detections, most=2**14)
+        self.pre_nms_top_n = validation.integer("pre_nms_top_n", pre_nms_top_n, most=2**17)
+        self.box_weights = box_weights_of(box_weights)
+
+    def call(self, inputs: Any) -> Any:
+        scores, deltas, proposals = (inputs[name] for name in ("scores", "deltas", "proposals"))
+        batch, regions = keras.ops.shape(proposals)[:2]
+        classes = scores.shape[-1] - 1
+        there = proposals[..., 2:3] > proposals[..., 0:1]
+        probabilities = keras.ops.where(there, keras.ops.softmax(scores, axis=-1)[..., 1:], 0.0)
+        total = None if proposals.shape[1] is None else proposals.shape[1] * classes
+        flat = keras.ops.reshape(probabilities, (batch, -1))
+        best, index = keras.ops.top_k(flat, self.pre_nms_top_n if total is None else min(self.pre_nms_top_n, total))
+        region, label = index // classes, index % classes
+        moves = keras.ops.reshape(deltas, (batch, regions * (classes + 1), 4))
+        moves = keras.ops.take_along_axis(moves, (region * (classes + 1) + label + 1)[..., None], axis=1)
+        references = keras.ops.take_along_axis(proposals, region[..., None], axis=1)
+        boxes = clip_boxes(decode_boxes(moves, references, self.box_weights), inputs["image_size"])
+        good = (best > self.score_threshold) & keras.ops.all(boxes[..., 2:] - boxes[..., :2] >= SMALLEST, axis=-1)
+        kept = batched_nms(
+            boxes,
+            keras.ops.where(good, best, -float("inf")),
+            label,
+            self.iou_threshold,
+            self.max_detections,
+        )
+        # height, width -> x1, y1, x2, y2
+        scale = keras.ops.flip(inputs["scale"], axis=-1)
+        boxes = boxes / keras.ops.concatenate([scale, scale], axis=-1)[:, None]
+        return {
+            "boxes": gathered(boxes, kept),
+            "scores": gathered(best, kept),
+            "labels": keras.ops.cast(gathered(label, kept), "int32"),
+            "num_detections": keras.ops.sum(keras.ops.cast(kept >= 0, "int32"), axis=-1),
+        }
+
+    def compute_output_shape(self, input_shape: Any) -> dict[str, Shape]:
+        batch, most = input_shape["proposals"][0], self.max_detections
+        return {"boxes": (batch, most, 4), "scores": (batch, most), "labels": (batch, most), "num_detections": (batch,)}
+
+    def compute_output_spec(self, inputs: Any) -> Any:
+        shapes = self.compute_output_shape({"proposals": inputs["proposals"].shape})
+        dtypes = {"labels": "int32", "num_detections": "int32"}
+        return {name: keras.KerasTensor(shape, dtypes.get(name, "float32")) for name, shape in shapes.items()}
+
+    def get_config(self) -> Config:
+        names = ("score_threshold", "iou_threshold", "max_detections", "pre_nms_top_n", "box_weights")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+
+
+def box_weights_of(value: Any) -> tuple[float, float, float, float]:
+    """Four positive numbers."""
+    items = validation.sequence("box_weights", value, of="numbers, for x, y, width and height")
+    if len(items) != 4:
+        raise ValueError(f"`box_weights` must be 4 numbers, for x, y, width and height; received {value!r}.")
+    x, y, width, height = (
+        validation.number(f"box_weights[{i}]", item, least=1e-6, most=1e6) for i, item in enumerate(items)
+    )
+    return x, y, width, height

@@ -1,0 +1,332 @@
+"""What detectors of two stages have in common: a backbone, regions, a head, and losses of their own."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Self
+
+import keras
+
+from keras_blocks.blocks.box_head import BoxHead
+from keras_blocks.blocks.detection_decoder import BOX_WEIGHTS, DetectionDecoder
+from keras_blocks.blocks.letterbox import Letterbox
+from keras_blocks.blocks.pyramid import FeaturePyramid
+from keras_blocks.blocks.roi import RoIAlign, RoIPool
+from keras_blocks.core import validation
+from keras_blocks.core.chain import LayerSpec
+from keras_blocks.core.graphs import sublayers
+from keras_blocks.core.inner import Untracked, changes
+from keras_blocks.core.layers import wide_policy
+from keras_blocks.decode.predictions import decode_predictions
+from keras_blocks.detection.losses import chosen_regions, head_losses
+from keras_blocks.detection.targets import clean
+from keras_blocks.models.architecture import Architecture
+from keras_blocks.models.backbones import BACKBONE, feature_names_of, layers_up_to, made_backbone
+from keras_blocks.models.levels import levels_of
+from keras_blocks.models.network import Network
+from keras_blocks.typing import Config, DType, Ints, Pair, Shape, Tensor
+
+RegionPooling = Literal["align", "pool"]
+
+TRUTH = ("boxes", "labels")
+"""What images are labelled with in training."""
+
+
+class Detector(Network):
+    """The base of detectors that look at regions of an image one by one: what comes before and after the regions.
+
+    Args:
+        own: the subclass' own metaparameters.
+        backbone, classes, image_size, levels, pyramid_filters, region_pooling, region_size, hidden, dropout,
+            head_samples, score_threshold, iou_threshold, max_detections, labels, metaparameters: see `FasterRCNN`.
+        input_shape, input_tensor, preprocess, dtype, name, trainable: see `Architecture`.
+    """
+
+    takes_more = True
+
+    default_levels: tuple[str, ...] | None = None
+
+    loss_names = ("class_loss", "box_loss")
+    """What training reports beside the loss, which is their sum."""
+
+    def __init__(
+        self,
+        own: Mapping[str, Any],
+        *,
+        backbone: Any,
+        classes: int,
+        image_size: Pair | None,
+        levels: Sequence[str] | None,
+        pyramid_filters: int | None,
+        region_pooling: RegionPooling,
+        region_size: Pair,
+        hidden: Ints,
+        dropout: float,
+        head_samples: int,
+        score_threshold: float,
+        iou_threshold: float,
+        max_detections: int,
+        labels: Sequence[str] | None,
+        metaparameters: Mapping[str, Any],
+        input_shape: Shape | None = None,
+        input_tensor: Any = None,
+        preprocess: Any = None,
+        dtype: DType = None,
+        name: str | None = None,
+        trainable: bool = True,
+    ):
+        image_size = validation.optional(validation.pair, "image_size", image_size, most=2**14)
+        backbone = made_backbone(type(self), backbone, image_size, input_shape, dtype, metaparameters)
+        data_format = getattr(backbone, "data_format", None) or keras.config.image_data_format()
+        classes = validation.integer("classes", classes)
+        own = {
+            **own,
+            "backbone": backbone,
+            "classes": classes,
+            "labels": validation.optional(validation.names, "labels", labels, count=classes),
+            "image_size": image_size,
+            "levels": _levels(backbone, levels, pyramid_filters is None),
+            "pyramid_filters": validation.optional(validation.integer, "pyramid_filters", pyramid_filters),
+            "region_pooling": validation.choice("region_pooling", region_pooling, RegionPooling),
+            "region_size": validation.pair("region_size", region_size, most=64),
+            "hidden": hidden,
+            "dropout": dropout,
+            "head_samples": validation.integer("head_samples", head_samples),
+            "score_threshold": score_threshold,
+            "iou_threshold": iou_threshold,
+            "max_detections": max_detections,
+        }
+        super().__init__(
+            own,
+            input_shape=input_shape,
+            input_tensor=input_tensor,
+            preprocess=preprocess,
+            data_format=data_format,
+            dtype=getattr(backbone, "dtype_policy", None) if dtype is None else dtype,
+            name=name,
+            trainable=trainable,
+        )
+        self.sampling_seed = keras.random.SeedGenerator(seed=0)
+        self.losses_apart = [keras.metrics.Mean(name=name) for name in self.loss_names]
+
+    def layer(self, name: str, cls: type, **options: Any) -> LayerSpec:
+        # Pyramid, proposal network and head start as their papers say, not as the backbone does.
+        return super().layer(name, cls, **{**getattr(cls, "default_settings", {}), **options})
+
+    # -- the parts --------------------------------------------------------------------------------------------------
+
+    def letterbox(self, x: Tensor) -> dict[str, Tensor]:
+        """The image on its canvas, how much of it the image takes, and by how much it was scaled."""
+        boxed: dict[str, Tensor] = self.layer("letterbox", Letterbox, size=self.metaparameters.image_size)(x)
+        sizes = [boxed["image"].shape[axis] for axis in ((1, 2) if self.channel_axis == -1 else (2, 3))]
+        if None in sizes:
+            raise ValueError(
+                "`image_size` must be given, such as (600, 800), where `input_shape` leaves height and width open: "
+                f"the number of anchors follows from it; received input_shape={self.metaparameters.input_shape}."
+            )
+        return boxed
+
+    def stem(self, x: Tensor) -> dict[str, Tensor]:
+        """From an image on its canvas to the backbone's feature maps, by their levels."""
+        m = self.metaparameters
+        outputs = levels_of(m.backbone)
+        levels = {name: outputs[name] for name in m.levels}
+        maps: dict[str, Tensor] = keras.Model(m.backbone.inputs, levels, name=BACKBONE)(x)
+        return {name: self.feature(name, maps[name]) for name in m.levels}
+
+    def pyramid(self, maps: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The feature maps that regions are found in, and one more, smaller, for the largest of them."""
+        filters = self.metaparameters.pyramid_filters
+        return maps if filters is None else self.layer("pyramid", FeaturePyramid, filters=filters)(maps)
+
+    def pool(self, maps: dict[str, Tensor], regions: Tensor) -> Tensor:
+        """Of each region its part of the feature maps, in one size."""
+        return self._pooling()([{name: maps[name] for name in self.metaparameters.levels}, regions])
+
+    def head(self, x: Tensor) -> dict[str, Tensor]:
+        """From pooled regions to scores of classes and moves of boxes."""
+        m = self.metaparameters
+        return self.layer("head", BoxHead, classes=m.classes, hidden=m.hidden, dropout=m.dropout)(x)
+
+    def classifier(self, maps: dict[str, Tensor], regions: Tensor, boxed: dict[str, Tensor]) -> dict[str, Tensor]:
+        """From regions of feature maps to detections."""
+        m = self.metaparameters
+        found = self.head(self.pool(maps, regions))
+        options = {name: m[name] for name in ("score_threshold", "iou_threshold", "max_detections")}
+        decode = self.layer("detections", DetectionDecoder, **options, dtype=wide_policy(self.dtype_policy))
+        sizes = {name: boxed[name] for name in ("image_size", "scale")}
+        return decode({**found, "proposals": regions, **sizes})
+
+    def _pooling(self) -> Any:
+        m = self.metaparameters
+        kind = {"align": RoIAlign, "pool": RoIPool}[m.region_pooling]
+        return self.layer("region_pooling", kind, output_size=m.region_size)
+
+    # -- training ---------------------------------------------------------------------------------------------------
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        """Detections; in training, what the losses are computed of."""
+        if training:
+            return self._trained(inputs, training=True)
+        return super().call(inputs, training=training)  # type: ignore[misc]  # keras.Functional's
+
+    def compile(self, optimizer: Any = "sgd", loss: Any = None, **kwargs: Any) -> None:
+        """As in every Keras model, but that the losses are the detector's own.
+
+        Args:
+            optimizer, **kwargs: as in Keras.
+            loss: must be `None`.
+
+        Raises:
+            ValueError: for a loss, or metrics, which a detector's outputs in training have no use for.
+        """
+        for name, value in (("loss", loss), *((name, kwargs.get(name)) for name in ("metrics", "weighted_metrics"))):
+            if value is not None:
+                raise ValueError(
+                    f"`{name}` must be None, as {type(self).__name__} brings its own losses, {list(self.loss_names)}; "
+                    f"`keras_blocks.evaluate_detections` gives COCO's figures; received {value!r}."
+                )
+        super().compile(optimizer, **kwargs)
+
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> Tensor:
+        """The sum of the losses, each of which is reported. See `losses_of`."""
+        if sample_weight is not None:
+            raise ValueError("`sample_weight` must be None: a detector weighs all images alike.")
+        if not isinstance(y, Mapping) or not set(TRUTH) <= set(y):
+            raise ValueError(
+                "labels must be a dict, {'boxes': (batch, objects, 4), 'labels': (batch, objects)}, padded with -1; "
+                f"received {sorted(y) if isinstance(y, Mapping) else type(y).__name__}."
+            )
+        outputs = y_pred if training else self._trained(x, training=False)
+        found = self.losses_of(outputs, y, training)
+        for tracker in self.losses_apart:
+            tracker.update_state(found[tracker.name])
+        return sum((*found.values(), *(keras.ops.cast(extra, "float32") for extra in self.losses)))
+
+    def losses_of(self, outputs: Any, truth: Any, training: bool) -> dict[str, Tensor]:
+        """Name -> loss.
+
+        Args:
+            outputs: what the model gives in training.
+            truth: the images' boxes and labels, in pixels of the images as they come.
+            training: whether the head drops some of its units.
+        """
+        boxes, labels = self._truth(outputs, truth)
+        regions, classes, targets, there = chosen_regions(
+            keras.ops.stop_gradient(outputs["proposals"]),
+            boxes,
+            labels,
+            samples=self.metaparameters.head_samples,
+            seed=self.sampling_seed,
+        )
+        maps = {name: outputs["maps"][name] for name in self.metaparameters.levels}
+        pooled = self.get_layer("region_pooling")([maps, regions])
+        found = self.get_layer("head")(pooled, training=training)
+        return head_losses(found, regions, classes, targets, there, BOX_WEIGHTS)
+
+    def _truth(self, outputs: Any, truth: Any) -> tuple[Tensor, Tensor]:
+        """Boxes, in pixels of the canvas, and labels."""
+        scale = keras.ops.flip(outputs["scale"], axis=-1)
+        boxes = keras.ops.cast(truth["boxes"], "float32")
+        boxes = boxes * keras.ops.concatenate([scale, scale], axis=-1)[:, None]
+        return clean(boxes, truth["labels"], self.metaparameters.classes)
+
+    @property
+    def _trained(self) -> keras.Model:
+        """The model whose outputs the losses are computed of; all its layers are this one's."""
+        if getattr(self, "_trained_model", None) is None:
+            self._trained_model = Untracked({"model": keras.Model(self.inputs, self.assembly.training)})
+        model: keras.Model = self._trained_model.config["model"]
+        return model
+
+    # -- what users ask of the model --------------------------------------------------------------------------------
+
+    @property
+    def backbone(self) -> keras.Model:
+        """The backbone, for instance to freeze a part of it."""
+        return self.metaparameters.backbone
+
+    def freeze_normalization(self) -> None:
+        """Freezes all BatchNormalization of the backbone, which then works as in inference, as batches are small.
+
+        Compile the model again afterwards.
+
+        Example:
+
+        >>> model = keras_blocks.create_model("faster_rcnn_resnet18_fpn", classes=2, image_size=(64, 64))
+        >>> model.freeze_normalization()
+        """
+        _freeze_normalization(self.backbone)
+
+    def decode_predictions(self, predictions: Any, top: int | None = None, threshold: float | None = None) -> list[Any]:
+        """For each image a list of `(name, score, box)`, the best first, by the names given as `labels`.
+
+        Args:
+            predictions: what `predict` gives.
+            top, threshold: see `keras_blocks.decode_predictions`.
+
+        Raises:
+            ValueError: for a model without `labels`.
+        """
+        if self.metaparameters.labels is None:
+            raise ValueError(
+                f"the model '{self.name}' has no `labels`: give them at construction, or use "
+                "`keras_blocks.decode_predictions(predictions, labels)`."
+            )
+        return decode_predictions(predictions, self.metaparameters.labels, top, threshold)
+
+    # -- what Keras and `Network` ask of it -------------------------------------------------------------------------
+
+    @classmethod
+    def from_config(cls, config: Config, custom_objects: Mapping[str, Any] | None = None) -> Self:
+        with keras.saving.CustomObjectScope(custom_objects or {}):
+            backbone = keras.saving.deserialize_keras_object(config["backbone"])
+        return super().from_config({**config, "backbone": backbone}, custom_objects)
+
+    def _arguments(self) -> dict[str, Any]:
+        # The shared settings are the backbone's, which is a model here.
+        return {"name": self.name, "trainable": self.trainable, "dtype": self.dtype_policy, **self.metaparameters}
+
+    def _feature_names(self) -> tuple[str, ...]:
+        return feature_names_of(self.backbone)
+
+    def _layers_up_to(self, feature: str) -> list[keras.layers.Layer]:
+        return [*self.metaparameters.preprocess, *layers_up_to(self.backbone, feature)]
+
+    def _frozen(self) -> list[str]:
+        return [name for name, layer in self._own_layers().items() if not layer.trainable]
+
+    def _freeze(self, path: str) -> None:
+        self._own_layers()[path].trainable = False
+
+    def _changed(self) -> dict[str, Any]:
+        return {name: found for name, layer in self._own_layers().items() if (found := changes(layer))}
+
+    def _part_at(self, path: str) -> Any:
+        return self._own_layers()[path]
+
+    def _own_layers(self) -> dict[str, keras.layers.Layer]:
+        """Name -> layer beside the backbone and the preprocessing, which keep what is frozen themselves."""
+        kept = (BACKBONE, *(layer.name for layer in self.metaparameters.preprocess))
+        return {layer.name: layer for layer in self.layers if layer.name not in kept}
+
+
+def _freeze_normalization(layer: keras.layers.Layer) -> None:
+    if isinstance(layer, keras.layers.BatchNormalization):
+        layer.trainable = False
+    for part in sublayers(layer):
+        _freeze_normalization(part)
+
+
+def _levels(backbone: keras.Model, levels: Any, single: bool) -> tuple[str, ...]:
+    """Names of the backbone's feature maps that are used, checked."""
+    known = tuple(levels_of(backbone))
+    if levels is None:
+        wanted = tuple(name for name in known if name >= "P2")
+        return wanted[-1:] if single else wanted
+    names = validation.names("levels", levels)
+    for i, name in enumerate(names):
+        validation.choice(f"levels[{i}]", name, known)
+    if single and len(names) != 1:
+        raise ValueError(f"`levels` must be one without a pyramid, pyramid_filters=None; received {levels!r}.")
+    return names
