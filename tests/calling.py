@@ -38,6 +38,15 @@ def call(layer, inputs, **kwargs):
     return outputs
 
 
+def program(function):
+    """The function of arrays, on JAX as one compiled program."""
+    if keras.backend.backend() != "jax":
+        return function
+    import jax
+
+    return jax.jit(function)
+
+
 def as_array(outputs):
     """The outputs as one array: several, of a dict, are concatenated along the last axis."""
     found = [np.asarray(keras.ops.convert_to_numpy(output)) for output in keras.tree.flatten(outputs)]
