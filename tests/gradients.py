@@ -9,8 +9,11 @@ def mean_of_squares(outputs):
     return sum(keras.ops.mean(keras.ops.square(output)) for output in keras.tree.flatten(outputs))
 
 
-def gradients(layer, inputs, training=True):
-    """A list of arrays, one for each trainable weight; `None` for a weight that the output does not depend on."""
+def gradients(layer, inputs, training=True, of=mean_of_squares):
+    """A list of arrays, one for each trainable weight; `None` for a weight that the output does not depend on.
+
+    `of` makes a number of the outputs.
+    """
     if not layer.trainable_weights:
         return []
     backend = keras.backend.backend()
@@ -18,20 +21,20 @@ def gradients(layer, inputs, training=True):
         import tensorflow as tf
 
         with tf.GradientTape() as tape:
-            loss = mean_of_squares(layer(inputs, training=training))
+            loss = of(layer(inputs, training=training))
         found = tape.gradient(loss, [weight.value for weight in layer.trainable_weights])
     elif backend == "jax":
         import jax
 
         def loss_of(values):
             outputs, _ = stateless(layer, layer.trainable_weights, values, inputs, training=training)
-            return mean_of_squares(outputs)
+            return of(outputs)
 
         found = jax.jit(jax.grad(loss_of))([weight.value for weight in layer.trainable_weights])
     else:
         import torch
 
-        loss = mean_of_squares(layer(inputs, training=training))
+        loss = of(layer(inputs, training=training))
         found = torch.autograd.grad(loss, [weight.value for weight in layer.trainable_weights], allow_unused=True)
     return [None if one is None else np.asarray(keras.ops.convert_to_numpy(one)) for one in found]
 

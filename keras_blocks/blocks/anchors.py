@@ -70,11 +70,9 @@ class AnchorGenerator(NamedArguments, keras.layers.Layer):
         height, width = self._size(keras.ops.shape(inputs))
         y = keras.ops.arange(height, dtype="int32")[:, None, None] * self.stride[0]
         x = keras.ops.arange(width, dtype="int32")[None, :, None] * self.stride[1]
-        base = self._base().astype(dtype)
-        sides = [
-            keras.ops.cast(shift, dtype) + side + keras.ops.zeros((height, width, 1), dtype)
-            for shift, side in zip((x, y, x, y), base.T)
-        ]
+        base = keras.ops.convert_to_tensor(self._base().T, dtype)
+        grid = keras.ops.zeros((height, width, 1), dtype)
+        sides = [grid + keras.ops.cast(shift, dtype) + base[i] for i, shift in enumerate((x, y, x, y))]
         return keras.ops.reshape(keras.ops.stack(sides, axis=-1), (-1, 4))
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:

@@ -15,7 +15,7 @@ from keras_blocks.core.keywords import NamedArguments
 from keras_blocks.core.layers import wide_policy
 from keras_blocks.ops.boxes import clip_boxes, decode_boxes
 from keras_blocks.ops.nms import batched_nms
-from keras_blocks.typing import BlockOptions, Config, DataFormat, Ints, LayerOptions, Numbers, Shape, Tensor
+from keras_blocks.typing import BlockOptions, Config, DataFormat, Ints, LayerOptions, Numbers, Pair, Shape, Tensor
 
 IMAGE_SIZE = "image_size"
 """What the input is called that says how much of each map is image, the rest being padding."""
@@ -39,8 +39,8 @@ class RegionProposalNetwork(Block):
         filters: number of channels of the 3x3 convolution; `None` for as many as the input has.
         sizes: sizes of the anchors in pixels: a list for each level, in their order; one list for a single map.
         aspect_ratios: heights of the anchors divided by their widths, for all levels.
-        strides: pixels of the image between two pixels of each level; `None` follows from the levels' names, 2**i for
-            "Pi", and is 16 for a single map.
+        strides: pixels of the image between two pixels of each level, an integer or two, (height, width), for each;
+            `None` follows from the levels' names, 2**i for "Pi", and is 16 for a single map.
         pre_nms_top_n: how many boxes of each level are looked at, those with the best scores: in training, and else.
         post_nms_top_n: how many proposals there are at most: in training, and else.
         iou_threshold: of two boxes of a level that overlap by more, the better one stays.
@@ -81,7 +81,7 @@ class RegionProposalNetwork(Block):
         *,
         sizes: Numbers | Sequence[Numbers] = ((32,), (64,), (128,), (256,), (512,)),
         aspect_ratios: Numbers = (0.5, 1.0, 2.0),
-        strides: Ints | None = None,
+        strides: Sequence[Pair] | None = None,
         pre_nms_top_n: Ints = (2000, 1000),
         post_nms_top_n: Ints = (2000, 1000),
         iou_threshold: float = 0.7,
@@ -138,9 +138,10 @@ class RegionProposalNetwork(Block):
         joined["proposals"] = [Split(([Take(IMAGE_SIZE)], *of_levels), select)]
         return [*steps, Fork(FrozenDict(joined))]
 
-    def _levels(self, channels: Any) -> tuple[list[str], Sequence[int]]:
+    def _levels(self, channels: Any) -> tuple[list[str], Sequence[Pair]]:
         """The names of the levels, and their strides."""
         names = [name for name in channels if name != IMAGE_SIZE]
+        strides: Sequence[Pair]
         if names == [SINGLE]:
             levels, strides = names, (16,)
         else:
@@ -205,20 +206,20 @@ class CoveredSize(NamedArguments, keras.layers.Layer):
     """How much of an image a feature map covers: `(batch, 2)`, height and width in pixels, as integers.
 
     Args:
-        stride: pixels of the image between two pixels of the map.
+        stride: pixels of the image between two pixels of the map, an integer or two.
         data_format: "channels_last" or "channels_first"; `None` is `keras.config.image_data_format()`.
         **kwargs: `name`, `dtype`, as in every Keras layer.
     """
 
-    def __init__(self, stride: int = 1, *, data_format: DataFormat | None = None, **kwargs: Unpack[LayerOptions]):
+    def __init__(self, stride: Pair = 1, *, data_format: DataFormat | None = None, **kwargs: Unpack[LayerOptions]):
         super().__init__(**kwargs)
-        self.stride = validation.integer("stride", stride)
+        self.stride = validation.pair("stride", stride)
         self.data_format = keras_arguments.data_format("data_format", data_format)
 
     def call(self, inputs: Tensor) -> Tensor:
         shape = keras.ops.shape(inputs)
         size = shape[1:3] if self.data_format == "channels_last" else shape[2:4]
-        covered = keras.ops.stack([keras.ops.cast(side * self.stride, "int32") for side in size])
+        covered = keras.ops.stack([keras.ops.cast(side * step, "int32") for side, step in zip(size, self.stride)])
         return keras.ops.broadcast_to(covered, (shape[0], 2))
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
@@ -311,6 +312,6 @@ def training_and_else(name: str, value: Any) -> tuple[int, int]:
     return validation.pair(name, value, most=2**17)
 
 
-def _strides(strides: Any) -> tuple[int, ...]:
-    items = validation.sequence("strides", strides, of="pixels, one for each level")
-    return tuple(validation.integer(f"strides[{i}]", item, most=1024) for i, item in enumerate(items))
+def _strides(strides: Any) -> tuple[tuple[int, int], ...]:
+    items = validation.sequence("strides", strides, of="pixels, one or two for each level")
+    return tuple(validation.pair(f"strides[{i}]", item, most=1024) for i, item in enumerate(items))

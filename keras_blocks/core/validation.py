@@ -146,7 +146,8 @@ def batch_norm(name: str, value: Any) -> bool | dict[str, Any]:
             f"`{name}` must be True, False or a dict with keys among {list(BATCH_NORM_OPTIONS)}; received {value!r}."
         )
     mapping(name, value, keys=BATCH_NORM_OPTIONS)
-    least = {"momentum": 0.0, "epsilon": 1e-12}  # without an epsilon, a constant channel is NaN
+    # Without an epsilon, a constant channel is NaN in training; detectors' frozen normalization has none.
+    least = {"momentum": 0.0, "epsilon": 0.0}
     return {
         key: number(f"{name}['{key}']", item, least=least[key], most=1.0)
         if key in least

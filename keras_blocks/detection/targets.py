@@ -72,8 +72,8 @@ def sample(kind: Tensor, count: int, objects: float, seed: Any) -> tuple[Tensor,
         Girshick, "Fast R-CNN", 2015, section 2.3; torchvision's `BalancedPositiveNegativeSampler`.
     """
     total = kind.shape[1]
-    count = min(count, total)
     most = min(int(count * objects), total)
+    count = min(count, total)
     luck = keras.random.uniform(ops.shape(kind), seed=seed)
     # Objects in random order before everything else, but for those beyond the share.
     key = ops.where(kind == OBJECT, 1.0 + luck, -1.0)

@@ -21,7 +21,7 @@ from keras_blocks.detection.targets import clean
 from keras_blocks.models.architecture import Architecture
 from keras_blocks.models.backbones import BACKBONE, feature_names_of, layers_up_to, made_backbone
 from keras_blocks.models.levels import levels_of
-from keras_blocks.models.network import Network
+from keras_blocks.models.network import Names, Network
 from keras_blocks.typing import Config, DType, Ints, Pair, Shape, Tensor
 
 RegionPooling = Literal["align", "pool"]
@@ -129,7 +129,7 @@ class Detector(Network):
         m = self.metaparameters
         outputs = levels_of(m.backbone)
         levels = {name: outputs[name] for name in m.levels}
-        maps: dict[str, Tensor] = keras.Model(m.backbone.inputs, levels, name=BACKBONE)(x)
+        maps: dict[str, Tensor] = keras.Model(m.backbone.inputs[0], levels, name=BACKBONE)(x)
         return {name: self.feature(name, maps[name]) for name in m.levels}
 
     def pyramid(self, maps: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -235,7 +235,7 @@ class Detector(Network):
     def _trained(self) -> keras.Model:
         """The model whose outputs the losses are computed of; all its layers are this one's."""
         if getattr(self, "_trained_model", None) is None:
-            self._trained_model = Untracked({"model": keras.Model(self.inputs, self.assembly.training)})
+            self._trained_model = Untracked({"model": keras.Model(self.assembly.inputs, self.assembly.training)})
         model: keras.Model = self._trained_model.config["model"]
         return model
 
@@ -275,6 +275,32 @@ class Detector(Network):
             )
         return decode_predictions(predictions, self.metaparameters.labels, top, threshold)
 
+    def weight_names(self) -> Names:
+        """As torchvision's detectors are called, the backbone's layers within `backbone.body`, or `backbone`."""
+        of_backbone = self.backbone.weight_names() if isinstance(self.backbone, Network) else {}
+        single = self.metaparameters.pyramid_filters is None
+        names = {
+            f"{BACKBONE}/{ours}": _within_backbone(theirs, single)
+            for ours, theirs in of_backbone.get("torchvision", {}).items()
+        }
+        for i, level in enumerate(() if single else self.metaparameters.levels):
+            names[f"pyramid/lateral{level[1:]}"] = f"backbone.fpn.inner_blocks.{i}.0"
+            names[f"pyramid/output{level[1:]}"] = f"backbone.fpn.layer_blocks.{i}.0"
+        for i in range(1, len(self.metaparameters.hidden) + 1):
+            names[f"head/dense{i}"] = f"roi_heads.box_head.fc{5 + i}"
+        names["head/scores"] = "roi_heads.box_predictor.cls_score"
+        names["head/deltas"] = "roi_heads.box_predictor.bbox_pred"
+        return {"torchvision": names}
+
+    def from_torch(self, name: str, value: Any) -> Any:
+        """PyTorch flattens the channels first, so the rows of the first dense kernel stand in another order."""
+        if value.ndim != 2 or name not in ("head/dense1/kernel", "head/scores/kernel", "head/deltas/kernel"):
+            return value
+        if (name == "head/dense1/kernel") != bool(self.metaparameters.hidden) or self.data_format == "channels_first":
+            return value
+        height, width, channels = self.get_layer("head").input.shape[2:]
+        return value.reshape(channels, height, width, -1).transpose(1, 2, 0, 3).reshape(height * width * channels, -1)
+
     # -- what Keras and `Network` ask of it -------------------------------------------------------------------------
 
     @classmethod
@@ -309,6 +335,11 @@ class Detector(Network):
         """Name -> layer beside the backbone and the preprocessing, which keep what is frozen themselves."""
         kept = (BACKBONE, *(layer.name for layer in self.metaparameters.preprocess))
         return {layer.name: layer for layer in self.layers if layer.name not in kept}
+
+
+def _within_backbone(name: str, single: bool) -> str:
+    """torchvision's name of a classifier's layer in a detector whose backbone it is."""
+    return f"backbone.{name.removeprefix('features.')}" if single else f"backbone.body.{name}"
 
 
 def _freeze_normalization(layer: keras.layers.Layer) -> None:

@@ -11,6 +11,7 @@ from keras_blocks.core.block import register
 from keras_blocks.detection.losses import proposal_losses
 from keras_blocks.models.architecture import Architecture
 from keras_blocks.models.detector import Detector, RegionPooling
+from keras_blocks.models.network import Names
 from keras_blocks.typing import DType, Ints, Numbers, Pair, Shape, Tensor
 
 PYRAMID_SIZES = ((32,), (64,), (128,), (256,), (512,))
@@ -198,11 +199,18 @@ class FasterRCNN(Detector):
             filters=m.rpn_filters,
             sizes=m.anchor_sizes,
             aspect_ratios=m.aspect_ratios,
+            strides=[self._stride(x, boxed["image"]) for x in maps.values()],
             pre_nms_top_n=m.pre_nms_top_n,
             post_nms_top_n=m.post_nms_top_n,
             iou_threshold=m.proposal_iou_threshold,
         )
         return rpn({**maps, "image_size": boxed["image_size"]})
+
+    def _stride(self, x: Tensor, image: Tensor) -> tuple[int, int]:
+        """Pixels of the canvas between two of a map. As torchvision, which rounds down where a map leaves out a border."""
+        axes = (1, 2) if self.channel_axis == -1 else (2, 3)
+        height, width = (image.shape[axis] // x.shape[axis] for axis in axes)
+        return height, width
 
     def assemble(self, x: Tensor) -> dict[str, Tensor]:
         x = self.assembly.preprocessed = self.preprocess(x)
@@ -211,6 +219,15 @@ class FasterRCNN(Detector):
         proposed = self.propose(maps, boxed)
         self.assembly.training = {**proposed, "maps": maps, "scale": boxed["scale"]}
         return self.classifier(maps, proposed["proposals"], boxed)
+
+    def weight_names(self) -> Names:
+        names = super().weight_names()["torchvision"]
+        head = {"conv": "conv.0.0", "objectness": "cls_logits", "deltas": "bbox_pred"}
+        names |= {f"rpn/{ours}": f"rpn.head.{theirs}" for ours, theirs in head.items()}
+        # Files of before torchvision 0.13, those trained on COCO among them.
+        older = {ours: theirs.removesuffix(".0") if ".fpn." in theirs else theirs for ours, theirs in names.items()}
+        older["rpn/conv"] = "rpn.head.conv"
+        return {"torchvision": names, "torchvision before 0.13": older}
 
     def losses_of(self, outputs: Any, truth: Any, training: bool) -> dict[str, Tensor]:
         boxes, _ = self._truth(outputs, truth)
