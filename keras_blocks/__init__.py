@@ -18,6 +18,7 @@ from keras_blocks.blocks.pairwise_distance import PairwiseDistance
 from keras_blocks.blocks.pooling import CeilMaxPooling2D
 from keras_blocks.blocks.residual import ResidualBlock, ResNeXtBlock
 from keras_blocks.blocks.resnet_stem import ResNetStem
+from keras_blocks.blocks.roi import RoIAlign, RoIPool, WarpRegions
 from keras_blocks.blocks.squeeze_excite import SqueezeExciteBlock
 from keras_blocks.blocks.variational import VariationalBottleneck
 from keras_blocks.blocks.vgg import VGGGroup
@@ -82,6 +83,8 @@ __all__ = [
     "ResNet",
     "ResNetStem",
     "ResidualBlock",
+    "RoIAlign",
+    "RoIPool",
     "SENet",
     "Siamese",
     "SqueezeExciteBlock",
@@ -91,6 +94,7 @@ __all__ = [
     "TripletSampler",
     "VGGGroup",
     "VariationalBottleneck",
+    "WarpRegions",
     "convert_weights",
     "cost",
     "create_model",
