@@ -98,11 +98,7 @@ def training(model, size):
     losses = model(list(torch.tensor(images).double().permute(0, 3, 1, 2)), truth)
     sum(losses.values()).backward()
     parameters = dict(model.named_parameters())
-    slopes = {
-        name: slope(name, parameters[name].grad)
-        for name in GRADIENTS
-        if name in parameters
-    }
+    slopes = {name: slope(name, parameters[name].grad) for name in GRADIENTS if name in parameters}
     return {
         "boxes": BOXES,
         "labels": LABELS,

@@ -1,6 +1,6 @@
 """Block: the layer that every micro-architecture is a declaration of."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Self, Unpack
 
 import keras

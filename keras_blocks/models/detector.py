@@ -18,7 +18,6 @@ from keras_blocks.core.layers import wide_policy
 from keras_blocks.decode.predictions import decode_predictions
 from keras_blocks.detection.losses import chosen_regions, head_losses
 from keras_blocks.detection.targets import clean
-from keras_blocks.models.architecture import Architecture
 from keras_blocks.models.backbones import BACKBONE, feature_names_of, layers_up_to, made_backbone
 from keras_blocks.models.levels import levels_of
 from keras_blocks.models.network import Names, Network
