@@ -63,7 +63,16 @@ def check_scale(boxes: Array, sizes: Array) -> None:
         )
 
 
-def tell(who: str, kinds: Array, where: Callable[[int], str], boxes: Array, *, strict: bool, beyond: int = 0) -> None:
+def tell(
+    who: str,
+    kinds: Array,
+    where: Callable[[int], str],
+    boxes: Array,
+    *,
+    strict: bool,
+    beyond: int,
+    level: int,
+) -> None:
     """Says once how many boxes are left out, and why.
 
     Args:
@@ -73,6 +82,7 @@ def tell(who: str, kinds: Array, where: Callable[[int], str], boxes: Array, *, s
         boxes: all of them.
         strict: whether the first is an error.
         beyond: how many boxes more there are than a batch holds.
+        level: of the stack on which the user stands.
 
     Raises:
         ValueError: for the first one, where `strict`.
@@ -94,7 +104,7 @@ def tell(who: str, kinds: Array, where: Callable[[int], str], boxes: Array, *, s
     if said:
         warnings.warn(
             f"{who}: of {len(kinds):,} boxes are left out {', '.join(said)}. strict=True raises an error instead.",
-            stacklevel=4,
+            stacklevel=level,
         )
 
 

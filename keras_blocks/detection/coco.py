@@ -61,9 +61,9 @@ class COCODetection(DetectionDataset):
     ):
         self.annotations = Path(validation.text("annotations", annotations)).expanduser()
         self.folder = Path(validation.text("images", images)).expanduser()
+        read = _Contents(self.annotations)
         if not self.folder.is_dir():
             raise ValueError(f"`images` must be a folder of images; {self.folder} is none.")
-        read = _Contents(self.annotations)
         names = list(read.categories.values()) if labels is None else list(unique_names("labels", labels))
         for name in names:
             validation.choice("labels", name, list(read.categories.values()))

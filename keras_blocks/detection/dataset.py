@@ -179,6 +179,7 @@ class DetectionDataset(keras.utils.PyDataset):
             boxes,
             strict=strict,
             beyond=beyond,
+            level=4 + (type(self) is not DetectionDataset),
         )
 
     def _where(self, index: int) -> str:

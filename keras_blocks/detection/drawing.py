@@ -73,7 +73,7 @@ def draw_detections(
     if scale is None:
         scale = min(MOST_SCALE, max(1, round(READABLE / max(picture.size))))
     scale = validation.integer("scale", scale, most=MOST_SCALE)
-    picture = picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.BICUBIC)
+    picture = picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.BILINEAR)
     longer = max(picture.size)
     font, line = ImageFont.load_default(max(11, longer // TEXT)), max(1, longer // LINE)
     draw = ImageDraw.Draw(picture)

@@ -73,7 +73,8 @@ def selective_search(image: Any, mode: Mode = "fast", max_regions: int = 2000) -
     }[mode]()
     with _lock:
         # OpenCV draws the order of its regions by the C library's `rand`, which only that library seeds.
-        ctypes.CDLL(None)["srand"](0)
+        library: Any = ctypes.CDLL(None)
+        library.srand(0)
         found = np.asarray(search.process(), "float32").reshape(-1, 4)[:most]
     found[:, 2:] += found[:, :2]
     return found
@@ -106,7 +107,13 @@ def region_proposals(
 
     Example:
 
-    >>> # regions = keras_blocks.region_proposals(keras_blocks.VOCDetection("BCCD"), "regions.npz", max_regions=500)
+    >>> keras.utils.save_img("boxed.png", np.zeros((60, 80, 3)), scale=False)
+    >>> truth = {"boxes": [[8, 6, 40, 30]], "labels": ["cat"]}
+    >>> dataset = keras_blocks.DetectionDataset(["boxed.png"], [truth], ["cat", "dog"], image_size=(40, 60))
+    >>> keras_blocks.region_proposals(dataset, "regions.npz", max_regions=50).shape
+    (1, 50, 4)
+    >>> os.remove("boxed.png"), os.remove("regions.npz")
+    (None, None)
     """
     if not isinstance(dataset, DetectionDataset):
         raise TypeError(f"`dataset` must be a DetectionDataset; received {dataset!r} of type {type(dataset).__name__}.")
