@@ -112,6 +112,16 @@ class Detector(Network):
 
     # -- the parts --------------------------------------------------------------------------------------------------
 
+    def preprocess(self, x: Tensor) -> Tensor:
+        """The layers given as `preprocess`, which leave the image's size as it is: boxes are in its pixels."""
+        after = super().preprocess(x)
+        if tuple(after.shape) != tuple(x.shape):
+            raise ValueError(
+                f"`preprocess` must leave images as large as they are, as boxes are in their pixels: {tuple(x.shape)} "
+                f"became {tuple(after.shape)}. `image_size` resizes images with their boxes."
+            )
+        return after
+
     def letterbox(self, x: Tensor) -> dict[str, Tensor]:
         """The image on its canvas, how much of it the image takes, and by how much it was scaled."""
         boxed: dict[str, Tensor] = self.layer("letterbox", Letterbox, size=self.metaparameters.image_size)(x)
@@ -197,11 +207,7 @@ class Detector(Network):
         """The sum of the losses, each of which is reported. See `losses_of`."""
         if sample_weight is not None:
             raise ValueError("`sample_weight` must be None: a detector weighs all images alike.")
-        if not isinstance(y, Mapping) or not set(TRUTH) <= set(y):
-            raise ValueError(
-                "labels must be a dict, {'boxes': (batch, objects, 4), 'labels': (batch, objects)}, padded with -1; "
-                f"received {sorted(y) if isinstance(y, Mapping) else type(y).__name__}."
-            )
+        _check_truth(y)
         outputs = y_pred if training else self._trained(x, training=False)
         found = self.losses_of(outputs, y, training)
         for tracker in self.losses_apart:
@@ -345,6 +351,17 @@ class Detector(Network):
 def _within_backbone(name: str, single: bool) -> str:
     """torchvision's name of a classifier's layer in a detector whose backbone it is."""
     return f"backbone.{name.removeprefix('features.')}" if single else f"backbone.body.{name}"
+
+
+def _check_truth(y: Any) -> None:
+    """Refuses labels of another form than a detector's."""
+    wanted = "labels must be a dict, {'boxes': (batch, objects, 4), 'labels': (batch, objects)}, padded with -1"
+    if not isinstance(y, Mapping) or not set(TRUTH) <= set(y):
+        raise ValueError(f"{wanted}; received {sorted(y) if isinstance(y, Mapping) else type(y).__name__}.")
+    boxes, labels = (tuple(y[name].shape) for name in TRUTH)
+    fits = len(boxes) == 3 and boxes[2] == 4 and len(labels) == 2
+    if not fits or (None not in (boxes[1], labels[1]) and boxes[1] != labels[1]):
+        raise ValueError(f"{wanted}, with as many labels as boxes; received the shapes {boxes} and {labels}.")
 
 
 def _freeze_normalization(layer: keras.layers.Layer) -> None:
