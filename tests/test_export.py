@@ -1,9 +1,10 @@
-"""Grouped convolutions leave Keras in every format with equal outputs; Keras' own cannot become ONNX. Detectors leave it
-as SavedModel and ONNX, whole: proposals, suppression and all."""
+"""Grouped convolutions leave Keras in every format with equal outputs; Keras' own cannot become ONNX. Detectors leave
+it as SavedModel and ONNX, whole: proposals, suppression and all."""
 
 import keras
 import numpy as np
 import pytest
+from thorough import run_all
 
 import keras_blocks
 
@@ -74,6 +75,9 @@ def test_openvino(model, images, tmp_path):
     check(compiled(images)[0], model, images)
 
 
+slow = pytest.mark.skipif(not run_all(), reason="half a minute: in `make test-all`")
+
+
 @pytest.fixture(scope="module")
 def detector():
     keras.utils.set_random_seed(3)
@@ -102,6 +106,7 @@ def check_detections(found, model, images):
         np.testing.assert_allclose(np.asarray(found[name]), array, rtol=1e-4, atol=1e-4)
 
 
+@slow
 @pytest.mark.filterwarnings("ignore:In the future `np.object`:FutureWarning")  # from inside of tf2onnx
 def test_a_detector_as_onnx(detector, tmp_path):
     import onnxruntime
@@ -113,6 +118,7 @@ def test_a_detector_as_onnx(detector, tmp_path):
     check_detections(dict(zip((output.name for output in session.get_outputs()), found)), detector, images)
 
 
+@slow
 def test_a_detector_as_saved_model(detector, tmp_path):
     import tensorflow as tf
 
