@@ -103,7 +103,7 @@ class DetectionDecoder(NamedArguments, keras.layers.Layer):
             self.max_detections,
         )
         # height, width -> x1, y1, x2, y2
-        scale = keras.ops.flip(inputs["scale"], axis=-1)
+        scale = keras.ops.flip(keras.ops.cast(inputs["scale"], "float32"), axis=-1)
         boxes = boxes / keras.ops.concatenate([scale, scale], axis=-1)[:, None]
         return {
             "boxes": gathered(boxes, kept),

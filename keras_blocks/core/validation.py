@@ -134,11 +134,17 @@ def divides(name: str, value: int, *, total_name: str, total: int) -> int:
     return value
 
 
-BATCH_NORM_OPTIONS = ("momentum", "epsilon", "center", "scale", "synchronized")
+BATCH_NORM_OPTIONS = ("momentum", "epsilon", "center", "scale", "synchronized", "groups")
+
+OF_BATCHES = ("momentum", "synchronized")
+"""Options of the statistics of batches, of which GroupNormalization has none."""
 
 
 def batch_norm(name: str, value: Any) -> bool | dict[str, Any]:
-    """True, False, or a dict of BatchNormalization's arguments (its axis follows from the data format)."""
+    """True, False, or a dict of BatchNormalization's arguments (its axis follows from the data format).
+
+    With "groups" it is GroupNormalization's, which has no statistics of batches.
+    """
     if isinstance(value, bool):
         return value
     if not isinstance(value, Mapping):
@@ -146,11 +152,18 @@ def batch_norm(name: str, value: Any) -> bool | dict[str, Any]:
             f"`{name}` must be True, False or a dict with keys among {list(BATCH_NORM_OPTIONS)}; received {value!r}."
         )
     mapping(name, value, keys=BATCH_NORM_OPTIONS)
+    if "groups" in value and (both := [key for key in OF_BATCHES if key in value]):
+        raise ValueError(
+            f"`{name}` must have 'groups', for GroupNormalization, or '{both[0]}', for BatchNormalization, not both; "
+            f"received {dict(value)!r}."
+        )
     # Without an epsilon, a constant channel is NaN in training; detectors' frozen normalization has none.
     least = {"momentum": 0.0, "epsilon": 0.0}
     return {
         key: number(f"{name}['{key}']", item, least=least[key], most=1.0)
         if key in least
+        else integer(f"{name}['groups']", item)
+        if key == "groups"
         else boolean(f"{name}['{key}']", item)
         for key, item in value.items()
     }
