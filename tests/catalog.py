@@ -409,7 +409,7 @@ LAYERS = [
     ),
     Row(
         keras_blocks.VGGGroup,
-        {"filters": 4, "depth": 3, **SHARED},
+        {"filters": 4, "depth": 3, "pooled": False, **SHARED},
         (8, 8, 3),
         {"filters": 64},
         (4, 4, 64),
@@ -568,6 +568,7 @@ ARCHITECTURES = [
             "groups": [{"filters": 4, "layers": 1}, {"filters": 6, "layers": 2}],
             "hidden": (8,),
             "dropout": 0.25,
+            "final_pool": False,
             **TOP,
             **SHARED,
         },

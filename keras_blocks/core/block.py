@@ -46,8 +46,8 @@ class Block(LayerFactory, keras.layers.Layer):
     Args:
         activation: name or function, for all activations of the block. `None` is linear.
         batch_norm: whether BatchNormalization follows the convolutions; a dict gives its `momentum`, `epsilon`,
-            `center`, `scale`, `synchronized`; or has "groups", as `{"groups": 32}`: GroupNormalization in its place, for
-            training from scratch with few images in a batch.
+            `center`, `scale`, `synchronized`; one with "groups", as in `{"groups": 32}`, puts GroupNormalization in its
+            place, for training from scratch with few images in a batch.
         use_bias: whether convolutions have biases; `None` means those that no BatchNormalization of the block follows.
         kernel_initializer: initializer of the convolutions' kernels; every kernel gets its own draw, also of a
             seeded one.
