@@ -245,6 +245,8 @@ def _built_cost(layer: Any, shape: Any, after: Any) -> Cost:
 
 def _model_cost(model: Any, input_shape: Any) -> Cost:
     several = isinstance(getattr(model, "input_shape", None), list)
+    if input_shape is None:
+        input_shape = getattr(model, "canvas_shape", None)  # a detector's, to which it brings images of any size
     shape = model.input_shape if input_shape is None else (None, *input_shape)
     if several:
         if input_shape is not None:
