@@ -6,10 +6,12 @@ came, each unless its IoU with one chosen before is above the threshold. How, is
 
 from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
 
 from keras_blocks.ops import boxes as box_ops
+from keras_blocks.ops.grouped_conv import in_xla
 from keras_blocks.typing import Tensor
 
 BLOCK = 128
@@ -97,7 +99,7 @@ def _suppress(boxes: Any, scores: Any, classes: Any, iou_threshold: float, max_o
         boxes, scores, classes = (None if x is None else x[None] for x in (boxes, scores, classes))
     # What is never chosen, and is below all else; NaN is not above.
     scores = ops.where(scores > -float("inf"), scores, -float("inf"))
-    chosen = ops.cast(_by_blocks(boxes, scores, classes, threshold, int(max_outputs)), "int32")
+    chosen = ops.cast(_formulation()(boxes, scores, classes, threshold, int(max_outputs)), "int32")
     return chosen[0] if rank == 2 else chosen
 
 
@@ -115,6 +117,100 @@ def _checked_threshold(iou_threshold: Any) -> float:
         raise ValueError(f"`iou_threshold` must be a number from 0 to 1; received {iou_threshold!r}.")
     rounded = np.float32(value)
     return float(rounded if float(rounded) <= value else np.nextafter(rounded, np.float32(-1)))
+
+
+def _formulation() -> Any:
+    if keras.backend.backend() == "tensorflow" and not in_xla():
+        return _by_tensorflow
+    if keras.backend.backend() == "torch":
+        return _by_torch
+    return _by_blocks
+
+
+def _by_tensorflow(boxes: Tensor, scores: Tensor, classes: Tensor | None, threshold: float, max_outputs: int) -> Tensor:
+    """TensorFlow's own operation, for each image, and for each class of it.
+
+    It takes a box whose corners are swapped for one that is not, and computes in float32.
+    """
+    import tensorflow as tf
+
+    boxes = tf.concat([boxes[..., :2], tf.maximum(boxes[..., 2:], boxes[..., :2])], axis=-1)
+    boxes, scores = tf.cast(boxes, "float32"), tf.cast(scores, "float32")
+
+    def of(boxes: Tensor, scores: Tensor) -> Tensor:
+        most = tf.minimum(max_outputs, tf.size(scores))
+        return tf.image.non_max_suppression(boxes, scores, most, threshold, score_threshold=-float("inf"))
+
+    def of_image(image: tuple[Tensor, ...]) -> Tensor:
+        chosen = of(*image) if len(image) == 2 else of_classes(*image)
+        return tf.pad(chosen, [[0, max_outputs - tf.size(chosen)]], constant_values=-1)
+
+    def of_classes(boxes: Tensor, scores: Tensor, classes: Tensor) -> Tensor:
+        present = tf.unique(classes).y
+
+        def add(i: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
+            members = tf.where(classes == present[i])
+            places = tf.gather(members, of(tf.gather_nd(boxes, members), tf.gather_nd(scores, members)))
+            return i + 1, tf.tensor_scatter_nd_update(kept, places, tf.ones_like(places[:, 0], "bool"))
+
+        start = (0, tf.zeros_like(scores, "bool"))
+        kept = tf.while_loop(lambda i, kept: i < tf.size(present), add, start)[1]
+        places = tf.where(kept)[:, 0]
+        order = tf.argsort(tf.gather(scores, places), direction="DESCENDING", stable=True)
+        return tf.cast(tf.gather(places, order)[:max_outputs], "int32")
+
+    images = (boxes, scores) if classes is None else (boxes, scores, classes)
+    if boxes.shape[0] == 1:
+        return of_image(tuple(values[0] for values in images))[None]
+    return tf.map_fn(of_image, images, fn_output_signature=tf.TensorSpec((max_outputs,), "int32"))
+
+
+def _by_torch(boxes: Tensor, scores: Tensor, classes: Tensor | None, threshold: float, max_outputs: int) -> Tensor:
+    """As `_by_blocks`, but what is struck out is left out of all that follows."""
+    import torch
+
+    chosen = torch.full((len(boxes), max_outputs), -1, dtype=torch.int32, device=boxes.device)
+    for i, image in enumerate(zip(boxes, scores, boxes[..., 0] if classes is None else classes)):
+        kept = _of_image(*image, classes is not None, threshold, max_outputs)
+        chosen[i, : len(kept)] = kept
+    return chosen
+
+
+def _of_image(
+    boxes: Tensor, scores: Tensor, classes: Tensor, by_class: bool, threshold: float, max_outputs: int
+) -> Tensor:
+    import torch
+
+    order = torch.sort(scores, descending=True, stable=True).indices
+    order = order[scores[order] > -float("inf")]
+    kept: list[Tensor] = []
+    count = 0
+    while len(order) and count < max_outputs:
+        block = order[:BLOCK]
+        rivals = _rivals(boxes, classes, block, block, by_class, threshold).triu(1)
+        stay = torch.ones(len(block), dtype=torch.bool, device=boxes.device)
+        while True:
+            now = ~(rivals & stay[:, None]).any(dim=0)
+            if torch.equal(now, stay):
+                break
+            stay = now
+        block, order = block[stay], order[BLOCK:]
+        kept.append(block)
+        count += len(block)
+        order = order[~_rivals(boxes, classes, block, order, by_class, threshold).any(dim=0)]
+    return torch.cat([order[:0], *kept])[:max_outputs]
+
+
+def _rivals(boxes: Tensor, classes: Tensor, a: Tensor, b: Tensor, by_class: bool, threshold: float) -> Tensor:
+    """Which boxes of `a` overlap which of `b` by more than the threshold."""
+    import torch
+
+    (left, top, right, bottom), (x1, y1, x2, y2) = boxes[a].T[..., None], boxes[b].T
+    width = torch.minimum(right, x2).sub_(torch.maximum(left, x1)).clamp_(min=0)
+    common = torch.minimum(bottom, y2).sub_(torch.maximum(top, y1)).clamp_(min=0).mul_(width)
+    union = ((right - left) * (bottom - top) + (x2 - x1) * (y2 - y1)).sub_(common)
+    rivals = common.div_(union) > threshold  # NaN, of boxes without area, is not
+    return rivals & (classes[a][:, None] == classes[b]) if by_class else rivals
 
 
 def _by_blocks(boxes: Tensor, scores: Tensor, classes: Tensor | None, threshold: float, max_outputs: int) -> Tensor:
