@@ -53,6 +53,29 @@ class Parts(kb.Architecture):
         return x
 
 
+def test_an_argument_of_an_architecture_kept_under_another_name_is_found_when_it_is_made():
+    class Own(Parts):
+        def __init__(self, width, **kwargs):
+            super().__init__({}, **{**kwargs, "include_top": False})
+            self.wide = width
+
+    class Further(Own):
+        def __init__(self, depth, **kwargs):
+            super().__init__(width=2, **kwargs)
+            self.width = self.depth = depth
+
+    class Lost(Further):
+        """Without a constructor."""
+
+    for make in (lambda: Own(4, input_shape=(8, 8, 1)), lambda: kb.Siamese(Own, width=4, input_shape=(8, 8, 1))):
+        with pytest.raises(TypeError, match=r"Own '.*' must keep its argument `width`.*self.width = width"):
+            make()
+    assert Further(3, input_shape=(8, 8, 1)).get_config()["depth"] == 3
+    del Further.__init__  # then the constructor of `Own` is the last that runs
+    with pytest.raises(TypeError, match=r"Lost '.*' must keep its argument `width`"):
+        Lost(4, input_shape=(8, 8, 1))
+
+
 def test_an_architecture_without_a_part_or_features_says_so():
     with pytest.raises(NotImplementedError, match=r"Parts must have a method `classifier.*include_top=False"):
         Parts({}, input_shape=(8, 8, 1))

@@ -12,7 +12,8 @@ from keras_blocks.core.keywords import accepted, refuse_unknown
 from keras_blocks.core.layers import SETTINGS, LayerFactory, serialized
 from keras_blocks.core.registration import register as register
 from keras_blocks.core.remat import rematerialized
-from keras_blocks.core.signature import arguments
+from keras_blocks.core.signature import arguments, check_kept
+from keras_blocks.core.trainable import trained_whole
 from keras_blocks.ops.casting import as_float
 from keras_blocks.typing import BlockOptions, Config, Shape, Tensor
 
@@ -32,6 +33,7 @@ class BuiltChain:
 
 
 @register
+@trained_whole
 class Block(LayerFactory, keras.layers.Layer):
     """A micro-architecture as one layer: split, transform, merge.
 
@@ -247,11 +249,7 @@ class Block(LayerFactory, keras.layers.Layer):
                 f"{self._title()} must know the number of channels (axis {self.channel_axis}, as data_format is "
                 f"'{self.data_format}'); received the shape {tuple(input_shape)}."
             )
-        if missing := [name for name in arguments(type(self)) if not hasattr(self, name)]:
-            raise TypeError(
-                f"{self._title()} must keep its argument `{missing[0]}` as an attribute of that name, or it is in "
-                f"no saved file: write `self.{missing[0]} = {missing[0]}` in `__init__`."
-            )
+        check_kept(self._title(), self, arguments(type(self)))
         declared = BuiltChain(checked_chain(f"the chain of {self._title()}", self.chain(channels)))
         seen = set()
         for spec in specs(declared.chain):
