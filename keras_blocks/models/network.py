@@ -21,7 +21,6 @@ from keras_blocks.models.freezing import feature_name, train_all_but
 from keras_blocks.models.legacy_h5 import saved_readably
 from keras_blocks.models.opening import opened
 from keras_blocks.models.preprocessing import PreprocessingPipeline, preprocessing_layers, shape_after, unless_training
-from keras_blocks.models.variants import known_name
 from keras_blocks.typing import Config, Shape, Tensor
 
 Names: TypeAlias = dict[str, dict[str, str]]
@@ -123,7 +122,7 @@ class Network(LayerFactory, keras.Model):
         Raises:
             ValueError: for an unknown name, with the nearest ones.
         """
-        known_name("variant", variant, cls.variants, f"`{cls.__name__}.variants`")
+        validation.choice("variant", variant, cls.variants, where=f"`{cls.__name__}.variants`")
         return cls(**{"name": variant, **cls.variants[variant], **overrides})
 
     @classmethod
