@@ -191,6 +191,20 @@ def test_only_one_score_for_each_class_is_evaluated(tmp_path):
     Candidate("VGG", {**NET, "include_top": False}, HOW).compiled().save(tmp_path / "map.keras")
     with pytest.raises(ValueError, match=r"`model` must give one score for each class.*\(None, 2, 2, 1\)"):
         evaluate_file(tmp_path / "map.keras", file_of(tmp_path / "x.npz", SHADES))
-    (tmp_path / "test.npz").write_bytes(b"torn")
-    with pytest.raises(ValueError, match=r"test\.npz"):
-        evaluate_file(tmp_path / "map.keras")
+
+
+@pytest.mark.once
+def test_what_lies_beside_a_model_is_its_test_part_in_a_run_alone(models, tmp_path):
+    """Else a file of that name is anybody's: it neither stands for the data nor says what the model's classes are."""
+    other = file_of(tmp_path / "test.npz", ["snow", "ash", "coal"], class_names=["snow", "ash", "coal"])
+    for model in (tmp_path / "model.keras", tmp_path / "models" / "0.keras"):
+        model.parent.mkdir(exist_ok=True)
+        model.write_bytes(models.nameless.read_bytes())
+        with pytest.raises(ValueError, match="`data` must be given, as the model is in no run's folder"):
+            evaluate_file(model)
+        found = evaluate_file(model, file_of(tmp_path / "data.npz", SHADES))
+        assert (found["test_accuracy"], len(found["notes"])) == (1, 1)
+    assert evaluate_file(models.run / "best.keras")["test_accuracy"] == 1
+    with pytest.raises(ValueError, match=r"on the scale of"):
+        np.savez(other, **{key: value / 255.0 if key[0] == "x" else value for key, value in np.load(other).items()})
+        evaluate_file(models.run / "best.keras", other)

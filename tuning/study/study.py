@@ -5,6 +5,7 @@ import math
 import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import optuna
@@ -243,6 +244,10 @@ class Study:
         now = time.time() if now is None else now
         self.optuna.set_user_attr(f"searched {session}", [round(now - seconds, 3), round(now, 3)])
         return _covered(value for name, value in self.optuna.user_attrs.items() if name.startswith("searched "))
+
+    def keep_folder(self, path: Path) -> None:
+        """Keeps where the folder of this study's run is, see `StudyStorage.folder_of`."""
+        self.optuna.set_user_attr("folder", self._storage.folder_here(path))
 
     def close(self) -> None:
         """Closes the connections."""
