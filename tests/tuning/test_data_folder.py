@@ -150,11 +150,20 @@ def test_classes_may_be_called_train_and_test(tmp_path):
         for i in range(3):
             image(tmp_path / "vehicles" / name / f"{i}.png")
     assert load_dataset(tmp_path / "vehicles").class_names == ("test", "train")
+
+
+@pytest.mark.parametrize(("name", "beside"), [("train", "bus/1.png"), ("Test", "bus/red/1.png"), ("train", "notes")])
+def test_a_lone_part_beside_what_is_none_may_be_a_class_and_is_asked_for(tmp_path, name, beside):
+    root = split(tmp_path / "x", {name: ("diesel", "steam")})
     for i in range(3):
-        image(tmp_path / "kinds" / "train" / "steam" / f"{i}.png")
-        image(tmp_path / "kinds" / "train" / "diesel" / f"{i}.png")
-        image(tmp_path / "kinds" / "bus" / f"{i}.png")
-    assert load_dataset(tmp_path / "kinds").class_names == ("bus", "train")
+        if beside.endswith(".png"):
+            image((root / beside).with_name(f"{i}.png"))
+    (root / beside.partition("/")[0]).mkdir(exist_ok=True)
+    with pytest.raises(ValueError, match=rf"'{name}' holds folders alone.*beside it are .*another name"):
+        load_dataset(root)
+    (root / name).rename(root / "trains")
+    if beside.endswith(".png"):
+        assert load_dataset(root).class_names == ("bus", "trains")
 
 
 @pytest.mark.parametrize(
