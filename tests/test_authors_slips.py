@@ -101,7 +101,25 @@ def test_what_is_no_list_is_not_taken_for_one(text):
 def test_cost_takes_a_name_and_a_wrong_one_lists_the_nearest_alone():
     variant = {**kb.ResNet.variants["resnet20_cifar"], "classes": 3}
     assert kb.cost("resnet20_cifar", classes=3) == kb.cost(kb.ResNet, **variant)
+    assert kb.cost(np.str_("resnet20_cifar"), classes=3) == kb.cost(kb.ResNet, **variant)
     for use in (kb.create_model, kb.cost, kb.Siamese):
-        with pytest.raises(ValueError, match=r"Did you mean .*'resnet50'") as error:
-            use("resnet-50")
-        assert len(str(error.value)) < 300
+        for wrong in ("resnet-50", "ResNet50"):
+            with pytest.raises(
+                ValueError, match=r"names of `keras_blocks.list_models\(\)`.*Did you mean 'resnet50'"
+            ) as error:
+                use(wrong)
+            assert len(str(error.value)) < 300
+    with pytest.raises(ValueError, match=r"names of `ResNet.variants`.*Did you mean 'resnet50'"):
+        kb.ResNet.from_variant("resnet-50")
+
+
+def test_a_variant_takes_the_shape_of_the_tensor_that_it_is_given():
+    """Its own is that of the images of its paper."""
+    tensor = keras.Input((16, 20, 1), name="mine")
+    for name in ("resnet20_cifar", "resnet20_cifar_v2"):
+        model = kb.create_model(name, input_tensor=tensor, classes=3)
+        assert (model.input_shape, model.metaparameters.input_shape) == ((None, 16, 20, 1), (16, 20, 1))
+    with pytest.raises(
+        ValueError, match=r"`input_shape` must be `input_tensor`'s, \(16, 20, 1\); received \(8, 8, 1\)"
+    ):
+        kb.create_model("resnet20_cifar", input_tensor=tensor, input_shape=(8, 8, 1))

@@ -70,3 +70,17 @@ def check_kept(title: str, owner: Any, names: Collection[str]) -> None:
             f"{title} must keep its argument `{missing[0]}` as an attribute of that name, or it is in "
             f"no saved file: write `self.{missing[0]} = {missing[0]}` in `__init__`."
         )
+
+
+def followed_by(init: Callable[..., None], check: Callable[[Any], None]) -> Callable[..., None]:
+    """A class' constructor, and what is to be checked of an object when all of its constructors have run."""
+
+    @functools.wraps(init)
+    def made(self: Any, *args: Any, **kwargs: Any) -> None:
+        init(self, *args, **kwargs)
+        outermost = next(base for base in type(self).__mro__ if "__init__" in vars(base))
+        if vars(outermost)["__init__"] is made:
+            check(self)
+
+    made.__signature__ = inspect.signature(init)  # type: ignore[attr-defined]  # Keras asks in a way that sees no wraps
+    return made

@@ -1,8 +1,6 @@
 """Network: a functional model that is assembled from metaparameters, and can be saved, opened and counted."""
 
-import functools
-import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self, TypeAlias
 
 import keras
@@ -14,7 +12,7 @@ from keras_blocks.core.immutable import FrozenDict
 from keras_blocks.core.inner import remember, restore
 from keras_blocks.core.keywords import accepted, refuse_unknown
 from keras_blocks.core.layers import SETTINGS, LayerFactory, serialized
-from keras_blocks.core.signature import arguments, check_kept
+from keras_blocks.core.signature import arguments, check_kept, followed_by
 from keras_blocks.core.trainable import set_trainable, trained_whole
 from keras_blocks.models.assembly import Assembly, named_inputs, shape_of_input
 from keras_blocks.models.freezing import feature_name, train_all_but
@@ -61,7 +59,7 @@ class Network(LayerFactory, keras.Model):
         """A class that keeps none of an argument is told so when the first model is made, not when it is saved."""
         super().__init_subclass__(**kwargs)
         if "__init__" in vars(cls):
-            cls.__init__ = _checked(cls.__init__)  # type: ignore[method-assign]
+            cls.__init__ = followed_by(cls.__init__, cls._check_kept)  # type: ignore[method-assign]
 
     def __init__(
         self,
@@ -123,7 +121,10 @@ class Network(LayerFactory, keras.Model):
             ValueError: for an unknown name, with the nearest ones.
         """
         validation.choice("variant", variant, cls.variants, where=f"`{cls.__name__}.variants`")
-        return cls(**{"name": variant, **cls.variants[variant], **overrides})
+        metaparameters = {"name": variant, **cls.variants[variant], **overrides}
+        if overrides.get("input_tensor") is not None and "input_shape" not in overrides:
+            metaparameters.pop("input_shape", None)  # the tensor has its own
+        return cls(**metaparameters)
 
     @classmethod
     def outline(cls, **metaparameters: Any) -> Self:
@@ -336,6 +337,9 @@ class Network(LayerFactory, keras.Model):
         known = {"name", "trainable", "dtype", "own", "input_tensor", *SETTINGS, *self.metaparameters}
         return sorted(set(arguments(type(self))) - known)
 
+    def _check_kept(self) -> None:
+        check_kept(f"{type(self).__name__} '{self.name}'", self, self._own_arguments())
+
     def _feature_names(self) -> tuple[str, ...]:
         """Names of the feature maps that the model may be frozen up to, in their order."""
         return tuple(self.assembly.features)
@@ -382,17 +386,3 @@ class Network(LayerFactory, keras.Model):
         if self.channels((None, *shape)) is None:
             raise ValueError(f"`input_shape` must give the number of channels; received {tuple(shape)}.")
         return tuple(validation.optional(validation.integer, "input_shape", size) for size in shape)
-
-
-def _checked(init: Callable[..., None]) -> Callable[..., None]:
-    """A constructor which, once the whole model is made, looks for what is to be saved of it."""
-
-    @functools.wraps(init)
-    def made(self: Network, *args: Any, **kwargs: Any) -> None:
-        init(self, *args, **kwargs)
-        outermost = next(base for base in type(self).__mro__ if "__init__" in vars(base))
-        if vars(outermost)["__init__"] is made:
-            check_kept(f"{type(self).__name__} '{self.name}'", self, self._own_arguments())
-
-    made.__signature__ = inspect.signature(init)  # type: ignore[attr-defined]  # Keras asks in a way that sees no wraps
-    return made
