@@ -191,7 +191,7 @@ class RunFolder:
         Raises:
             ValueError: where a folder of this run is still there. One that was moved is not.
         """
-        if before is None or not self.holds_run(before):
+        if before is None or not self.is_run() or not self.holds_run(before):
             return
         other = RunFolder(before)
         if other.path.samefile(self.path) or other._read("run.json").get("run") != run:

@@ -165,6 +165,14 @@ def plain_siamese():
     return keras_blocks.Siamese(keras.Model(inputs, x, name="theirs"), embedding=2)
 
 
+def test_trainable_set_for_a_model_reaches_what_is_inside_of_a_model_of_keras():
+    """Which does not hand on what it is told, where it was told so before."""
+    model = plain_siamese()
+    model.backbone.get_layer("conv").trainable = False
+    model.trainable = True
+    assert frozen_ones(model) == set()
+
+
 def test_a_backbone_of_another_library_is_frozen_as_a_whole():
     model = plain_siamese()
     model.freeze()

@@ -250,7 +250,7 @@ KEPT = {
 @pytest.mark.parametrize("url", KEPT)
 def test_a_password_is_neither_kept_nor_shown(url, few_digits, tmp_path, monkeypatch):
     assert without_password(url) == KEPT[url]
-    storage = types.SimpleNamespace(close=lambda: None, make_room=lambda name, run: None)
+    storage = types.SimpleNamespace(close=lambda: None, folder_of=lambda name: None, make_room=lambda name, run: None)
     monkeypatch.setattr("keras_blocks.tuning.search.search.StudyStorage", lambda url: storage)
     seen = []
     session = types.SimpleNamespace(publish=lambda: None)
