@@ -97,7 +97,7 @@ def cost(
         # A user's class may have a variant of the same name, which `create_model` does not make either.
         ours = [cls for cls in subclasses(keras.Model) if cls.__module__.partition(".")[0] == "keras_blocks"]
         named = {name: cls for cls in ours for name in vars(cls).get("variants", {})}
-        cls = named[validation.choice("target", target, tuple(named))]
+        cls = named[validation.choice("target", target, named, where="`keras_blocks.list_models()`")]
         target, metaparameters = cls, {**cls.variants[target], **metaparameters}
     if isinstance(target, type) and issubclass(target, keras.Model):
         if input_shape is not None:

@@ -103,6 +103,7 @@ def _suppress(boxes: Any, scores: Any, classes: Any, iou_threshold: float, max_o
     # What is never chosen, and is below all else; NaN is not above.
     scores = ops.where(scores > -float("inf"), scores, -float("inf"))
     chosen = ops.cast(_formulation()(boxes, scores, classes, threshold, int(max_outputs)), "int32")
+    chosen = ops.reshape(chosen, (-1, int(max_outputs)))  # a shape that whatever comes after can rely on
     return chosen[0] if rank == 2 else chosen
 
 

@@ -87,9 +87,8 @@ LEDGER = {
     "vgg19_bn": (143_678_248, None, 19.632),
 }
 
-# name: what torchvision 0.29.1 counts of its FasterRCNN with 91 classes, background included, on these backbones: what is
-# trained,
-# and BatchNormalization's statistics. VGG-16's with a head of 4096, as its classifier.
+# name: what torchvision 0.29.1 counts of its FasterRCNN with 91 classes, background included, on such backbones: what
+# is trained, and statistics. The head of VGG-16 is one of 4096, as in its classifier.
 DETECTORS = {
     "faster_rcnn_resnet18_fpn": (28_739_606, 9_600),
     "faster_rcnn_resnet50_fpn": (41_808_406, 53_120),
