@@ -47,7 +47,7 @@ def farthest(change):
     """By how many pixels a side of a box is off its rectangle, the most of 16 images."""
     rng, most = np.random.default_rng(0), 0.0
     for seed in range(4):
-        images, boxes, _ = change(*painted(rng), seed)
+        images, boxes, *_ = change(*painted(rng), seed)
         for image, box in zip(images, boxes[:, 0]):
             rows, columns = np.nonzero(image.max(axis=-1) > 127)
             if len(rows):
@@ -62,7 +62,7 @@ def farthest(change):
 def test_boxes_move_with_their_objects(name):
     change = BoxAugmentation(RIGHT[name](), SIZE)
     assert farthest(lambda *parts: change(*parts[:3], parts[3:])) < 2
-    images, boxes, labels = change(*painted(np.random.default_rng(1)), (7,))
+    images, boxes, labels, _ = change(*painted(np.random.default_rng(1)), (7,))
     assert (images.dtype, boxes.dtype, labels.dtype) == ("float32", "float32", "int32")
     assert (labels[:, 1:] == -1).all() and (boxes[:, 1:] == -1).all(), "padding was moved"
 
@@ -131,7 +131,7 @@ def test_boxes_that_leave_the_image_are_left_out_and_the_others_stand_first():
     boxes[0] = [[50, 5, 60, 20], [2, 5, 20, 20], [40, 0, 64, 48]]
     labels[0] = [0, 1, 2]
     away = BoxAugmentation(layers.RandomTranslation(0.0, (0.4, 0.4), **FILLED), SIZE)  # by 25.6 pixels to the right
-    _, found, classes = away(images, boxes, labels, (0,))
+    _, found, classes, _ = away(images, boxes, labels, (0,))
     assert classes[0].tolist() == [1, -1, -1]
     np.testing.assert_allclose(found[0], [[27.6, 5, 45.6, 20], [-1] * 4, [-1] * 4], atol=0.1)
 
@@ -189,3 +189,32 @@ def test_layers_that_lose_boxes_are_refused_at_construction(name):
 def test_other_processes_are_refused(boxed):
     with pytest.raises(ValueError, match=r"`use_multiprocessing` must be False.*Give `workers`"):
         boxed([[]], augmentation=layers.RandomFlip(**FORMAT), use_multiprocessing=True)
+
+
+@pytest.mark.once
+def test_regions_move_with_the_boxes(boxed):
+    """Those that are given with `with_proposals`, padded; which of them leave the image are left out."""
+    boxes = [[[4, 8, 30, 24]], [[20, 10, 40, 30]], []]
+    regions = np.full((3, 4, 4), -1.0)
+    regions[:2, :2] = [[[4, 8, 30, 24], [0, 0, 60, 40]], [[20, 10, 40, 30], [58, 0, 60, 9]]]
+    plain = boxed(boxes, batch_size=3).with_proposals(regions)
+    inputs, targets = plain[0]
+    np.testing.assert_array_equal(inputs["proposals"], regions)
+    assert inputs["images"].shape == (3, *scenes.SIZE, 3) and targets["boxes"].shape == (3, 1, 4)
+    shift = layers.RandomTranslation((0.1, 0.2), (0.1, 0.3), **FILLED)
+    inputs, targets = boxed(boxes, batch_size=3, seed=2, augmentation=shift).with_proposals(regions)[0]
+    np.testing.assert_allclose(inputs["proposals"][:2, :1], targets["boxes"][:2], atol=1e-4)
+    assert (inputs["proposals"][:, 2:] == -1).all() and (inputs["proposals"][2] == -1).all()
+    assert (inputs["proposals"][0, 1] > 0).all() and (inputs["proposals"][1, 1] == -1).all()
+    assert plain.in_order()[0][0].keys() == inputs.keys()
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    "regions, words", [(np.zeros((2, 5, 4)), r"received \(2, 5, 4\)"), (np.zeros((1, 4)), "received")]
+)
+def test_regions_of_other_images_are_refused(boxed, regions, words):
+    with pytest.raises(ValueError, match=rf"`regions` must have the shape \(1, most, 4\).*{words}"):
+        boxed([[]]).with_proposals(regions)
+    with pytest.raises(ValueError, match="`regions` must be finite"):
+        boxed([[]]).with_proposals(np.full((1, 2, 4), np.nan))

@@ -180,6 +180,34 @@ def test_other_models_and_datasets_are_refused(boxed):
         evaluate_detections(one, dataset)
 
 
+ONE = {"boxes": [[5, 5, 20, 20]], "labels": [0]}
+FOUND = {"boxes": [[5, 5, 20, 20]], "scores": [0.5], "labels": [0]}
+
+# What is wrong: ground truth, predictions or names -> what the error says.
+EVALUATED = {
+    "fewer images": ({"predictions": []}, "`predictions` must be of the 1 images of the ground truth; received 0"),
+    "more images": ({"predictions": [FOUND, FOUND]}, "`predictions` must be of the 1 images .* received 2"),
+    "no images": ({"predictions": [], "ground_truth": []}, "`ground_truth` must be of one image or more"),
+    "no scores": ({"predictions": [{key: FOUND[key] for key in ("boxes", "labels")}]}, "must be a dict like the first"),
+    "fewer scores": ({"predictions": [{**FOUND, "scores": []}]}, "as many scores and classes"),
+    "a score of NaN": ({"predictions": [{**FOUND, "scores": [float("nan")]}]}, "finite boxes and scores"),
+    "an infinite box": ({"predictions": [{**FOUND, "boxes": [[5, 5, float("inf"), 20]]}]}, "finite boxes and scores"),
+    "a class beyond": ({"predictions": [{**FOUND, "labels": [2]}]}, "classes from 0 to 1, .* received 2"),
+    "a true box of NaN": ({"ground_truth": [{**ONE, "boxes": [[float("nan")] * 4]}]}, "the box .* is with NaN"),
+    "a true box without area": ({"ground_truth": [{**ONE, "boxes": [[5, 5, 5, 9]]}]}, "is of zero area"),
+    "a true class beyond": ({"ground_truth": [{**ONE, "labels": [2]}]}, "is of unknown classes"),
+    "a name that is none": ({"ground_truth": [{**ONE, "labels": ["cow"]}]}, "is of unknown classes"),
+}
+
+
+@pytest.mark.parametrize("what", EVALUATED)
+def test_what_is_evaluated(what):
+    changes, words = EVALUATED[what]
+    given = {"ground_truth": [ONE], "predictions": [FOUND], "labels": ["cat", "dog"], **changes}
+    with pytest.raises((TypeError, ValueError), match=words):
+        coco_metrics(**given)
+
+
 def test_without_pycocotools_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "pycocotools", None)
     with pytest.raises(ImportError, match=r"needs pycocotools.*pip install 'keras-blocks\[detection\]'"):

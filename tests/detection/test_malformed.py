@@ -12,7 +12,7 @@ import scenes
 from PIL import Image
 from scenes import coco_contents, write_coco, write_voc, xml, xml_object
 
-from keras_blocks import COCODetection, DetectionDataset, VOCDetection, coco_metrics
+from keras_blocks import COCODetection, DetectionDataset, VOCDetection
 
 pytestmark = pytest.mark.once
 
@@ -386,33 +386,6 @@ def test_arguments(what, tmp_path):
     file = scenes.save_image(tmp_path / "0.png")
     with pytest.raises((TypeError, ValueError), match=words):
         DetectionDataset(**{"files": [file], "annotations": [ONE], "labels": ["cat", "dog"], **changes})
-
-
-FOUND = {"boxes": [[5, 5, 20, 20]], "scores": [0.5], "labels": [0]}
-
-# What is wrong: ground truth, predictions or names -> what the error says.
-EVALUATED = {
-    "fewer images": ({"predictions": []}, "`predictions` must be of the 1 images of the ground truth; received 0"),
-    "more images": ({"predictions": [FOUND, FOUND]}, "`predictions` must be of the 1 images .* received 2"),
-    "no images": ({"predictions": [], "ground_truth": []}, "`ground_truth` must be of one image or more"),
-    "no scores": ({"predictions": [{key: FOUND[key] for key in ("boxes", "labels")}]}, "must be a dict like the first"),
-    "fewer scores": ({"predictions": [{**FOUND, "scores": []}]}, "as many scores and classes"),
-    "a score of NaN": ({"predictions": [{**FOUND, "scores": [NAN]}]}, "finite boxes and scores"),
-    "an infinite box": ({"predictions": [{**FOUND, "boxes": [[5, 5, INF, 20]]}]}, "finite boxes and scores"),
-    "a class beyond": ({"predictions": [{**FOUND, "labels": [2]}]}, "classes from 0 to 1, .* received 2"),
-    "a true box of NaN": ({"ground_truth": [{**ONE, "boxes": [[NAN] * 4]}]}, "the box .* is with NaN"),
-    "a true box without area": ({"ground_truth": [{**ONE, "boxes": [[5, 5, 5, 9]]}]}, "is of zero area"),
-    "a true class beyond": ({"ground_truth": [{**ONE, "labels": [2]}]}, "is of unknown classes"),
-    "a name that is none": ({"ground_truth": [{**ONE, "labels": ["cow"]}]}, "is of unknown classes"),
-}
-
-
-@pytest.mark.parametrize("what", EVALUATED)
-def test_what_is_evaluated(what):
-    changes, words = EVALUATED[what]
-    given = {"ground_truth": [ONE], "predictions": [FOUND], "labels": ["cat", "dog"], **changes}
-    with pytest.raises((TypeError, ValueError), match=words):
-        coco_metrics(**given)
 
 
 def test_numbers_of_json_that_are_none(tmp_path):
