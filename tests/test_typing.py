@@ -44,6 +44,8 @@ outputs = keras_blocks.ClassifierHead(10, hidden=[64])(x)
 net = keras_blocks.ResNet([{"filters": 8, "blocks": 1}], "basic", stem="cifar", drop_rate=0.1, classes=10)
 bare = keras_blocks.VGG([{"filters": 8, "layers": 1}], include_top=False, pooling="avg", data_format="channels_last")
 head = keras_blocks.MultiLabelHead([10, 2], names=["digit", "parity"])
+flip = keras.layers.RandomFlip("horizontal", bounding_box_format="xyxy")
+data = keras_blocks.VOCDetection("BCCD", "train", labels=["RBC"], image_size=(240, 320), shuffle=True, augmentation=flip)
 loss = keras_blocks.TripletLoss(margin=0.5, mining="hard")
 count: int = parameters(keras_blocks.SqueezeExciteBlock(3)) + parameters(TwoPaths(8))
 settings = SearchSettings(model="resnet", trials=8)
@@ -57,6 +59,7 @@ WRONG = {
     "a wrong return": ("(32, 32, 3)).params", "(32, 32, 3))"),
     "a misspelled keyword": ("kernel_initializer=", "kernel_initialiser="),
     "a misspelled keyword of residual networks": ("drop_rate=", "droprate="),
+    "a misspelled keyword of datasets": ("shuffle=", "shufle="),
     "a misspelled keyword of all architectures": ("pooling=", "poling="),
 }
 
