@@ -35,6 +35,11 @@ def parameters(block: keras.layers.Layer) -> int:
     return keras_blocks.cost(block, (32, 32, 3)).params
 
 
+def cells(folder: str) -> keras_blocks.DetectionDataset:
+    flip = keras.layers.RandomFlip("horizontal", bounding_box_format="xyxy")
+    return keras_blocks.VOCDetection(folder, labels=["RBC"], image_size=(240, 320), shuffle=True, augmentation=[flip])
+
+
 x = keras.Input((56, 56, 96))
 x = keras_blocks.FireBlock(16, bypass="complex", activation="relu", name="fire")(x)
 x = keras_blocks.ConvBlock(64, 3, strides=(2, 2), padding="symmetric", batch_norm={"momentum": 0.9})(x)
@@ -44,8 +49,6 @@ outputs = keras_blocks.ClassifierHead(10, hidden=[64])(x)
 net = keras_blocks.ResNet([{"filters": 8, "blocks": 1}], "basic", stem="cifar", drop_rate=0.1, classes=10)
 bare = keras_blocks.VGG([{"filters": 8, "layers": 1}], include_top=False, pooling="avg", data_format="channels_last")
 head = keras_blocks.MultiLabelHead([10, 2], names=["digit", "parity"])
-flip = keras.layers.RandomFlip("horizontal", bounding_box_format="xyxy")
-data = keras_blocks.VOCDetection("BCCD", "train", labels=["RBC"], image_size=(240, 320), shuffle=True, augmentation=flip)
 loss = keras_blocks.TripletLoss(margin=0.5, mining="hard")
 count: int = parameters(keras_blocks.SqueezeExciteBlock(3)) + parameters(TwoPaths(8))
 settings = SearchSettings(model="resnet", trials=8)
