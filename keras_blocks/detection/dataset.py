@@ -11,13 +11,14 @@ import numpy as np
 
 from keras_blocks.core import validation
 from keras_blocks.core.pictures import header_of, lies_on_its_side, read_picture
-from keras_blocks.detection.annotations import Annotation, annotation_of
+from keras_blocks.detection.annotations import Annotation, annotation_of, sift
 from keras_blocks.detection.augmentation import BoxAugmentation
-from keras_blocks.detection.boxes import check_scale, clip, kinds_of, tell
+from keras_blocks.detection.boxes import clip, tell
 from keras_blocks.detection.letterbox import Array, fitted, letterbox, move
 from keras_blocks.typing import DatasetOptions
 
 Targets: TypeAlias = dict[str, Array]
+Inputs: TypeAlias = Array | dict[str, Array]
 
 MOST_PIXELS = 8192
 """Height and width of the images in a batch, at most."""
@@ -125,6 +126,7 @@ class DetectionDataset(keras.utils.PyDataset):
                 "`use_multiprocessing` must be False with an `augmentation`: what Keras' layers compute with does not "
                 "survive in a forked process. Give `workers`, which are threads then."
             )
+        self._regions: Array | None = None
         self.epoch = 0
         paths = validation.sequence(self.read_from, files, of="paths")
         self.files = [Path(validation.text(f"{self.read_from}[{i}]", file)) for i, file in enumerate(paths)]
@@ -141,6 +143,7 @@ class DetectionDataset(keras.utils.PyDataset):
         return ids
 
     def _read_annotations(self, annotations: Any, strict: bool, most: int | None) -> None:
+        """Keeps the boxes that are some, chooses those that are in batches, and says what was left out."""
         if not isinstance(annotations, Sequence) or len(annotations) != len(self.files):
             raise ValueError(
                 f"`annotations` must be a list of {len(self.files)} dicts, one for each image; received "
@@ -150,37 +153,32 @@ class DetectionDataset(keras.utils.PyDataset):
         self._upright = [False] * len(self.files)
         self.original_sizes = np.array([self._size_of(i, part) for i, part in enumerate(parts)])
         self._inner = fitted(self.original_sizes, self.image_size)
-        owner = np.repeat(np.arange(len(parts)), [len(part.boxes) for part in parts])
-        boxes = np.concatenate([part.boxes for part in parts])
-        sizes = self.original_sizes[owner]
-        kinds = kinds_of(boxes, sizes, np.concatenate([part.classes for part in parts]))
-        good = kinds == -1
-        check_scale(boxes[good], sizes[good])
-        first = np.searchsorted(owner, np.arange(len(parts)))
-        self._annotations = [
-            part.taken(good[start : start + len(part.boxes)], clip(part.boxes, size))
-            for part, start, size in zip(parts, first, self.original_sizes)
-        ]
-        shown = [self._in_batches(i) for i in range(len(parts))]
-        longest = max(1, *(len(places) for places in shown))
-        self.max_boxes = longest if most is None else most
-        beyond = sum(max(0, len(places) - self.max_boxes) for places in shown)
-        if beyond and strict:
-            fullest = max(range(len(shown)), key=lambda i: len(shown[i]))
-            raise ValueError(
-                f"`max_boxes` must be {longest} at least, as {self._where(fullest)} has so many boxes; received {most}."
-            )
-        self._shown = [self._largest(i, places) for i, places in enumerate(shown)]
-        self.left_out = int((~good).sum()) + beyond
+        sifted = sift(parts, self.original_sizes)
+        self._annotations = sifted.parts
+        beyond = self._choose(strict, most)
+        self.left_out = int((sifted.kinds >= 0).sum()) + beyond
         tell(
             type(self).__name__,
-            kinds,
-            lambda i: f"{self._where(owner[i])}, box {i - first[owner[i]] + 1}",
-            boxes,
+            sifted.kinds,
+            lambda i: f"{self._where(int(sifted.owners[i]))}, box {sifted.number(i)}",
+            sifted.boxes,
             strict=strict,
             beyond=beyond,
             level=4 + (type(self) is not DetectionDataset),
         )
+
+    def _choose(self, strict: bool, most: int | None) -> int:
+        """Chooses the boxes that are in batches; gives how many more there are than these hold."""
+        shown = [self._in_batches(i) for i in range(len(self.files))]
+        fullest = max(range(len(shown)), key=lambda i: len(shown[i]))
+        self.max_boxes = max(1, len(shown[fullest])) if most is None else most
+        if strict and len(shown[fullest]) > self.max_boxes:
+            raise ValueError(
+                f"`max_boxes` must be {len(shown[fullest])} at least, as {self._where(fullest)} has so many boxes; "
+                f"received {most}."
+            )
+        self._shown = [self._largest(i, places) for i, places in enumerate(shown)]
+        return sum(len(places) for places in shown) - sum(len(places) for places in self._shown)
 
     def _where(self, index: int) -> str:
         """Where an image's boxes were read, for errors."""
@@ -218,7 +216,7 @@ class DetectionDataset(keras.utils.PyDataset):
     def on_epoch_end(self) -> None:
         self.epoch += 1
 
-    def __getitem__(self, index: int) -> tuple[Array, Targets]:
+    def __getitem__(self, index: int) -> tuple[Inputs, Targets]:
         if not 0 <= index < len(self):
             raise IndexError(f"there are {len(self)} batches; received the index {index}.")
         rows = self._order()[index * self.batch_size :][: self.batch_size]
@@ -229,9 +227,12 @@ class DetectionDataset(keras.utils.PyDataset):
             one, shown = self._annotations[i], self._shown[i]
             boxes[place, : len(shown)] = move(one.boxes[shown], self.original_sizes[i], self._inner[i])
             classes[place, : len(shown)] = one.classes[shown]
+        regions = None if self._regions is None else self._regions[rows]
         if self.augmentation:
-            images, boxes, classes = self.augmentation(images, boxes, classes, (self.seed, self.epoch, index))
-        return images, {"boxes": boxes, "labels": classes}
+            seed = self.seed, self.epoch, index
+            images, boxes, classes, regions = self.augmentation(images, boxes, classes, seed, regions)
+        inputs = images if regions is None else {"images": images, "proposals": regions}
+        return inputs, {"boxes": boxes, "labels": classes}
 
     def _order(self) -> Array:
         if not self.shuffle:
@@ -261,6 +262,31 @@ class DetectionDataset(keras.utils.PyDataset):
         """The same images in the order of `files`, as they are: to predict on, and to evaluate."""
         other = copy.copy(self)
         other.shuffle, other.augmentation, other.epoch = False, None, 0
+        return other
+
+    def with_proposals(self, regions: Any) -> Self:
+        """The same images with regions that may hold an object, which an augmentation moves with the boxes.
+
+        Args:
+            regions: `(images, most, 4)`, (x1, y1, x2, y2) in pixels of the batches' images, padded with -1, in the
+                order of `files`: what `region_proposals` gives.
+
+        Returns:
+            A dataset whose batches are `({"images": images, "proposals": regions}, targets)`.
+
+        Raises:
+            ValueError: for regions of other images, and for those that are not finite.
+        """
+        given = np.asarray(regions, "float32")
+        if given.ndim != 3 or given.shape[::2] != (len(self.files), 4) or 0 in given.shape:
+            raise ValueError(
+                f"`regions` must have the shape ({len(self.files)}, most, 4), of {len(self.files)} images; received "
+                f"{given.shape}."
+            )
+        if not np.isfinite(given).all():
+            raise ValueError("`regions` must be finite; received NaN or infinity.")
+        other = copy.copy(self)
+        other._regions = given
         return other
 
     def to_original(self, index: int, boxes: Any) -> Array:
