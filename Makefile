@@ -22,9 +22,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: install
 	$(BIN)/keras-blocks search --data digits --trials 8 --run runs/demo --fresh --at-least 95
 
-# Two at a time, the longest first: a test keeps one core busy, or less than one in searches.
-test: lint
-	$(MAKE) --jobs=2 --output-sync=target test-tensorflow test-searches test-jax test-torch
+# Two at a time, the longest first, so that both end together: a test keeps one core busy, or less than one in searches.
+test: install
+	$(MAKE) --jobs=2 --output-sync=target test-tensorflow test-searches test-jax test-torch lint
 
 # One file on one backend, in seconds: make check FILE=tests/test_block.py BACKEND=jax K=nested
 BACKEND ?= tensorflow

@@ -5,6 +5,8 @@ import functools
 
 import keras
 import numpy as np
+from checks import randomize
+from thorough import run_all
 
 import keras_blocks
 
@@ -610,6 +612,28 @@ MODELS = [
 
 ROWS = LAYERS + ARCHITECTURES + MODELS
 
+KINDS = {
+    "AutoEncoder",  # of two models, with a loss and a random state of its own
+    "CeilMaxPooling2D",  # Keras' own, changed
+    "ConvBlock",  # a chain
+    "EncoderBlock",  # blocks in a block
+    "GroupedConv2D",  # with weights of its own
+    "Inception",  # with several outputs
+    "InceptionBlock",  # branches
+    "MultiLabelHead",  # a dict of outputs
+    "ResNeXtBlock",  # a shortcut
+    "SENet",
+    "SqueezeNet",
+    "VariationalBottleneck",  # a random state
+}
+"""What stands for its siblings where a contract is kept by what they share: the bases, a file's format, Keras."""
+
+
+def of_each_kind(rows):
+    """The rows for such a contract: all, where KERAS_BLOCKS_ALL is set."""
+    return rows if run_all() else [row for row in rows if row.name in KINDS]
+
+
 NOT_LAYERS = {
     "AnchorGenerator": "layer; tests/blocks/test_detection_layers.py",
     "BoxHead": "takes regions; tests/blocks/test_detection_layers.py",
@@ -798,6 +822,18 @@ def small_model(row: Row):
         return row.cls(**row.arguments)
     inputs = keras.Input(row.input_shape)
     return keras.Model(inputs, row.cls(**row.arguments)(inputs))
+
+
+@functools.cache
+def _random_model(name):
+    model = small_model(next(row for row in ROWS if row.name == name))
+    randomize(model)
+    return model
+
+
+def random_model(row: Row):
+    """A `small_model` with random weights, built once for all tests, which leave it as it is."""
+    return _random_model(row.name)
 
 
 def image_shape(row: Row):

@@ -76,19 +76,40 @@ def commands(page):
 
 
 @pytest.mark.once
-def test_readme_python(tmp_path, monkeypatch):
+def test_readme_python(tmp_path, monkeypatch, eager):
+    """With one trial, which is not traced, where KERAS_BLOCKS_ALL is not set."""
     monkeypatch.chdir(tmp_path)
     namespace = {}
     for number, code in enumerate(blocks("python"), start=1):
+        code = code if thorough.run_all() else code.replace("max_trials=2", "max_trials=1")
         exec(compile(code, f"README.md, python block {number}", "exec"), namespace)
     assert (tmp_path / "model.keras").exists()
+
+
+NARROW = shlex.split(
+    "--trials 1 --final-epochs 1 --max-params 12000 --set groups=1 --set augmentation=none --set optimizer=sgd"
+)
+"""Options given again: the last ones hold."""
+
+
+def understood(arguments):
+    """A command's parameters; it does not run."""
+    import typer
+
+    from keras_blocks.tuning.cli import app
+
+    group = typer.main.get_command(app)
+    _, command, rest = group.resolve_command(typer.Context(group), arguments)
+    return command.make_context(arguments[0], list(rest)).params
 
 
 @pytest.mark.once
 def test_readme_commands(tmp_path, monkeypatch):
     """The `keras-blocks` commands, in their order, in a folder of their own. CI itself runs make and pip.
 
-    In this process but for the first: to import TensorFlow takes longer than most of them.
+    In this process but for the first: to import TensorFlow takes longer than most of them. The search has one trial of
+    what is the quickest to trace, and a named model is trained in tests/tuning/test_cli.py, where KERAS_BLOCKS_ALL is
+    not set.
     """
     from typer.testing import CliRunner
 
@@ -100,6 +121,11 @@ def test_readme_commands(tmp_path, monkeypatch):
     done = subprocess.run([script, *first], capture_output=True, text=True)
     assert done.returncode == 0, f"{first}: {done.stderr[-2000:]}"
     for command in rest:
+        if not thorough.run_all():
+            command = command + (NARROW if command[:2] == ["search", "--data"] else [])
+            if command[0] == "train":
+                assert understood(command)
+                continue
         result = CliRunner().invoke(app, command)
         assert result.exit_code == 0, f"{command}: {result.output[-2000:]}"
 
@@ -108,14 +134,7 @@ def test_readme_commands(tmp_path, monkeypatch):
 @pytest.mark.parametrize("arguments", commands(SEARCHES), ids=" ".join)
 def test_commands_of_the_page_on_searches_are_understood(arguments):
     """Trials by the hundreds on many machines: what they do is tested in tests/tuning."""
-    import typer
-
-    from keras_blocks.tuning.cli import app
-
-    group = typer.main.get_command(app)
-    _, command, rest = group.resolve_command(typer.Context(group), arguments)
-    understood = command.make_context(arguments[0], list(rest))
-    assert understood.params
+    assert understood(arguments)
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the command line is tested once")

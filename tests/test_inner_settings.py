@@ -49,8 +49,7 @@ def quantization(model):
     ("mode", "make"),
     [
         ("int8", network),
-        ("int4", network),
-        ("float8", network),
+        *([("int4", network), ("float8", network)] if run_alike() else []),
         *([("int8", autoencoder), ("int8", siamese)] if run_alike() else []),
     ],
 )

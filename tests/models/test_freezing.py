@@ -3,7 +3,8 @@
 import keras
 import numpy as np
 import pytest
-from catalog import ARCHITECTURES, MODELS, small_model
+from catalog import ARCHITECTURES, MODELS, of_each_kind, small_model
+from thorough import run_alike
 
 import keras_blocks
 
@@ -27,7 +28,8 @@ class Bare(keras_blocks.Architecture):
         return self.global_pool("pool", "avg")(x)
 
 
-MAKERS = {row.name: lambda row=row: small_model(row) for row in ARCHITECTURES + MODELS}
+ROWS = ARCHITECTURES + MODELS
+MAKERS = {row.name: lambda row=row: small_model(row) for row in (ROWS if run_alike() else of_each_kind(ROWS))}
 MAKERS["Koch"] = lambda: keras_blocks.Siamese(
     "koch2015", groups=[{"filters": 2, "kernel_size": 3}] * 2, classes=3, input_shape=(12, 12, 1)
 )

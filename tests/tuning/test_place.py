@@ -16,7 +16,7 @@ from keras_blocks.tuning.run_folder import RunFolder
 from keras_blocks.tuning.search.session import Session
 from keras_blocks.tuning.study.store import StudyStorage, quiet_optuna, read_url, reason, sqlite_url, without_password
 
-pytestmark = [pytest.mark.once, pytest.mark.usefixtures("untrained")]
+pytestmark = [pytest.mark.once, pytest.mark.usefixtures("untrained", "unreported")]
 
 
 def begun(data, run, *, trials=None, **options):

@@ -33,7 +33,7 @@ NARROW = {
 }
 """The smallest network of each family."""
 
-UNTIL_ALL = settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+UNTIL_ALL = settings(max_examples=50 if run_all() else 20, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @functools.cache
