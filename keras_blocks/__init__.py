@@ -24,6 +24,7 @@ from keras_blocks.blocks.pyramid import FeaturePyramid
 from keras_blocks.blocks.region_proposals import RegionProposalNetwork
 from keras_blocks.blocks.residual import ResidualBlock, ResNeXtBlock
 from keras_blocks.blocks.resnet_stem import ResNetStem
+from keras_blocks.blocks.roi import RoIAlign, RoIPool, WarpRegions
 from keras_blocks.blocks.squeeze_excite import SqueezeExciteBlock
 from keras_blocks.blocks.variational import VariationalBottleneck
 from keras_blocks.blocks.vgg import VGGGroup
@@ -96,6 +97,8 @@ __all__ = [
     "ResNet",
     "ResNetStem",
     "ResidualBlock",
+    "RoIAlign",
+    "RoIPool",
     "SENet",
     "Siamese",
     "SqueezeExciteBlock",
@@ -105,6 +108,7 @@ __all__ = [
     "TripletSampler",
     "VGGGroup",
     "VariationalBottleneck",
+    "WarpRegions",
     "convert_weights",
     "cost",
     "create_model",

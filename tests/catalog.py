@@ -1,6 +1,7 @@
 """One row for each public layer and architecture. A meta-test holds this list to `keras_blocks.__all__`."""
 
 import dataclasses
+import functools
 
 import keras
 import numpy as np
@@ -616,9 +617,12 @@ NOT_LAYERS = {
     "PKSampler": "dataset; tests/test_samplers.py",
     "PairSampler": "dataset; tests/test_samplers.py",
     "PairwiseDistance": "takes pairs; tests/blocks/test_pairwise_distance.py",
+    "RoIAlign": "takes features and boxes; tests/blocks/test_roi_layers.py",
+    "RoIPool": "takes features and boxes; tests/blocks/test_roi_layers.py",
     "Siamese": "takes pairs; tests/models/test_siamese.py",
     "TripletLoss": "loss; tests/test_metric_losses.py",
     "TripletSampler": "dataset; tests/test_samplers.py",
+    "WarpRegions": "takes images and boxes; tests/blocks/test_roi_layers.py",
     "convert_weights": "function; tests/test_weights.py",
     "cost": "function; tests/test_costs.py",
     "decode_predictions": "function; tests/test_decoding.py",
@@ -658,6 +662,19 @@ def _distance():
     return keras.Model(pair, keras_blocks.PairwiseDistance("l1", componentwise=True)(pair))
 
 
+REGIONS = {
+    "RoIAlign": {"output_size": (2, 3), "spatial_scale": 6.0, "sampling_ratio": 1, "aligned": True},
+    "RoIPool": {"output_size": (2, 3), "spatial_scale": 6.0},
+    "WarpRegions": {"output_size": (8, 10), "context": 3, "fill": [0.5, 1.0]},
+}
+"""Layers on [maps, boxes], with arguments that are no defaults; boxes up to 1 are spread over the map."""
+
+
+def _regions(name):
+    inputs = [keras.Input((6, 7, 2)), keras.Input((3, 4))]
+    return keras.Model(inputs, getattr(keras_blocks, name)(**REGIONS[name])(inputs))
+
+
 def _with_contrastive_loss():
     model = small_siamese()
     model.compile("sgd", keras_blocks.ContrastiveLoss(margin=0.5))
@@ -675,6 +692,7 @@ OTHER_MODELS = {
     "PairwiseDistance": _distance,
     "Siamese": small_koch,
     "TripletLoss": _with_triplet_loss,
+    **{name: functools.partial(_regions, name) for name in REGIONS},
 }
 """Name -> makes a model that holds what has no row; each has a fixture, too."""
 

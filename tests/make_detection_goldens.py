@@ -5,7 +5,8 @@ Run by hand where torchvision is installed, in an environment of its own (torch=
     python tests/make_detection_goldens.py
 
 A golden is a function of `GOLDENS`, which gives a dict of arrays; they are stored under "function/name". Feature maps
-are stored as channels_last. The file is written anew as a whole, from seeds: what has not changed stays equal to the bit.
+are stored as channels_last. The file is written anew as a whole, from seeds: what has not changed stays equal to the
+bit.
 """
 
 import pathlib
