@@ -40,8 +40,8 @@ def weight(name, shape):
 
 
 def weights(shapes, beta=0.0, gains=None):
-    """All entries of a `state_dict`. `beta` is added to the shifts of BatchNormalizations, and what has a key of `gains`
-    in its name is multiplied by that.
+    """All entries of a `state_dict`. `beta` is added to the shifts of BatchNormalizations. What has a key of `gains` in
+    its name is multiplied by that.
 
     For gradients in training: with a `beta` of 3 few inputs of ReLUs lie near the kink. With 0, float32 puts some ten
     of three millions on its other side than float64 does, and each of them changes gradients by up to 10 %.

@@ -17,8 +17,8 @@ from torchvision.ops.misc import FrozenBatchNorm2d
 CLASSES = 5
 """With the background."""
 
-# name of the golden: (backbone, normalization, its epsilon, image's height and width, canvas, gains of the weights, with
-# which boxes stay in the image and scores are not all 0 or 1)
+# name of the golden: ((backbone, normalization, its epsilon, image's height and width, canvas), gains of the weights,
+# with which boxes stay in the image and scores are not all 0 or 1)
 DETECTORS = {
     "faster_rcnn_resnet18_fpn_96x128": (
         ("resnet18", torch.nn.BatchNorm2d, 1e-5, (96, 128), (96, 128)),
@@ -98,11 +98,7 @@ def training(model, size):
     losses = model(list(torch.tensor(images).double().permute(0, 3, 1, 2)), truth)
     sum(losses.values()).backward()
     parameters = dict(model.named_parameters())
-    slopes = {
-        name: slope(name, parameters[name].grad)
-        for name in GRADIENTS
-        if name in parameters
-    }
+    slopes = {name: slope(name, parameters[name].grad) for name in GRADIENTS if name in parameters}
     return {
         "boxes": BOXES,
         "labels": LABELS,

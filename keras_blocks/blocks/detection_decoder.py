@@ -10,7 +10,7 @@ from keras_blocks.core.keywords import NamedArguments
 from keras_blocks.core.registration import register
 from keras_blocks.ops.boxes import clip_boxes, decode_boxes
 from keras_blocks.ops.nms import batched_nms
-from keras_blocks.typing import Config, LayerOptions, Numbers, Shape, Tensor
+from keras_blocks.typing import Config, LayerOptions, Numbers, Shape
 
 SMALLEST = 1e-2
 """Pixels of the narrowest detection, as in torchvision."""

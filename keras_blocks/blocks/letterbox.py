@@ -53,7 +53,9 @@ class Letterbox(NamedArguments, keras.layers.Layer):
         axes = self._axes()
         old = [shape[axis] for axis in axes]
         new = fitted(old, self.size) if self.size else old
-        old_size, new_size = (keras.ops.stack([keras.ops.cast(side, "int32") for side in sides]) for sides in (old, new))
+        old_size, new_size = (
+            keras.ops.stack([keras.ops.cast(side, "int32") for side in sides]) for sides in (old, new)
+        )
         scale = keras.ops.cast(new_size, "float32") / keras.ops.cast(old_size, "float32")
         if self.size and tuple(old) != self.size:
             canvas = list(shape)

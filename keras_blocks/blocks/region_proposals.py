@@ -1,5 +1,6 @@
 """Region proposals: where in an image there may be an object, of whatever class."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, Unpack
 
@@ -191,11 +192,9 @@ class ListAnchors(NamedArguments, keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         batch, *sizes = input_shape
-        total = 1
-        for size in sizes:
-            total = None if None in (total, size) else total * size
-        last = () if self.values == 1 else (self.values,)
-        return (batch, None if total is None else total // self.values, *last)
+        known = [size for size in sizes if size is not None]
+        count = math.prod(known) // self.values if len(known) == len(sizes) else None
+        return (batch, count, *(() if self.values == 1 else (self.values,)))
 
     def get_config(self) -> Config:
         return {**super().get_config(), "values": self.values, "data_format": self.data_format}

@@ -1,6 +1,6 @@
 """Block: the layer that every micro-architecture is a declaration of."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Self, Unpack
 
 import keras
@@ -13,6 +13,7 @@ from keras_blocks.core.keywords import accepted, refuse_unknown
 from keras_blocks.core.layers import SETTINGS, LayerFactory, serialized, wide_policy
 from keras_blocks.core.registration import register as register
 from keras_blocks.core.remat import rematerialized
+from keras_blocks.core.shapes import as_shapes, compatible, known_sizes
 from keras_blocks.core.signature import arguments
 from keras_blocks.ops.casting import as_float
 from keras_blocks.typing import BlockOptions, Config, Shape, Tensor
@@ -295,7 +296,7 @@ class Block(LayerFactory, keras.layers.Layer):
 
     def _next_shape(self, layer: Any, spec: LayerSpec, shape: Any) -> Any:
         """The shape after one layer of the chain; a merge takes a list of shapes."""
-        if isinstance(layer, keras.layers.Add) and not _compatible(shape):
+        if isinstance(layer, keras.layers.Add) and not compatible(shape):
             raise ValueError(
                 f"{self._title()} adds branches in '{spec.name}', which must have equal shapes; received {shape}."
             )
@@ -326,7 +327,7 @@ class Block(LayerFactory, keras.layers.Layer):
 
     def _check_size(self, inputs: Any) -> None:
         """Refuses an image too small for the block before the backend does, or gives an empty tensor and a NaN mean."""
-        shape = keras.tree.map_structure(_known_sizes, inputs)
+        shape = keras.tree.map_structure(known_sizes, inputs)
         key = freeze(shape)
         if key not in self._built_chain.checked:
             self.compute_output_shape(shape)
@@ -350,17 +351,6 @@ class Block(LayerFactory, keras.layers.Layer):
 
     def _title(self) -> str:
         return f"{type(self).__name__} '{self.name}'"
-
-
-def as_shapes(shape: Any) -> Any:
-    """A shape as a tuple, or of several inputs or outputs a dict of them, however a file has them."""
-    if isinstance(shape, Mapping):
-        return {name: as_shapes(one) for name, one in shape.items()}
-    return tuple(shape)
-
-
-def _known_sizes(x: Any) -> Shape:
-    return tuple(size if isinstance(size, int) else None for size in x.shape)  # some tracers have symbolic sizes
 
 
 def inner_parts(owner: Any) -> list[tuple[str, Any]]:
@@ -403,9 +393,3 @@ def part_at(owner: Any, path: str) -> Any:
 def freeze_part(owner: Any, path: str) -> None:
     """The opposite of `frozen_parts`, for one path."""
     part_at(owner, path).trainable = False
-
-
-def _compatible(shapes: Sequence[Shape]) -> bool:
-    """Whether the shapes can be equal, where None stands for any size."""
-    ranks = {len(shape) for shape in shapes}
-    return len(ranks) == 1 and all(len({size for size in sizes if size is not None}) <= 1 for sizes in zip(*shapes))

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple, TypeAlias
 
 import keras
 
-from keras_blocks.core.block import as_shapes
 from keras_blocks.core.graphs import unallocated
 from keras_blocks.core.grouped_conv2d import GroupedConv2D
 from keras_blocks.core.normalization import BatchNormalization
+from keras_blocks.core.shapes import as_shapes
 from keras_blocks.typing import Pair
 
 Sizes: TypeAlias = tuple[int, ...]

@@ -97,9 +97,7 @@ def head_losses(
     batch, count = ops.shape(classes)[:2]
     deltas = ops.reshape(outputs["deltas"], (batch, count, -1, 4))
     deltas = ops.take_along_axis(deltas, classes[..., None, None], axis=2)[:, :, 0]
-    distance = ops.sum(
-        smooth_l1(_where(classes > 0, deltas - encode_boxes(boxes, regions, weights))), axis=-1
-    )
+    distance = ops.sum(smooth_l1(_where(classes > 0, deltas - encode_boxes(boxes, regions, weights))), axis=-1)
     return {
         "class_loss": ops.sum(cross_entropy * weight) / total,
         "box_loss": ops.sum(distance) / total,

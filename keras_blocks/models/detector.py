@@ -18,7 +18,6 @@ from keras_blocks.core.layers import wide_policy
 from keras_blocks.decode.predictions import decode_predictions
 from keras_blocks.detection.losses import chosen_regions, head_losses
 from keras_blocks.detection.targets import clean
-from keras_blocks.models.architecture import Architecture
 from keras_blocks.models.backbones import BACKBONE, feature_names_of, layers_up_to, made_backbone
 from keras_blocks.models.levels import levels_of
 from keras_blocks.models.network import Names, Network
@@ -44,7 +43,7 @@ class Detector(Network):
 
     default_levels: tuple[str, ...] | None = None
 
-    loss_names = ("class_loss", "box_loss")
+    loss_names: tuple[str, ...] = ("class_loss", "box_loss")
     """What training reports beside the loss, which is their sum."""
 
     def __init__(
@@ -135,7 +134,10 @@ class Detector(Network):
     def pyramid(self, maps: dict[str, Tensor]) -> dict[str, Tensor]:
         """The feature maps that regions are found in, and one more, smaller, for the largest of them."""
         filters = self.metaparameters.pyramid_filters
-        return maps if filters is None else self.layer("pyramid", FeaturePyramid, filters=filters)(maps)
+        found: dict[str, Tensor] = (
+            maps if filters is None else self.layer("pyramid", FeaturePyramid, filters=filters)(maps)
+        )
+        return found
 
     def pool(self, maps: dict[str, Tensor], regions: Tensor) -> Tensor:
         """Of each region its part of the feature maps, in one size."""
@@ -144,7 +146,9 @@ class Detector(Network):
     def head(self, x: Tensor) -> dict[str, Tensor]:
         """From pooled regions to scores of classes and moves of boxes."""
         m = self.metaparameters
-        return self.layer("head", BoxHead, classes=m.classes, hidden=m.hidden, dropout=m.dropout)(x)
+        head = self.layer("head", BoxHead, classes=m.classes, hidden=m.hidden, dropout=m.dropout)
+        found: dict[str, Tensor] = head(x)
+        return found
 
     def classifier(self, maps: dict[str, Tensor], regions: Tensor, boxed: dict[str, Tensor]) -> dict[str, Tensor]:
         """From regions of feature maps to detections."""
@@ -153,7 +157,8 @@ class Detector(Network):
         options = {name: m[name] for name in ("score_threshold", "iou_threshold", "max_detections")}
         decode = self.layer("detections", DetectionDecoder, **options, dtype=wide_policy(self.dtype_policy))
         sizes = {name: boxed[name] for name in ("image_size", "scale")}
-        return decode({**found, "proposals": regions, **sizes})
+        detections: dict[str, Tensor] = decode({**found, "proposals": regions, **sizes})
+        return detections
 
     def _pooling(self) -> Any:
         m = self.metaparameters
@@ -166,7 +171,7 @@ class Detector(Network):
         """Detections; in training, what the losses are computed of."""
         if training:
             return self._trained(inputs, training=True)
-        return super().call(inputs, training=training)  # type: ignore[misc]  # keras.Functional's
+        return super().call(inputs, training=training)  # keras.Functional's
 
     def compile(self, optimizer: Any = "sgd", loss: Any = None, **kwargs: Any) -> None:
         """As in every Keras model, but that the losses are the detector's own.

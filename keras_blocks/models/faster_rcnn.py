@@ -204,7 +204,8 @@ class FasterRCNN(Detector):
             post_nms_top_n=m.post_nms_top_n,
             iou_threshold=m.proposal_iou_threshold,
         )
-        return rpn({**maps, "image_size": boxed["image_size"]})
+        found: dict[str, Tensor] = rpn({**maps, "image_size": boxed["image_size"]})
+        return found
 
     def _stride(self, x: Tensor, image: Tensor) -> tuple[int, int]:
         """Pixels of the canvas between two of a map. As torchvision, which rounds down where a map leaves out a border."""

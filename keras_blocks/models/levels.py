@@ -41,7 +41,9 @@ def pyramid_outputs(model: keras.Model, features: Mapping[str, keras.KerasTensor
     return levels
 
 
-def _sizes_at(model: keras.Model, features: Mapping[str, Any], axis: int, height: int = 512) -> tuple[int, dict[str, int]]:
+def _sizes_at(
+    model: keras.Model, features: Mapping[str, Any], axis: int, height: int = 512
+) -> tuple[int, dict[str, int]]:
     """Heights of the feature maps for an image of this height."""
     shape = [1, *(height if size is None else size for size in model.inputs[0].shape[1:])]
     graph = keras.Function(model.inputs, dict(features))

@@ -109,7 +109,7 @@ def test_losses_are_torchvisions(name, record_property):
     assert outputs == pytest.approx(training["losses"], rel=1e-4)
     slopes = slopes_of(model, golden, images)
     assert set(slopes) == set(training["slopes"])
-    # float32 puts a few inputs of ReLUs on the other side of the kink than float64; a wrong gradient differs by its norm.
+    # float32 puts a few inputs of ReLUs on the other side of the kink than float64; a wrong one differs by its norm.
     for weight, (expected, norm) in training["slopes"].items():
         assert abs(slopes[weight] - expected) < 0.02 * norm, weight
     assert found["loss"] == pytest.approx(sum(training["losses"].values()), rel=1e-4)
