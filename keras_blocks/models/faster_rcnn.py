@@ -10,7 +10,7 @@ from keras_blocks.core import validation
 from keras_blocks.core.block import register
 from keras_blocks.detection.losses import proposal_losses
 from keras_blocks.models.architecture import Architecture
-from keras_blocks.models.detector import Detector, RegionPooling
+from keras_blocks.models.map_detector import MapDetector, RegionPooling
 from keras_blocks.models.network import Names
 from keras_blocks.typing import DType, Ints, Numbers, Pair, Shape, Tensor
 
@@ -23,7 +23,7 @@ def _pyramid(backbone: str) -> dict[str, Any]:
 
 
 @register
-class FasterRCNN(Detector):
+class FasterRCNN(MapDetector):
     """Faster R-CNN: a backbone, a region proposal network, and a head that looks at each region.
 
     The graph is an image's way to its detections: `letterbox`, `stem` (the backbone), `pyramid`, `propose`, `pool`,
@@ -189,6 +189,16 @@ class FasterRCNN(Detector):
             name=name,
             trainable=trainable,
         )
+
+    def letterbox(self, x: Tensor) -> dict[str, Tensor]:
+        boxed = super().letterbox(x)
+        sizes = [boxed["image"].shape[axis] for axis in ((1, 2) if self.channel_axis == -1 else (2, 3))]
+        if None in sizes:
+            raise ValueError(
+                "`image_size` must be given, such as (600, 800), where `input_shape` leaves height and width open: "
+                f"the number of anchors follows from it; received input_shape={self.metaparameters.input_shape}."
+            )
+        return boxed
 
     def propose(self, maps: dict[str, Tensor], boxed: dict[str, Tensor]) -> dict[str, Tensor]:
         """The proposal network's outputs, see `RegionProposalNetwork`."""
