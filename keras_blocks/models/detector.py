@@ -52,6 +52,9 @@ class Detector(Network):
     loss_names: tuple[str, ...] = ("class_loss", "box_loss")
     """What training reports beside the loss, which is their sum."""
 
+    box_weights: tuple[float, float, float, float] = BOX_WEIGHTS
+    """What the moves of a region's box are multiplied by, of x, y, width, height."""
+
     def __init__(
         self,
         own: Mapping[str, Any],
@@ -131,13 +134,17 @@ class Detector(Network):
         found: dict[str, Tensor] = head(x)
         return found
 
-    def detections(self, found: dict[str, Tensor], regions: Tensor, boxed: dict[str, Tensor]) -> dict[str, Tensor]:
+    def detections(
+        self, found: Mapping[str, Tensor], regions: Tensor, boxed: Mapping[str, Tensor], **options: Any
+    ) -> dict[str, Tensor]:
         """From what the head found in the regions to detections, in pixels of the image as it came."""
         m = self.metaparameters
-        options = {name: m[name] for name in ("score_threshold", "iou_threshold", "max_detections")}
+        options |= {name: m[name] for name in ("score_threshold", "iou_threshold", "max_detections")}
+        options["box_weights"] = self.box_weights
         decode = self.layer("detections", DetectionDecoder, **options, dtype=wide_policy(self.dtype_policy))
         sizes = {name: boxed[name] for name in ("image_size", "scale")}
-        detections: dict[str, Tensor] = decode({**found, "proposals": regions, **sizes})
+        scores = {name: found[name] for name in ("scores", "deltas")}
+        detections: dict[str, Tensor] = decode({**scores, "proposals": regions, **sizes})
         return detections
 
     # -- training ---------------------------------------------------------------------------------------------------
@@ -196,7 +203,13 @@ class Detector(Network):
             seed=self.sampling_seed,
         )
         found = self.get_layer("head")(self.pooled(outputs, regions, training), training=training)
-        return head_losses(found, regions, classes, targets, there, BOX_WEIGHTS)
+        return self.losses_of_regions(found, regions, classes, targets, there)
+
+    def losses_of_regions(
+        self, found: Any, regions: Tensor, classes: Tensor, targets: Tensor, there: Tensor
+    ) -> dict[str, Tensor]:
+        """The losses of the regions that the head was given, see `detection.losses.chosen_regions`."""
+        return head_losses(found, regions, classes, targets, there, self.box_weights)
 
     def pooled(self, outputs: Any, regions: Tensor, training: bool) -> Tensor:
         """What the head is given of these regions, made of what the model gives in training."""
