@@ -32,6 +32,12 @@ from keras_blocks.core.block import Block
 from keras_blocks.core.grouped_conv2d import GroupedConv2D
 from keras_blocks.costs.cost import Cost, cost
 from keras_blocks.decode.predictions import decode_predictions
+from keras_blocks.detection.coco import COCODetection
+from keras_blocks.detection.dataset import DetectionDataset
+from keras_blocks.detection.drawing import draw_detections
+from keras_blocks.detection.evaluation import coco_metrics, evaluate_detections
+from keras_blocks.detection.proposals import region_proposals, selective_search
+from keras_blocks.detection.voc import VOCDetection
 from keras_blocks.metric.batches import PairSampler, PKSampler, TripletSampler
 from keras_blocks.metric.contrastive_loss import ContrastiveLoss
 from keras_blocks.metric.one_shot import one_shot_accuracy
@@ -64,6 +70,7 @@ __all__ = [
     "AuxiliaryClassifier",
     "Block",
     "BoxHead",
+    "COCODetection",
     "CeilMaxPooling2D",
     "ChannelPadding",
     "ClassifierHead",
@@ -74,6 +81,7 @@ __all__ = [
     "DenseBlock",
     "DenseLayer",
     "DenseNet",
+    "DetectionDataset",
     "DetectionDecoder",
     "EncoderBlock",
     "FastRCNN",
@@ -112,13 +120,19 @@ __all__ = [
     "TripletLoss",
     "TripletSampler",
     "VGGGroup",
+    "VOCDetection",
     "VariationalBottleneck",
     "WarpRegions",
+    "coco_metrics",
     "convert_weights",
     "cost",
     "create_model",
     "decode_predictions",
+    "draw_detections",
+    "evaluate_detections",
     "list_models",
     "one_shot_accuracy",
+    "region_proposals",
+    "selective_search",
     "train_alternating",
 ]

@@ -32,6 +32,14 @@ Config: TypeAlias = dict[str, Any]
 """What `get_config` gives."""
 
 
+class DatasetOptions(TypedDict, total=False):
+    """What every `keras.utils.PyDataset` takes."""
+
+    workers: int
+    use_multiprocessing: bool
+    max_queue_size: int
+
+
 class NamedOptions(TypedDict, total=False):
     """What every Keras layer and model takes."""
 

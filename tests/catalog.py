@@ -612,8 +612,10 @@ ROWS = LAYERS + ARCHITECTURES + MODELS
 NOT_LAYERS = {
     "Architecture": "base class; its subclasses have rows",
     "Block": "base class; its subclasses have rows",
+    "COCODetection": "dataset; tests/detection/test_coco.py",
     "ContrastiveLoss": "loss; tests/test_metric_losses.py",
     "Cost": "result of cost; tests/test_costs.py",
+    "DetectionDataset": "dataset; tests/detection/test_dataset.py",
     "PKSampler": "dataset; tests/test_samplers.py",
     "PairSampler": "dataset; tests/test_samplers.py",
     "PairwiseDistance": "takes pairs; tests/blocks/test_pairwise_distance.py",
@@ -623,12 +625,18 @@ NOT_LAYERS = {
     "TripletLoss": "loss; tests/test_metric_losses.py",
     "TripletSampler": "dataset; tests/test_samplers.py",
     "WarpRegions": "takes images and boxes; tests/blocks/test_roi_layers.py",
+    "VOCDetection": "dataset; tests/detection/test_voc.py",
+    "coco_metrics": "function; tests/detection/test_evaluation.py",
     "convert_weights": "function; tests/test_weights.py",
     "cost": "function; tests/test_costs.py",
     "decode_predictions": "function; tests/test_decoding.py",
     "create_model": "function; tests/models/test_registry.py",
+    "draw_detections": "function; tests/detection/test_drawing.py",
+    "evaluate_detections": "function; tests/detection/test_evaluation.py",
     "list_models": "function; tests/models/test_registry.py",
     "one_shot_accuracy": "function; tests/models/test_siamese.py",
+    "region_proposals": "function; tests/detection/test_proposals.py",
+    "selective_search": "function; tests/detection/test_proposals.py",
 }
 
 

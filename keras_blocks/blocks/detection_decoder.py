@@ -62,7 +62,7 @@ class DetectionDecoder(NamedArguments, keras.layers.Layer):
         activation: Scoring = "softmax",
         **kwargs: Unpack[LayerOptions],
     ):
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)  # boxes in pixels need more than 16 bits
         self.score_threshold = validation.number("score_threshold", score_threshold, least=0.0, most=1.0)
         self.iou_threshold = validation.number("iou_threshold", iou_threshold, least=0.0, most=1.0)
         self.max_detections = validation.integer("max_detections", max_detections, most=2**14)
@@ -71,7 +71,9 @@ class DetectionDecoder(NamedArguments, keras.layers.Layer):
         self.activation = validation.choice("activation", activation, Scoring)
 
     def call(self, inputs: Any) -> Any:
-        scores, deltas, proposals = (inputs[name] for name in ("scores", "deltas", "proposals"))
+        scores, deltas, proposals = (
+            keras.ops.cast(inputs[name], "float32") for name in ("scores", "deltas", "proposals")
+        )
         batch, regions = keras.ops.shape(proposals)[:2]
         classes = scores.shape[-1] - 1
         there = proposals[..., 2:3] > proposals[..., 0:1]

@@ -105,9 +105,9 @@ class Block(LayerFactory, keras.layers.Layer):
         """The block's layers for an input of so many channels, as a list of specs and splits. The one thing to declare.
 
         A block of several inputs is given a dict of their channels, with `None` for what is no image, and its chain
-        goes from one to the other by `Take` and `Assign`. Specs come from `self.conv_unit`, `self.conv2d`, `self.norm`, `self.activate`, `self.layer`; splits from
-        `self.concatenate` and `self.sum_of`. The chain may depend on the channels (a projection where they differ),
-        never on the image's size.
+        goes from one to the other by `Take` and `Assign`. Specs come from `self.conv_unit`, `self.conv2d`, `self.norm`,
+        `self.activate`, `self.layer`; splits from `self.concatenate` and `self.sum_of`. The chain may depend on the
+        channels (a projection where they differ), never on the image's size.
         """
         raise NotImplementedError(f"{type(self).__name__} must declare its layers in `chain(self, channels)`.")
 
@@ -284,7 +284,8 @@ class Block(LayerFactory, keras.layers.Layer):
             return {**dict.fromkeys(shape), **{name: self._channels_of(shape[name]) for name in images}}
         if len(shape) != self.input_axes:
             raise ValueError(
-                f"{self._title()} takes {_INPUTS[self.input_axes]} of {self.input_axes} axes; received the shape {shape}."
+                f"{self._title()} takes {_INPUTS[self.input_axes]} of {self.input_axes} axes; received the shape "
+                f"{shape}."
             )
         channels: int | None = self.channels(shape)
         if channels is None:

@@ -1,1 +1,1 @@
-"""What detectors are trained, fed and judged by."""
+"""Images with boxes: read, changed, drawn; what detectors are trained to give; detections, measured."""

@@ -111,16 +111,19 @@ class Detector(Network):
     # -- the parts --------------------------------------------------------------------------------------------------
 
     def preprocess(self, x: Tensor) -> Tensor:
-        sizes = x.shape
-        for layer in self.metaparameters.preprocess:
-            if isinstance(layer, MOVING) or tuple(layer.compute_output_shape(sizes)[1:]) != tuple(sizes[1:]):
-                raise ValueError(
-                    "`preprocess` must be layers that leave pixels where they are, as boxes are in pixels of the "
-                    f"images as they come; {type(layer).__name__} moves them: images are scaled by `image_size=`, and "
-                    "augmented with their boxes in the dataset, by Keras' layers on {'images': ..., 'bounding_boxes': "
-                    "...}."
-                )
-        return super().preprocess(x)
+        """The layers given as `preprocess`, which leave pixels where they are, as boxes are in pixels."""
+        if moving := [layer for layer in self.metaparameters.preprocess if isinstance(layer, MOVING)]:
+            raise ValueError(
+                "`preprocess` must leave pixels where they are, as boxes are in pixels of the images as they come; "
+                f"received {type(moving[0]).__name__}. `DetectionDataset(augmentation=...)` moves boxes, too."
+            )
+        after = super().preprocess(x)
+        if tuple(after.shape) != tuple(x.shape):
+            raise ValueError(
+                f"`preprocess` must leave images as large as they are, as boxes are in their pixels: {tuple(x.shape)} "
+                f"became {tuple(after.shape)}. `image_size` resizes images with their boxes."
+            )
+        return after
 
     def letterbox(self, x: Tensor) -> dict[str, Tensor]:
         """The image on its canvas, how much of it the image takes, and by how much it was scaled."""
@@ -332,25 +335,20 @@ class Detector(Network):
         return {layer.name: layer for layer in self.layers if layer.name not in kept}
 
 
-def _check_truth(truth: Any) -> None:
-    """Refuses what is no labels of a batch of images."""
-    received = sorted(truth) if isinstance(truth, Mapping) else type(truth).__name__
-    if isinstance(truth, Mapping) and set(TRUTH) <= set(truth):
-        boxes, labels = (tuple(truth[name].shape) for name in TRUTH)
-        if len(boxes) == 3 and boxes[2] == 4 and len(labels) == 2 and None in (*boxes[:2], *labels):
-            return
-        if len(boxes) == 3 and boxes[2] == 4 and boxes[:2] == labels:
-            return
-        received = f"boxes of the shape {boxes} and labels of the shape {labels}"
-    raise ValueError(
-        "labels must be a dict, {'boxes': (batch, objects, 4), 'labels': (batch, objects)}, padded with -1; received "
-        f"{received}."
-    )
-
-
 def _within_backbone(name: str, single: bool) -> str:
     """torchvision's name of a classifier's layer in a detector whose backbone it is."""
     return f"backbone.{name.removeprefix('features.')}" if single else f"backbone.body.{name}"
+
+
+def _check_truth(y: Any) -> None:
+    """Refuses labels of another form than a detector's."""
+    wanted = "labels must be a dict, {'boxes': (batch, objects, 4), 'labels': (batch, objects)}, padded with -1"
+    if not isinstance(y, Mapping) or not set(TRUTH) <= set(y):
+        raise ValueError(f"{wanted}; received {sorted(y) if isinstance(y, Mapping) else type(y).__name__}.")
+    boxes, labels = (tuple(y[name].shape) for name in TRUTH)
+    fits = len(boxes) == 3 and boxes[2] == 4 and len(labels) == 2
+    if not fits or (None not in (boxes[1], labels[1]) and boxes[1] != labels[1]):
+        raise ValueError(f"{wanted}, with as many labels as boxes; received the shapes {boxes} and {labels}.")
 
 
 def _freeze_normalization(layer: keras.layers.Layer) -> None:

@@ -221,7 +221,7 @@ class FasterRCNN(MapDetector):
         return found
 
     def _stride(self, x: Tensor, image: Tensor) -> tuple[int, int]:
-        """Pixels of the canvas between two of a map. As torchvision, which rounds down where a map leaves out a border."""
+        """Pixels of the canvas between two of a map, rounded down, as torchvision does where a map leaves out some."""
         axes = (1, 2) if self.channel_axis == -1 else (2, 3)
         height, width = (image.shape[axis] // x.shape[axis] for axis in axes)
         return height, width

@@ -46,6 +46,6 @@ def _sizes_at(
 ) -> tuple[int, dict[str, int]]:
     """Heights of the feature maps for an image of this height."""
     shape = [1, *(height if size is None else size for size in model.inputs[0].shape[1:])]
-    graph = keras.Function(model.inputs, dict(features))
-    found = graph.compute_output_spec(keras.KerasTensor(shape, model.inputs[0].dtype))
+    graph = keras.Function(model.inputs[:1], dict(features))
+    found = graph.compute_output_spec([keras.KerasTensor(shape, model.inputs[0].dtype)])
     return shape[axis], {name: tensor.shape[axis] for name, tensor in found.items()}
