@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 import warnings
+import zipfile
 from pathlib import Path
 
 import keras
@@ -18,6 +19,7 @@ import keras_blocks
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+DETECTION = (ROOT / "docs" / "detection.md").read_text()
 SEARCHES = (ROOT / "docs" / "searches.md").read_text()
 
 
@@ -140,6 +142,21 @@ def test_python_of_the_page_on_searches(code, tmp_path):
     (tmp_path / "mine.py").write_text(small.replace("max_trials=20", "max_trials=2").replace("epochs=5", "epochs=1"))
     done = subprocess.run([sys.executable, "mine.py"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.once
+@pytest.mark.filterwarnings("ignore:VOCDetection:UserWarning")
+def test_python_of_the_page_on_detection(tmp_path, monkeypatch, shared_data):
+    """On the blood cells that it speaks of."""
+    with zipfile.ZipFile(shared_data / "bccd" / "bccd_voc.zip") as archive:
+        archive.extractall(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    namespace = {}
+    for number, code in enumerate(blocks("python", DETECTION), start=1):
+        exec(compile(code, f"detection.md, python block {number}", "exec"), namespace)
+    assert namespace["train"].labels == ("Platelets", "RBC", "WBC") and namespace["train"].max_boxes == 28
+    assert {item.name for item in tmp_path.iterdir()} >= {"found.png", "truth.png", "regions.npz"}
+    assert namespace["regions"].shape == (2, 200, 4)
 
 
 def test_readme_table_has_every_public_name():

@@ -80,6 +80,7 @@ def header_of(name: str, file: Path) -> Header:
             if not stat.S_ISREG(file.stat().st_mode):  # a pipe would be waited for
                 raise ValueError("no regular file")
             with Image.open(file, formats=allowed) as image:
+                _check_mode(image.mode)
                 frames = getattr(image, "is_animated", False) and image.format != "MPO"
                 return Header(image.size, image.mode, frames)
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -124,11 +125,15 @@ def read_picture(name: str, file: Path, *, upright: bool = True) -> "Image.Image
     try:
         with Image.open(file, formats=allowed) as image:
             picture: Image.Image = ImageOps.exif_transpose(image) if upright else image
-            if picture.mode not in MODES:
-                raise ValueError(f"its pixels, of the mode {picture.mode!r}, are not of 8 bits")
+            _check_mode(picture.mode)
             return picture.convert("L" if picture.mode in GREY else "RGB")
     except UNREADABLE as error:
         raise _unreadable(name, file, error) from error
+
+
+def _check_mode(mode: str) -> None:
+    if mode not in MODES:
+        raise ValueError(f"its pixels, of the mode {mode!r}, are not of 8 bits")
 
 
 def _unreadable(name: str, file: Path, error: Exception) -> ValueError:

@@ -54,15 +54,22 @@ class BoxAugmentation:
         self._lock = threading.Lock()  # they keep state: one batch at a time
         self._try(image_size)
 
-    def __call__(self, images: Array, boxes: Array, classes: Array, seed: Sequence[int]) -> tuple[Array, Array, Array]:
-        """Images, boxes and classes of a batch, changed.
+    def __call__(
+        self, images: Array, boxes: Array, classes: Array, seed: Sequence[int], regions: Array | None = None
+    ) -> tuple[Array, Array, Array, Array | None]:
+        """Images, boxes, classes and regions of a batch, changed.
 
         Args:
             images: (batch, height, width, 3).
             boxes: (batch, boxes, 4), (x1, y1, x2, y2) in pixels, padded with -1.
             classes: (batch, boxes), padded with -1.
             seed: numbers from which all draws follow.
+            regions: (batch, regions, 4), padded with -1, that move with the boxes.
         """
+        most = boxes.shape[1]
+        if regions is not None:
+            boxes = np.concatenate([boxes, regions], axis=1)
+            classes = np.concatenate([classes, np.where((regions == -1).all(axis=-1), -1, 0)], axis=1).astype("int32")
         with self._lock:
             self._seed(np.random.default_rng(tuple(seed)))
             data: Any = {"images": images, "bounding_boxes": {"boxes": boxes, "labels": classes}}
@@ -70,8 +77,10 @@ class BoxAugmentation:
                 data = layer(data, training=True)
             found = data["bounding_boxes"]
             changed = (keras.ops.convert_to_numpy(part) for part in (data["images"], found["boxes"], found["labels"]))
-            images, boxes, labels = (np.asarray(part) for part in changed)
-        return (images.astype("float32"), *_cleared(boxes, labels, images.shape[1:3]))
+            images, boxes, classes = (np.asarray(part) for part in changed)
+        size = images.shape[1:3]
+        moved = None if regions is None else _cleared(boxes[:, most:], classes[:, most:], size)[0]
+        return (images.astype("float32"), *_cleared(boxes[:, :most], classes[:, :most], size), moved)
 
     def _seed(self, rng: np.random.Generator) -> None:
         """Sets what the layers draw from, as a generator of Keras has it: a number, and how often was drawn."""
@@ -91,7 +100,7 @@ class BoxAugmentation:
                 f"`augmentation` must take a dict of images and bounding boxes, and give one; of {self.layers} one "
                 f"fails: {error}"
             ) from error
-        shapes = [part.shape for part in changed]
+        shapes = [part.shape for part in changed if part is not None]
         if shapes != [images.shape, boxes.shape, classes.shape]:
             raise ValueError(
                 f"`augmentation` must keep the shapes of images, boxes and classes; {self.layers} make {shapes} of "

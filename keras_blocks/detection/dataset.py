@@ -18,6 +18,7 @@ from keras_blocks.detection.letterbox import Array, fitted, letterbox, move
 from keras_blocks.typing import DatasetOptions
 
 Targets: TypeAlias = dict[str, Array]
+Inputs: TypeAlias = Array | dict[str, Array]
 
 MOST_PIXELS = 8192
 """Height and width of the images in a batch, at most."""
@@ -125,6 +126,7 @@ class DetectionDataset(keras.utils.PyDataset):
                 "`use_multiprocessing` must be False with an `augmentation`: what Keras' layers compute with does not "
                 "survive in a forked process. Give `workers`, which are threads then."
             )
+        self._regions: Array | None = None
         self.epoch = 0
         paths = validation.sequence(self.read_from, files, of="paths")
         self.files = [Path(validation.text(f"{self.read_from}[{i}]", file)) for i, file in enumerate(paths)]
@@ -218,7 +220,7 @@ class DetectionDataset(keras.utils.PyDataset):
     def on_epoch_end(self) -> None:
         self.epoch += 1
 
-    def __getitem__(self, index: int) -> tuple[Array, Targets]:
+    def __getitem__(self, index: int) -> tuple[Inputs, Targets]:
         if not 0 <= index < len(self):
             raise IndexError(f"there are {len(self)} batches; received the index {index}.")
         rows = self._order()[index * self.batch_size :][: self.batch_size]
@@ -229,9 +231,12 @@ class DetectionDataset(keras.utils.PyDataset):
             one, shown = self._annotations[i], self._shown[i]
             boxes[place, : len(shown)] = move(one.boxes[shown], self.original_sizes[i], self._inner[i])
             classes[place, : len(shown)] = one.classes[shown]
+        regions = None if self._regions is None else self._regions[rows]
         if self.augmentation:
-            images, boxes, classes = self.augmentation(images, boxes, classes, (self.seed, self.epoch, index))
-        return images, {"boxes": boxes, "labels": classes}
+            seed = self.seed, self.epoch, index
+            images, boxes, classes, regions = self.augmentation(images, boxes, classes, seed, regions)
+        inputs = images if regions is None else {"images": images, "proposals": regions}
+        return inputs, {"boxes": boxes, "labels": classes}
 
     def _order(self) -> Array:
         if not self.shuffle:
@@ -261,6 +266,31 @@ class DetectionDataset(keras.utils.PyDataset):
         """The same images in the order of `files`, as they are: to predict on, and to evaluate."""
         other = copy.copy(self)
         other.shuffle, other.augmentation, other.epoch = False, None, 0
+        return other
+
+    def with_proposals(self, regions: Any) -> Self:
+        """The same images with regions that may hold an object, which an augmentation moves with the boxes.
+
+        Args:
+            regions: `(images, most, 4)`, (x1, y1, x2, y2) in pixels of the batches' images, padded with -1, in the
+                order of `files`: what `region_proposals` gives.
+
+        Returns:
+            A dataset whose batches are `({"images": images, "proposals": regions}, targets)`.
+
+        Raises:
+            ValueError: for regions of other images, and for those that are not finite.
+        """
+        given = np.asarray(regions, "float32")
+        if given.ndim != 3 or given.shape[::2] != (len(self.files), 4) or 0 in given.shape:
+            raise ValueError(
+                f"`regions` must have the shape ({len(self.files)}, most, 4), of {len(self.files)} images; received "
+                f"{given.shape}."
+            )
+        if not np.isfinite(given).all():
+            raise ValueError("`regions` must be finite; received NaN or infinity.")
+        other = copy.copy(self)
+        other._regions = given
         return other
 
     def to_original(self, index: int, boxes: Any) -> Array:

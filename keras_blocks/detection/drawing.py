@@ -110,6 +110,8 @@ def _found(predictions: Any, names: Sequence[str] | None, threshold: float) -> l
     there = classes != -1 if classes.dtype.kind in "iuf" else np.ones(len(classes), bool)
     known = names or tuple(map(str, range(int(classes[there].max(initial=0)) + 1)))
     one = annotation_of("`predictions`", {"boxes": boxes[there], "labels": classes[there]}, known)
+    if not np.isfinite(one.boxes).all():
+        raise ValueError("`predictions` must have finite boxes; received NaN or infinity.")
     if (one.classes < 0).any():
         raise ValueError(f"`predictions` must have classes among {list(known)[:20]}; received {classes.tolist()[:20]}.")
     return [(box, None, place) for box, place in zip(one.boxes.tolist(), one.classes.tolist())]
@@ -126,12 +128,15 @@ def _colour(place: int) -> tuple[int, int, int]:
 
 
 def _write(draw: Any, text: str, box: Any, colour: Any, font: Any, taken: list[Any]) -> None:
-    """A text on its colour, above its box or, where there is no room or another text, within it or below."""
+    """A text on its colour, above its box or, where there is no room or another text, within, below or beneath that."""
     left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
     width, height = right - left + 6, bottom - top + 6
+    lowest = max(0, draw.im.size[1] - height)
     x = max(0, min(box[0], draw.im.size[0] - width))
-    rows = [y for y in (box[1] - height, box[1], box[3] - height, box[3]) if 0 <= y <= draw.im.size[1] - height]
-    places = [(x, y, x + width, y + height) for y in rows or [max(0, min(box[1], draw.im.size[1] - height))]]
+    around = [y for y in (box[1] - height, box[1], box[3] - height, box[3]) if 0 <= y <= lowest]
+    first = max(0, min(box[1], lowest))
+    rows = [*around, *range(int(first), lowest + 1, height), first]
+    places = [(x, y, x + width, y + height) for y in rows]
     chosen = next((place for place in places if not any(_overlap(place, other) for other in taken)), places[0])
     taken.append(chosen)
     draw.rectangle((*chosen[:2], chosen[2] - 1, chosen[3] - 1), fill=colour)

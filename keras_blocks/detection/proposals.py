@@ -6,6 +6,7 @@ import os
 import threading
 import uuid
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -66,11 +67,12 @@ def selective_search(image: Any, mode: Mode = "fast", max_regions: int = 2000) -
         )
     search = cv2.ximgproc.segmentation.createSelectiveSearchSegmentation()
     search.setBaseImage(np.ascontiguousarray(pixels[..., ::-1]))
-    {
+    prepare: dict[str, Callable[[], None]] = {
         "fast": search.switchToSelectiveSearchFast,
         "quality": search.switchToSelectiveSearchQuality,
         "single": search.switchToSingleStrategy,
-    }[mode]()
+    }
+    prepare[mode]()
     with _lock:
         # OpenCV draws the order of its regions by the C library's `rand`, which only that library seeds.
         library: Any = ctypes.CDLL(None)
