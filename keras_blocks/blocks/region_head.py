@@ -13,7 +13,7 @@ from keras_blocks.core.immutable import FrozenDict
 from keras_blocks.core.keywords import NamedArguments
 from keras_blocks.core.layers import wide_policy
 from keras_blocks.core.registration import register
-from keras_blocks.typing import BlockOptions, Config, Ints, LayerOptions, Pair, Shape, Tensor
+from keras_blocks.typing import BlockOptions, Config, Ints, LayerOptions, Shape, Tensor
 
 
 @register
@@ -82,9 +82,9 @@ class RegionHead(BoxHead):
         if self.svms:
             # So that nothing is detected by SVMs that are not there yet.
             fitted["svm_scores"] = ("features", self.classes + 1, -100.0)
-        branches: dict[str, Chain] = {
-            name: [Take(of), self._fitted(name, units, bias)] for name, (of, units, bias) in fitted.items()
-        }
+        branches: dict[str, Chain] = {}
+        for name, (of, units, bias) in fitted.items():
+            branches[name] = [Take(of), self._fitted(name, units, bias)]
         scores = [Take("features"), self._last("scores", self.classes + 1, 0.01)]
         branches["scores"] = [*scores, self.probabilities("scores_float", "linear")]
         branches |= {
@@ -179,7 +179,7 @@ class EachRegion(NamedArguments, keras.layers.Layer):
         return cls(**{**config, "network": keras.saving.deserialize_keras_object(config["network"])})
 
 
-def image_size_of(network: Any) -> Pair:
+def image_size_of(network: Any) -> tuple[int, int]:
     """Height and width of the images that the network takes.
 
     Raises:

@@ -1,15 +1,19 @@
 """What detectors have in common that are told where in an image to look."""
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import keras
 
 from keras_blocks.blocks.letterbox import LetterboxBoxes
 from keras_blocks.core.layers import wide_policy
 from keras_blocks.models.assembly import Assembly
-from keras_blocks.models.detector import Detector
 from keras_blocks.typing import Tensor
+
+if TYPE_CHECKING:
+    from keras_blocks.models.detector import Detector as Base
+else:  # Keras, which changes the bases of a functional model's class, takes no two ways to one of them
+    Base = object
 
 IMAGE, PROPOSALS = "image", "proposals"
 
@@ -17,8 +21,8 @@ USUAL = 2000
 """Proposals of an image. Reference: Girshick et al. 2014, section 2.2; Girshick 2015, section 3."""
 
 
-class GivenProposals(Detector):
-    """A detector of two inputs: images, and boxes in which there may be objects, of whatever class."""
+class GivenProposals(Base):
+    """Mixed into detectors of two inputs: images, and boxes in which there may be objects, of whatever class."""
 
     input_names = (IMAGE, PROPOSALS)
 

@@ -11,6 +11,7 @@ from keras_blocks.core.block import register
 from keras_blocks.detection.losses import class_loss
 from keras_blocks.models.architecture import Architecture
 from keras_blocks.models.backbones import BACKBONE, made_backbone
+from keras_blocks.models.detector import Detector
 from keras_blocks.models.given_proposals import GivenProposals
 from keras_blocks.models.network import Names
 from keras_blocks.models.rcnn_fitting import Examples, box_regression, linear_svms
@@ -20,7 +21,7 @@ Scorer = Literal["softmax", "svm"]
 
 
 @register
-class RCNN(GivenProposals):
+class RCNN(GivenProposals, Detector):
     """R-CNN: the pixels of each region are warped to one size, and are an image of their own to the backbone.
 
     The graph is a region's way to a detection: `stem` (warp and backbone), `head`, `classifier`. It is trained in the
@@ -115,7 +116,7 @@ class RCNN(GivenProposals):
         backbone = made_backbone(
             type(self), backbone, size if given else size or (224, 224), input_shape, dtype, metaparameters
         )
-        if size not in (None, tuple(image_size_of(backbone))):
+        if size not in (None, image_size_of(backbone)):
             raise ValueError(
                 f"`region_size` must be the size of the images that the backbone takes, {image_size_of(backbone)}; "
                 f"received {region_size!r}."

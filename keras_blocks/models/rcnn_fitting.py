@@ -1,13 +1,13 @@
 """R-CNN's last steps, which are solved for: box regression by ridge regression, classes by linear SVMs."""
 
 import dataclasses
-import importlib
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 import keras
 import numpy as np
 
+from keras_blocks.core.extras import require
 from keras_blocks.ops.boxes import box_iou, encode_boxes
 
 Array: TypeAlias = np.ndarray[Any, Any]
@@ -41,6 +41,8 @@ class Examples:
         parts = {name: found[name] for name in ("values", "features")}
         parts |= {name: given[name] for name in ("proposals", "scale")}
         self.seen = keras.Model(self.model.assembly.inputs, parts)
+        if self.model.compiled:
+            self.seen.compile(jit_compile=self.model.jit_compile, run_eagerly=self.model.run_eagerly)
 
     def images(self, kind: str, with_objects: bool) -> Iterator[tuple[Array, Array, Array, Array]]:
         """(numbers of each region, regions, objects, their labels) of each image, all on its canvas, without padding.
@@ -65,7 +67,8 @@ class Examples:
     def _batches(self) -> Iterator[tuple[Any, Any]]:
         if self.y is not None:
             for i in range(0, len(self.y["labels"]), self.batch_size):
-                yield tuple({name: part[name][i : i + self.batch_size] for name in part} for part in (self.x, self.y))
+                x, y = ({name: part[name][i : i + self.batch_size] for name in part} for part in (self.x, self.y))
+                yield x, y
         elif isinstance(self.x, keras.utils.PyDataset):
             for i in range(len(self.x)):
                 yield self.x[i]
@@ -194,9 +197,7 @@ def _scores(x: Array, machine: tuple[Array, float] | None) -> Array:
 
 
 def _sklearn_svm() -> Any:
-    try:
-        return importlib.import_module("sklearn.svm").LinearSVC
-    except ImportError as error:
-        raise ImportError(
-            "`fit_svms` needs scikit-learn: pip install 'keras-blocks[detection]', or scikit-learn alone."
-        ) from error
+    require("sklearn", "detection")
+    from sklearn.svm import LinearSVC
+
+    return LinearSVC
