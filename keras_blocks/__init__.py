@@ -42,11 +42,14 @@ from keras_blocks.metric.batches import PairSampler, PKSampler, TripletSampler
 from keras_blocks.metric.contrastive_loss import ContrastiveLoss
 from keras_blocks.metric.one_shot import one_shot_accuracy
 from keras_blocks.metric.triplet_loss import TripletLoss
+from keras_blocks.models.alternating import train_alternating
 from keras_blocks.models.architecture import Architecture
 from keras_blocks.models.autoencoder import AutoEncoder
 from keras_blocks.models.densenet import DenseNet
+from keras_blocks.models.fast_rcnn import FastRCNN
 from keras_blocks.models.faster_rcnn import FasterRCNN
 from keras_blocks.models.inception import Inception
+from keras_blocks.models.rcnn import RCNN
 from keras_blocks.models.registry import create_model, list_models
 from keras_blocks.models.resnet import ResNet
 from keras_blocks.models.resnext import ResNeXt
@@ -59,6 +62,7 @@ from keras_blocks.weights.convert import convert_weights
 __version__ = "0.1.0"
 
 __all__ = [
+    "RCNN",
     "VGG",
     "AnchorGenerator",
     "Architecture",
@@ -80,6 +84,7 @@ __all__ = [
     "DetectionDataset",
     "DetectionDecoder",
     "EncoderBlock",
+    "FastRCNN",
     "FasterRCNN",
     "FeaturePyramid",
     "FireBlock",
@@ -129,4 +134,5 @@ __all__ = [
     "one_shot_accuracy",
     "region_proposals",
     "selective_search",
+    "train_alternating",
 ]

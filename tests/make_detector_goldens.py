@@ -3,15 +3,19 @@
 Run by hand where torchvision is installed, in an environment of its own:
 
     pip install torch==2.14.1 torchvision==0.29.1
-    python tests/make_detector_goldens.py
+    python tests/make_detector_goldens.py          # or `... given`, for Fast R-CNN's alone
 """
 
+import sys
+
 import golden_weights
+import numpy as np
 import torch
 import torchvision
-from torchvision.models.detection import FasterRCNN, rpn
+from torchvision.models.detection import FasterRCNN, roi_heads, rpn
 from torchvision.models.detection._utils import overwrite_eps
 from torchvision.models.detection.backbone_utils import _resnet_fpn_extractor
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.ops.misc import FrozenBatchNorm2d
 
 CLASSES = 5
@@ -134,7 +138,81 @@ def golden(arguments, gains):
     }
 
 
+# name of the golden: (pooling of regions, a module of features and proposals)
+GIVEN = {
+    "fast_rcnn_squeezenet_pool_96x128": lambda maps, boxes: torchvision.ops.roi_pool(maps, boxes, 3, 1 / 16),
+    "fast_rcnn_squeezenet_align_96x128": lambda maps, boxes: torchvision.ops.roi_align(maps, boxes, 3, 1 / 16, 2),
+}
+
+PROPOSALS = 24
+
+
+class GivenRegions(torch.nn.Module):
+    """torchvision's `RoIHeads` on regions that are given: Fast R-CNN."""
+
+    def __init__(self, pool):
+        super().__init__()
+        self.backbone = torchvision.models.squeezenet1_1(weights=None).features
+        self.roi_heads = roi_heads.RoIHeads(
+            lambda maps, boxes, sizes: pool(maps["0"], boxes),
+            TwoMLPHead(512 * 3 * 3, 32),
+            FastRCNNPredictor(32, CLASSES),
+            0.5,
+            0.5,
+            10**6,  # all regions
+            0.25,
+            None,
+            0.2,
+            0.3,
+            100,
+        )
+
+    def forward(self, images, proposals, targets=None):
+        sizes = [tuple(images.shape[2:])] * len(images)
+        return self.roi_heads({"0": self.backbone(images)}, proposals, sizes, targets)
+
+
+def given(pool, size=(96, 128)):
+    """Detections and losses of regions that are given."""
+    model = GivenRegions(pool).eval()
+    gains = {"bbox_pred": 0.3}
+    shapes = {name: list(value.shape) for name, value in model.state_dict().items()}
+    arrays = golden_weights.weights(shapes, gains=gains)
+    model.load_state_dict({name: torch.tensor(value) for name, value in arrays.items()})
+    model.double()
+    images = golden_weights.uniform("images of Fast R-CNN", (2, *size, 3), 0, 1)
+    corners = golden_weights.uniform("corners of proposals", (2, PROPOSALS, 2), 0, 60)
+    sides = golden_weights.uniform("sides of proposals", (2, PROPOSALS, 2), 8, 36)
+    boxes = torch.tensor(np.concatenate([corners, corners + sides], axis=-1)).double()
+    proposals = [boxes[0], boxes[1]]
+    tensors = torch.tensor(images).double().permute(0, 3, 1, 2)
+    with torch.no_grad():
+        found, _ = model(tensors, proposals)
+    truth = [
+        {"boxes": torch.tensor(some).double(), "labels": torch.tensor(labels)} for some, labels in zip(BOXES, LABELS)
+    ]
+    model.roi_heads.train()
+    with torch.no_grad():
+        _, losses = model(tensors, proposals, truth)
+    return {
+        "shapes": shapes,
+        "gains": gains,
+        "images": [2, *size, 3],
+        "proposals": PROPOSALS,
+        "boxes": BOXES,
+        "labels": LABELS,
+        "losses": {name: loss.item() for name, loss in losses.items()},
+        "found": [{name: golden_weights.rounded(value.numpy()) for name, value in one.items()} for one in found],
+    }
+
+
 if __name__ == "__main__":
+    for name, pool in GIVEN.items():
+        content = given(pool)
+        golden_weights.save(golden_weights.FIXTURES / "torchvision" / f"{name}.json.gz", content)
+        print(name, content["losses"], [len(one["scores"]) for one in content["found"]], content["found"][0])
+    if sys.argv[1:] == ["given"]:
+        sys.exit()
     for name, arguments in DETECTORS.items():
         content = golden(*arguments)
         golden_weights.save(golden_weights.FIXTURES / "torchvision" / f"{name}.json.gz", content)

@@ -75,16 +75,20 @@ class BoxHead(Block):
         self.dropout = validation.share("dropout", dropout)
 
     def chain(self, channels: Any) -> Chain:
-        steps: list[LayerSpec] = [self.layer("flatten", FlattenRegions)]
-        for i, units in enumerate(self.hidden, start=1):
-            steps += [self.dense(f"dense{i}", units), self.activate(f"dense{i}_activation")]
-            steps += [self.layer(f"drop{i}", keras.layers.Dropout, rate=self.dropout)] if self.dropout else []
         outputs = {"scores": (self.classes + 1, 0.01), "deltas": (4 * (self.classes + 1), 0.001)}
         branches = {
             name: [self._last(name, units, stddev), self.probabilities(f"{name}_float", "linear")]
             for name, (units, stddev) in outputs.items()
         }
-        return [*steps, Fork(FrozenDict(branches))]
+        return [self.layer("flatten", FlattenRegions), *self.hidden_layers(), Fork(FrozenDict(branches))]
+
+    def hidden_layers(self) -> list[LayerSpec]:
+        """From the values of a region to what its class is told from."""
+        steps: list[LayerSpec] = []
+        for i, units in enumerate(self.hidden, start=1):
+            steps += [self.dense(f"dense{i}", units), self.activate(f"dense{i}_activation")]
+            steps += [self.layer(f"drop{i}", keras.layers.Dropout, rate=self.dropout)] if self.dropout else []
+        return steps
 
     def _last(self, name: str, units: int, stddev: float) -> LayerSpec:
         """A dense layer with weights as small as the paper's, section 3.1: at first all classes are as likely."""

@@ -1,6 +1,6 @@
 """From scores and moves of regions to detections."""
 
-from typing import Any, Unpack
+from typing import Any, Literal, Unpack
 
 import keras
 
@@ -11,6 +11,8 @@ from keras_blocks.core.registration import register
 from keras_blocks.ops.boxes import clip_boxes, decode_boxes
 from keras_blocks.ops.nms import batched_nms
 from keras_blocks.typing import Config, LayerOptions, Numbers, Shape
+
+Scoring = Literal["softmax", "sigmoid"]
 
 SMALLEST = 1e-2
 """Pixels of the narrowest detection, as in torchvision."""
@@ -29,6 +31,8 @@ class DetectionDecoder(NamedArguments, keras.layers.Layer):
         max_detections: how many there are at most.
         pre_nms_top_n: how many boxes are looked at, those with the best scores.
         box_weights: what the moves were multiplied by, of x, y, width, height.
+        activation: "softmax" for scores of classes that exclude each other; "sigmoid" for those of a classifier for
+            each class, the background's then being of no use.
         **kwargs: `name`, `dtype`, as in every Keras layer.
 
     Input shape:
@@ -69,6 +73,7 @@ class DetectionDecoder(NamedArguments, keras.layers.Layer):
         max_detections: int = 100,
         pre_nms_top_n: int = 4000,
         box_weights: Numbers = BOX_WEIGHTS,
+        activation: Scoring = "softmax",
         **kwargs: Unpack[LayerOptions],
     ):
         super().__init__(autocast=False, **kwargs)  # boxes in pixels need more than 16 bits
@@ -77,6 +82,7 @@ class DetectionDecoder(NamedArguments, keras.layers.Layer):
         self.max_detections = validation.integer("max_detections", max_detections, most=2**14)
         self.pre_nms_top_n = validation.integer("pre_nms_top_n", pre_nms_top_n, most=2**17)
         self.box_weights = box_weights_of(box_weights)
+        self.activation = validation.choice("activation", activation, Scoring)
 
     def call(self, inputs: Any) -> Any:
         scores, deltas, proposals = (
@@ -85,10 +91,10 @@ class DetectionDecoder(NamedArguments, keras.layers.Layer):
         batch, regions = keras.ops.shape(proposals)[:2]
         classes = scores.shape[-1] - 1
         there = proposals[..., 2:3] > proposals[..., 0:1]
-        probabilities = keras.ops.where(there, keras.ops.softmax(scores, axis=-1)[..., 1:], 0.0)
-        total = None if proposals.shape[1] is None else proposals.shape[1] * classes
-        flat = keras.ops.reshape(probabilities, (batch, -1))
-        best, index = keras.ops.top_k(flat, self.pre_nms_top_n if total is None else min(self.pre_nms_top_n, total))
+        scores = keras.ops.softmax(scores, axis=-1) if self.activation == "softmax" else keras.ops.sigmoid(scores)
+        probabilities = keras.ops.where(there, scores[..., 1:], 0.0)
+        flat = keras.ops.reshape(probabilities, (batch, regions * classes))
+        best, index = keras.ops.top_k(flat, _at_most(self.pre_nms_top_n, regions * classes))
         region, label = index // classes, index % classes
         moves = keras.ops.reshape(deltas, (batch, regions * (classes + 1), 4))
         moves = keras.ops.take_along_axis(moves, (region * (classes + 1) + label + 1)[..., None], axis=1)
@@ -122,8 +128,13 @@ class DetectionDecoder(NamedArguments, keras.layers.Layer):
         return {name: keras.KerasTensor(shape, dtypes.get(name, "float32")) for name, shape in shapes.items()}
 
     def get_config(self) -> Config:
-        names = ("score_threshold", "iou_threshold", "max_detections", "pre_nms_top_n", "box_weights")
+        names = ("score_threshold", "iou_threshold", "max_detections", "pre_nms_top_n", "box_weights", "activation")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+
+
+def _at_most(limit: int, count: Any) -> Any:
+    """The smaller one; TensorFlow may know the count as a tensor only."""
+    return min(limit, count) if isinstance(count, int) else keras.ops.minimum(limit, count)
 
 
 def box_weights_of(value: Any) -> tuple[float, float, float, float]:

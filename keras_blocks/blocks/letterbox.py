@@ -7,6 +7,7 @@ import keras
 from keras_blocks.core import keras_arguments, validation
 from keras_blocks.core.keywords import NamedArguments
 from keras_blocks.core.registration import register
+from keras_blocks.ops.boxes import as_coordinates, clip_boxes
 from keras_blocks.ops.casting import as_float, wide
 from keras_blocks.typing import Config, DataFormat, LayerOptions, Pair, Shape, Tensor
 
@@ -101,6 +102,32 @@ class Letterbox(NamedArguments, keras.layers.Layer):
 
     def _axes(self) -> tuple[int, int]:
         return (1, 2) if self.data_format == "channels_last" else (2, 3)
+
+
+@register
+class LetterboxBoxes(NamedArguments, keras.layers.Layer):
+    """Boxes of images as they come, moved to the canvas of a `Letterbox`, and cut to what the image takes of it.
+
+    Args:
+        **kwargs: `name`, `dtype`, as in every Keras layer.
+
+    Input shape:
+        A dict: "boxes", `(batch, n, 4)`, (x1, y1, x2, y2) in pixels; "image_size" and "scale", as `Letterbox` gives.
+
+    Output shape:
+        `(batch, n, 4)`; rows of no area within the image, or with a coordinate that is not finite, are -1.
+    """
+
+    def call(self, inputs: Any) -> Tensor:
+        scale = keras.ops.flip(inputs["scale"], axis=-1)
+        boxes = as_coordinates(inputs["boxes"])
+        finite = keras.ops.all(keras.ops.isfinite(boxes), axis=-1, keepdims=True)
+        boxes = keras.ops.where(finite, boxes, -1.0) * keras.ops.concatenate([scale, scale], axis=-1)[:, None]
+        boxes = clip_boxes(boxes, inputs["image_size"])
+        return keras.ops.where(keras.ops.all(boxes[..., 2:] > boxes[..., :2], axis=-1, keepdims=True), boxes, -1.0)
+
+    def compute_output_shape(self, input_shape: Any) -> Shape:
+        return tuple(input_shape["boxes"])
 
 
 def fitted(old: Any, canvas: tuple[int, int]) -> list[Any]:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import keras
 
+from keras_blocks.blocks.region_head import EachRegion
 from keras_blocks.core import validation
 from keras_blocks.core.block import Block
 from keras_blocks.core.chain import Chain, LayerSpec, ShapeTensor, walk
@@ -72,8 +73,9 @@ def cost(
             Keras layers and operations); or an architecture's class or a variant's name, as `create_model` takes it,
             with its metaparameters as further arguments.
         input_shape: (height, width, channels) in the target's data format, without the batch; of a block with several
-            inputs a dict of such. By default a model's own, or an architecture's own default. A model with several
-            inputs, as a `Siamese`, has its own.
+            inputs a dict of such, of a detector that is given proposals `{"image": (600, 800, 3), "proposals": (2000,
+            4)}`. By default a model's own, or an architecture's own default, with 2,000 proposals. A model with several
+            images, as a `Siamese`, has its own.
         **metaparameters: the constructor's arguments, where `target` is an architecture's class or a name.
 
     Returns:
@@ -100,9 +102,10 @@ def cost(
         cls = named[validation.choice("target", target, named, where="`keras_blocks.list_models()`")]
         target, metaparameters = cls, {**cls.variants[target], **metaparameters}
     if isinstance(target, type) and issubclass(target, keras.Model):
+        several = input_shape if isinstance(input_shape, Mapping) else None
         if input_shape is not None:
-            metaparameters["input_shape"] = input_shape
-        return _architecture_cost(target, metaparameters)
+            metaparameters["input_shape"] = input_shape if several is None else several.get("image")
+        return _architecture_cost(target, metaparameters, several)
     if metaparameters:
         raise TypeError(f"metaparameters go with an architecture's class; received {sorted(metaparameters)}.")
     if isinstance(target, keras.Model):
@@ -229,6 +232,9 @@ def _layer_object_cost(layer: Any, shape: Any, after: Any = None) -> tuple[Any, 
         return _chain_cost(layer.chain_for(shape), shape)
     if isinstance(layer, keras.Model):
         return tuple(layer.compute_output_shape(shape)), _model_cost(layer, shape[1:])
+    if isinstance(layer, EachRegion):
+        after, (params, macs, size) = tuple(layer.compute_output_shape(shape)), _model_cost(layer.network, None)
+        return after, Cost(params, macs * after[1], size * after[1])
     if not layer.built:
         found = measured(lambda: type(layer).from_config(layer.get_config()), shape)
         return found.shape, Cost(found.params, found.macs, _values(type(layer), found.shape) * _bytes_per_value(layer))
@@ -244,18 +250,13 @@ def _built_cost(layer: Any, shape: Any, after: Any) -> Cost:
 
 
 def _model_cost(model: Any, input_shape: Any) -> Cost:
-    several = isinstance(getattr(model, "input_shape", None), list)
+    own = getattr(model, "usual_shapes", getattr(model, "input_shape", None))
+    if isinstance(own, (list, dict)):
+        shapes = [_known("input_shape", one) for one in _of_inputs(model, own, input_shape)]
+        return _graph_cost(model, shapes)._replace(params=count_weights(model))
     if input_shape is None:
         input_shape = getattr(model, "canvas_shape", None)  # a detector's, to which it brings images of any size
     shape = model.input_shape if input_shape is None else (None, *input_shape)
-    if several:
-        if input_shape is not None:
-            raise ValueError(
-                f"`input_shape` must be None, as the model '{model.name}' has several inputs, {model.input_shape}; "
-                f"received {tuple(input_shape)}."
-            )
-        shapes = [_known("input_shape", one) for one in shape]
-        return _graph_cost(model, shapes)._replace(params=count_weights(model))
     if not isinstance(shape, tuple):
         raise TypeError(f"`target` must be a model of tensors; '{model.name}' has inputs of the shapes {shape}.")
     shape = _known("input_shape", shape)
@@ -271,6 +272,18 @@ def _model_cost(model: Any, input_shape: Any) -> Cost:
         total = _graph_cost(model if isinstance(model, keras.Function) else _as_graph(model, shape), [shape])
     # A layer may be in the model more than once, and a model may have weights of its own.
     return total._replace(params=count_weights(model)) if model.built else total
+
+
+def _of_inputs(model: Any, own: Any, given: Any) -> list[Any]:
+    """A shape for each input of a model that has several: those that are given by name, or its own."""
+    if given is None:
+        return [own[tensor.name] for tensor in model.inputs] if isinstance(own, dict) else own
+    if isinstance(own, dict) and isinstance(given, Mapping) and set(given) == set(own):
+        return [(None, *given[tensor.name]) for tensor in model.inputs]
+    wanted = f"a dict of the sizes of {sorted(own)}, or None" if isinstance(own, dict) else "None"
+    raise ValueError(
+        f"`input_shape` must be {wanted}, as the model '{model.name}' has several inputs, {own}; received {given!r}."
+    )
 
 
 def _graph_cost(graph: Any, shapes: Sequence[Any]) -> Cost:
@@ -305,12 +318,12 @@ def _as_graph(model: Any, shape: Any) -> keras.Model:
     return keras.Model(inputs, model.call(inputs))
 
 
-def _architecture_cost(cls: Any, metaparameters: dict[str, Any]) -> Cost:
+def _architecture_cost(cls: Any, metaparameters: dict[str, Any], shapes: Any = None) -> Cost:
     """Sends a shape through an architecture's parts, with no layer made where the parts use `self.layer`."""
     if (ledger := _outlined(cls, metaparameters)) is not None:
         return ledger.total
     with unallocated():
-        return _model_cost(cls(**metaparameters), None)
+        return _model_cost(cls(**metaparameters), shapes)
 
 
 def _outlined(cls: Any, metaparameters: dict[str, Any]) -> _Ledger | None:

@@ -231,7 +231,7 @@ class DetectionDataset(keras.utils.PyDataset):
         if self.augmentation:
             seed = self.seed, self.epoch, index
             images, boxes, classes, regions = self.augmentation(images, boxes, classes, seed, regions)
-        inputs = images if regions is None else {"images": images, "proposals": regions}
+        inputs = images if regions is None else {"image": images, "proposals": regions}
         return inputs, {"boxes": boxes, "labels": classes}
 
     def _order(self) -> Array:
@@ -272,7 +272,7 @@ class DetectionDataset(keras.utils.PyDataset):
                 order of `files`: what `region_proposals` gives.
 
         Returns:
-            A dataset whose batches are `({"images": images, "proposals": regions}, targets)`.
+            A dataset whose batches are `({"image": images, "proposals": regions}, targets)`.
 
         Raises:
             ValueError: for regions of other images, and for those that are not finite.

@@ -90,18 +90,22 @@ def head_losses(
     Reference:
         Girshick, "Fast R-CNN", 2015, equations 1 to 3; torchvision's `fastrcnn_loss`.
     """
-    weight = ops.cast(there, "float32")
-    total = ops.maximum(ops.sum(weight), 1.0)
-    log_probabilities = ops.log_softmax(outputs["scores"], axis=-1)
-    cross_entropy = -ops.take_along_axis(log_probabilities, classes[..., None], axis=-1)[..., 0]
+    total = ops.maximum(ops.sum(ops.cast(there, "float32")), 1.0)
     batch, count = ops.shape(classes)[:2]
     deltas = ops.reshape(outputs["deltas"], (batch, count, -1, 4))
     deltas = ops.take_along_axis(deltas, classes[..., None, None], axis=2)[:, :, 0]
     distance = ops.sum(smooth_l1(_where(classes > 0, deltas - encode_boxes(boxes, regions, weights))), axis=-1)
     return {
-        "class_loss": ops.sum(cross_entropy * weight) / total,
+        "class_loss": class_loss(outputs["scores"], classes, there),
         "box_loss": ops.sum(distance) / total,
     }
+
+
+def class_loss(scores: Tensor, classes: Tensor, there: Tensor) -> Tensor:
+    """The mean cross entropy of the regions that are there."""
+    weight = ops.cast(there, "float32")
+    cross_entropy = -ops.take_along_axis(ops.log_softmax(scores, axis=-1), classes[..., None], axis=-1)[..., 0]
+    return ops.sum(cross_entropy * weight) / ops.maximum(ops.sum(weight), 1.0)
 
 
 def _where(there: Tensor, values: Tensor) -> Tensor:

@@ -213,12 +213,6 @@ class Architecture(Network):
             given = compiled_for_all(self.assembly.loss_weights, **given)
         super().compile(optimizer, **given, **kwargs)
 
-    def compile_from_config(self, config: dict[str, Any]) -> None:
-        # Keras' own leaves a model whose `compile` is not Keras' as it is.
-        self.compile(**keras.saving.deserialize_keras_object(config))
-        if self.built:
-            self.optimizer.build(self.trainable_variables)
-
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Tensor:

@@ -1,15 +1,13 @@
 """What detectors of two stages have in common: a backbone, regions, a head, and losses of their own."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import keras
 
 from keras_blocks.blocks.box_head import BoxHead
 from keras_blocks.blocks.detection_decoder import BOX_WEIGHTS, DetectionDecoder
 from keras_blocks.blocks.letterbox import Letterbox
-from keras_blocks.blocks.pyramid import FeaturePyramid
-from keras_blocks.blocks.roi import RoIAlign, RoIPool
 from keras_blocks.core import validation
 from keras_blocks.core.chain import LayerSpec
 from keras_blocks.core.graphs import sublayers
@@ -18,15 +16,24 @@ from keras_blocks.core.layers import wide_policy
 from keras_blocks.decode.predictions import decode_predictions
 from keras_blocks.detection.losses import chosen_regions, head_losses
 from keras_blocks.detection.targets import clean
-from keras_blocks.models.backbones import BACKBONE, feature_names_of, layers_up_to, made_backbone
-from keras_blocks.models.levels import levels_of
+from keras_blocks.models.backbones import BACKBONE, feature_names_of, layers_up_to
 from keras_blocks.models.network import Names, Network
-from keras_blocks.typing import Config, DType, Ints, Pair, Shape, Tensor
-
-RegionPooling = Literal["align", "pool"]
+from keras_blocks.typing import Config, DType, Ints, Shape, Tensor
 
 TRUTH = ("boxes", "labels")
 """What images are labelled with in training."""
+
+MOVING = (
+    keras.layers.RandomFlip,
+    keras.layers.RandomRotation,
+    keras.layers.RandomTranslation,
+    keras.layers.RandomZoom,
+    keras.layers.RandomShear,
+    keras.layers.RandomPerspective,
+    keras.layers.RandomElasticTransform,
+    keras.layers.RandAugment,
+)
+"""Layers that keep an image's size, and move what is in it."""
 
 
 class Detector(Network):
@@ -34,29 +41,27 @@ class Detector(Network):
 
     Args:
         own: the subclass' own metaparameters.
-        backbone, classes, image_size, levels, pyramid_filters, region_pooling, region_size, hidden, dropout,
-            head_samples, score_threshold, iou_threshold, max_detections, labels, metaparameters: see `FasterRCNN`.
+        backbone: the model that gives feature maps.
+        classes, image_size, hidden, dropout, head_samples, score_threshold, iou_threshold, max_detections, labels: see
+            `FasterRCNN`.
         input_shape, input_tensor, preprocess, dtype, name, trainable: see `Architecture`.
     """
 
     takes_more = True
 
-    default_levels: tuple[str, ...] | None = None
-
     loss_names: tuple[str, ...] = ("class_loss", "box_loss")
     """What training reports beside the loss, which is their sum."""
+
+    box_weights: tuple[float, float, float, float] = BOX_WEIGHTS
+    """What the moves of a region's box are multiplied by, of x, y, width, height."""
 
     def __init__(
         self,
         own: Mapping[str, Any],
         *,
-        backbone: Any,
+        backbone: keras.Model,
         classes: int,
-        image_size: Pair | None,
-        levels: Sequence[str] | None,
-        pyramid_filters: int | None,
-        region_pooling: RegionPooling,
-        region_size: Pair,
+        image_size: tuple[int, int] | None,
         hidden: Ints,
         dropout: float,
         head_samples: int,
@@ -64,7 +69,6 @@ class Detector(Network):
         iou_threshold: float,
         max_detections: int,
         labels: Sequence[str] | None,
-        metaparameters: Mapping[str, Any],
         input_shape: Shape | None = None,
         input_tensor: Any = None,
         preprocess: Any = None,
@@ -72,8 +76,6 @@ class Detector(Network):
         name: str | None = None,
         trainable: bool = True,
     ):
-        image_size = validation.optional(validation.pair, "image_size", image_size, most=2**14)
-        backbone = made_backbone(type(self), backbone, image_size, input_shape, dtype, metaparameters)
         data_format = getattr(backbone, "data_format", None) or keras.config.image_data_format()
         classes = validation.integer("classes", classes)
         own = {
@@ -82,10 +84,6 @@ class Detector(Network):
             "classes": classes,
             "labels": validation.optional(validation.names, "labels", labels, count=classes),
             "image_size": image_size,
-            "levels": _levels(backbone, levels, pyramid_filters is None),
-            "pyramid_filters": validation.optional(validation.integer, "pyramid_filters", pyramid_filters),
-            "region_pooling": validation.choice("region_pooling", region_pooling, RegionPooling),
-            "region_size": validation.pair("region_size", region_size, most=64),
             "hidden": hidden,
             "dropout": dropout,
             "head_samples": validation.integer("head_samples", head_samples),
@@ -113,7 +111,12 @@ class Detector(Network):
     # -- the parts --------------------------------------------------------------------------------------------------
 
     def preprocess(self, x: Tensor) -> Tensor:
-        """The layers given as `preprocess`, which leave the image's size as it is: boxes are in its pixels."""
+        """The layers given as `preprocess`, which leave pixels where they are, as boxes are in pixels."""
+        if moving := [layer for layer in self.metaparameters.preprocess if isinstance(layer, MOVING)]:
+            raise ValueError(
+                "`preprocess` must leave pixels where they are, as boxes are in pixels of the images as they come; "
+                f"received {type(moving[0]).__name__}. `DetectionDataset(augmentation=...)` moves boxes, too."
+            )
         after = super().preprocess(x)
         if tuple(after.shape) != tuple(x.shape):
             raise ValueError(
@@ -125,33 +128,7 @@ class Detector(Network):
     def letterbox(self, x: Tensor) -> dict[str, Tensor]:
         """The image on its canvas, how much of it the image takes, and by how much it was scaled."""
         boxed: dict[str, Tensor] = self.layer("letterbox", Letterbox, size=self.metaparameters.image_size)(x)
-        sizes = [boxed["image"].shape[axis] for axis in ((1, 2) if self.channel_axis == -1 else (2, 3))]
-        if None in sizes:
-            raise ValueError(
-                "`image_size` must be given, such as (600, 800), where `input_shape` leaves height and width open: "
-                f"the number of anchors follows from it; received input_shape={self.metaparameters.input_shape}."
-            )
         return boxed
-
-    def stem(self, x: Tensor) -> dict[str, Tensor]:
-        """From an image on its canvas to the backbone's feature maps, by their levels."""
-        m = self.metaparameters
-        outputs = levels_of(m.backbone)
-        levels = {name: outputs[name] for name in m.levels}
-        maps: dict[str, Tensor] = keras.Model(m.backbone.inputs[0], levels, name=BACKBONE)(x)
-        return {name: self.feature(name, maps[name]) for name in m.levels}
-
-    def pyramid(self, maps: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The feature maps that regions are found in, and one more, smaller, for the largest of them."""
-        filters = self.metaparameters.pyramid_filters
-        found: dict[str, Tensor] = (
-            maps if filters is None else self.layer("pyramid", FeaturePyramid, filters=filters)(maps)
-        )
-        return found
-
-    def pool(self, maps: dict[str, Tensor], regions: Tensor) -> Tensor:
-        """Of each region its part of the feature maps, in one size."""
-        return self._pooling()([{name: maps[name] for name in self.metaparameters.levels}, regions])
 
     def head(self, x: Tensor) -> dict[str, Tensor]:
         """From pooled regions to scores of classes and moves of boxes."""
@@ -160,20 +137,18 @@ class Detector(Network):
         found: dict[str, Tensor] = head(x)
         return found
 
-    def classifier(self, maps: dict[str, Tensor], regions: Tensor, boxed: dict[str, Tensor]) -> dict[str, Tensor]:
-        """From regions of feature maps to detections."""
+    def detections(
+        self, found: Mapping[str, Tensor], regions: Tensor, boxed: Mapping[str, Tensor], **options: Any
+    ) -> dict[str, Tensor]:
+        """From what the head found in the regions to detections, in pixels of the image as it came."""
         m = self.metaparameters
-        found = self.head(self.pool(maps, regions))
-        options = {name: m[name] for name in ("score_threshold", "iou_threshold", "max_detections")}
+        options |= {name: m[name] for name in ("score_threshold", "iou_threshold", "max_detections")}
+        options["box_weights"] = self.box_weights
         decode = self.layer("detections", DetectionDecoder, **options, dtype=wide_policy(self.dtype_policy))
         sizes = {name: boxed[name] for name in ("image_size", "scale")}
-        detections: dict[str, Tensor] = decode({**found, "proposals": regions, **sizes})
+        scores = {name: found[name] for name in ("scores", "deltas")}
+        detections: dict[str, Tensor] = decode({**scores, "proposals": regions, **sizes})
         return detections
-
-    def _pooling(self) -> Any:
-        m = self.metaparameters
-        kind = {"align": RoIAlign, "pool": RoIPool}[m.region_pooling]
-        return self.layer("region_pooling", kind, output_size=m.region_size)
 
     # -- training ---------------------------------------------------------------------------------------------------
 
@@ -230,17 +205,29 @@ class Detector(Network):
             samples=self.metaparameters.head_samples,
             seed=self.sampling_seed,
         )
-        maps = {name: outputs["maps"][name] for name in self.metaparameters.levels}
-        pooled = self.get_layer("region_pooling")([maps, regions])
-        found = self.get_layer("head")(pooled, training=training)
-        return head_losses(found, regions, classes, targets, there, BOX_WEIGHTS)
+        found = self.get_layer("head")(self.pooled(outputs, regions, training), training=training)
+        return self.losses_of_regions(found, regions, classes, targets, there)
+
+    def losses_of_regions(
+        self, found: Any, regions: Tensor, classes: Tensor, targets: Tensor, there: Tensor
+    ) -> dict[str, Tensor]:
+        """The losses of the regions that the head was given, see `detection.losses.chosen_regions`."""
+        return head_losses(found, regions, classes, targets, there, self.box_weights)
+
+    def pooled(self, outputs: Any, regions: Tensor, training: bool) -> Tensor:
+        """What the head is given of these regions, made of what the model gives in training."""
+        raise NotImplementedError(
+            f"{type(self).__name__} must have a method `pooled(self, outputs, regions, training)`."
+        )
 
     def _truth(self, outputs: Any, truth: Any) -> tuple[Tensor, Tensor]:
         """Boxes, in pixels of the canvas, and labels."""
         scale = keras.ops.flip(outputs["scale"], axis=-1)
-        boxes = keras.ops.cast(truth["boxes"], "float32")
+        boxes, labels = keras.ops.cast(truth["boxes"], "float32"), truth["labels"]
+        if boxes.shape[1] == 0:  # no maximum is taken of nothing
+            boxes, labels = keras.ops.pad(boxes, ((0, 0), (0, 1), (0, 0))), keras.ops.pad(labels, ((0, 0), (0, 1)))
         boxes = boxes * keras.ops.concatenate([scale, scale], axis=-1)[:, None]
-        return clean(boxes, truth["labels"], self.metaparameters.classes)
+        return clean(boxes, labels, self.metaparameters.classes)
 
     @property
     def _trained(self) -> keras.Model:
@@ -297,7 +284,7 @@ class Detector(Network):
     def weight_names(self) -> Names:
         """As torchvision's detectors are called, the backbone's layers within `backbone.body`, or `backbone`."""
         of_backbone = self.backbone.weight_names() if isinstance(self.backbone, Network) else {}
-        single = self.metaparameters.pyramid_filters is None
+        single = self.metaparameters.get("pyramid_filters") is None
         names = {
             f"{BACKBONE}/{ours}": _within_backbone(theirs, single)
             for ours, theirs in of_backbone.get("torchvision", {}).items()
@@ -377,17 +364,3 @@ def _freeze_normalization(layer: keras.layers.Layer) -> None:
         layer.trainable = False
     for part in sublayers(layer):
         _freeze_normalization(part)
-
-
-def _levels(backbone: keras.Model, levels: Any, single: bool) -> tuple[str, ...]:
-    """Names of the backbone's feature maps that are used, checked."""
-    known = tuple(levels_of(backbone))
-    if levels is None:
-        wanted = tuple(name for name in known if name >= "P2")
-        return wanted[-1:] if single else wanted
-    names = validation.names("levels", levels)
-    for i, name in enumerate(names):
-        validation.choice(f"levels[{i}]", name, known)
-    if single and len(names) != 1:
-        raise ValueError(f"`levels` must be one without a pyramid, pyramid_filters=None; received {levels!r}.")
-    return names

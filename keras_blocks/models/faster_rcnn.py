@@ -1,16 +1,17 @@
 """Faster R-CNN: regions are proposed by a network that shares the feature maps with the head."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import keras
 
 from keras_blocks.blocks.region_proposals import RegionProposalNetwork, sizes_of_levels
 from keras_blocks.core import validation
 from keras_blocks.core.block import register
+from keras_blocks.core.inner import Untracked
 from keras_blocks.detection.losses import proposal_losses
 from keras_blocks.models.architecture import Architecture
-from keras_blocks.models.detector import Detector, RegionPooling
+from keras_blocks.models.map_detector import MapDetector, RegionPooling
 from keras_blocks.models.network import Names
 from keras_blocks.typing import DType, Ints, Numbers, Pair, Shape, Tensor
 
@@ -23,7 +24,7 @@ def _pyramid(backbone: str) -> dict[str, Any]:
 
 
 @register
-class FasterRCNN(Detector):
+class FasterRCNN(MapDetector):
     """Faster R-CNN: a backbone, a region proposal network, and a head that looks at each region.
 
     The graph is an image's way to its detections: `letterbox`, `stem` (the backbone), `pyramid`, `propose`, `pool`,
@@ -120,6 +121,8 @@ class FasterRCNN(Detector):
         "faster_rcnn_squeezenet": "torchvision's FasterRCNN on the features of its squeezenet1_1, of a single level",
     }
 
+    trained_part = "all"
+
     loss_names = ("rpn_objectness_loss", "rpn_box_loss", "class_loss", "box_loss")
 
     def __init__(
@@ -190,6 +193,16 @@ class FasterRCNN(Detector):
             trainable=trainable,
         )
 
+    def letterbox(self, x: Tensor) -> dict[str, Tensor]:
+        boxed = super().letterbox(x)
+        sizes = [boxed["image"].shape[axis] for axis in ((1, 2) if self.channel_axis == -1 else (2, 3))]
+        if None in sizes:
+            raise ValueError(
+                "`image_size` must be given, such as (600, 800), where `input_shape` leaves height and width open: "
+                f"the number of anchors follows from it; received input_shape={self.metaparameters.input_shape}."
+            )
+        return boxed
+
     def propose(self, maps: dict[str, Tensor], boxed: dict[str, Tensor]) -> dict[str, Tensor]:
         """The proposal network's outputs, see `RegionProposalNetwork`."""
         m = self.metaparameters
@@ -231,9 +244,24 @@ class FasterRCNN(Detector):
         return {"torchvision": names, "torchvision before 0.13": older}
 
     def losses_of(self, outputs: Any, truth: Any, training: bool) -> dict[str, Tensor]:
-        boxes, _ = self._truth(outputs, truth)
-        samples, seed = self.metaparameters.rpn_samples, self.sampling_seed
-        return {
-            **proposal_losses(outputs, boxes, samples=samples, seed=seed),
-            **super().losses_of(outputs, truth, training),
-        }
+        found: dict[str, Tensor] = {}
+        if self.trained_part != "head":
+            boxes, _ = self._truth(outputs, truth)
+            samples, seed = self.metaparameters.rpn_samples, self.sampling_seed
+            found |= proposal_losses(outputs, boxes, samples=samples, seed=seed)
+        if self.trained_part != "rpn":
+            found |= super().losses_of(outputs, truth, training)
+        return {name: found.get(name, keras.ops.zeros(())) for name in self.loss_names}
+
+    def train_part(self, part: Literal["all", "rpn", "head"], proposer: "FasterRCNN | None" = None) -> None:
+        """Says which losses count; compile the model afterwards. What is frozen is said elsewhere.
+
+        Args:
+            part: the proposal network's losses alone, the head's alone, or all.
+            proposer: a model, frozen, whose proposals the head is trained on; `None` for this one's own.
+        """
+        self.trained_part = part
+        outputs = self.assembly.training
+        if proposer is not None:
+            outputs = {**outputs, "proposals": proposer._trained(self.assembly.inputs)["proposals"]}
+        self._trained_model = Untracked({"model": keras.Model(self.assembly.inputs, outputs)})

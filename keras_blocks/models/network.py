@@ -298,6 +298,12 @@ class Network(LayerFactory, keras.Model):
 
     # -- what Keras asks of it --------------------------------------------------------------------------------------
 
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        # Keras' own leaves a model whose `compile` is not Keras' as it is.
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.built:
+            self.optimizer.build(self.trainable_variables)
+
     def get_config(self) -> Config:
         config: Config = serialized({**self._arguments(), "dtype": None})
         config["dtype"] = keras.dtype_policies.serialize(self.dtype_policy)

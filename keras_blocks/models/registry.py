@@ -8,12 +8,14 @@ from keras_blocks.core import validation
 from keras_blocks.models.architecture import Architecture
 from keras_blocks.models.autoencoder import AutoEncoder
 from keras_blocks.models.backbones import BACKBONES
+from keras_blocks.models.fast_rcnn import FastRCNN
 from keras_blocks.models.faster_rcnn import FasterRCNN
 from keras_blocks.models.network import Network
+from keras_blocks.models.rcnn import RCNN
 from keras_blocks.models.siamese import Siamese
 from keras_blocks.weights.pretrained import check_path, load_imagenet, load_weights
 
-ARCHITECTURES: tuple[type[Network], ...] = (AutoEncoder, *BACKBONES, FasterRCNN, Siamese)
+ARCHITECTURES: tuple[type[Network], ...] = (AutoEncoder, *BACKBONES, FastRCNN, FasterRCNN, RCNN, Siamese)
 
 
 def list_models(pattern: str = "*") -> list[str]:
