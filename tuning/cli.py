@@ -23,6 +23,7 @@ from keras_blocks.tuning.search.settings import DATA_HELP, SIZE_HELP, SearchSett
 
 if TYPE_CHECKING:
     from keras_blocks.tuning.data.dataset import Dataset
+    from keras_blocks.tuning.detector_training import DetectorTraining
     from keras_blocks.tuning.run_folder import RunFolder
     from keras_blocks.tuning.single_training import SingleTraining
 
@@ -207,6 +208,7 @@ def train(
     from keras_blocks.tuning.report.terminal import Progress
     from keras_blocks.tuning.training.hyperparameters import TrainingDiverged
 
+    started: SingleTraining | DetectorTraining
     own = {"weights": weights and str(weights), "normalization": normalization}
     own = {option: value for option, value in own.items() if value is not None}
     with usage_errors():

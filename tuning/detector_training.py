@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ from keras_blocks.detection.drawing import draw_detections
 from keras_blocks.detection.evaluation import evaluate_detections
 from keras_blocks.models.faster_rcnn import PYRAMID_SIZES
 from keras_blocks.models.registry import architecture_of
-from keras_blocks.tuning.data.boxed import divided, objects_in, read_boxed, taken, usual_size
+from keras_blocks.tuning.data.boxed import LAYOUTS, divided, objects_in, read_boxed, taken, usual_size
 from keras_blocks.tuning.files import replacing, write_json
 from keras_blocks.tuning.run_folder import RunFolder
 from keras_blocks.tuning.search.progress import NoProgress, Progress
@@ -72,6 +72,8 @@ class DetectorSettings:
     seed: int = setting(0, "Of everything that is drawn, from 0.", 0, 2**32 - 1)
 
     def __post_init__(self) -> None:
+        if self.data == "":
+            raise ValueError(f"`data` must be given: {LAYOUTS}.")
         check_settings(self)
 
 
@@ -136,14 +138,12 @@ class DetectorTraining:
         """The images to train on, to validate on and to test on."""
         parts, seed = self.images.parts, derived_seed(self.settings.seed, FINAL)
         train = parts["train"]
-        places: Any = range(len(train.files))
-        validated, held = parts.get("val"), range(len(parts["val"].files)) if "val" in parts else range(0)
+        places = self._all("train")
+        validated, held = parts.get("val"), self._all("val")
         if validated is None:
-            places, drawn = divided(train, self.settings.seed)
-            validated, held = train, drawn
-            self.notes.append(
-                f"{len(drawn)} images were taken from those to train, to validate on, as no part is for it"
-            )
+            validated = train
+            places, held = divided(train, self.settings.seed)
+            self.notes.append(f"{len(held)} of the images to train are validated on, as there is no part for that")
         flip = keras.layers.RandomFlip("horizontal", bounding_box_format="xyxy")
         options: dict[str, Any] = {"image_size": self.image_size, "labels": self.images.labels}
         made = taken(
@@ -165,7 +165,7 @@ class DetectorTraining:
         assert judged[0] is not None
         return made, judged[0], judged[1]
 
-    def _all(self, part: str) -> range:
+    def _all(self, part: str) -> Sequence[int]:
         return range(len(self.images.parts[part].files)) if part in self.images.parts else range(0)
 
     def _model(self) -> Any:
@@ -270,7 +270,8 @@ class _KeepBest(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         self._dataset, self._keep, self._watch = dataset, keep, watch
-        self.epoch, self.figures, self.weights = -1, {"mAP": -1.0}, None
+        self.epoch, self.figures = -1, {"mAP": -1.0}
+        self.weights: list[Any] | None = None
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         logs = {} if logs is None else logs
