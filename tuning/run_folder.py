@@ -21,6 +21,7 @@ RUN_MARK = "keras_blocks run, version 1"
 NEEDED: dict[str, dict[str, type]] = {
     "search": {"settings": dict, "backend": str, "versions": dict},
     "train": {"model": str, "data": str},
+    "detector": {"model": str, "data": str},
     "worker": {"study": str},
 }
 """What run.json says of a run of each kind, and of which type that is."""
@@ -45,8 +46,9 @@ RUN_FOLDERS = {
     "models": r"\d+\.keras",
     "weights": r"[0-9a-f]{64}\.npz(\.damaged-\d+)?",
     "logs": r"[A-Za-z0-9._-]+\.log",
+    "pictures": r"\d+\.png",
 }
-"""Folders of a search, and the names of what is in them."""
+"""Folders of a search or of a detector's training, and the names of what is in them."""
 
 MOST_WEIGHTS = 100
 """Architectures whose weights are kept for later trials: those used last."""
@@ -109,7 +111,7 @@ class RunFolder:
         """What run.json says. Nothing in it is to be trusted: the folder may come from anyone.
 
         Args:
-            kind: "search", "train" or "worker", where it must be one.
+            kind: "search", "train", "detector" or "worker", where it must be one.
 
         Raises:
             ValueError: where the folder is no run, is one of a newer version or of another kind, or has links in it:
@@ -255,6 +257,12 @@ class RunFolder:
         """Keeps the model as best.keras: the old file stays until the new one is whole."""
         with replacing(self.best) as part:
             model.save(part)
+
+    def picture(self, number: int) -> Path:
+        """Of an image with what a detector found in it; its folder is made."""
+        folder = self.path / "pictures"
+        folder.mkdir(exist_ok=True)
+        return folder / f"{number}.png"
 
     def save_test(self, dataset: Dataset) -> None:
         """Keeps the held-out images and labels, so that a process without the data can evaluate."""

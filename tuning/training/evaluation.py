@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from keras_blocks.models.detector import Detector
 from keras_blocks.tuning.data.arrays import as_images, check_expected, check_same_scale
 from keras_blocks.tuning.data.folder import ImageSize
 from keras_blocks.tuning.data.labels import as_places
@@ -16,6 +17,7 @@ from keras_blocks.tuning.data.load import data_path, load_dataset
 from keras_blocks.tuning.data.npz import read_arrays
 from keras_blocks.tuning.run_folder import RunFolder
 from keras_blocks.tuning.training.class_names import Labelled, labels_of, matched
+from keras_blocks.tuning.training.detection import evaluate_detector
 from keras_blocks.tuning.training.fit import correct_of
 
 FRESH_SCRIPT = """
@@ -40,7 +42,8 @@ class FreshProcessFailed(RuntimeError):
 def evaluate_file(
     model: str | Path, data: str | Path | None = None, *, image_size: ImageSize | None = None
 ) -> dict[str, Any]:
-    """Loads a model and counts the test images to which it gives their own class.
+    """Loads a model and counts the test images to which it gives their own class; of a detector, see
+    `evaluate_detector`.
 
     Classes are matched by their names, which models that `search` and `train` keep have; see `matched`.
 
@@ -62,16 +65,15 @@ def evaluate_file(
 
     >>> found = evaluate_file("runs/demo")
     """
-    path = data_path(model, name="model")
-    if path.is_dir():
-        folder = RunFolder(path)
-        folder.describe()
-        path = folder.best
-    if not path.is_file() or path.suffix != ".keras":
-        raise ValueError(f"`model` must be a .keras file or the folder of a finished run; received {str(model)!r}.")
+    path = model_file(model)
     own = _test_of(path)
-    given = _test_part(own, data, image_size)
+    kept = _test_part(own, None, None) if data is None else None
     loaded = _loaded(path)
+    if isinstance(loaded, Detector) and data is not None:
+        if image_size is not None:
+            raise ValueError(f"`image_size` must be None for a detector, which has its own; received {image_size}.")
+        return evaluate_detector(loaded, path, data)
+    given = kept or _test_part(own, data, image_size)
     shape, outputs = loaded.input_shape, loaded.output_shape
     if not isinstance(outputs, tuple) or len(outputs) != 2:
         raise ValueError(f"`model` must give one score for each class; {path} gives outputs of the shape {outputs}.")
@@ -132,6 +134,32 @@ def evaluate_in_fresh_process(
         raise FreshProcessFailed(f"the fresh process failed: {said[-1] if said else done.returncode}")
     counts: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     return counts
+
+
+def model_file(model: str | Path) -> Path:
+    """The `.keras` file of a path, or of the run in whose folder it is best.keras.
+
+    Raises:
+        TypeError, ValueError: where there is none.
+    """
+    path = data_path(model, name="model")
+    if path.is_dir():
+        folder = RunFolder(path)
+        folder.describe()
+        path = folder.best
+    if not path.is_file() or path.suffix != ".keras":
+        raise ValueError(f"`model` must be a .keras file or the folder of a finished run; received {str(model)!r}.")
+    return path
+
+
+def load_saved(model: str | Path) -> tuple[Path, keras.Model]:
+    """A model with the path of its file, see `model_file`.
+
+    Raises:
+        TypeError, ValueError: where there is none, and for a file that cannot be loaded.
+    """
+    path = model_file(model)
+    return path, _loaded(path)
 
 
 def _loaded(path: Path) -> keras.Model:
