@@ -252,6 +252,7 @@ def test_a_loss_reaches_the_layers_before_it_and_no_others(output, data):
     assert moved == {name for name in before if name.startswith(OUTPUTS[output])}
 
 
+@once
 def test_auxiliaries_leave_and_share_the_weights(data):
     images, labels = data
     model = Inception(auxiliary=True, preprocess=keras.layers.Rescaling(0.5), **TINY)

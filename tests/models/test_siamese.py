@@ -282,6 +282,7 @@ BAD = [
 ]
 
 
+@same_graph
 @pytest.mark.parametrize(("make", "error", "message"), BAD, ids=[message for _, _, message in BAD])
 def test_bad_input_is_refused(make, error, message):
     with pytest.raises(error, match=message):

@@ -17,9 +17,9 @@ NETWORKS = [
 ]
 ONE_OF_A_FAMILY = {"resnet18"}
 if run_alike():
-    ONE_OF_A_FAMILY |= {"vgg16_bn", "resnext50_32x4d", "densenet121"}
+    ONE_OF_A_FAMILY |= {"resnext50_32x4d", "densenet121"}
 """The others differ in the number of layers, and by backend in nothing that is ours but what tests of layers cover; VGG
-without normalization is compared with keras.applications, ResNet's bottlenecks by their gradients. Where
+is compared with keras.applications and with torch's modules, ResNet's bottlenecks by their gradients. Where
 KERAS_BLOCKS_ALL is set, all run."""
 
 # DenseNet's epsilon is keras.applications' by default.
