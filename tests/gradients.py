@@ -34,7 +34,7 @@ def outputs_and_gradients(layer, inputs, training=True, of=mean_of_squares):
 
         def loss_of(values):
             outputs, value_of = stateless(layer, weights, values, inputs, training=training)
-            return of(outputs), (outputs, [value_of(variable) for variable in state])
+            return of(outputs), (outputs, [after_call(value_of, variable) for variable in state])
 
         found, (outputs, after) = jax.jit(jax.grad(loss_of, has_aux=True))([weight.value for weight in weights])
         for variable, value in zip(state, after, strict=True):
@@ -46,6 +46,12 @@ def outputs_and_gradients(layer, inputs, training=True, of=mean_of_squares):
         loss = of(outputs)
         found = torch.autograd.grad(loss, [weight.value for weight in weights], allow_unused=True) if weights else []
     return outputs, [None if one is None else np.asarray(keras.ops.convert_to_numpy(one)) for one in found]
+
+
+def after_call(value_of, variable):
+    """The variable's value after a call, which may have left it as it was."""
+    value = value_of(variable)
+    return variable.value if value is None else value
 
 
 def input_gradients(layer, inputs):

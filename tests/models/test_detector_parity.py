@@ -77,13 +77,24 @@ def padded(golden_training):
     return {"boxes": boxes, "labels": labels}
 
 
+class Loss:
+    """A model with its loss, as a layer."""
+
+    def __init__(self, model, truth):
+        self.model, self.truth = model, truth
+        self.trainable_weights, self.non_trainable_variables = model.trainable_weights, model.non_trainable_variables
+
+    def __call__(self, inputs, training):
+        return self.model.compute_loss(inputs, self.truth, self.model(inputs, training=training))
+
+
 def slopes_of(model, golden, images):
     """torchvision's name -> the gradient of the loss along a direction."""
     weights = named_weights(model)
     kept = {name: keras.ops.convert_to_numpy(weight.value) for name, weight in weights.items()}
     shapes = {name: tuple(shape) for name, shape in golden["shapes"].items()}
     truth = padded(golden["training"])
-    found = gradients(model, images, of=lambda outputs: model.compute_loss(images, truth, outputs))
+    found = gradients(Loss(model, truth), images, of=lambda loss: loss)
     found = dict(zip(map(id, model.trainable_weights), found))
     # The directions take the way of the weights, and so the order of their axes.
     keras_blocks.convert_weights({name: golden_weights.direction(name, shape) for name, shape in shapes.items()}, model)
