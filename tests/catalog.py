@@ -409,7 +409,7 @@ LAYERS = [
     ),
     Row(
         keras_blocks.VGGGroup,
-        {"filters": 4, "depth": 3, **SHARED},
+        {"filters": 4, "depth": 3, "pooled": False, **SHARED},
         (8, 8, 3),
         {"filters": 64},
         (4, 4, 64),
@@ -568,6 +568,7 @@ ARCHITECTURES = [
             "groups": [{"filters": 4, "layers": 1}, {"filters": 6, "layers": 2}],
             "hidden": (8,),
             "dropout": 0.25,
+            "final_pool": False,
             **TOP,
             **SHARED,
         },
@@ -610,6 +611,13 @@ MODELS = [
 ROWS = LAYERS + ARCHITECTURES + MODELS
 
 NOT_LAYERS = {
+    "AnchorGenerator": "layer; tests/blocks/test_detection_layers.py",
+    "BoxHead": "takes regions; tests/blocks/test_detection_layers.py",
+    "DetectionDecoder": "takes several inputs; tests/blocks/test_detection_layers.py",
+    "FeaturePyramid": "takes several inputs; tests/blocks/test_detection_layers.py",
+    "Letterbox": "gives several outputs; tests/blocks/test_detection_layers.py",
+    "RegionProposalNetwork": "takes several inputs; tests/blocks/test_detection_layers.py",
+    "FasterRCNN": "a detector; tests/models/test_faster_rcnn.py",
     "Architecture": "base class; its subclasses have rows",
     "Block": "base class; its subclasses have rows",
     "COCODetection": "dataset; tests/detection/test_coco.py",
@@ -686,6 +694,83 @@ def _regions(name):
     return keras.Model(inputs, getattr(keras_blocks, name)(**REGIONS[name])(inputs))
 
 
+_MAPS = {"P3": (8, 8, 4), "P4": (4, 4, 6), "P5": (2, 2, 8)}
+_LEVELS = {"P3": (8, 8, 4), "P4": (4, 4, 4)}
+_FOUND = {"scores": (5, 4), "deltas": (5, 16), "proposals": (5, 4), "image_size": (2,), "scale": (2,)}
+
+DETECTION_LAYERS = {
+    "AnchorGenerator": ({"sizes": (8, 16), "aspect_ratios": (1.0, 2.0), "stride": (8, 4)}, (4, 6, 3)),
+    "BoxHead": ({"classes": 3, "hidden": (6, 5), "dropout": 0.25, **SHARED}, (5, 2, 2, 3)),
+    "DetectionDecoder": (
+        {
+            "score_threshold": 0.1,
+            "iou_threshold": 0.4,
+            "max_detections": 7,
+            "pre_nms_top_n": 12,
+            "box_weights": (5, 5, 2, 2),
+        },
+        _FOUND,
+    ),
+    "FeaturePyramid": ({"filters": 5, "extra_level": False, **SHARED}, _MAPS),
+    "Letterbox": ({"size": (16, 24)}, (8, 8, 3)),
+    "RegionProposalNetwork": (
+        {
+            "filters": 6,
+            "sizes": ((8, 16), (16, 32)),
+            "aspect_ratios": (1.0, 2.0),
+            "strides": (8, (16, 16)),
+            "pre_nms_top_n": (20, 10),
+            "post_nms_top_n": (8, 6),
+            "iou_threshold": 0.6,
+            **SHARED,
+        },
+        _LEVELS,
+    ),
+}
+"""Name -> arguments that are no defaults, and the shapes of the inputs, without the batch."""
+
+
+def named_inputs(shapes):
+    """A `keras.Input` of a shape, or a dict of them."""
+    if isinstance(shapes, dict):
+        return {
+            name: keras.Input(shape, dtype=INTEGERS.get(name, "float32"), name=name) for name, shape in shapes.items()
+        }
+    return keras.Input(shapes)
+
+
+INTEGERS = {"image_size": "int32"}
+
+
+def _detection_layer(name):
+    arguments, shapes = DETECTION_LAYERS[name]
+    inputs = named_inputs(shapes)
+    return keras.Model(inputs, getattr(keras_blocks, name)(**arguments)(inputs))
+
+
+def small_detector(**options):
+    """Faster R-CNN with a pyramid, on images that it enlarges."""
+    own = {
+        "groups": [{"filters": 4, "blocks": 1}, {"filters": 5, "blocks": 1}],
+        "stem": "cifar",
+        "block": "basic",
+        "levels": ["P0", "P1"],
+        "pyramid_filters": 4,
+        "anchor_sizes": [[8], [16], [32]],
+        "hidden": [6],
+        "region_size": (2, 3),
+        "image_size": (16, 24),
+        "input_shape": (12, 16, 3),
+        "classes": 2,
+        "labels": ["cat", "dog"],
+        "pre_nms_top_n": 20,
+        "post_nms_top_n": 8,
+        "max_detections": 5,
+        "score_threshold": 0.1,
+    }
+    return keras_blocks.FasterRCNN(keras_blocks.ResNet, **{**own, **options})
+
+
 def _with_contrastive_loss():
     model = small_siamese()
     model.compile("sgd", keras_blocks.ContrastiveLoss(margin=0.5))
@@ -701,9 +786,11 @@ def _with_triplet_loss():
 OTHER_MODELS = {
     "ContrastiveLoss": _with_contrastive_loss,
     "PairwiseDistance": _distance,
+    "FasterRCNN": small_detector,
     "Siamese": small_koch,
     "TripletLoss": _with_triplet_loss,
     **{name: functools.partial(_regions, name) for name in REGIONS},
+    **{name: functools.partial(_detection_layer, name) for name in DETECTION_LAYERS},
 }
 """Name -> makes a model that holds what has no row; each has a fixture, too."""
 
@@ -724,4 +811,9 @@ def image_shape(row: Row):
 def inputs_for(model):
     """A batch of two for each input of a model."""
     rng = np.random.default_rng(0)
-    return [rng.uniform(0, 1, (2, *tensor.shape[1:])).astype("float32") for tensor in model.inputs]
+    return [
+        rng.integers(16, 33, (2, *tensor.shape[1:])).astype("int32")
+        if tensor.dtype == "int32"
+        else rng.uniform(0, 1, (2, *tensor.shape[1:])).astype("float32")
+        for tensor in model.inputs
+    ]

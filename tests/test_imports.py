@@ -16,7 +16,9 @@ FILES = sorted(ROOT.glob("tuning/**/*.py"))
 FILES += sorted(
     path for path in ROOT.glob("keras_blocks/**/*.py") if (ROOT / "keras_blocks/tuning") not in path.parents
 )
-DISPATCHES = [ROOT / "keras_blocks" / "ops" / name for name in ("batch_norm.py", "grouped_conv.py", "nms.py", "roi.py")]
+DISPATCHES = [
+    ROOT / "keras_blocks" / "ops" / name for name in ("batch_norm.py", "grouped_conv.py", "nms.py", "roi_means.py")
+]
 """Files that may look at the backend; all others are written with keras.ops alone."""
 HEAVY = ("keras_tuner", "matplotlib", "sklearn", "scipy", "typer", "rich", "PIL", "optuna", "plotly", "jinja2")
 HEAVY += ("pycocotools", "cv2")

@@ -181,6 +181,27 @@ class RunFolder:
         """Replaces parts of run.json."""
         write_json(self.description, {**self.describe(), **described})
 
+    def refuse_copy(self, before: str | None, run: str | None) -> None:
+        """Refuses a copy of a run's folder, which would write into the study of the one that it was copied from.
+
+        Args:
+            before: where the folder was when its study was last gone on with, as the study says; `None`: it does not.
+            run: what tells the run from all others.
+
+        Raises:
+            ValueError: where a folder of this run is still there. One that was moved is not.
+        """
+        if before is None or not self.is_run() or not self.holds_run(before):
+            return
+        other = RunFolder(before)
+        if other.path.samefile(self.path) or other._read("run.json").get("run") != run:
+            return
+        raise ValueError(
+            f"`run`: {self.path} is a copy of {before}, which is still there, and both would write into one study. "
+            "Nothing was changed. Go on in that folder, or begin a run of another name; if the copy is to take its "
+            f"place, move {before} away first."
+        )
+
     def replaceable(self, *, replace: bool = False) -> list[Path]:
         """What a run has written, which may be removed for a new one. Removes nothing.
 

@@ -48,7 +48,21 @@ class DetectionDecoder(NamedArguments, keras.layers.Layer):
         TypeError, ValueError: at construction for an argument out of range.
 
     Reference:
-        torchvision's `RoIHeads.postprocess_detections`, which looks at all boxes above the threshold.
+        Girshick, "Fast R-CNN", 2015, section 3.1; torchvision's `RoIHeads.postprocess_detections`, which looks at all
+        boxes above the threshold.
+
+    Example: two classes; of three regions the second overlaps the first, and the third is background.
+
+    >>> import keras, keras_blocks, numpy as np
+    >>> found = keras_blocks.DetectionDecoder(max_detections=2)({
+    ...     "scores": np.array([[[0.0, 4.0, 0.0], [0.0, 3.0, 0.0], [6.0, 0.0, 0.0]]]),
+    ...     "deltas": np.zeros((1, 3, 12)),
+    ...     "proposals": np.array([[[0.0, 0, 10, 10], [0, 0, 10, 9], [20, 20, 30, 30]]]),
+    ...     "image_size": np.array([[40, 40]]),
+    ...     "scale": np.array([[0.5, 0.5]]),
+    ... })
+    >>> {name: keras.ops.convert_to_numpy(found[name]).tolist() for name in ("boxes", "labels", "num_detections")}
+    {'boxes': [[[0.0, 0.0, 20.0, 20.0], [-1.0, -1.0, -1.0, -1.0]]], 'labels': [[0, -1]], 'num_detections': [1]}
     """
 
     def __init__(
@@ -95,7 +109,7 @@ class DetectionDecoder(NamedArguments, keras.layers.Layer):
             self.max_detections,
         )
         # height, width -> x1, y1, x2, y2
-        scale = keras.ops.flip(inputs["scale"], axis=-1)
+        scale = keras.ops.flip(keras.ops.cast(inputs["scale"], "float32"), axis=-1)
         boxes = boxes / keras.ops.concatenate([scale, scale], axis=-1)[:, None]
         return {
             "boxes": gathered(boxes, kept),

@@ -33,12 +33,16 @@ class Letterbox(NamedArguments, keras.layers.Layer):
     Raises:
         TypeError, ValueError: at construction for a size out of range.
 
+    Reference:
+        Ren et al., "Faster R-CNN", 2015, section 3.3: a single scale, both sides by one factor; torchvision's
+        `GeneralizedRCNNTransform`.
+
     Example:
 
     >>> import keras, keras_blocks, numpy as np
     >>> outputs = keras_blocks.Letterbox((240, 320))(np.ones((1, 480, 480, 3)))
-    >>> outputs["image"].shape, keras.ops.convert_to_numpy(outputs["image_size"]).tolist()
-    (TensorShape([1, 240, 320, 3]), [[240, 240]])
+    >>> tuple(outputs["image"].shape), keras.ops.convert_to_numpy(outputs["image_size"]).tolist()
+    ((1, 240, 320, 3), [[240, 240]])
     """
 
     def __init__(

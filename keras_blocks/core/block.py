@@ -14,7 +14,8 @@ from keras_blocks.core.layers import SETTINGS, LayerFactory, serialized, wide_po
 from keras_blocks.core.registration import register as register
 from keras_blocks.core.remat import rematerialized
 from keras_blocks.core.shapes import as_shapes, compatible, known_sizes
-from keras_blocks.core.signature import arguments
+from keras_blocks.core.signature import arguments, check_kept
+from keras_blocks.core.trainable import trained_whole
 from keras_blocks.ops.casting import as_float
 from keras_blocks.typing import BlockOptions, Config, Shape, Tensor
 
@@ -36,6 +37,7 @@ class BuiltChain:
 
 
 @register
+@trained_whole
 class Block(LayerFactory, keras.layers.Layer):
     """A micro-architecture as one layer: split, transform, merge.
 
@@ -46,7 +48,8 @@ class Block(LayerFactory, keras.layers.Layer):
     Args:
         activation: name or function, for all activations of the block. `None` is linear.
         batch_norm: whether BatchNormalization follows the convolutions; a dict gives its `momentum`, `epsilon`,
-            `center`, `scale`, `synchronized`.
+            `center`, `scale`, `synchronized`; one with "groups", as in `{"groups": 32}`, puts GroupNormalization in its
+            place, for training from scratch with few images in a batch.
         use_bias: whether convolutions have biases; `None` means those that no BatchNormalization of the block follows.
         kernel_initializer: initializer of the convolutions' kernels; every kernel gets its own draw, also of a
             seeded one.
@@ -260,11 +263,7 @@ class Block(LayerFactory, keras.layers.Layer):
     def _declare(self, input_shape: Shape) -> BuiltChain:
         """`chain`, for inputs of a shape that has been checked, with names that can be attributes."""
         channels = self._channels_of(as_shapes(input_shape))
-        if missing := [name for name in arguments(type(self)) if not hasattr(self, name)]:
-            raise TypeError(
-                f"{self._title()} must keep its argument `{missing[0]}` as an attribute of that name, or it is in "
-                f"no saved file: write `self.{missing[0]} = {missing[0]}` in `__init__`."
-            )
+        check_kept(self._title(), self, arguments(type(self)))
         declared = BuiltChain(checked_chain(f"the chain of {self._title()}", self.chain(channels)))
         seen = set()
         for spec in specs(declared.chain):

@@ -99,7 +99,7 @@ def cost(
         # A user's class may have a variant of the same name, which `create_model` does not make either.
         ours = [cls for cls in subclasses(keras.Model) if cls.__module__.partition(".")[0] == "keras_blocks"]
         named = {name: cls for cls in ours for name in vars(cls).get("variants", {})}
-        cls = named[validation.choice("target", target, tuple(named))]
+        cls = named[validation.choice("target", target, named, where="`keras_blocks.list_models()`")]
         target, metaparameters = cls, {**cls.variants[target], **metaparameters}
     if isinstance(target, type) and issubclass(target, keras.Model):
         several = input_shape if isinstance(input_shape, Mapping) else None
@@ -254,6 +254,8 @@ def _model_cost(model: Any, input_shape: Any) -> Cost:
     if isinstance(own, (list, dict)):
         shapes = [_known("input_shape", one) for one in _of_inputs(model, own, input_shape)]
         return _graph_cost(model, shapes)._replace(params=count_weights(model))
+    if input_shape is None:
+        input_shape = getattr(model, "canvas_shape", None)  # a detector's, to which it brings images of any size
     shape = model.input_shape if input_shape is None else (None, *input_shape)
     if not isinstance(shape, tuple):
         raise TypeError(f"`target` must be a model of tensors; '{model.name}' has inputs of the shapes {shape}.")

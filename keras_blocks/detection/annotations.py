@@ -7,6 +7,7 @@ from typing import Any, Self
 import numpy as np
 
 from keras_blocks.core import validation
+from keras_blocks.detection.boxes import check_scale, clip, kinds_of
 from keras_blocks.detection.letterbox import Array
 
 KEYS = ("boxes", "labels", "difficult", "iscrowd", "area", "height", "width", "image_id", "file")
@@ -39,6 +40,45 @@ class Annotation:
         areas = np.where(self.areas[good] > 0, self.areas[good], (boxes[:, 2:] - boxes[:, :2]).prod(axis=1))
         columns = {name: getattr(self, name)[good] for name in ("classes", "difficult", "crowd")}
         return dataclasses.replace(self, boxes=boxes, areas=areas, **columns)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Sifted:
+    """The boxes of all images, those that are none apart.
+
+    Args:
+        parts: for each image what is good, clipped to it.
+        boxes, kinds, owners: of all boxes, as they came: themselves, what is wrong with them, and their images.
+    """
+
+    parts: list[Annotation]
+    boxes: Array
+    kinds: Array
+    owners: Array
+
+    def number(self, place: int) -> int:
+        """Which box of its image one is, from 1."""
+        return place - int(np.searchsorted(self.owners, self.owners[place])) + 1
+
+
+def sift(parts: Sequence[Annotation], sizes: Array) -> Sifted:
+    """Sets boxes that are none apart.
+
+    Args:
+        parts: of each image.
+        sizes: (images, 2), height and width.
+
+    Raises:
+        ValueError: for boxes that are all shares of their images.
+    """
+    owners = np.repeat(np.arange(len(parts)), [len(part.boxes) for part in parts])
+    boxes = np.concatenate([part.boxes for part in parts])
+    kinds = kinds_of(boxes, sizes[owners], np.concatenate([part.classes for part in parts]))
+    good = kinds == -1
+    check_scale(boxes[good], sizes[owners[good]])
+    ends = np.cumsum([len(part.boxes) for part in parts])[:-1]
+    kept = [part.taken(of, clip(part.boxes, size)) for part, of, size in zip(parts, np.split(good, ends), sizes)]
+    return Sifted(kept, boxes, kinds, owners)
 
 
 def annotation_of(where: str, value: Any, names: Sequence[str]) -> Annotation:

@@ -29,6 +29,9 @@ LEAST = 1.0
 """Boxes of which less, in pixels, is left within the image after a change are left out."""
 
 
+_lock = threading.Lock()
+
+
 class BoxAugmentation:
     """Keras' layers, applied to batches of images with boxes.
 
@@ -51,7 +54,6 @@ class BoxAugmentation:
         self.layers = list(given)
         for layer in _flat(self.layers):
             _check(layer)
-        self._lock = threading.Lock()  # they keep state: one batch at a time
         self._try(image_size)
 
     def __call__(
@@ -70,7 +72,7 @@ class BoxAugmentation:
         if regions is not None:
             boxes = np.concatenate([boxes, regions], axis=1)
             classes = np.concatenate([classes, np.where((regions == -1).all(axis=-1), -1, 0)], axis=1).astype("int32")
-        with self._lock:
+        with _lock:  # the layers keep state: one batch at a time
             self._seed(np.random.default_rng(tuple(seed)))
             data: Any = {"images": images, "bounding_boxes": {"boxes": boxes, "labels": classes}}
             for layer in self.layers:

@@ -11,9 +11,9 @@ import numpy as np
 
 from keras_blocks.core import validation
 from keras_blocks.core.pictures import header_of, lies_on_its_side, read_picture
-from keras_blocks.detection.annotations import Annotation, annotation_of
+from keras_blocks.detection.annotations import Annotation, annotation_of, sift
 from keras_blocks.detection.augmentation import BoxAugmentation
-from keras_blocks.detection.boxes import check_scale, clip, kinds_of, tell
+from keras_blocks.detection.boxes import clip, tell
 from keras_blocks.detection.letterbox import Array, fitted, letterbox, move
 from keras_blocks.typing import DatasetOptions
 
@@ -143,6 +143,7 @@ class DetectionDataset(keras.utils.PyDataset):
         return ids
 
     def _read_annotations(self, annotations: Any, strict: bool, most: int | None) -> None:
+        """Keeps the boxes that are some, chooses those that are in batches, and says what was left out."""
         if not isinstance(annotations, Sequence) or len(annotations) != len(self.files):
             raise ValueError(
                 f"`annotations` must be a list of {len(self.files)} dicts, one for each image; received "
@@ -152,37 +153,32 @@ class DetectionDataset(keras.utils.PyDataset):
         self._upright = [False] * len(self.files)
         self.original_sizes = np.array([self._size_of(i, part) for i, part in enumerate(parts)])
         self._inner = fitted(self.original_sizes, self.image_size)
-        owner = np.repeat(np.arange(len(parts)), [len(part.boxes) for part in parts])
-        boxes = np.concatenate([part.boxes for part in parts])
-        sizes = self.original_sizes[owner]
-        kinds = kinds_of(boxes, sizes, np.concatenate([part.classes for part in parts]))
-        good = kinds == -1
-        check_scale(boxes[good], sizes[good])
-        first = np.searchsorted(owner, np.arange(len(parts)))
-        self._annotations = [
-            part.taken(good[start : start + len(part.boxes)], clip(part.boxes, size))
-            for part, start, size in zip(parts, first, self.original_sizes)
-        ]
-        shown = [self._in_batches(i) for i in range(len(parts))]
-        longest = max(1, *(len(places) for places in shown))
-        self.max_boxes = longest if most is None else most
-        beyond = sum(max(0, len(places) - self.max_boxes) for places in shown)
-        if beyond and strict:
-            fullest = max(range(len(shown)), key=lambda i: len(shown[i]))
-            raise ValueError(
-                f"`max_boxes` must be {longest} at least, as {self._where(fullest)} has so many boxes; received {most}."
-            )
-        self._shown = [self._largest(i, places) for i, places in enumerate(shown)]
-        self.left_out = int((~good).sum()) + beyond
+        sifted = sift(parts, self.original_sizes)
+        self._annotations = sifted.parts
+        beyond = self._choose(strict, most)
+        self.left_out = int((sifted.kinds >= 0).sum()) + beyond
         tell(
             type(self).__name__,
-            kinds,
-            lambda i: f"{self._where(owner[i])}, box {i - first[owner[i]] + 1}",
-            boxes,
+            sifted.kinds,
+            lambda i: f"{self._where(int(sifted.owners[i]))}, box {sifted.number(i)}",
+            sifted.boxes,
             strict=strict,
             beyond=beyond,
             level=4 + (type(self) is not DetectionDataset),
         )
+
+    def _choose(self, strict: bool, most: int | None) -> int:
+        """Chooses the boxes that are in batches; gives how many more there are than these hold."""
+        shown = [self._in_batches(i) for i in range(len(self.files))]
+        fullest = max(range(len(shown)), key=lambda i: len(shown[i]))
+        self.max_boxes = max(1, len(shown[fullest])) if most is None else most
+        if strict and len(shown[fullest]) > self.max_boxes:
+            raise ValueError(
+                f"`max_boxes` must be {len(shown[fullest])} at least, as {self._where(fullest)} has so many boxes; "
+                f"received {most}."
+            )
+        self._shown = [self._largest(i, places) for i, places in enumerate(shown)]
+        return sum(len(places) for places in shown) - sum(len(places) for places in self._shown)
 
     def _where(self, index: int) -> str:
         """Where an image's boxes were read, for errors."""

@@ -5,7 +5,6 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import keras
 import numpy as np
 
 from keras_blocks.core import validation
@@ -53,7 +52,7 @@ def evaluate_detections(model: Any, dataset: DetectionDataset, *, verbose: int |
     if not isinstance(dataset, DetectionDataset):
         raise TypeError(f"`dataset` must be a DetectionDataset; received {dataset!r} of type {type(dataset).__name__}.")
     predictions = model
-    if isinstance(model, keras.Model):
+    if hasattr(model, "predict"):
         predictions = model.predict(dataset.in_order(), verbose=verbose)
     elif not are_detections(model):
         raise TypeError(

@@ -1,6 +1,7 @@
 """Pascal VOC's files: a folder with a text of XML for each image."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Unpack
 from xml.etree import ElementTree
@@ -59,7 +60,7 @@ class VOCDetection(DetectionDataset):
         folder: str | os.PathLike[str],
         split: str | None = "train",
         *,
-        labels: list[str] | tuple[str, ...] | None = None,
+        labels: Sequence[str] | None = None,
         **kwargs: Unpack[DetectionOptions],
     ):
         self.folder = _checked_folder(Path(validation.text("folder", folder)).expanduser())

@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from keras_blocks.core import validation
 from keras_blocks.core.keywords import accepted, refuse_unknown
 from keras_blocks.models.architecture import Architecture
 from keras_blocks.models.densenet import DenseNet
@@ -15,7 +16,6 @@ from keras_blocks.models.resnet import ResNet
 from keras_blocks.models.resnext import ResNeXt
 from keras_blocks.models.senet import SENet
 from keras_blocks.models.squeezenet import SqueezeNet
-from keras_blocks.models.variants import known_name
 from keras_blocks.models.vgg import VGG
 from keras_blocks.typing import DType
 
@@ -31,7 +31,7 @@ def backbone_class(backbone: str | type[Architecture]) -> type[Architecture]:
         return backbone
     architectures: tuple[type[Architecture], ...] = (*BACKBONES, KochNet)
     classes = {variant: cls for cls in architectures for variant in cls.variants}
-    return classes[known_name("backbone", backbone, classes, "`keras_blocks.list_models()` that classify")]
+    return classes[validation.choice("backbone", backbone, classes, where="`keras_blocks.list_models()` that classify")]
 
 
 def make_backbone(backbone: str | type[Architecture], **metaparameters: Any) -> Architecture:

@@ -240,6 +240,14 @@ class Detector(Network):
     # -- what users ask of the model --------------------------------------------------------------------------------
 
     @property
+    def canvas_shape(self) -> Shape | None:
+        """(height, width, channels), in the data format, of the canvas; `None` where images are taken as they come."""
+        size, own = self.metaparameters.image_size, self.metaparameters.input_shape
+        if size is None:
+            return None
+        return (*size, own[-1]) if self.data_format == "channels_last" else (own[0], *size)
+
+    @property
     def backbone(self) -> keras.Model:
         """The backbone, for instance to freeze a part of it."""
         return self.metaparameters.backbone

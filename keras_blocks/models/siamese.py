@@ -1,6 +1,5 @@
 """Siamese networks: two images through one network, and how alike they are."""
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Self, TypeAlias
 
@@ -16,11 +15,11 @@ from keras_blocks.core.graphs import replay
 from keras_blocks.core.inner import changes
 from keras_blocks.core.layers import wide_policy
 from keras_blocks.core.registration import register
+from keras_blocks.core.trainable import trained_whole
 from keras_blocks.models.architecture import Architecture
 from keras_blocks.models.assembly import Assembly
 from keras_blocks.models.backbones import feature_names_of, layers_up_to, named_backbone
-from keras_blocks.models.freezing import set_trainable
-from keras_blocks.models.legacy_h5 import check_legacy, name_class
+from keras_blocks.models.legacy_h5 import saved_readably
 from keras_blocks.models.network import Network
 from keras_blocks.models.preprocessing import preprocessing_layers, shape_after
 from keras_blocks.typing import Activation, Config, DType, Shape, Tensor
@@ -29,19 +28,10 @@ Layers: TypeAlias = Sequence[keras.layers.Layer]
 
 
 @register
+@saved_readably
+@trained_whole
 class Embedding(keras.Model):
     """From images to embeddings: what both sides of a `Siamese` share."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name == "trainable":
-            set_trainable(self, value)
-        else:
-            super().__setattr__(name, value)
-
-    def save(self, filepath: str | os.PathLike[str], overwrite: bool = True, **kwargs: Any) -> None:
-        check_legacy(self, filepath)
-        super().save(filepath, overwrite=overwrite, **kwargs)
-        name_class(self, filepath)
 
 
 @register

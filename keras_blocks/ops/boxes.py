@@ -21,6 +21,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_blocks.ops import precise
 from keras_blocks.typing import Tensor
 
 LARGEST_LOG_SCALE = math.log(1000.0 / 16)
@@ -61,9 +62,9 @@ def guarded_ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
 def _overlap(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """Areas of intersection and union of all boxes of `a` with all of `b`."""
     columns, rows = a[..., :, None, :], b[..., None, :, :]
-    width = ops.minimum(columns[..., 2], rows[..., 2]) - ops.maximum(columns[..., 0], rows[..., 0])
-    height = ops.minimum(columns[..., 3], rows[..., 3]) - ops.maximum(columns[..., 1], rows[..., 1])
-    intersection = ops.maximum(width, 0.0) * ops.maximum(height, 0.0)
+    width = precise.minimum(columns[..., 2], rows[..., 2]) - precise.maximum(columns[..., 0], rows[..., 0])
+    height = precise.minimum(columns[..., 3], rows[..., 3]) - precise.maximum(columns[..., 1], rows[..., 1])
+    intersection = precise.maximum(width, 0.0) * precise.maximum(height, 0.0)
     return intersection, areas(columns) + areas(rows) - intersection
 
 
@@ -120,9 +121,9 @@ def giou(a: Tensor, b: Tensor) -> Tensor:
     a, b = checked("a", a), checked("b", b)
     intersection, union = _overlap(a, b)
     columns, rows = a[..., :, None, :], b[..., None, :, :]
-    width = ops.maximum(columns[..., 2], rows[..., 2]) - ops.minimum(columns[..., 0], rows[..., 0])
-    height = ops.maximum(columns[..., 3], rows[..., 3]) - ops.minimum(columns[..., 1], rows[..., 1])
-    hull = ops.maximum(width, 0.0) * ops.maximum(height, 0.0)
+    width = precise.maximum(columns[..., 2], rows[..., 2]) - precise.minimum(columns[..., 0], rows[..., 0])
+    height = precise.maximum(columns[..., 3], rows[..., 3]) - precise.minimum(columns[..., 1], rows[..., 1])
+    hull = precise.maximum(width, 0.0) * precise.maximum(height, 0.0)
     return guarded_ratio(intersection, union) - guarded_ratio(hull - union, hull)
 
 
@@ -206,8 +207,8 @@ def decode_boxes(deltas: Tensor, references: Tensor, weights: Sequence[float] = 
     rx, ry, rw, rh = _center_and_size(checked("references", references, least_rank=1))
     dx, dy, dw, dh = (deltas[..., i] / weight for i, weight in enumerate(_checked_weights(weights)))
     x, y = dx * rw + rx, dy * rh + ry
-    half_width = 0.5 * ops.exp(ops.minimum(dw, LARGEST_LOG_SCALE)) * rw
-    half_height = 0.5 * ops.exp(ops.minimum(dh, LARGEST_LOG_SCALE)) * rh
+    half_width = 0.5 * ops.exp(precise.minimum(dw, LARGEST_LOG_SCALE)) * rw
+    half_height = 0.5 * ops.exp(precise.minimum(dh, LARGEST_LOG_SCALE)) * rh
     return ops.stack([x - half_width, y - half_height, x + half_width, y + half_height], axis=-1)
 
 
@@ -244,4 +245,4 @@ def clip_boxes(boxes: Tensor, image_size: Any) -> Tensor:
     if rank == 2:
         size = ops.reshape(size, (-1, *[1] * (len(boxes.shape) - 2), 2))
     bound = ops.stack([size[..., 1], size[..., 0]] * 2, axis=-1)
-    return ops.minimum(ops.maximum(boxes, 0.0), bound)
+    return precise.minimum(precise.maximum(boxes, 0.0), bound)

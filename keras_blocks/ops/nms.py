@@ -6,14 +6,19 @@ came, each unless its IoU with one chosen before is above the threshold. How, is
 
 from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
 
 from keras_blocks.ops import boxes as box_ops
+from keras_blocks.ops.grouped_conv import in_xla
 from keras_blocks.typing import Tensor
 
 BLOCK = 128
 """Boxes that are decided on at a time."""
+
+HOST_BLOCK = 32
+"""The same for NumPy, whose rows of float32 then stay in the cache."""
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, max_outputs: int) -> Tensor:
@@ -97,7 +102,8 @@ def _suppress(boxes: Any, scores: Any, classes: Any, iou_threshold: float, max_o
         boxes, scores, classes = (None if x is None else x[None] for x in (boxes, scores, classes))
     # What is never chosen, and is below all else; NaN is not above.
     scores = ops.where(scores > -float("inf"), scores, -float("inf"))
-    chosen = ops.cast(_by_blocks(boxes, scores, classes, threshold, int(max_outputs)), "int32")
+    chosen = ops.cast(_formulation()(boxes, scores, classes, threshold, int(max_outputs)), "int32")
+    chosen = ops.reshape(chosen, (-1, int(max_outputs)))  # a shape that whatever comes after can rely on
     return chosen[0] if rank == 2 else chosen
 
 
@@ -115,6 +121,103 @@ def _checked_threshold(iou_threshold: Any) -> float:
         raise ValueError(f"`iou_threshold` must be a number from 0 to 1; received {iou_threshold!r}.")
     rounded = np.float32(value)
     return float(rounded if float(rounded) <= value else np.nextafter(rounded, np.float32(-1)))
+
+
+def _formulation() -> Any:
+    if keras.backend.backend() == "tensorflow" and not in_xla():
+        return _by_tensorflow
+    if keras.backend.backend() == "torch":
+        return _by_torch
+    return _by_blocks
+
+
+def _by_tensorflow(boxes: Tensor, scores: Tensor, classes: Tensor | None, threshold: float, max_outputs: int) -> Tensor:
+    """TensorFlow's own operation, for each image, and for each class of it.
+
+    It takes a box whose corners are swapped for one that is not, and computes in float32.
+    """
+    import tensorflow as tf
+
+    boxes = tf.concat([boxes[..., :2], tf.maximum(boxes[..., 2:], boxes[..., :2])], axis=-1)
+    boxes, scores = tf.cast(boxes, "float32"), tf.cast(scores, "float32")
+
+    def of(boxes: Tensor, scores: Tensor) -> Tensor:
+        most = tf.minimum(max_outputs, tf.size(scores))
+        return tf.image.non_max_suppression(boxes, scores, most, threshold, score_threshold=-float("inf"))
+
+    def of_image(image: tuple[Tensor, ...]) -> Tensor:
+        chosen = of(*image) if len(image) == 2 else of_classes(*image)
+        return tf.pad(chosen, [[0, max_outputs - tf.size(chosen)]], constant_values=-1)
+
+    def of_classes(boxes: Tensor, scores: Tensor, classes: Tensor) -> Tensor:
+        present = tf.unique(classes).y
+
+        def add(i: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
+            members = tf.where(classes == present[i])
+            places = tf.gather(members, of(tf.gather_nd(boxes, members), tf.gather_nd(scores, members)))
+            return i + 1, tf.tensor_scatter_nd_update(kept, places, tf.ones_like(places[:, 0], "bool"))
+
+        start = (0, tf.zeros_like(scores, "bool"))
+        kept = tf.while_loop(lambda i, kept: i < tf.size(present), add, start)[1]
+        places = tf.where(kept)[:, 0]
+        order = tf.argsort(tf.gather(scores, places), direction="DESCENDING", stable=True)
+        return tf.cast(tf.gather(places, order)[:max_outputs], "int32")
+
+    images = (boxes, scores) if classes is None else (boxes, scores, classes)
+    if boxes.shape[0] == 1:
+        return of_image(tuple(values[0] for values in images))[None]
+    return tf.map_fn(of_image, images, fn_output_signature=tf.TensorSpec((max_outputs,), "int32"))
+
+
+def _by_torch(boxes: Tensor, scores: Tensor, classes: Tensor | None, threshold: float, max_outputs: int) -> Tensor:
+    """By NumPy, on the host, where so many small operations cost a tenth of PyTorch's."""
+    import torch
+
+    labels = torch.zeros_like(scores) if classes is None else classes
+    images = zip(*(x.detach().cpu().numpy() for x in (boxes, scores, labels)))
+    chosen = np.full((len(boxes), max_outputs), -1, "int32")
+    for i, (image, values, of_box) in enumerate(images):
+        members = [np.flatnonzero(of_box == label) for label in np.unique(of_box)]
+        kept = [rows[_of_class(image[rows], values[rows], threshold, max_outputs)] for rows in members]
+        places = np.sort(np.concatenate(kept)) if kept else np.zeros(0, "int32")
+        places = places[np.argsort(-values[places], kind="stable")][:max_outputs]
+        chosen[i, : len(places)] = places
+    return torch.from_numpy(chosen).to(boxes.device)
+
+
+def _of_class(boxes: Any, scores: Any, threshold: float, max_outputs: int) -> Any:
+    """As `_by_blocks`, but what is struck out is left out of all that follows."""
+    order = np.argsort(-scores, kind="stable")
+    order = order[scores[order] > -np.inf]
+    kept, count = [order[:0]], 0
+    while len(order) and count < max_outputs:
+        block, order = order[:HOST_BLOCK], order[HOST_BLOCK:]
+        rivals = np.triu(_rivals(boxes[block], boxes[block], threshold), 1)
+        before, stay = None, np.ones(len(block), bool)
+        while before is None or (before != stay).any():
+            before, stay = stay, ~rivals[stay].any(axis=0)
+        block = block[stay]
+        kept.append(block)
+        count += len(block)
+        order = order[~_rivals(boxes[block], boxes[order], threshold).any(axis=0)]
+    return np.concatenate(kept)[:max_outputs]
+
+
+def _rivals(a: Any, b: Any, threshold: float) -> Any:
+    """Which boxes of `a` overlap which of `b` by more than the threshold."""
+    (left, top, right, bottom), (x1, y1, x2, y2) = a.T[..., None], b.T
+    common = np.minimum(right, x2)
+    common -= np.maximum(left, x1)
+    height = np.minimum(bottom, y2)
+    height -= np.maximum(top, y1)
+    np.maximum(common, 0, out=common)
+    np.maximum(height, 0, out=height)
+    common *= height
+    union = (right - left) * (bottom - top) + (x2 - x1) * (y2 - y1)
+    union -= common
+    with np.errstate(divide="ignore", invalid="ignore"):  # of boxes without area, where NaN is not above
+        common /= union
+    return common > threshold
 
 
 def _by_blocks(boxes: Tensor, scores: Tensor, classes: Tensor | None, threshold: float, max_outputs: int) -> Tensor:

@@ -13,6 +13,7 @@ import numpy as np
 from keras import ops
 
 from keras_blocks.ops import boxes as box_ops
+from keras_blocks.ops import precise, roi_maxima, roi_means
 from keras_blocks.ops.casting import wide
 from keras_blocks.typing import DataFormat, Pair, Tensor
 
@@ -147,7 +148,7 @@ def levels_of(boxes: Tensor, levels: Sequence[int]) -> Tensor:
     floor(4 + log2(sqrt(area) / 224) + 1e-6), kept within the levels that are there, written as comparisons: logarithms
     differ in the last bit from backend to backend, and boxes of 112 or 224 pixels are common.
     """
-    side = ops.sqrt(ops.maximum(box_ops.areas(boxes), 0.0))
+    side = ops.sqrt(precise.maximum(box_ops.areas(boxes), 0.0))
     found = ops.full_like(ops.cast(side, "int32"), min(levels))
     for level in range(min(levels) + 1, max(levels) + 1):
         least = CANONICAL_SIZE * 2.0 ** (level - CANONICAL_LEVEL - 1e-6)
@@ -210,14 +211,12 @@ def _check_shapes(features: Tensor, boxes: Tensor, data_format: str) -> None:
 def _align(
     features: Tensor, boxes: Tensor, size: tuple[int, int], scale: float, sampling_ratio: int, aligned: bool
 ) -> Tensor:
-    dtype = keras.backend.standardize_dtype(features.dtype)
+    dtype = _name(features)
     boxes = ops.cast(boxes, wide(dtype))
-    shape = ops.shape(features)
     points_y = sampling_points(boxes[..., 1], boxes[..., 3], size[0], scale, sampling_ratio, aligned)
     points_x = sampling_points(boxes[..., 0], boxes[..., 2], size[1], scale, sampling_ratio, aligned)
-    rows = _interpolation(points_y, shape[1], sampling_ratio)
-    columns = _interpolation(points_x, shape[2], sampling_ratio)
-    return ops.cast(_align_by_products(ops.cast(features, wide(dtype)), rows, columns), dtype)
+    found = roi_means.means(ops.cast(features, wide(dtype)), (points_y, points_x), sampling_ratio)
+    return ops.cast(found, dtype)
 
 
 def sampling_points(
@@ -228,7 +227,7 @@ def sampling_points(
     starts, ends = starts * scale - offset, ends * scale - offset
     length = ends - starts
     if not aligned:
-        length = ops.maximum(length, 1.0)
+        length = precise.maximum(length, 1.0)
     step = length / bins
     number = np.repeat(np.arange(bins), sampling_ratio)
     within = (np.tile(np.arange(sampling_ratio), bins) + 0.5) / sampling_ratio
@@ -240,34 +239,6 @@ def _name(values: Tensor) -> str:
     return str(keras.backend.standardize_dtype(values.dtype))
 
 
-def _interpolation(points: Tensor, pixels: Any, sampling_ratio: int) -> Tensor:
-    """How much each pixel along an axis counts in each bin, (batch, n, bins, pixels).
-
-    A point counts where it is at most a pixel outside of the map, and is moved into it.
-    """
-    inside = ops.logical_and(points >= -1.0, points <= ops.cast(pixels, points.dtype))
-    points = ops.minimum(ops.maximum(points, 0.0), ops.cast(pixels - 1, points.dtype))
-    distance = ops.abs(points[..., None] - ops.arange(pixels, dtype=points.dtype))
-    weights = ops.where(inside[..., None], ops.maximum(1.0 - distance, 0.0), 0.0)
-    batch, n, count, pixels = ops.shape(weights)
-    weights = ops.reshape(weights, (batch, n, count // sampling_ratio, sampling_ratio, pixels))
-    return ops.sum(weights, axis=3) / sampling_ratio  # Keras' mean computes in float32 on PyTorch
-
-
-def _align_by_products(features: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """The weighted sum of all pixels for each bin, by products of matrices: first along x for all boxes, then along y.
-
-    features: (b, h, w, c), rows: (b, n, oh, h), columns: (b, n, ow, w) -> (b, n, oh, ow, c).
-    """
-    batch, height, width, channels = ops.shape(features)
-    n, oh, ow = ops.shape(rows)[1], rows.shape[2], columns.shape[2]
-    by_column = ops.reshape(ops.transpose(features, (0, 2, 1, 3)), (batch, width, height * channels))
-    strips = ops.matmul(ops.reshape(columns, (batch, n * ow, width)), by_column)
-    strips = ops.reshape(strips, (batch, n, ow, height, channels))
-    strips = ops.reshape(ops.transpose(strips, (0, 1, 3, 2, 4)), (batch, n, height, ow * channels))
-    return ops.reshape(ops.matmul(rows, strips), (batch, n, oh, ow, channels))
-
-
 # -- RoIPool ----------------------------------------------------------------------------------------------------------
 
 
@@ -276,52 +247,26 @@ def _pool(features: Tensor, boxes: Tensor, size: tuple[int, int], scale: float) 
     boxes = ops.cast(boxes, wide(_name(features)))
     top, bottom = _bins(boxes[..., 1], boxes[..., 3], size[0], scale, shape[1])
     left, right = _bins(boxes[..., 0], boxes[..., 2], size[1], scale, shape[2])
-    return _pool_by_masks(features, (top, bottom), (left, right))
+    return roi_maxima.maxima(features, (top, bottom), (left, right))
 
 
 def _bins(starts: Tensor, ends: Tensor, bins: int, scale: float, pixels: Any) -> tuple[Tensor, Tensor]:
     """First pixel of each bin along an axis, and the one behind its last, as int32, (batch, n, bins)."""
     starts, ends = _rounded(starts * scale), _rounded(ends * scale)
-    length = ops.maximum(ends - starts + 1.0, 1.0)
+    length = precise.maximum(ends - starts + 1.0, 1.0)
     # A divisor that is not known before: XLA would else multiply by the reciprocal, which is rounded, and 14 / 7 is 2.
     divisor = ops.where(length > 0, ops.full_like(length, bins), 1.0)
     step = (length / divisor)[..., None]
     number = ops.arange(bins, dtype=step.dtype)
-    first = ops.floor(number * step) + starts[..., None]
-    behind = ops.ceil((number + 1.0) * step) + starts[..., None]
+    first = precise.floor(number * step) + starts[..., None]
+    behind = precise.ceil((number + 1.0) * step) + starts[..., None]
     most = ops.cast(pixels, step.dtype)
-    first, behind = (ops.minimum(ops.maximum(place, 0.0), most) for place in (first, behind))
+    first, behind = (precise.minimum(precise.maximum(place, 0.0), most) for place in (first, behind))
     return ops.cast(first, "int32"), ops.cast(behind, "int32")
 
 
 def _rounded(values: Tensor) -> Tensor:
     """To the nearest whole number, halves away from zero, as C rounds."""
     size = ops.abs(values)
-    whole = ops.floor(size)
+    whole = precise.floor(size)
     return ops.sign(values) * (whole + ops.cast(size - whole >= 0.5, values.dtype))
-
-
-def _pool_by_masks(features: Tensor, rows: tuple[Tensor, Tensor], columns: tuple[Tensor, Tensor]) -> Tensor:
-    height, width = ops.shape(features)[1:3]
-    lowest = -float("inf")
-
-    def inside(bounds: tuple[Tensor, Tensor], pixels: Any) -> Tensor:
-        place = ops.arange(pixels, dtype="int32")
-        return ops.logical_and(place >= bounds[0][..., None], place < bounds[1][..., None])
-
-    strips = [
-        ops.max(ops.where(inside(rows, height)[:, :, i, :, None, None], features[:, None], lowest), axis=2)
-        for i in range(rows[0].shape[2])
-    ]
-    found = [
-        ops.stack(
-            [
-                ops.max(ops.where(inside(columns, width)[:, :, j, :, None], strip, lowest), axis=2)
-                for j in range(columns[0].shape[2])
-            ],
-            axis=2,
-        )
-        for strip in strips
-    ]
-    outputs = ops.stack(found, axis=2)
-    return ops.where(outputs == lowest, ops.zeros_like(outputs), outputs)

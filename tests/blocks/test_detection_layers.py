@@ -8,6 +8,8 @@ import keras
 import numpy as np
 import pytest
 from calling import call
+from catalog import DETECTION_LAYERS as LAYERS
+from catalog import named_inputs
 from checks import randomize
 from thorough import run_alike
 
@@ -21,49 +23,6 @@ from keras_blocks import (
     RegionProposalNetwork,
 )
 from keras_blocks.core.signature import arguments
-
-SHARED = {
-    "activation": "elu",
-    "batch_norm": {"momentum": 0.9, "epsilon": 1e-5, "scale": True},
-    "use_bias": True,
-    "kernel_initializer": keras.initializers.HeUniform(seed=3),
-    "kernel_regularizer": keras.regularizers.L2(1e-4),
-    "remat": True,
-}
-MAPS = {"P3": (8, 8, 4), "P4": (4, 4, 6), "P5": (2, 2, 8)}
-LEVELS = {"P3": (8, 8, 4), "P4": (4, 4, 4)}
-FOUND = {"scores": (5, 4), "deltas": (5, 16), "proposals": (5, 4), "image_size": (2,), "scale": (2,)}
-
-# name: (arguments that are no defaults, shapes of the inputs without the batch)
-LAYERS = {
-    "AnchorGenerator": ({"sizes": (8, 16), "aspect_ratios": (1.0, 2.0), "stride": (8, 4)}, (4, 6, 3)),
-    "BoxHead": ({"classes": 3, "hidden": (6, 5), "dropout": 0.25, **SHARED}, (5, 2, 2, 3)),
-    "DetectionDecoder": (
-        {
-            "score_threshold": 0.1,
-            "iou_threshold": 0.4,
-            "max_detections": 7,
-            "pre_nms_top_n": 12,
-            "box_weights": (5, 5, 2, 2),
-        },
-        FOUND,
-    ),
-    "FeaturePyramid": ({"filters": 5, "extra_level": False, **SHARED}, MAPS),
-    "Letterbox": ({"size": (16, 24)}, (8, 8, 3)),
-    "RegionProposalNetwork": (
-        {
-            "filters": 6,
-            "sizes": ((8, 16), (16, 32)),
-            "aspect_ratios": (1.0, 2.0),
-            "strides": (8, (16, 16)),
-            "pre_nms_top_n": (20, 10),
-            "post_nms_top_n": (8, 6),
-            "iou_threshold": 0.6,
-            **SHARED,
-        },
-        LEVELS,
-    ),
-}
 
 every_layer = pytest.mark.parametrize("name", LAYERS)
 
@@ -101,10 +60,7 @@ def inputs_of(name, batch=2):
 
 
 def symbolic(name):
-    kinds = {"image_size": "int32"}
-    return mapped(
-        lambda key, shape: keras.Input(shape, dtype=kinds.get(key, "float32"), name=key or None), LAYERS[name][1]
-    )
+    return named_inputs(LAYERS[name][1])
 
 
 def arrays(outputs):
@@ -224,7 +180,7 @@ def test_expand_equals_call(name):
     assert_same(arrays(flat(given)), arrays(layer(given)), rtol=1e-6, atol=1e-6)
 
 
-# Counted by hand from torchvision's fasterrcnn_resnet50_fpn with 91 classes, which as a whole has 41,755,286 parameters.
+# Counted by hand from torchvision's fasterrcnn_resnet50_fpn with 91 classes.
 COUNTED = [
     (
         FeaturePyramid(256),

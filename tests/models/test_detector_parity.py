@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 from gradients import gradients
+from thorough import run_alike, run_all
 
 import keras_blocks
 from keras_blocks.weights.convert import named_weights
@@ -49,7 +50,7 @@ def detector(name):
     return keras_blocks.convert_weights(golden_weights.weights(golden["shapes"], gains=golden["gains"]), model), golden
 
 
-@pytest.mark.parametrize("name", DETECTORS)
+@pytest.mark.parametrize("name", DETECTORS if run_alike() else list(DETECTORS)[:1])
 def test_proposals_and_detections_are_torchvisions(name, record_property):
     model, golden = detector(name)
     images = 255 * golden_weights.uniform("images of detectors", golden["images"], 0, 1)
@@ -97,7 +98,8 @@ def slopes_of(model, golden, images):
     return slopes
 
 
-@pytest.mark.parametrize("name", DETECTORS)
+# ResNet-18's on every backend; the others where all is run.
+@pytest.mark.parametrize("name", DETECTORS if run_all() else list(DETECTORS)[:1])
 def test_losses_are_torchvisions(name, record_property):
     model, golden = detector(name)
     training = golden["training"]

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -11,8 +12,10 @@ import keras_tuner
 import optuna
 import postgres
 import pytest
+import sqlalchemy
 
 from keras_blocks.tuning.study import samplers
+from keras_blocks.tuning.study.away import is_away
 from keras_blocks.tuning.study.drawing import StudyEnded
 from keras_blocks.tuning.study.keras_tuner_space import KerasTunerSpace
 from keras_blocks.tuning.study.samplers import make_pruner, make_sampler
@@ -307,6 +310,69 @@ def test_a_database_that_is_away_for_a_while_is_asked_again(made):
     study = made(storage=Away, patience=30)
     assert study.is_mine(study.next("w"))
     assert len(calls) == 3
+
+
+def of_sqlite(statement, path):
+    """SQLite's error, as Optuna hands it on."""
+    engine = sqlalchemy.create_engine(f"sqlite:///{path}", connect_args={"timeout": 0})
+    with pytest.raises(sqlalchemy.exc.DBAPIError) as told, engine.connect() as connection:
+        connection.execute(sqlalchemy.text(statement))
+    engine.dispose()
+    error = optuna.exceptions.StorageInternalError("told")
+    error.__cause__ = told.value
+    return error
+
+
+def of_server(kind, says, *, lost=False):
+    """An error of PostgreSQL, as SQLAlchemy hands it on."""
+    return getattr(sqlalchemy.exc, kind)("SELECT 1", {}, Exception(says), connection_invalidated=lost)
+
+
+def test_a_database_that_answers_is_asked_no_second_time(made, tmp_path):
+    """Only a lost connection is a reason to ask again: what is forbidden, wrong or there already stays so."""
+    path = tmp_path / "other.db"
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE kept (name TEXT UNIQUE)")
+        connection.execute("INSERT INTO kept VALUES ('a')")
+        connection.commit()
+        connection.execute("BEGIN EXCLUSIVE")
+        busy = of_sqlite("INSERT INTO kept VALUES ('b')", path)
+    for_good = [
+        of_sqlite("SELECT * FROM nowhere", path),
+        of_sqlite("INSERT INTO kept VALUES ('a')", path),
+        of_sqlite("INSERT INTO kept VALUES ('b')", f"file:{path}?mode=ro&uri=true"),
+        of_server("ProgrammingError", "permission denied for table trials"),
+        of_server("IntegrityError", "duplicate key value"),
+        of_server("InternalError", "cannot execute INSERT in a read-only transaction"),
+        of_server("OperationalError", 'FATAL: password authentication failed for user "me"'),
+        FileNotFoundError("study.db.lock"),
+    ]
+    passing = [
+        busy,
+        of_sqlite("SELECT 1", tmp_path / "away" / "study.db"),
+        of_server("OperationalError", "server closed the connection unexpectedly"),
+        of_server("OperationalError", "the database system is starting up"),
+        of_server("InterfaceError", "the cursor is closed"),
+        of_server("DBAPIError", "terminating connection", lost=True),
+        sqlalchemy.exc.PendingRollbackError("invalid transaction"),
+        optuna.exceptions.StorageInternalError("no answer"),
+    ]
+    assert [is_away(error) for error in for_good] == [False] * len(for_good)
+    assert [is_away(error) for error in passing] == [True] * len(passing)
+
+    calls = []
+
+    class Forbidden(StudyStorage):
+        def current(self, trial):
+            calls.append(trial)
+            raise for_good[len(calls) - 1]
+
+    study = made(storage=Forbidden, patience=30)
+    lease = study.next("w")
+    for error in for_good:
+        with pytest.raises(type(error)):
+            study.is_mine(lease)
+    assert len(calls) == len(for_good)
 
 
 def test_refused_candidates_are_drawn_again_and_do_not_count(made):

@@ -117,8 +117,16 @@ def _parts(path: Path, folders: Sequence[Path], left: LeftOut) -> dict[str, Path
         if folder.name.lower() in PARTS and _holds_classes(folder):
             found.setdefault(PARTS[folder.name.lower()], []).append(folder)
     named_so = all(folder.name.lower() in PARTS for folder in folders)
-    if not found or not (named_so or len(found) > 1):
+    if not found:
         return {}
+    if not named_so and len(found) == 1:
+        ((part,),) = found.values()
+        others = [folder.name for folder in folders if folder != part]
+        raise ValueError(
+            f"`data`, the folder {path}: {part.name!r} holds folders alone, as a part with its classes does, and "
+            f"beside it are {others[:5]}, which are no parts. Move those away, if {part.name!r} is a part; or give it "
+            "another name, if it is a class as they are."
+        )
     if "train" not in found or (twice := [part for part, several in found.items() if len(several) > 1]):
         wrong = f"two are for {twice}" if "train" in found else "there is none to train on"
         raise ValueError(

@@ -64,7 +64,8 @@ def folders_in(folder: Path, left: LeftOut) -> list[Path]:
 def images_in(folder: Path, left: LeftOut) -> list[Path]:
     """The images in a class' folder and in the folders within, in order; what else there is, is noted as left out."""
     found: list[Path] = []
-    around = {os.fspath(folder): {os.path.realpath(folder)}}
+    real = Path(os.path.realpath(folder))
+    around = {os.fspath(folder): {os.fspath(path) for path in (real, *real.parents)}}
     for base, names, files in os.walk(folder, followlinks=True, onerror=_raised):
         for name in list(names):
             inner = Path(base, name)

@@ -80,7 +80,7 @@ def evaluate_file(
             f"`data` must be images of {shape[1:]}, as the model takes; received images of {given.images.shape[1:]}."
         )
     of_model = labels_of(loaded)
-    if own.is_file():
+    if own is not None and own.is_file():
         tested = given if data is None else _stored(own)
         check_same_scale("data", given.images, f"the images that the model was tested on, {own}", tested.images)
         of_model = of_model or tested.class_names
@@ -141,13 +141,17 @@ def _loaded(path: Path) -> keras.Model:
         raise ValueError(f"`model`: {path} cannot be loaded: {error}") from error
 
 
-def _test_of(model: Path) -> Path:
-    """The test part beside a model, in its run's folder, where the models of trials are in one of their own."""
+def _test_of(model: Path) -> Path | None:
+    """The test part of the run in whose folder a model is, or in its folder of the trials' models; `None` for no run.
+
+    What lies beside any other model, and happens to be called so, is not known to be the model's.
+    """
     folder = model.resolve().parent
-    return (folder.parent if folder.name == "models" else folder) / "test.npz"
+    run = folder.parent if folder.name == "models" else folder
+    return RunFolder(run).test if RunFolder.holds_run(run) else None
 
 
-def _test_part(own: Path, data: str | Path | None, image_size: ImageSize | None) -> Labelled:
+def _test_part(own: Path | None, data: str | Path | None, image_size: ImageSize | None) -> Labelled:
     """The images that the model is evaluated on."""
     if data is not None and not RunFolder.holds_run(data_path(data)):
         dataset = load_dataset(data, image_size=image_size)
@@ -160,6 +164,8 @@ def _test_part(own: Path, data: str | Path | None, image_size: ImageSize | None)
             notes=dataset.notes,
         )
     test = own if data is None else RunFolder(data_path(data)).test
+    if test is None:
+        raise ValueError("`data` must be given, as the model is in no run's folder, which would have its test images.")
     if not test.is_file():
         raise ValueError(f"`data` must be given, as {test} does not exist.")
     return _stored(test)
