@@ -65,7 +65,8 @@ def losses(model, truth, inputs=INPUTS):
 both = pytest.mark.parametrize("kind", KINDS)
 
 
-@pytest.mark.parametrize("pooling", ["pool", pytest.param("align", marks=pytest.mark.once)])
+# Regions that are pooled from the same pixels have the same scores, and PyTorch takes them in any order.
+@pytest.mark.parametrize("pooling", ["align", pytest.param("pool", marks=pytest.mark.once)])
 def test_fast_rcnn_is_torchvisions(pooling, record_property):
     golden = golden_weights.load("torchvision", f"fast_rcnn_squeezenet_{pooling}_96x128")
     model = keras_blocks.FastRCNN(
