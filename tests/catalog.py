@@ -648,9 +648,11 @@ NOT_LAYERS = {
     "ContrastiveLoss": "loss; tests/test_metric_losses.py",
     "Cost": "result of cost; tests/test_costs.py",
     "DetectionDataset": "dataset; tests/detection/test_dataset.py",
+    "FastRCNN": "takes images and proposals; tests/models/test_given_proposals.py",
     "PKSampler": "dataset; tests/test_samplers.py",
     "PairSampler": "dataset; tests/test_samplers.py",
     "PairwiseDistance": "takes pairs; tests/blocks/test_pairwise_distance.py",
+    "RCNN": "takes images and proposals; tests/models/test_given_proposals.py",
     "RoIAlign": "takes features and boxes; tests/blocks/test_roi_layers.py",
     "RoIPool": "takes features and boxes; tests/blocks/test_roi_layers.py",
     "Siamese": "takes pairs; tests/models/test_siamese.py",
@@ -669,6 +671,7 @@ NOT_LAYERS = {
     "one_shot_accuracy": "function; tests/models/test_siamese.py",
     "region_proposals": "function; tests/detection/test_proposals.py",
     "selective_search": "function; tests/detection/test_proposals.py",
+    "train_alternating": "function; tests/models/test_alternating.py",
 }
 
 

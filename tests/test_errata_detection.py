@@ -67,3 +67,24 @@ def test_faster_rcnns_anchors_on_such_a_map_are_9_a_place():
     """Ren et al. 2015, section 3.1.1: about 20,000 (60x40x9) for 1000x600 pixels."""
     variant = keras_blocks.FasterRCNN.variants["faster_rcnn_vgg16"]
     assert len(variant["anchor_sizes"][0]) * len(default(keras_blocks.FasterRCNN, "aspect_ratios")) == 9
+
+
+CONVOLUTIONS = 14_714_688  # torchvision vgg16: features
+DENSE = 7 * 7 * 512 * 4096 + 4096 + 4096 * 4096 + 4096  # its classifier's first two layers
+SCORES = 4096 * 21 + 21
+SQUEEZENET = 1_235_496 - 513_000  # torchvision squeezenet1_1 without its classifier's convolution
+HEAD = 7 * 7 * 512 * 1024 + 1024 + 1024 * 1024 + 1024 + 1024 * (21 + 84) + 21 + 84
+
+
+@pytest.mark.parametrize(
+    ("variant", "params"),
+    [
+        ("fast_rcnn_vgg16", CONVOLUTIONS + DENSE + SCORES + 4096 * 84 + 84),
+        ("fast_rcnn_squeezenet", SQUEEZENET + HEAD),
+        ("rcnn_vgg16", CONVOLUTIONS + DENSE + SCORES + 7 * 7 * 512 * 84 + 84),
+    ],
+)
+def test_variants_have_the_sources_parameters(variant, params):
+    """Of 20 classes, each with its four moves, the background included."""
+    assert keras_blocks.cost(variant).params == params
+    assert variant in keras_blocks.list_models()

@@ -16,7 +16,7 @@ import typer
 import typer.core
 from rich.console import Console
 
-from keras_blocks.tuning.detector_commands import begun_training, counted, detected, say_evaluated, say_trained
+from keras_blocks.tuning.detector_commands import begun_training, detected, say_evaluated, say_trained
 from keras_blocks.tuning.options import read_options, size, sizes, with_options
 from keras_blocks.tuning.saying import FAILED, INTERRUPTED, USAGE, say, stop, usage_errors
 from keras_blocks.tuning.search.settings import DATA_HELP, SIZE_HELP, SearchSettings, TrainingSettings
@@ -295,7 +295,7 @@ def models(pattern: Annotated[str, typer.Argument(help="Shell-style pattern of n
     if not names:
         stop(f"no model matches {pattern!r}; there are {', '.join(list_models())}.", USAGE)
     found = [(name, architecture_of(name)) for name in names]
-    Console().print(costs_table([(name, cost(model, **counted(model, name))) for name, model in found]))
+    Console().print(costs_table([(name, cost(model, **model.variants[name])) for name, model in found]))
 
 
 @app.command(name="cost", cls=Command)
@@ -317,7 +317,7 @@ def cost_command(
 
     with usage_errors():
         architecture = architecture_of(name)
-        options = counted(architecture, name)
+        options = dict(architecture.variants[name])
         if takes(architecture, "classes") and (classes is not None or not issubclass(architecture, Detector)):
             options["classes"] = 1000 if classes is None else classes
         if input_shape:

@@ -74,13 +74,3 @@ def detected(model: Path, images: Sequence[Path], out: Path | None, threshold: f
     say(f"{len(rows)} objects in {read} images" + (f"; pictures and detections.json are in {out}" if out else ""))
     if failed:
         raise typer.Exit(FAILED)
-
-
-def counted(architecture: Any, name: str) -> dict[str, Any]:
-    """A variant's arguments for an image of one size: detectors take any, and bring it to their canvas."""
-    from keras_blocks.models.detector import Detector
-
-    options = dict(architecture.variants[name])
-    if issubclass(architecture, Detector):
-        options["input_shape"] = (*options.get("image_size", (600, 800)), 3)
-    return options

@@ -254,7 +254,7 @@ def _model_cost(model: Any, input_shape: Any) -> Cost:
     if isinstance(own, (list, dict)):
         shapes = [_known("input_shape", one) for one in _of_inputs(model, own, input_shape)]
         return _graph_cost(model, shapes)._replace(params=count_weights(model))
-    if input_shape is None:
+    if input_shape is None and isinstance(own, tuple) and None in own[1:]:
         input_shape = getattr(model, "canvas_shape", None)  # a detector's, to which it brings images of any size
     shape = model.input_shape if input_shape is None else (None, *input_shape)
     if not isinstance(shape, tuple):

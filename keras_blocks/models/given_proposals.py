@@ -17,6 +17,9 @@ else:  # Keras, which changes the bases of a functional model's class, takes no 
 
 IMAGE, PROPOSALS = "image", "proposals"
 
+PIXELS = 500
+"""Height and width of an image where they are open: Pascal VOC's longer side."""
+
 USUAL = 2000
 """Proposals of an image. Reference: Girshick et al. 2014, section 2.2; Girshick 2015, section 3."""
 
@@ -38,7 +41,8 @@ class GivenProposals(Base):
     @property
     def usual_shapes(self) -> dict[str, Any]:
         """Shapes of the inputs, with as many proposals as selective search gives in the papers."""
-        return {IMAGE: (None, *(self.canvas_shape or self.metaparameters.input_shape)), PROPOSALS: (None, USUAL, 4)}
+        image = self.canvas_shape or self.metaparameters.input_shape
+        return {IMAGE: (None, *(PIXELS if size is None else size for size in image)), PROPOSALS: (None, USUAL, 4)}
 
     def preprocessed(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """The preprocessed images, noted."""

@@ -12,7 +12,7 @@ import keras_blocks
 from keras_blocks.models.rcnn_fitting import ridge_regression
 
 SIZE = (48, 64)
-COMMON = {"classes": 3, "hidden": [12], "max_detections": 9, "score_threshold": 0.25, "input_shape": (*SIZE, 3)}
+COMMON = {"classes": 3, "hidden": [12], "max_detections": 9, "score_threshold": 0.1, "input_shape": (*SIZE, 3)}
 TINY = {"groups": [{"filters": 16, "blocks": 1}, {"filters": 16, "blocks": 1}], "stem": "cifar", "block": "basic"}
 KINDS = {
     "fast": (keras_blocks.FastRCNN, {"levels": ["P1"], "region_size": 3, "head_samples": 16}),
@@ -34,10 +34,14 @@ TRUTH = {
 
 
 def small(kind, **options):
-    keras.utils.set_random_seed(3)
     cls, own = KINDS[kind]
     model = cls(keras_blocks.ResNet, **{**TINY, **COMMON, **own, **options})
-    model.get_layer("head").scores.kernel.assign(model.get_layer("head").scores.kernel * 100)  # or all were alike
+    rng = np.random.default_rng(3)
+    for weight in model.trainable_weights:
+        if weight.path.endswith("kernel"):  # the same on all backends, and scores that are not all alike
+            spread = 0.3 if "scores" in weight.path else 0.002 if "deltas" in weight.path else 1.4
+            weight.assign(rng.normal(0, spread / np.sqrt(np.prod(weight.shape[:-1])), weight.shape))
+    model.get_layer("head").scores.bias.assign([-5, 0, 0, 0])  # each region is something
     model.compile("sgd", jit_compile=JIT, run_eagerly=EAGERLY)
     return model
 
@@ -61,7 +65,8 @@ def losses(model, truth, inputs=INPUTS):
 both = pytest.mark.parametrize("kind", KINDS)
 
 
-@pytest.mark.parametrize("pooling", ["pool", "align"])
+# Regions that are pooled from the same pixels have the same scores, and PyTorch takes them in any order.
+@pytest.mark.parametrize("pooling", ["align", pytest.param("pool", marks=pytest.mark.once)])
 def test_fast_rcnn_is_torchvisions(pooling, record_property):
     golden = golden_weights.load("torchvision", f"fast_rcnn_squeezenet_{pooling}_96x128")
     model = keras_blocks.FastRCNN(
@@ -75,7 +80,7 @@ def test_fast_rcnn_is_torchvisions(pooling, record_property):
         input_shape=golden["images"][1:],
     )
     keras_blocks.convert_weights(golden_weights.weights(golden["shapes"], gains=golden["gains"]), model)
-    model.compile("sgd", run_eagerly=True)
+    model.compile("sgd", jit_compile=JIT, run_eagerly=EAGERLY)
     images = golden_weights.uniform("images of Fast R-CNN", golden["images"], 0, 1)
     corners = golden_weights.uniform("corners of proposals", (2, golden["proposals"], 2), 0, 60)
     sides = golden_weights.uniform("sides of proposals", (2, golden["proposals"], 2), 8, 36)
@@ -169,13 +174,15 @@ def test_proposals_are_in_pixels_of_the_images_as_they_come():
     assert np.abs(found["scores"][:, 0] - expected["scores"][:, 0]).max() < 0.05
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("pooling", ["pool", "align"])
 def test_a_mirrored_image_gives_mirrored_detections(pooling):
     """With symmetric kernels, about the middle of the map's pixels: boxes lie at their centers."""
     inputs = keras.Input((32, 32, 3))
     conv = keras.layers.Conv2D(6, 3, padding="same", activation="relu")
     x = keras.layers.AveragePooling2D(4)(conv(inputs))
-    conv.kernel.assign(0.5 * (conv.kernel + keras.ops.flip(conv.kernel, axis=1)))
+    kernel = np.random.default_rng(0).normal(size=conv.kernel.shape)
+    conv.kernel.assign(kernel + kernel[:, ::-1])
     backbone = keras.Model(inputs, x)
     backbone.pyramid_outputs = {"P2": x}
     options = {"hidden": [], "region_size": (3, 1), "score_threshold": 0.2, "max_detections": 8}
@@ -183,7 +190,8 @@ def test_a_mirrored_image_gives_mirrored_detections(pooling):
         backbone, classes=2, region_pooling=pooling, input_shape=(32, 32, 3), iou_threshold=0.5, **options
     )
     head = model.get_layer("head")
-    head.scores.kernel.assign(200 * head.scores.kernel)
+    head.scores.kernel.assign(np.random.default_rng(3).normal(size=head.scores.kernel.shape))
+    head.scores.bias.assign([-5, 0, 0])
     moves = np.random.default_rng(1).normal(size=head.deltas.kernel.shape)
     moves[:, ::4] = 0  # a move to the right would be one to the left
     head.deltas.kernel.assign(0.1 * moves)
@@ -202,6 +210,7 @@ def test_a_mirrored_image_gives_mirrored_detections(pooling):
     np.testing.assert_allclose(found["boxes"][0, :count][inside], back[inside], atol=1e-3)
 
 
+@pytest.mark.once
 @both
 def test_preprocessing_goes_on_and_off(kind):
     model = ready(kind)
@@ -273,6 +282,7 @@ HARMLESS = {
 }
 
 
+@pytest.mark.once
 @both
 @pytest.mark.parametrize("name", HARMLESS)
 def test_losses_are_finite_whatever_the_objects_are(kind, name):
@@ -332,7 +342,7 @@ class Batches(keras.utils.PyDataset):
 
 def test_boxes_are_moved_as_the_ridge_says(tmp_path):
     """Without a penalty and with fewer proposals than values, those that it was learned of go to their objects."""
-    model = small("rcnn")
+    model = small("rcnn", score_threshold=0.0, max_detections=50)
     counts = model.fit_box_regression(Batches(), ridge=1e-6, iou=0.5)
     assert counts == [0, 4, 1]
     found = detections(model)
@@ -341,7 +351,6 @@ def test_boxes_are_moved_as_the_ridge_says(tmp_path):
             break
     else:
         pytest.fail(f"no detection of class 1 lies at its object: {found}")
-    assert model.fit_box_regression(INPUTS, TRUTH, batch_size=2, ridge=1e-6, iou=0.5) == counts
     model.save(tmp_path / "detector.keras")
     again = detections(keras.saving.load_model(tmp_path / "detector.keras"))
     np.testing.assert_allclose(again["boxes"], detections(model)["boxes"], atol=1e-3)
@@ -360,6 +369,7 @@ def test_ridge_regression_is_scikit_learns(shape, rng):
     np.testing.assert_allclose(2 * scaled, kernel, atol=1e-8)
 
 
+@pytest.mark.once
 def test_svms_score_objects_above_the_background(tmp_path):
     pytest.importorskip("sklearn")
     model = small("rcnn", scorer="svm", score_threshold=0.01)

@@ -96,6 +96,8 @@ DETECTORS = {
     "faster_rcnn_vgg16": (138_507_572, 0),
 }
 
+GIVEN = {"fast_rcnn_squeezenet", "fast_rcnn_vgg16", "rcnn_vgg16"}  # counted in tests/test_errata_detection.py
+
 # The others are counted without building them, and built where KERAS_BLOCKS_ALL is set. That networks of all kinds have
 # as many weights as are counted is in test_costs.py, that large ones have other libraries' in the tests of parity.
 ONE_OF_A_FAMILY = {
@@ -126,7 +128,7 @@ def test_every_variant_names_its_source_and_is_in_the_ledger():
     for cls in ARCHITECTURES:
         assert set(cls.sources) == set(cls.variants)
         assert all(cls.sources.values())
-    assert set(keras_blocks.list_models()) - set(DETECTORS) == set(LEDGER) == set(LISTS)
+    assert set(keras_blocks.list_models()) - set(DETECTORS) - GIVEN == set(LEDGER) == set(LISTS)
 
 
 @pytest.mark.parametrize("variant", LEDGER)
