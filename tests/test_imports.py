@@ -22,7 +22,11 @@ DISPATCHES = [
 """Files that may look at the backend; all others are written with keras.ops alone."""
 HEAVY = ("keras_tuner", "matplotlib", "sklearn", "scipy", "typer", "rich", "PIL", "optuna", "plotly", "jinja2")
 HEAVY += ("pycocotools", "cv2")
-IN_FUNCTIONS = {"detection": ("PIL", "pycocotools", "cv2"), "core/pictures.py": ("PIL",)}
+IN_FUNCTIONS = {
+    "detection": ("PIL", "pycocotools", "cv2"),
+    "core/pictures.py": ("PIL",),
+    "models/rcnn_fitting.py": ("sklearn",),
+}
 """What a room, or a file, of keras_blocks imports where it is used: that importing the package is light has a test."""
 
 

@@ -5,8 +5,8 @@ from typing import Any
 import keras
 
 from keras_blocks.core.graphs import sublayers
+from keras_blocks.core.trainable import set_trainable
 from keras_blocks.models.faster_rcnn import FasterRCNN
-from keras_blocks.models.freezing import set_trainable
 
 RPN, HEAD = "rpn", "head"
 
