@@ -46,10 +46,14 @@ def workplace(tmp_path_factory):
 
 
 TRAINING = [
-    f"keras_blocks.tuning{name}"
-    for name in (".oracle", ".search.search", ".single_training", ".spaces.squeezenet", ".training.evaluation")
+    f"keras_blocks.{name}"
+    for name in (
+        *("models.alternating", "models.fast_rcnn", "models.faster_rcnn", "models.rcnn", "models.rcnn_fitting"),
+        *("tuning.oracle", "tuning.search.search", "tuning.single_training", "tuning.spaces.squeezenet"),
+        "tuning.training.evaluation",
+    )
 ]
-"""They train, as the README's examples do, which run each time."""
+"""They train, as do the examples of the README and of docs/detection.md, which run each time."""
 
 
 @pytest.mark.once

@@ -93,7 +93,7 @@ class DetectorTraining:
 
     Example:
 
-    >>> DetectorTraining("faster_rcnn_squeezenet", DetectorSettings(data="nowhere"), "runs/cells")
+    >>> DetectorTraining("faster_rcnn_squeezenet", DetectorSettings(data="nowhere"), "runs/cells")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
     ValueError: `data` must be a folder; nowhere is none. It takes a folder of Pascal VOC's layout (...

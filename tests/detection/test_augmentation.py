@@ -200,7 +200,7 @@ def test_regions_move_with_the_boxes(boxed):
     plain = boxed(boxes, batch_size=3).with_proposals(regions)
     inputs, targets = plain[0]
     np.testing.assert_array_equal(inputs["proposals"], regions)
-    assert inputs["images"].shape == (3, *scenes.SIZE, 3) and targets["boxes"].shape == (3, 1, 4)
+    assert inputs["image"].shape == (3, *scenes.SIZE, 3) and targets["boxes"].shape == (3, 1, 4)
     shift = layers.RandomTranslation((0.1, 0.2), (0.1, 0.3), **FILLED)
     inputs, targets = boxed(boxes, batch_size=3, seed=2, augmentation=shift).with_proposals(regions)[0]
     np.testing.assert_allclose(inputs["proposals"][:2, :1], targets["boxes"][:2], atol=1e-4)

@@ -66,7 +66,7 @@ def read_boxed(data: str | os.PathLike[str], *, first_of: Sequence[str] = ()) ->
 
     Example:
 
-    >>> read_boxed("nowhere")
+    >>> read_boxed("nowhere")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
     ValueError: `data` must be a folder; nowhere is none. It takes a folder of Pascal VOC's layout (...
