@@ -15,16 +15,16 @@ install: $(INSTALLED)
 # again.
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[tensorflow,jax,torch,safetensors,tuning,postgres,dashboard,dev]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[tensorflow,jax,torch,safetensors,detection,proposals,tuning,postgres,dashboard,dev]"
 	$(BIN)/python -c "import sysconfig; print('$(CURDIR)', file=open(sysconfig.get_path('purelib') + '/checkout.pth', 'w'))"
 	touch $(INSTALLED)
 
 demo: install
 	$(BIN)/keras-blocks search --data digits --trials 8 --run runs/demo --fresh --at-least 95
 
-# Two at a time, the longest first: a test keeps one core busy, or less than one in searches.
-test: lint
-	$(MAKE) --jobs=2 --output-sync=target test-tensorflow test-searches test-jax test-torch
+# Two at a time, the longest first, so that both end together: a test keeps one core busy, or less than one in searches.
+test: install
+	$(MAKE) --jobs=2 --output-sync=target test-tensorflow test-searches test-jax test-torch lint
 
 # One file on one backend, in seconds: make check FILE=tests/test_block.py BACKEND=jax K=nested
 BACKEND ?= tensorflow
@@ -52,7 +52,7 @@ test-torch: install
 test-lowest: export XLA_FLAGS =
 test-lowest:
 	$(PYTHON) -m venv .venv-lowest
-	.venv-lowest/bin/python -m pip install --quiet "keras==3.14.1" "numpy==1.26.4" "jax==0.4.38" pytest hypothesis pillow --editable .
+	.venv-lowest/bin/python -m pip install --quiet "keras==3.14.1" "numpy==1.26.4" "jax==0.4.38" "pillow==10.3.0" "pycocotools==2.0.8" "opencv-contrib-python-headless==4.10.0.84" pytest hypothesis --editable .
 	KERAS_BACKEND=jax .venv-lowest/bin/python -m pytest --ignore tests/tuning
 
 # Each extra in an environment of its own: one that uses what it does not bring shows nowhere else.

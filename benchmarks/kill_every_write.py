@@ -107,35 +107,22 @@ def tear(path):
 def train(handle):
     """Speaks as `trial_process` does, writes what it writes, and needs the standard library alone."""
     sys.path.insert(0, str(ROOT / "tests" / "tuning"))
-    import importlib.util
-    from multiprocessing.connection import Connection
-
     import fake_child
 
-    spec = importlib.util.spec_from_file_location("files", ROOT / "tuning" / "files.py")
-    files = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(files)
-    protocol = fake_child.loaded_protocol()
+    files, protocol = fake_child.loaded("files.py"), fake_child.loaded("search", "protocol.py")
     plan = json.loads(os.environ[PLAN])
     killed = pathlib.Path(plan["log"] + ".killed")
     at = None if plan["at"] is None or killed.exists() else plan["at"]
     if at is not None:
         killed.touch()  # only the first process is killed
     Shim(plan["folder"], plan["log"], at, plan["torn"])
-    line = protocol.Line(Connection(handle))
-    line.hear()
-    line.say(protocol.Ready())
 
     def write(path, text):
         pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
         with files.replacing(path) as part:
             part.write_text(text)
 
-    while True:
-        try:
-            request = line.hear()
-        except EOFError:
-            return
+    for line, request in fake_child.requests(protocol, handle):
         if isinstance(request, protocol.FinalRequest):
             folder = pathlib.Path(request.folder)
             line.say(protocol.Epoch(1, {}))

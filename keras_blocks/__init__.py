@@ -3,21 +3,28 @@
 Importing the package registers every class, so that `keras.saving.load_model` finds them.
 """
 
+from keras_blocks.blocks.anchors import AnchorGenerator
 from keras_blocks.blocks.autoencoder import DecoderBlock, EncoderBlock
 from keras_blocks.blocks.auxiliary import AuxiliaryClassifier
+from keras_blocks.blocks.box_head import BoxHead
 from keras_blocks.blocks.channel_padding import ChannelPadding
 from keras_blocks.blocks.conv import ConvBlock
 from keras_blocks.blocks.dense import DenseBlock, DenseLayer, TransitionBlock
+from keras_blocks.blocks.detection_decoder import DetectionDecoder
 from keras_blocks.blocks.fire import FireBlock
 from keras_blocks.blocks.grid_reduction import GridReductionA, GridReductionB, PassThroughReduction
 from keras_blocks.blocks.heads import ClassifierHead, MultiLabelHead
 from keras_blocks.blocks.image_normalization import ImageNormalization
 from keras_blocks.blocks.inception import InceptionA, InceptionB, InceptionBlock, InceptionC
+from keras_blocks.blocks.letterbox import Letterbox
 from keras_blocks.blocks.local_response_normalization import LocalResponseNormalization
 from keras_blocks.blocks.pairwise_distance import PairwiseDistance
 from keras_blocks.blocks.pooling import CeilMaxPooling2D
+from keras_blocks.blocks.pyramid import FeaturePyramid
+from keras_blocks.blocks.region_proposals import RegionProposalNetwork
 from keras_blocks.blocks.residual import ResidualBlock, ResNeXtBlock
 from keras_blocks.blocks.resnet_stem import ResNetStem
+from keras_blocks.blocks.roi import RoIAlign, RoIPool, WarpRegions
 from keras_blocks.blocks.squeeze_excite import SqueezeExciteBlock
 from keras_blocks.blocks.variational import VariationalBottleneck
 from keras_blocks.blocks.vgg import VGGGroup
@@ -25,14 +32,24 @@ from keras_blocks.core.block import Block
 from keras_blocks.core.grouped_conv2d import GroupedConv2D
 from keras_blocks.costs.cost import Cost, cost
 from keras_blocks.decode.predictions import decode_predictions
+from keras_blocks.detection.coco import COCODetection
+from keras_blocks.detection.dataset import DetectionDataset
+from keras_blocks.detection.drawing import draw_detections
+from keras_blocks.detection.evaluation import coco_metrics, evaluate_detections
+from keras_blocks.detection.proposals import region_proposals, selective_search
+from keras_blocks.detection.voc import VOCDetection
 from keras_blocks.metric.batches import PairSampler, PKSampler, TripletSampler
 from keras_blocks.metric.contrastive_loss import ContrastiveLoss
 from keras_blocks.metric.one_shot import one_shot_accuracy
 from keras_blocks.metric.triplet_loss import TripletLoss
+from keras_blocks.models.alternating import train_alternating
 from keras_blocks.models.architecture import Architecture
 from keras_blocks.models.autoencoder import AutoEncoder
 from keras_blocks.models.densenet import DenseNet
+from keras_blocks.models.fast_rcnn import FastRCNN
+from keras_blocks.models.faster_rcnn import FasterRCNN
 from keras_blocks.models.inception import Inception
+from keras_blocks.models.rcnn import RCNN
 from keras_blocks.models.registry import create_model, list_models
 from keras_blocks.models.resnet import ResNet
 from keras_blocks.models.resnext import ResNeXt
@@ -45,11 +62,15 @@ from keras_blocks.weights.convert import convert_weights
 __version__ = "0.1.0"
 
 __all__ = [
+    "RCNN",
     "VGG",
+    "AnchorGenerator",
     "Architecture",
     "AutoEncoder",
     "AuxiliaryClassifier",
     "Block",
+    "BoxHead",
+    "COCODetection",
     "CeilMaxPooling2D",
     "ChannelPadding",
     "ClassifierHead",
@@ -60,7 +81,12 @@ __all__ = [
     "DenseBlock",
     "DenseLayer",
     "DenseNet",
+    "DetectionDataset",
+    "DetectionDecoder",
     "EncoderBlock",
+    "FastRCNN",
+    "FasterRCNN",
+    "FeaturePyramid",
     "FireBlock",
     "GridReductionA",
     "GridReductionB",
@@ -71,17 +97,21 @@ __all__ = [
     "InceptionB",
     "InceptionBlock",
     "InceptionC",
+    "Letterbox",
     "LocalResponseNormalization",
     "MultiLabelHead",
     "PKSampler",
     "PairSampler",
     "PairwiseDistance",
     "PassThroughReduction",
+    "RegionProposalNetwork",
     "ResNeXt",
     "ResNeXtBlock",
     "ResNet",
     "ResNetStem",
     "ResidualBlock",
+    "RoIAlign",
+    "RoIPool",
     "SENet",
     "Siamese",
     "SqueezeExciteBlock",
@@ -90,11 +120,19 @@ __all__ = [
     "TripletLoss",
     "TripletSampler",
     "VGGGroup",
+    "VOCDetection",
     "VariationalBottleneck",
+    "WarpRegions",
+    "coco_metrics",
     "convert_weights",
     "cost",
     "create_model",
     "decode_predictions",
+    "draw_detections",
+    "evaluate_detections",
     "list_models",
     "one_shot_accuracy",
+    "region_proposals",
+    "selective_search",
+    "train_alternating",
 ]

@@ -19,6 +19,7 @@ Pair: TypeAlias = int | Sequence[int]
 """An integer, or two of them, for height and width."""
 
 Ints: TypeAlias = Sequence[int]
+Numbers: TypeAlias = Sequence[float]
 Activation: TypeAlias = str | Callable[..., Any] | None
 BatchNorm: TypeAlias = bool | Mapping[str, float | bool]
 Initializer: TypeAlias = str | Mapping[str, Any] | keras.initializers.Initializer
@@ -29,6 +30,14 @@ Padding: TypeAlias = Literal["valid", "same", "symmetric"]
 KerasPadding: TypeAlias = Literal["valid", "same"]
 Config: TypeAlias = dict[str, Any]
 """What `get_config` gives."""
+
+
+class DatasetOptions(TypedDict, total=False):
+    """What every `keras.utils.PyDataset` takes."""
+
+    workers: int
+    use_multiprocessing: bool
+    max_queue_size: int
 
 
 class NamedOptions(TypedDict, total=False):

@@ -1,9 +1,12 @@
 """One row for each public layer and architecture. A meta-test holds this list to `keras_blocks.__all__`."""
 
 import dataclasses
+import functools
 
 import keras
 import numpy as np
+from checks import randomize
+from thorough import run_all
 
 import keras_blocks
 
@@ -408,7 +411,7 @@ LAYERS = [
     ),
     Row(
         keras_blocks.VGGGroup,
-        {"filters": 4, "depth": 3, **SHARED},
+        {"filters": 4, "depth": 3, "pooled": False, **SHARED},
         (8, 8, 3),
         {"filters": 64},
         (4, 4, 64),
@@ -567,6 +570,7 @@ ARCHITECTURES = [
             "groups": [{"filters": 4, "layers": 1}, {"filters": 6, "layers": 2}],
             "hidden": (8,),
             "dropout": 0.25,
+            "final_pool": False,
             **TOP,
             **SHARED,
         },
@@ -608,23 +612,66 @@ MODELS = [
 
 ROWS = LAYERS + ARCHITECTURES + MODELS
 
+KINDS = {
+    "AutoEncoder",  # of two models, with a loss and a random state of its own
+    "CeilMaxPooling2D",  # Keras' own, changed
+    "ConvBlock",  # a chain
+    "EncoderBlock",  # blocks in a block
+    "GroupedConv2D",  # with weights of its own
+    "Inception",  # with several outputs
+    "InceptionBlock",  # branches
+    "MultiLabelHead",  # a dict of outputs
+    "ResNeXtBlock",  # a shortcut
+    "SENet",
+    "SqueezeNet",
+    "VariationalBottleneck",  # a random state
+}
+"""What stands for its siblings where a contract is kept by what they share: the bases, a file's format, Keras."""
+
+
+def of_each_kind(rows):
+    """The rows for such a contract: all, where KERAS_BLOCKS_ALL is set."""
+    return rows if run_all() else [row for row in rows if row.name in KINDS]
+
+
 NOT_LAYERS = {
+    "AnchorGenerator": "layer; tests/blocks/test_detection_layers.py",
+    "BoxHead": "takes regions; tests/blocks/test_detection_layers.py",
+    "DetectionDecoder": "takes several inputs; tests/blocks/test_detection_layers.py",
+    "FeaturePyramid": "takes several inputs; tests/blocks/test_detection_layers.py",
+    "Letterbox": "gives several outputs; tests/blocks/test_detection_layers.py",
+    "RegionProposalNetwork": "takes several inputs; tests/blocks/test_detection_layers.py",
+    "FasterRCNN": "a detector; tests/models/test_faster_rcnn.py",
     "Architecture": "base class; its subclasses have rows",
     "Block": "base class; its subclasses have rows",
+    "COCODetection": "dataset; tests/detection/test_coco.py",
     "ContrastiveLoss": "loss; tests/test_metric_losses.py",
     "Cost": "result of cost; tests/test_costs.py",
+    "DetectionDataset": "dataset; tests/detection/test_dataset.py",
+    "FastRCNN": "takes images and proposals; tests/models/test_given_proposals.py",
     "PKSampler": "dataset; tests/test_samplers.py",
     "PairSampler": "dataset; tests/test_samplers.py",
     "PairwiseDistance": "takes pairs; tests/blocks/test_pairwise_distance.py",
+    "RCNN": "takes images and proposals; tests/models/test_given_proposals.py",
+    "RoIAlign": "takes features and boxes; tests/blocks/test_roi_layers.py",
+    "RoIPool": "takes features and boxes; tests/blocks/test_roi_layers.py",
     "Siamese": "takes pairs; tests/models/test_siamese.py",
     "TripletLoss": "loss; tests/test_metric_losses.py",
     "TripletSampler": "dataset; tests/test_samplers.py",
+    "WarpRegions": "takes images and boxes; tests/blocks/test_roi_layers.py",
+    "VOCDetection": "dataset; tests/detection/test_voc.py",
+    "coco_metrics": "function; tests/detection/test_evaluation.py",
     "convert_weights": "function; tests/test_weights.py",
     "cost": "function; tests/test_costs.py",
     "decode_predictions": "function; tests/test_decoding.py",
     "create_model": "function; tests/models/test_registry.py",
+    "draw_detections": "function; tests/detection/test_drawing.py",
+    "evaluate_detections": "function; tests/detection/test_evaluation.py",
     "list_models": "function; tests/models/test_registry.py",
     "one_shot_accuracy": "function; tests/models/test_siamese.py",
+    "region_proposals": "function; tests/detection/test_proposals.py",
+    "selective_search": "function; tests/detection/test_proposals.py",
+    "train_alternating": "function; tests/models/test_alternating.py",
 }
 
 
@@ -658,6 +705,96 @@ def _distance():
     return keras.Model(pair, keras_blocks.PairwiseDistance("l1", componentwise=True)(pair))
 
 
+REGIONS = {
+    "RoIAlign": {"output_size": (2, 3), "spatial_scale": 6.0, "sampling_ratio": 1, "aligned": True},
+    "RoIPool": {"output_size": (2, 3), "spatial_scale": 6.0},
+    "WarpRegions": {"output_size": (8, 10), "context": 3, "fill": [0.5, 1.0]},
+}
+"""Layers on [maps, boxes], with arguments that are no defaults; boxes up to 1 are spread over the map."""
+
+
+def _regions(name):
+    inputs = [keras.Input((6, 7, 2)), keras.Input((3, 4))]
+    return keras.Model(inputs, getattr(keras_blocks, name)(**REGIONS[name])(inputs))
+
+
+_MAPS = {"P3": (8, 8, 4), "P4": (4, 4, 6), "P5": (2, 2, 8)}
+_LEVELS = {"P3": (8, 8, 4), "P4": (4, 4, 4)}
+_FOUND = {"scores": (5, 4), "deltas": (5, 16), "proposals": (5, 4), "image_size": (2,), "scale": (2,)}
+
+DETECTION_LAYERS = {
+    "AnchorGenerator": ({"sizes": (8, 16), "aspect_ratios": (1.0, 2.0), "stride": (8, 4)}, (4, 6, 3)),
+    "BoxHead": ({"classes": 3, "hidden": (6, 5), "dropout": 0.25, **SHARED}, (5, 2, 2, 3)),
+    "DetectionDecoder": (
+        {
+            "score_threshold": 0.1,
+            "iou_threshold": 0.4,
+            "max_detections": 7,
+            "pre_nms_top_n": 12,
+            "box_weights": (5, 5, 2, 2),
+        },
+        _FOUND,
+    ),
+    "FeaturePyramid": ({"filters": 5, "extra_level": False, **SHARED}, _MAPS),
+    "Letterbox": ({"size": (16, 24)}, (8, 8, 3)),
+    "RegionProposalNetwork": (
+        {
+            "filters": 6,
+            "sizes": ((8, 16), (16, 32)),
+            "aspect_ratios": (1.0, 2.0),
+            "strides": (8, (16, 16)),
+            "pre_nms_top_n": (20, 10),
+            "post_nms_top_n": (8, 6),
+            "iou_threshold": 0.6,
+            **SHARED,
+        },
+        _LEVELS,
+    ),
+}
+"""Name -> arguments that are no defaults, and the shapes of the inputs, without the batch."""
+
+
+def named_inputs(shapes):
+    """A `keras.Input` of a shape, or a dict of them."""
+    if isinstance(shapes, dict):
+        return {
+            name: keras.Input(shape, dtype=INTEGERS.get(name, "float32"), name=name) for name, shape in shapes.items()
+        }
+    return keras.Input(shapes)
+
+
+INTEGERS = {"image_size": "int32"}
+
+
+def _detection_layer(name):
+    arguments, shapes = DETECTION_LAYERS[name]
+    inputs = named_inputs(shapes)
+    return keras.Model(inputs, getattr(keras_blocks, name)(**arguments)(inputs))
+
+
+def small_detector(**options):
+    """Faster R-CNN with a pyramid, on images that it enlarges."""
+    own = {
+        "groups": [{"filters": 4, "blocks": 1}, {"filters": 5, "blocks": 1}],
+        "stem": "cifar",
+        "block": "basic",
+        "levels": ["P0", "P1"],
+        "pyramid_filters": 4,
+        "anchor_sizes": [[8], [16], [32]],
+        "hidden": [6],
+        "region_size": (2, 3),
+        "image_size": (16, 24),
+        "input_shape": (12, 16, 3),
+        "classes": 2,
+        "labels": ["cat", "dog"],
+        "pre_nms_top_n": 20,
+        "post_nms_top_n": 8,
+        "max_detections": 5,
+        "score_threshold": 0.1,
+    }
+    return keras_blocks.FasterRCNN(keras_blocks.ResNet, **{**own, **options})
+
+
 def _with_contrastive_loss():
     model = small_siamese()
     model.compile("sgd", keras_blocks.ContrastiveLoss(margin=0.5))
@@ -673,8 +810,11 @@ def _with_triplet_loss():
 OTHER_MODELS = {
     "ContrastiveLoss": _with_contrastive_loss,
     "PairwiseDistance": _distance,
+    "FasterRCNN": small_detector,
     "Siamese": small_koch,
     "TripletLoss": _with_triplet_loss,
+    **{name: functools.partial(_regions, name) for name in REGIONS},
+    **{name: functools.partial(_detection_layer, name) for name in DETECTION_LAYERS},
 }
 """Name -> makes a model that holds what has no row; each has a fixture, too."""
 
@@ -687,6 +827,18 @@ def small_model(row: Row):
     return keras.Model(inputs, row.cls(**row.arguments)(inputs))
 
 
+@functools.cache
+def _random_model(name):
+    model = small_model(next(row for row in ROWS if row.name == name))
+    randomize(model)
+    return model
+
+
+def random_model(row: Row):
+    """A `small_model` with random weights, built once for all tests, which leave it as it is."""
+    return _random_model(row.name)
+
+
 def image_shape(row: Row):
     """Shape of an image that `small_model` takes."""
     return row.arguments.get("input_shape", row.input_shape)
@@ -695,4 +847,9 @@ def image_shape(row: Row):
 def inputs_for(model):
     """A batch of two for each input of a model."""
     rng = np.random.default_rng(0)
-    return [rng.uniform(0, 1, (2, *tensor.shape[1:])).astype("float32") for tensor in model.inputs]
+    return [
+        rng.integers(16, 33, (2, *tensor.shape[1:])).astype("int32")
+        if tensor.dtype == "int32"
+        else rng.uniform(0, 1, (2, *tensor.shape[1:])).astype("float32")
+        for tensor in model.inputs
+    ]

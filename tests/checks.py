@@ -5,8 +5,8 @@ from unittest import mock
 
 import keras
 import numpy as np
-from calling import call, outputs_of
-from gradients import gradients
+from calling import as_array, outputs_of, traced
+from gradients import outputs_and_gradients
 
 from keras_blocks.core.signature import arguments
 
@@ -29,12 +29,11 @@ def check_layer(make, image_shape, dtype="bfloat16"):
         dtype: of the outputs under the policy mixed_bfloat16.
     """
     _check_config(make())
-    layer = _check_build(make, image_shape)
     images = np.random.default_rng(0).normal(size=(3, *image_shape)).astype("float32")
-    randomize(layer)
-    _check_shapes(layer, images)
-    _check_training(layer, images)
-    _check_gradients(layer, images)
+    # On JAX each call is compiled for a second: one gives what several checks look at.
+    layer, inference = _check_build(make, images)
+    _check_shapes(layer, images, inference)
+    _check_training(layer, images, inference)
     _check_policy(make, images, dtype)
 
 
@@ -46,8 +45,11 @@ def _check_config(layer):
     assert json.dumps(again, sort_keys=True) == json.dumps(config, sort_keys=True)
 
 
-def _check_build(make, image_shape):
-    """Everything is built by `build`, with no call, and every variable made is one that the layer knows."""
+def _check_build(make, images):
+    """Everything is built by `build`, with no call, and every variable made is one that the layer knows.
+
+    Returns the layer, with random weights, and its outputs in inference, which must leave its state alone.
+    """
     made = []
     original = keras.layers.Layer.add_weight
 
@@ -58,42 +60,47 @@ def _check_build(make, image_shape):
 
     with mock.patch.object(keras.layers.Layer, "add_weight", recording):
         layer = make()
-        layer.build((None, *image_shape))
+        layer.build((None, *images.shape[1:]))
         built = [variable.path for variable in layer.variables]
         sublayers = list(layer._flatten_layers())
         assert all(sublayer.built for sublayer in sublayers), "a sublayer is not built by build()"
-        call(layer, np.zeros((3, *image_shape), "float32"))
+        randomize(layer)
+        before = layer.get_weights()
+        outputs = outputs_of(layer, images, training=False)
     assert [variable.path for variable in layer.variables] == built, "a call made variables that build() did not"
     known = {id(variable) for variable in layer.variables}
     assert all(id(variable) in known for variable in made), "variables were made that the layer does not track"
-    return layer
+    for weight, value in zip(layer.weights, before):
+        np.testing.assert_array_equal(weight.numpy(), value)
+    return layer, outputs
 
 
-def _check_shapes(layer, images):
-    together, alone = (outputs_of(layer, batch) for batch in (images, images[1:2]))
+def _check_shapes(layer, images, together):
+    """Of a batch and of one image, by a call that is not told whether it is of training: it is none."""
+    alone = outputs_of(layer, images[1:2])
     for outputs in (together, alone):
         assert outputs.shape == joined_shape(layer.compute_output_shape((len(outputs), *images.shape[1:])))
     assert joined_shape(layer.compute_output_shape((None, *images.shape[1:])))[0] is None
     np.testing.assert_allclose(together[1:2], alone, rtol=1e-4, atol=1e-5)
 
 
-def _check_training(layer, images):
+def _check_training(layer, images, inference):
     """Moving statistics are used and kept in inference; batch statistics are used, and moved on, in training."""
     statistics = [weight for weight in layer.non_trainable_weights if "moving" in weight.name]
-    if not statistics:
+    if not statistics and not layer.trainable_weights:
         return
     before = [weight.numpy() for weight in statistics]
-    inference = outputs_of(layer, images, training=False)
-    for weight, value in zip(statistics, before):
-        np.testing.assert_array_equal(weight.numpy(), value)
-    training = outputs_of(layer, images, training=True)
-    assert np.abs(inference - training).max() > 1e-6, "training makes no difference, though there are statistics"
+    training, gradients = outputs_and_gradients(layer, images)
+    if statistics:
+        difference = np.abs(inference - as_array(training)).max()
+        assert difference > 1e-6, "training makes no difference, though there are statistics"
     for weight, value in zip(statistics, before):
         assert np.any(weight.numpy() != value), f"{weight.path} does not move in training"
+    _check_gradients(layer, gradients)
 
 
-def _check_gradients(layer, images):
-    for weight, gradient in zip(layer.trainable_weights, gradients(layer, images)):
+def _check_gradients(layer, gradients):
+    for weight, gradient in zip(layer.trainable_weights, gradients, strict=True):
         if weight.name == "bias" and any("moving" in other.name for other in layer.weights):
             continue  # a bias before BatchNormalization has no effect, by definition
         assert gradient is not None and np.abs(gradient).max() > 0, f"the output does not depend on {weight.path}"
@@ -102,7 +109,7 @@ def _check_gradients(layer, images):
 def _check_policy(make, images, dtype):
     layer = make(dtype=POLICY)
     symbolic = layer(keras.Input(images.shape[1:]))
-    for output in keras.tree.flatten([call(layer, images), symbolic]):
+    for output in keras.tree.flatten([traced(layer, images), symbolic]):
         assert keras.backend.standardize_dtype(output.dtype) == dtype
     for sublayer in layer._flatten_layers():
         if dtype == "float32" and isinstance(sublayer, keras.layers.Activation) and sublayer.compute_dtype == dtype:

@@ -1,19 +1,23 @@
 """What all tests share: the backend's name, a seed for each test, and the folder of real data."""
 
+import gc
 import os
 import pathlib
+import warnings
 
 import fast_xla
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 if os.environ.get("KERAS_BACKEND") == "jax":
     os.environ.setdefault("XLA_FLAGS", fast_xla.FLAGS)
+# `make test` has a suite for each of its cores: more threads take turns, and wait for each other.
+os.environ.update({**dict.fromkeys(fast_xla.THREADS, "1"), **os.environ})
 
 import keras
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
-from thorough import run_alike
+from thorough import run_alike, run_all
 
 settings.register_profile(
     "ours",
@@ -23,6 +27,12 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("ours")
+
+
+def pytest_collection_finish():
+    """What is imported stays: the collector need not look through it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(config, items):
@@ -42,6 +52,21 @@ def seeded():
     keras.config.set_image_data_format("channels_last")
     keras.config.set_dtype_policy("float32")
     keras.utils.clear_session(free_memory=False)
+
+
+@pytest.fixture
+def eager():
+    """On TensorFlow, what Keras would trace, which takes seconds for steps that take none, runs as it is."""
+    if run_all() or keras.backend.backend() != "tensorflow":
+        yield
+        return
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*does not apply to tf.data functions", UserWarning)
+        yield
+    tf.config.run_functions_eagerly(False)
 
 
 @pytest.fixture(scope="session")

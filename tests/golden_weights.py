@@ -39,8 +39,9 @@ def weight(name, shape):
     return uniform(name, shape, -0.2, 0.2)
 
 
-def weights(shapes, beta=0.0):
-    """All entries of a `state_dict`. `beta` is added to the shifts of BatchNormalizations.
+def weights(shapes, beta=0.0, gains=None):
+    """All entries of a `state_dict`. `beta` is added to the shifts of BatchNormalizations. What has a key of `gains` in
+    its name is multiplied by that.
 
     For gradients in training: with a `beta` of 3 few inputs of ReLUs lie near the kink. With 0, float32 puts some ten
     of three millions on its other side than float64 does, and each of them changes gradients by up to 10 %.
@@ -52,6 +53,10 @@ def weights(shapes, beta=0.0):
         for name in arrays:
             if name.endswith(".bn3.weight"):
                 arrays[name] *= np.float32(0.2)
+    for part, gain in (gains or {}).items():
+        for name in arrays:
+            if part in name:
+                arrays[name] *= np.float32(gain)
     for name in arrays:
         if name.endswith(".bias") and name.replace(".bias", ".running_mean") in arrays:
             arrays[name] += np.float32(beta)

@@ -9,31 +9,49 @@ def mean_of_squares(outputs):
     return sum(keras.ops.mean(keras.ops.square(output)) for output in keras.tree.flatten(outputs))
 
 
-def gradients(layer, inputs, training=True):
-    """A list of arrays, one for each trainable weight; `None` for a weight that the output does not depend on."""
-    if not layer.trainable_weights:
-        return []
-    backend = keras.backend.backend()
+def gradients(layer, inputs, training=True, of=mean_of_squares):
+    """A list of arrays, one for each trainable weight; `None` for a weight that the output does not depend on.
+
+    `of` makes a number of the outputs.
+    """
+    return outputs_and_gradients(layer, inputs, training, of)[1] if layer.trainable_weights else []
+
+
+def outputs_and_gradients(layer, inputs, training=True, of=mean_of_squares):
+    """The outputs of a call, which does to the layer's state what calls do, and the gradients as of `gradients`."""
+    backend, weights = keras.backend.backend(), layer.trainable_weights
     if backend == "tensorflow":
         import tensorflow as tf
 
         with tf.GradientTape() as tape:
-            loss = mean_of_squares(layer(inputs, training=training))
-        found = tape.gradient(loss, [weight.value for weight in layer.trainable_weights])
+            outputs = layer(inputs, training=training)
+            loss = of(outputs)
+        found = tape.gradient(loss, [weight.value for weight in weights])
     elif backend == "jax":
         import jax
 
-        def loss_of(values):
-            outputs, _ = stateless(layer, layer.trainable_weights, values, inputs, training=training)
-            return mean_of_squares(outputs)
+        state = layer.non_trainable_variables
 
-        found = jax.jit(jax.grad(loss_of))([weight.value for weight in layer.trainable_weights])
+        def loss_of(values):
+            outputs, value_of = stateless(layer, weights, values, inputs, training=training)
+            return of(outputs), (outputs, [after_call(value_of, variable) for variable in state])
+
+        found, (outputs, after) = jax.jit(jax.grad(loss_of, has_aux=True))([weight.value for weight in weights])
+        for variable, value in zip(state, after, strict=True):
+            variable.assign(value)
     else:
         import torch
 
-        loss = mean_of_squares(layer(inputs, training=training))
-        found = torch.autograd.grad(loss, [weight.value for weight in layer.trainable_weights], allow_unused=True)
-    return [None if one is None else np.asarray(keras.ops.convert_to_numpy(one)) for one in found]
+        outputs = layer(inputs, training=training)
+        loss = of(outputs)
+        found = torch.autograd.grad(loss, [weight.value for weight in weights], allow_unused=True) if weights else []
+    return outputs, [None if one is None else np.asarray(keras.ops.convert_to_numpy(one)) for one in found]
+
+
+def after_call(value_of, variable):
+    """The variable's value after a call, which may have left it as it was."""
+    value = value_of(variable)
+    return variable.value if value is None else value
 
 
 def input_gradients(layer, inputs):

@@ -8,7 +8,7 @@ import sys
 
 import keras
 import numpy as np
-from calling import outputs_of
+from calling import call
 
 import keras_blocks  # noqa: F401  (registers the classes)
 
@@ -33,8 +33,16 @@ class Subclassed(keras.Model):
 
 
 def called(model, inputs):
-    """The outputs for a list of inputs, of which a model may have one."""
-    return outputs_of(model, inputs if len(inputs) > 1 else inputs[0])
+    """The outputs for a list of inputs, of which a model may have one; several outputs image by image."""
+    if isinstance(model, keras.Function) and isinstance(model.input, dict):
+        inputs = [keras.tree.pack_sequence_as(model.input, inputs)]
+    outputs = call(model, inputs if len(inputs) > 1 else inputs[0])
+    arrays = [np.asarray(keras.ops.convert_to_numpy(output)) for output in keras.tree.flatten(outputs)]
+    if len(arrays) == 1:
+        return arrays[0]
+    if len({len(array) for array in arrays}) > 1:  # anchors are the same for all images
+        return np.concatenate([array.ravel() for array in arrays])
+    return np.concatenate([array.reshape(len(array), -1) for array in arrays], axis=-1)
 
 
 def save(model, folder, name, inputs):

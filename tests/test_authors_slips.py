@@ -53,6 +53,29 @@ class Parts(kb.Architecture):
         return x
 
 
+def test_an_argument_of_an_architecture_kept_under_another_name_is_found_when_it_is_made():
+    class Own(Parts):
+        def __init__(self, width, **kwargs):
+            super().__init__({}, **{**kwargs, "include_top": False})
+            self.wide = width
+
+    class Further(Own):
+        def __init__(self, depth, **kwargs):
+            super().__init__(width=2, **kwargs)
+            self.width = self.depth = depth
+
+    class Lost(Further):
+        """Without a constructor."""
+
+    for make in (lambda: Own(4, input_shape=(8, 8, 1)), lambda: kb.Siamese(Own, width=4, input_shape=(8, 8, 1))):
+        with pytest.raises(TypeError, match=r"Own '.*' must keep its argument `width`.*self.width = width"):
+            make()
+    assert Further(3, input_shape=(8, 8, 1)).get_config()["depth"] == 3
+    del Further.__init__  # then the constructor of `Own` is the last that runs
+    with pytest.raises(TypeError, match=r"Lost '.*' must keep its argument `width`"):
+        Lost(4, input_shape=(8, 8, 1))
+
+
 def test_an_architecture_without_a_part_or_features_says_so():
     with pytest.raises(NotImplementedError, match=r"Parts must have a method `classifier.*include_top=False"):
         Parts({}, input_shape=(8, 8, 1))
@@ -78,7 +101,25 @@ def test_what_is_no_list_is_not_taken_for_one(text):
 def test_cost_takes_a_name_and_a_wrong_one_lists_the_nearest_alone():
     variant = {**kb.ResNet.variants["resnet20_cifar"], "classes": 3}
     assert kb.cost("resnet20_cifar", classes=3) == kb.cost(kb.ResNet, **variant)
+    assert kb.cost(np.str_("resnet20_cifar"), classes=3) == kb.cost(kb.ResNet, **variant)
     for use in (kb.create_model, kb.cost, kb.Siamese):
-        with pytest.raises(ValueError, match=r"Did you mean .*'resnet50'") as error:
-            use("resnet-50")
-        assert len(str(error.value)) < 300
+        for wrong in ("resnet-50", "ResNet50"):
+            with pytest.raises(
+                ValueError, match=r"names of `keras_blocks.list_models\(\)`.*Did you mean 'resnet50'"
+            ) as error:
+                use(wrong)
+            assert len(str(error.value)) < 300
+    with pytest.raises(ValueError, match=r"names of `ResNet.variants`.*Did you mean 'resnet50'"):
+        kb.ResNet.from_variant("resnet-50")
+
+
+def test_a_variant_takes_the_shape_of_the_tensor_that_it_is_given():
+    """Its own is that of the images of its paper."""
+    tensor = keras.Input((16, 20, 1), name="mine")
+    for name in ("resnet20_cifar", "resnet20_cifar_v2"):
+        model = kb.create_model(name, input_tensor=tensor, classes=3)
+        assert (model.input_shape, model.metaparameters.input_shape) == ((None, 16, 20, 1), (16, 20, 1))
+    with pytest.raises(
+        ValueError, match=r"`input_shape` must be `input_tensor`'s, \(16, 20, 1\); received \(8, 8, 1\)"
+    ):
+        kb.create_model("resnet20_cifar", input_tensor=tensor, input_shape=(8, 8, 1))

@@ -7,8 +7,18 @@ import keras
 import numpy as np
 import pytest
 from calling import EAGERLY, JIT, as_array, call, outputs_of
-from catalog import ARCHITECTURES, LAYERS, NOT_LAYERS, OTHER_MODELS, ROWS, image_shape, small_model
-from checks import check_layer, joined_shape, randomize
+from catalog import (
+    ARCHITECTURES,
+    LAYERS,
+    NOT_LAYERS,
+    OTHER_MODELS,
+    ROWS,
+    image_shape,
+    of_each_kind,
+    random_model,
+    small_model,
+)
+from checks import check_layer, joined_shape
 from thorough import run_alike, run_all
 
 import keras_blocks
@@ -16,6 +26,8 @@ from keras_blocks.core.signature import arguments
 
 every_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 every_layer = pytest.mark.parametrize("row", LAYERS, ids=lambda row: row.name)
+every_kind = pytest.mark.parametrize("row", of_each_kind(ROWS), ids=lambda row: row.name)
+every_kind_of_layer = pytest.mark.parametrize("row", of_each_kind(LAYERS), ids=lambda row: row.name)
 every_saved_name = pytest.mark.parametrize("name", [row.name for row in ROWS] + list(OTHER_MODELS))
 every_architecture = pytest.mark.parametrize("row", ARCHITECTURES, ids=lambda row: row.name)
 
@@ -94,7 +106,9 @@ def test_builds_and_keeps_its_config_in_channels_first(row):
 @pytest.mark.skipif(
     keras.backend.backend() == "tensorflow", reason="TensorFlow's CPU has no channels_first convolution"
 )
-@every_layer
+@pytest.mark.parametrize(  # XLA compiles them; PyTorch runs all
+    "row", of_each_kind(LAYERS) if keras.backend.backend() == "jax" else LAYERS, ids=lambda row: row.name
+)
 def test_channels_first_gives_the_same_outputs(row):
     images = images_for(row)
     last, first = row.cls(**row.arguments), row.cls(**row.arguments, data_format="channels_first")
@@ -116,7 +130,7 @@ def test_takes_unknown_batch_and_sizes(row):
 
 
 @pytest.mark.once
-@every_layer
+@every_kind_of_layer
 def test_called_twice_shares_its_weights(row):
     layer = row.cls(**{**row.arguments, **row.any_size})
     one, other = keras.Input(row.input_shape), keras.Input((None, None, row.input_shape[-1]))
@@ -128,7 +142,11 @@ def test_called_twice_shares_its_weights(row):
 
 
 @pytest.mark.once
-@every_layer
+@pytest.mark.parametrize(  # a block's base casts
+    "row",
+    [row for row in LAYERS if not issubclass(row.cls, keras_blocks.Block) or row in of_each_kind(LAYERS)],
+    ids=lambda row: row.name,
+)
 def test_casts_integer_images(row):
     layer = row.cls(**row.arguments)
     images = np.random.default_rng(0).integers(0, 256, (2, *row.input_shape)).astype("uint8")
@@ -137,7 +155,7 @@ def test_casts_integer_images(row):
 
 
 @pytest.mark.once
-@every_row
+@every_kind
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"] if run_all() else ["mixed_float16"])
 def test_keeps_a_mixed_policy_through_a_file(row, policy, tmp_path):
     keras.config.set_dtype_policy(policy)
@@ -151,10 +169,9 @@ def test_keeps_a_mixed_policy_through_a_file(row, policy, tmp_path):
 
 
 @pytest.mark.once
-@every_row
+@every_kind
 def test_clone_model_and_deepcopy(row):
-    model = small_model(row)
-    randomize(model)
+    model = random_model(row)
     images = images_for(row)
     expected = outputs_of(model, images)
     clone = keras.models.clone_model(model)
@@ -164,7 +181,7 @@ def test_clone_model_and_deepcopy(row):
 
 
 @pytest.mark.once
-@every_layer
+@every_kind_of_layer
 def test_deepcopy_of_the_layer(row):
     layer = row.cls(**row.arguments)
     images = images_for(row)
@@ -177,7 +194,11 @@ def test_deepcopy_of_the_layer(row):
 
 
 # Whether a layer's weights have gradients is part of `check_layer`, on every backend.
-TRAINED = [row for row in ROWS if row.trainable and (run_alike() or row in ARCHITECTURES)]
+TRAINED = [
+    row
+    for row in ROWS
+    if row.trainable and (row in of_each_kind(ROWS) if run_alike() else row in of_each_kind(ARCHITECTURES))
+]
 
 
 @pytest.mark.parametrize("row", TRAINED, ids=lambda row: row.name)
@@ -198,10 +219,11 @@ def test_one_training_step_moves_every_weight(row):
 
 
 @pytest.mark.once
-@every_row
+@pytest.mark.parametrize(  # of every block, with random arguments: test_properties.py
+    "row", [row for row in ROWS if row not in LAYERS or row in of_each_kind(LAYERS)], ids=lambda row: row.name
+)
 def test_expand_equals_call_exactly(row):
-    model = small_model(row)
-    randomize(model)
+    model = random_model(row)
     images = images_for(row)
     if issubclass(row.cls, keras.Model):
         flat = model.expand()

@@ -66,7 +66,13 @@ def named(requirements):
     return {re.match(r"[\w.-]+", line)[0].lower().replace("-", "_") for line in requirements}
 
 
-DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit_learn", "google": "protobuf", "grpc": "grpcio"}
+DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "sklearn": "scikit_learn",
+    "cv2": "opencv_contrib_python_headless",
+    "google": "protobuf",
+    "grpc": "grpcio",
+}
 """Import -> distribution, where they are called otherwise."""
 
 

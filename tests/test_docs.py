@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 import warnings
+import zipfile
 from pathlib import Path
 
 import keras
@@ -18,6 +19,7 @@ import keras_blocks
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+DETECTION = (ROOT / "docs" / "detection.md").read_text()
 SEARCHES = (ROOT / "docs" / "searches.md").read_text()
 
 
@@ -44,10 +46,14 @@ def workplace(tmp_path_factory):
 
 
 TRAINING = [
-    f"keras_blocks.tuning{name}"
-    for name in (".oracle", ".search.search", ".single_training", ".spaces.squeezenet", ".training.evaluation")
+    f"keras_blocks.{name}"
+    for name in (
+        *("models.alternating", "models.fast_rcnn", "models.faster_rcnn", "models.rcnn", "models.rcnn_fitting"),
+        *("tuning.oracle", "tuning.search.search", "tuning.single_training", "tuning.spaces.squeezenet"),
+        "tuning.training.evaluation",
+    )
 ]
-"""They train, as the README's examples do, which run each time."""
+"""They train, as do the examples of the README and of docs/detection.md, which run each time."""
 
 
 @pytest.mark.once
@@ -74,19 +80,40 @@ def commands(page):
 
 
 @pytest.mark.once
-def test_readme_python(tmp_path, monkeypatch):
+def test_readme_python(tmp_path, monkeypatch, eager):
+    """With one trial, which is not traced, where KERAS_BLOCKS_ALL is not set."""
     monkeypatch.chdir(tmp_path)
     namespace = {}
     for number, code in enumerate(blocks("python"), start=1):
+        code = code if thorough.run_all() else code.replace("max_trials=2", "max_trials=1")
         exec(compile(code, f"README.md, python block {number}", "exec"), namespace)
     assert (tmp_path / "model.keras").exists()
+
+
+NARROW = shlex.split(
+    "--trials 1 --final-epochs 1 --max-params 12000 --set groups=1 --set augmentation=none --set optimizer=sgd"
+)
+"""Options given again: the last ones hold."""
+
+
+def understood(arguments):
+    """A command's parameters; it does not run."""
+    import typer
+
+    from keras_blocks.tuning.cli import app
+
+    group = typer.main.get_command(app)
+    _, command, rest = group.resolve_command(typer.Context(group), arguments)
+    return command.make_context(arguments[0], list(rest)).params
 
 
 @pytest.mark.once
 def test_readme_commands(tmp_path, monkeypatch):
     """The `keras-blocks` commands, in their order, in a folder of their own. CI itself runs make and pip.
 
-    In this process but for the first: to import TensorFlow takes longer than most of them.
+    In this process but for the first: to import TensorFlow takes longer than most of them. The search has one trial of
+    what is the quickest to trace, and a named model is trained in tests/tuning/test_cli.py, where KERAS_BLOCKS_ALL is
+    not set.
     """
     from typer.testing import CliRunner
 
@@ -98,35 +125,34 @@ def test_readme_commands(tmp_path, monkeypatch):
     done = subprocess.run([script, *first], capture_output=True, text=True)
     assert done.returncode == 0, f"{first}: {done.stderr[-2000:]}"
     for command in rest:
+        if not thorough.run_all():
+            command = command + (NARROW if command[:2] == ["search", "--data"] else [])
+            if command[0] == "train":
+                assert understood(command)
+                continue
         result = CliRunner().invoke(app, command)
         assert result.exit_code == 0, f"{command}: {result.output[-2000:]}"
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the command line is tested once")
-@pytest.mark.parametrize("arguments", commands(SEARCHES), ids=" ".join)
-def test_commands_of_the_page_on_searches_are_understood(arguments):
-    """Trials by the hundreds on many machines: what they do is tested in tests/tuning."""
-    import typer
-
-    from keras_blocks.tuning.cli import app
-
-    group = typer.main.get_command(app)
-    _, command, rest = group.resolve_command(typer.Context(group), arguments)
-    understood = command.make_context(arguments[0], list(rest))
-    assert understood.params
+@pytest.mark.parametrize("arguments", [*commands(SEARCHES), *commands(DETECTION)], ids=" ".join)
+def test_commands_of_the_pages_are_understood(arguments):
+    """Trials by the hundreds on many machines, detectors trained for hours: what they do is tested in tests/tuning."""
+    assert understood(arguments)
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the command line is tested once")
-def test_options_of_the_page_on_searches_are_there():
+@pytest.mark.parametrize(("page", "least"), [(SEARCHES, 16), (DETECTION, 7)], ids=["searches", "detection"])
+def test_options_of_the_pages_are_there(page, least):
     import typer
 
     from keras_blocks.tuning.cli import app
 
-    told = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", SEARCHES))
+    told = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", page))
     there = {
         name for command in typer.main.get_command(app).commands.values() for p in command.params for name in p.opts
     }
-    assert len(told) > 15
+    assert len(told) >= least
     assert told <= there
 
 
@@ -140,6 +166,21 @@ def test_python_of_the_page_on_searches(code, tmp_path):
     (tmp_path / "mine.py").write_text(small.replace("max_trials=20", "max_trials=2").replace("epochs=5", "epochs=1"))
     done = subprocess.run([sys.executable, "mine.py"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.once
+@pytest.mark.filterwarnings("ignore:VOCDetection:UserWarning")
+def test_python_of_the_page_on_detection(tmp_path, monkeypatch, shared_data):
+    """On the blood cells that it speaks of."""
+    with zipfile.ZipFile(shared_data / "bccd" / "bccd_voc.zip") as archive:
+        archive.extractall(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    namespace = {}
+    for number, code in enumerate(blocks("python", DETECTION), start=1):
+        exec(compile(code, f"detection.md, python block {number}", "exec"), namespace)
+    assert namespace["train"].labels == ("Platelets", "RBC", "WBC") and namespace["train"].max_boxes == 28
+    assert {item.name for item in tmp_path.iterdir()} >= {"found.png", "truth.png", "regions.npz"}
+    assert namespace["regions"].shape == (2, 200, 4)
 
 
 def test_readme_table_has_every_public_name():

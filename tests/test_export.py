@@ -1,8 +1,10 @@
-"""Grouped convolutions leave Keras in every format with equal outputs; Keras' own cannot become ONNX."""
+"""Grouped convolutions leave Keras in every format with equal outputs; Keras' own cannot become ONNX. Detectors leave
+it as SavedModel and ONNX, whole: proposals, suppression and all."""
 
 import keras
 import numpy as np
 import pytest
+from thorough import run_all
 
 import keras_blocks
 
@@ -71,3 +73,56 @@ def test_openvino(model, images, tmp_path):
     exact = {"INFERENCE_PRECISION_HINT": "f32"}  # its own choice is bfloat16 where the processor has it
     compiled = openvino.Core().compile_model(str(tmp_path / "model.xml"), "CPU", exact)
     check(compiled(images)[0], model, images)
+
+
+slow = pytest.mark.skipif(not run_all(), reason="half a minute: in `make test-all`")
+
+
+@pytest.fixture(scope="module")
+def detector():
+    keras.utils.set_random_seed(3)
+    built = keras_blocks.FasterRCNN(
+        "resnet20_cifar",
+        classes=3,
+        levels=["P1", "P2"],
+        pyramid_filters=8,
+        anchor_sizes=[[8], [16], [32]],
+        hidden=[12],
+        pre_nms_top_n=60,
+        post_nms_top_n=20,
+        score_threshold=0.2,
+        max_detections=12,
+        input_shape=(32, 40, 3),
+    )
+    built(np.zeros((1, 32, 40, 3), "float32"))  # as above
+    return built
+
+
+def check_detections(found, model, images):
+    expected = {name: np.asarray(x) for name, x in model(images).items()}
+    assert (expected["num_detections"] > 0).all()
+    assert set(found) == set(expected)
+    for name, array in expected.items():
+        np.testing.assert_allclose(np.asarray(found[name]), array, rtol=1e-4, atol=1e-4)
+
+
+@slow
+@pytest.mark.filterwarnings("ignore:In the future `np.object`:FutureWarning")  # from inside of tf2onnx
+def test_a_detector_as_onnx(detector, tmp_path):
+    import onnxruntime
+
+    images = np.random.default_rng(0).uniform(size=(2, 32, 40, 3)).astype("float32")
+    detector.export(tmp_path / "model.onnx", format="onnx", verbose=False)
+    session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"))
+    found = session.run(None, {session.get_inputs()[0].name: images})
+    check_detections(dict(zip((output.name for output in session.get_outputs()), found)), detector, images)
+
+
+@slow
+def test_a_detector_as_saved_model(detector, tmp_path):
+    import tensorflow as tf
+
+    images = np.random.default_rng(0).uniform(size=(2, 32, 40, 3)).astype("float32")
+    detector.export(tmp_path / "saved", verbose=False)
+    loaded = tf.saved_model.load(str(tmp_path / "saved"))
+    check_detections(loaded.serve(images), detector, images)

@@ -11,7 +11,7 @@ import keras_blocks
 from keras_blocks.ops import grouped_conv
 
 BACKEND = keras.backend.backend()
-FEW = settings(max_examples=3 if BACKEND == "jax" else 15)  # JAX compiles every operation for every new shape
+FEW = settings(max_examples=2 if BACKEND == "jax" else 15)  # JAX compiles every operation for every new shape
 TOLERANCE = {"float32": 1e-5, "float64": 1e-10, "float16": 2e-2, "bfloat16": 8e-2}
 
 
@@ -79,7 +79,7 @@ def test_equals_the_definition(case):
     check_equal(ours, other, images, "float32")
 
 
-@settings(max_examples=3 if BACKEND == "jax" else 8)
+@settings(max_examples=2 if BACKEND == "jax" else 8)
 @given(convolutions(), st.sampled_from(["float16", "bfloat16"]))
 def test_equals_the_definition_in_16_bits(case, dtype):
     ours, other, images = pair(*case, Slices, dtype=dtype)
@@ -95,7 +95,7 @@ def test_equals_the_definition_in_float64(case):
     check_equal(ours, other, images, "float64")
 
 
-@settings(max_examples=3 if BACKEND != "torch" else 15)  # Keras' gradient is slow elsewhere, which is the point
+@settings(max_examples=2 if BACKEND != "torch" else 15)  # Keras' gradient is slow elsewhere, which is the point
 @given(convolutions())
 def test_equals_keras(case):
     ours, other, images = pair(*case, keras.layers.Conv2D)

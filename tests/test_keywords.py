@@ -14,7 +14,7 @@ MLP = {"filters": 4}
 BY_POSITION = [
     (lambda: kb.FireBlock(16, 64), "FireBlock(16, expand_ratio=..., bypass=...)"),
     (lambda: kb.FireBlock(16, 64, 64), "received 3 by position, (16, 64, 64)"),
-    (lambda: kb.VGGGroup(64, 3), "VGGGroup(64, depth=...)"),
+    (lambda: kb.VGGGroup(64, 3), "VGGGroup(64, depth=..."),
     (lambda: kb.EncoderBlock(32, 3), "EncoderBlock(32, blocks=..., kernel_size=..., strides=...)"),
     (lambda: kb.DecoderBlock(32, 3), "DecoderBlock(32, blocks="),
     (lambda: kb.DenseBlock(6, 32), "DenseBlock(6, layers=..., bottleneck=..."),

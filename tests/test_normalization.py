@@ -111,3 +111,26 @@ def test_a_value_that_is_no_number_stays_one_behind_relu():
     images = np.ones((2, 4, 4, 3), "float32")
     images[1] = np.nan
     assert np.isnan(model.train_on_batch(images, np.ones((2, 4, 4, 3), "float32")))
+
+
+@pytest.mark.once
+def test_groups_of_channels_are_normalized_in_place_of_batches(tmp_path):
+    """Wu and He, "Group Normalization", 2018: each image's groups have mean 0 and variance 1, in training as else."""
+    block = keras_blocks.ConvBlock(8, activation=None, batch_norm={"groups": 2, "epsilon": 1e-6})
+    images = np.random.default_rng(0).normal(size=(3, 6, 6, 4)).astype("float32")
+    for training in (True, False):
+        outputs = np.asarray(keras.ops.convert_to_numpy(block(images, training=training))).reshape(3, 36, 2, 4)
+        np.testing.assert_allclose(outputs.mean(axis=(1, 3)), 0, atol=1e-4)
+        np.testing.assert_allclose(outputs.std(axis=(1, 3)), 1, rtol=1e-3)
+    assert not block.non_trainable_weights
+    assert keras_blocks.cost(block, (6, 6, 4)).params == 9 * 4 * 8 + 2 * 8
+    model = keras.Sequential([keras.Input((6, 6, 4)), block])
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(again.predict(images, verbose=0), model.predict(images, verbose=0), rtol=1e-6)
+
+
+@pytest.mark.once
+def test_groups_must_divide_the_channels():
+    with pytest.raises(ValueError, match="group"):
+        keras_blocks.ConvBlock(8, batch_norm={"groups": 3}).build((None, 6, 6, 4))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from calling import JIT
+from calling import EAGERLY, JIT
 
 import keras_blocks
 from keras_blocks import PairSampler, PKSampler, TripletSampler
@@ -143,12 +143,12 @@ def test_pairs_of_the_samplers_train_a_siamese(images):
     from catalog import small_siamese
 
     model = small_siamese(include_top=True, distance="l1", input_shape=(2, 2, 1))
-    model.compile("sgd", "binary_crossentropy", jit_compile=JIT)
+    model.compile("sgd", "binary_crossentropy", jit_compile=JIT, run_eagerly=EAGERLY)
     history = model.fit(PairSampler(images, LABELS, 4, batches=2), epochs=2, verbose=0).history
     assert np.isfinite(history["loss"]).all()
-    model.embedding.compile("sgd", keras_blocks.TripletLoss(mining=None), jit_compile=JIT)
+    model.embedding.compile("sgd", keras_blocks.TripletLoss(mining=None), jit_compile=JIT, run_eagerly=EAGERLY)
     history = model.embedding.fit(TripletSampler(images, LABELS, 4, batches=2), epochs=2, verbose=0).history
     assert np.isfinite(history["loss"]).all()
-    model.embedding.compile("sgd", keras_blocks.TripletLoss(), jit_compile=JIT)
+    model.embedding.compile("sgd", keras_blocks.TripletLoss(), jit_compile=JIT, run_eagerly=EAGERLY)
     history = model.embedding.fit(PKSampler(images, LABELS, 2, 3, batches=2), epochs=2, verbose=0).history
     assert np.isfinite(history["loss"]).all()

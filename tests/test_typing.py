@@ -35,6 +35,11 @@ def parameters(block: keras.layers.Layer) -> int:
     return keras_blocks.cost(block, (32, 32, 3)).params
 
 
+def cells(folder: str) -> keras_blocks.DetectionDataset:
+    flip = keras.layers.RandomFlip("horizontal", bounding_box_format="xyxy")
+    return keras_blocks.VOCDetection(folder, labels=["RBC"], image_size=(240, 320), shuffle=True, augmentation=[flip])
+
+
 x = keras.Input((56, 56, 96))
 x = keras_blocks.FireBlock(16, bypass="complex", activation="relu", name="fire")(x)
 x = keras_blocks.ConvBlock(64, 3, strides=(2, 2), padding="symmetric", batch_norm={"momentum": 0.9})(x)
@@ -57,6 +62,7 @@ WRONG = {
     "a wrong return": ("(32, 32, 3)).params", "(32, 32, 3))"),
     "a misspelled keyword": ("kernel_initializer=", "kernel_initialiser="),
     "a misspelled keyword of residual networks": ("drop_rate=", "droprate="),
+    "a misspelled keyword of datasets": ("shuffle=", "shufle="),
     "a misspelled keyword of all architectures": ("pooling=", "poling="),
 }
 

@@ -51,11 +51,30 @@ keras_blocks.convert_weights("weights.safetensors", other)
 assert all((one == two).all() for one, two in zip(one.get_weights(), other.get_weights()))
 """
 
+DETECTION = """
+import keras, numpy as np, keras_blocks
+keras.utils.save_img("one.png", np.zeros((40, 60, 3)), scale=False)
+truth = {"boxes": [[20, 10, 50, 30]], "labels": ["cell"]}
+data = keras_blocks.DetectionDataset(["one.png"], [truth], ["cell"], image_size=(40, 60))
+found = {"boxes": data[0][1]["boxes"], "scores": [[0.9]], "labels": [[0]]}
+assert abs(keras_blocks.evaluate_detections(found, data)["mAP"] - 1) < 1e-6
+keras_blocks.draw_detections(data.image(0), truth, ["cell"]).save("drawn.png")
+"""
+
+PROPOSALS = """
+import numpy as np, keras_blocks
+image = np.zeros((40, 60, 3))
+image[10:30, 20:50] = 255
+assert [20, 10, 50, 30] in keras_blocks.selective_search(image).tolist()
+"""
+
 EXTRAS = {
     "tensorflow": MODEL,
     "jax": MODEL,
     "torch": MODEL,
     "jax,safetensors": WEIGHTS,
+    "jax,detection": DETECTION,
+    "jax,proposals": PROPOSALS,
     "tensorflow,tuning": SEARCH + STOCK,
     "jax,tuning": SEARCH + STOCK,
     "torch,tuning": SEARCH + STOCK,

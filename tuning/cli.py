@@ -1,28 +1,31 @@
-"""The command line: `keras-blocks search | worker | report | train | evaluate | models | cost`.
+"""The command line: `keras-blocks search | worker | report | train | evaluate | detect | models | cost`.
 
 This file and those that it imports at the top need no Keras, so that help is shown at once; see `command`.
 What is heavy is imported by the commands that need it.
 """
 
-import contextlib
 import importlib
 import importlib.metadata
 import re
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import typer.core
 from rich.console import Console
 
+from keras_blocks.tuning.detector_commands import begun_training, detected, say_evaluated, say_trained
 from keras_blocks.tuning.options import read_options, size, sizes, with_options
+from keras_blocks.tuning.saying import FAILED, INTERRUPTED, USAGE, say, stop, usage_errors
 from keras_blocks.tuning.search.settings import DATA_HELP, SIZE_HELP, SearchSettings, TrainingSettings
 
 if TYPE_CHECKING:
     from keras_blocks.tuning.data.dataset import Dataset
+    from keras_blocks.tuning.detector_training import DetectorTraining
     from keras_blocks.tuning.run_folder import RunFolder
+    from keras_blocks.tuning.single_training import SingleTraining
 
 app = typer.Typer(
     name="keras-blocks",
@@ -31,9 +34,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-USAGE, FAILED, INTERRUPTED = 2, 1, 130
-"""Exit codes: a wrong argument; a command that did not succeed; Ctrl-C."""
 
 
 class Command(typer.core.TyperCommand):
@@ -86,7 +86,7 @@ def search(
     from keras_blocks.tuning.training.evaluation import FreshProcessFailed, evaluate_in_fresh_process
 
     console = Console()
-    with _usage_errors():
+    with usage_errors():
         given = read_options(SearchSettings, given)
         run = run or _default_run(given.get("model", SearchSettings.model), given.get("data", SearchSettings.data))
         settings = SearchSettings.of(_stored_settings(run) if resume else {}, **given)
@@ -94,9 +94,9 @@ def search(
     _say_begin(settings.model, started.dataset, started.folder)
     if storage is not None:
         place = started.session.place
-        _say(f"study: {place.study}; on other machines: keras-blocks worker --study {place.study} --storage {place}")
+        say(f"study: {place.study}; on other machines: keras-blocks worker --study {place.study} --storage {place}")
     try:
-        with Progress(console) as progress, _usage_errors():
+        with Progress(console) as progress, usage_errors():
             if ray is not None:
                 from keras_blocks.tuning.search.ray import run_workers
 
@@ -106,15 +106,15 @@ def search(
         _say_result(result, started.folder)
         again = evaluate_in_fresh_process(started.folder.best, started.folder.test)
     except (SearchFailed, FreshProcessFailed) as error:
-        _stop(error, FAILED)
+        stop(error, FAILED)
     except KeyboardInterrupt:
-        _stop("interrupted. The same command again goes on with it.", INTERRUPTED)
-    _say(f"test accuracy in a fresh process: {_accuracy(again)}")
+        stop("interrupted. The same command again goes on with it.", INTERRUPTED)
+    say(f"test accuracy in a fresh process: {_accuracy(again)}")
     same = [again[name] == result[name] for name in ("test_accuracy", "test_correct", "test_images")]
     if not all(same):
-        _stop(f"the fresh process got {_accuracy(again)}, this one {_accuracy(result)}.", FAILED)
+        stop(f"the fresh process got {_accuracy(again)}, this one {_accuracy(result)}.", FAILED)
     if at_least is not None and 100 * result["test_accuracy"] < at_least:
-        _stop(f"the test accuracy, {_accuracy(result)}, is below {at_least} %.", FAILED)
+        stop(f"the test accuracy, {_accuracy(result)}, is below {at_least} %.", FAILED)
 
 
 @app.command(cls=Command)
@@ -139,7 +139,7 @@ def worker(
     from keras_blocks.tuning.search.session import Session
     from keras_blocks.tuning.study.store import quiet_optuna
 
-    with _usage_errors(), quiet_optuna():
+    with usage_errors(), quiet_optuna():
         for name in modules or ():
             importlib.import_module(name)
         folder = RunFolder(run or Path("runs") / study)
@@ -149,16 +149,16 @@ def worker(
         if not folder.is_run():
             folder.create({"kind": "worker", "study": study})
     try:
-        with Progress(Console()) as progress, _usage_errors(), quiet_optuna():
+        with Progress(Console()) as progress, usage_errors(), quiet_optuna():
             try:
                 why = session.run(progress, devices=devices.split(",") if devices else ())
             finally:
                 session.stop()
     except DiskFull as error:
-        _stop(error, FAILED)
+        stop(error, FAILED)
     except KeyboardInterrupt:
-        _stop("interrupted; what was running was given back.", INTERRUPTED)
-    _say(f"done: {why}")
+        stop("interrupted; what was running was given back.", INTERRUPTED)
+    say(f"done: {why}")
 
 
 @app.command(cls=Command)
@@ -174,13 +174,13 @@ def report(
     from keras_blocks.tuning.run_folder import RunFolder
 
     try:
-        with _usage_errors():
+        with usage_errors():
             path = write_run_report(RunFolder(run), storage=storage)
     except OSError as error:
         if not is_full(error):
             raise
-        _stop(f"the report could not be written: {error}", FAILED)
-    _say(f"report: {path}")
+        stop(f"the report could not be written: {error}", FAILED)
+    say(f"report: {path}")
 
 
 @app.command(cls=Command)
@@ -190,27 +190,60 @@ def train(
     *,
     run: Annotated[Path | None, typer.Option(help="Folder of the run.", show_default="runs/NAME-DATA")] = None,
     fresh: Fresh = False,
+    weights: Annotated[
+        Path | None, typer.Option(help="Of a detector: file of its backbone's weights.", show_default="random ones")
+    ] = None,
+    normalization: Annotated[
+        str | None, typer.Option(help="Of a detector: pixels as they want them: torch, caffe or tf.")
+    ] = None,
     **given: Any,
 ) -> None:
-    """Train a named model from random weights, and keep its best epoch."""
+    """Train a named model from random weights, and keep its best epoch.
+
+    A detector takes a folder of images with boxes, of Pascal VOC's layout or COCO's. By default it is trained for 20
+    epochs, in batches of 2, at a rate of 0.0025, with horizontal flips; its epoch with the highest mAP is kept.
+    """
+    from keras_blocks.models.detector import Detector
+    from keras_blocks.models.registry import architecture_of
     from keras_blocks.tuning.report.terminal import Progress
-    from keras_blocks.tuning.single_training import SingleTraining
     from keras_blocks.tuning.training.hyperparameters import TrainingDiverged
 
-    with _usage_errors():
-        settings = TrainingSettings(**read_options(TrainingSettings, given))
-        started = SingleTraining(name, settings, run or _default_run(name, settings.data), replace=fresh)
-    _say_begin(name, started.dataset, started.folder)
-    for change in started.changes:
-        _say(f"unlike the published model: {change}")
+    started: SingleTraining | DetectorTraining
+    own = {"weights": weights and str(weights), "normalization": normalization}
+    own = {option: value for option, value in own.items() if value is not None}
+    with usage_errors():
+        given = read_options(TrainingSettings, given)
+        if issubclass(architecture_of(name), Detector):
+            given |= own
+            started = begun_training(name, given, run or _default_run(name, given.get("data", "")), fresh)
+        else:
+            started = _begun_classifier(name, given, own, run, fresh)
     try:
         with Progress(Console()) as progress:
             result = started.run(progress)
     except TrainingDiverged as error:
-        _stop(error, FAILED)
+        stop(error, FAILED)
     except KeyboardInterrupt:
-        _stop("interrupted.", INTERRUPTED)
-    _say_result(result, started.folder)
+        stop("interrupted.", INTERRUPTED)
+    if "val" in result:
+        say_trained(result, started.folder)
+    else:
+        _say_result(result, started.folder)
+
+
+def _begun_classifier(
+    name: str, given: dict[str, Any], own: dict[str, Any], run: Path | None, fresh: bool
+) -> "SingleTraining":
+    from keras_blocks.tuning.single_training import SingleTraining
+
+    for option in own:
+        raise ValueError(f"--{option} is for detectors, see `keras-blocks models '*rcnn*'`; {name} is none.")
+    settings = TrainingSettings(**given)
+    started = SingleTraining(name, settings, run or _default_run(name, settings.data), replace=fresh)
+    _say_begin(name, started.dataset, started.folder)
+    for change in started.changes:
+        say(f"unlike the published model: {change}")
+    return started
 
 
 @app.command(cls=Command)
@@ -221,14 +254,34 @@ def evaluate(
     ] = None,
     image_size: Annotated[str | None, typer.Option(help=SIZE_HELP)] = None,
 ) -> None:
-    """Evaluate a saved model on test images."""
+    """Evaluate a saved model on test images: a classifier's accuracy, or a detector's figures as COCO has them."""
     from keras_blocks.tuning.training.evaluation import evaluate_file
 
-    with _usage_errors():
+    with usage_errors():
         result = evaluate_file(model, data, image_size=size("--image-size", image_size) if image_size else None)
     for note in result["notes"]:
-        _say(note)
-    _say(f"test accuracy of {result['model']} on {result['data']}: {_accuracy(result)}")
+        say(note)
+    if "figures" in result:
+        say_evaluated(result)
+        return
+    say(f"test accuracy of {result['model']} on {result['data']}: {_accuracy(result)}")
+
+
+@app.command(cls=Command)
+def detect(
+    model: Annotated[Path, typer.Argument(help="A .keras file of a detector, or the folder of a run.")],
+    images: Annotated[list[Path], typer.Argument(help="Files of images, or folders of such.")],
+    out: Annotated[
+        Path | None, typer.Option(help="A new folder for pictures of what was found, and detections.json.")
+    ] = None,
+    threshold: Annotated[float, typer.Option(help="Least score of what is told.")] = 0.5,
+) -> None:
+    """Find objects in images by a saved detector.
+
+    detections.json is a list with the image, its height and width, and its detections: name, score, and box as
+    [x1, y1, x2, y2] in pixels of the image.
+    """
+    detected(model, images, out, threshold)
 
 
 @app.command(cls=Command)
@@ -240,7 +293,7 @@ def models(pattern: Annotated[str, typer.Argument(help="Shell-style pattern of n
 
     names = list_models(pattern)
     if not names:
-        _stop(f"no model matches {pattern!r}; there are {', '.join(list_models())}.", USAGE)
+        stop(f"no model matches {pattern!r}; there are {', '.join(list_models())}.", USAGE)
     found = [(name, architecture_of(name)) for name in names]
     Console().print(costs_table([(name, cost(model, **model.variants[name])) for name, model in found]))
 
@@ -251,19 +304,22 @@ def cost_command(
     input_shape: Annotated[
         str | None, typer.Option(help="Height,width,channels.", show_default="the model's, mostly 224,224,3")
     ] = None,
-    classes: Annotated[int, typer.Option(help="Number of classes.")] = 1000,
+    classes: Annotated[
+        int | None, typer.Option(help="Number of classes.", show_default="1000, of detectors the model's")
+    ] = None,
 ) -> None:
     """Count a model's parameters, multiply-adds and activation memory for one image, without building it."""
     from keras_blocks.core.signature import takes
     from keras_blocks.costs.cost import cost
+    from keras_blocks.models.detector import Detector
     from keras_blocks.models.registry import architecture_of
     from keras_blocks.tuning.report.terminal import costs_table
 
-    with _usage_errors():
+    with usage_errors():
         architecture = architecture_of(name)
         options = dict(architecture.variants[name])
-        if takes(architecture, "classes"):
-            options["classes"] = classes
+        if takes(architecture, "classes") and (classes is not None or not issubclass(architecture, Detector)):
+            options["classes"] = 1000 if classes is None else classes
         if input_shape:
             options["input_shape"] = sizes("--input-shape", input_shape, counts=(3,))
         spent = cost(architecture, **options)
@@ -285,44 +341,24 @@ def main(release: Callable[[], None] | None = None) -> None:
     app(prog_name="keras-blocks", obj=release)
 
 
-@contextlib.contextmanager
-def _usage_errors() -> Iterator[None]:
-    """What a user can get wrong ends the command with one line, and no traceback."""
-    try:
-        yield
-    except (ValueError, TypeError) as error:
-        _stop(error, USAGE)
-
-
-def _stop(message: object, code: int) -> NoReturn:
-    """Says why, in one line, and ends the command. Keras adds a dump of the arguments, which is left out."""
-    text = str(message).partition("Arguments received by")[0]
-    typer.echo(f"keras-blocks: {' '.join(text.split())}", err=True)
-    raise typer.Exit(code)
-
-
-def _say(text: str) -> None:
-    Console().print(text, highlight=False, soft_wrap=True)
-
-
 def _say_begin(model: str, data: "Dataset", folder: "RunFolder") -> None:
     height, width, channels = data.image_shape
-    _say(
+    say(
         f"{model} on {data.name}: {len(data.x_train)} images to train, {len(data.x_val)} to validate, "
         f"{len(data.x_test)} held out, {height}x{width}x{channels}, {data.classes} classes"
     )
     for note in data.notes:
-        _say(note)
-    _say(f"run folder: {folder}")
+        say(note)
+    say(f"run folder: {folder}")
 
 
 def _say_result(result: dict[str, Any], folder: "RunFolder") -> None:
-    _say(
+    say(
         f"kept in {folder.best}: epoch {result['kept_epoch']} of {result['epochs']}, {result['params']:,} parameters, "
         f"{100 * result['val_accuracy']:.2f} % validation accuracy",
     )
-    _say(f"test accuracy: {_accuracy(result)}")
-    _say(f"report: {folder.report}")
+    say(f"test accuracy: {_accuracy(result)}")
+    say(f"report: {folder.report}")
 
 
 def _accuracy(result: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from keras_blocks.core.block import Block
-from keras_blocks.core.chain import Fork, LayerSpec, ShapeTensor, Split, walk
+from keras_blocks.core.chain import Assign, Fork, LayerSpec, ShapeTensor, Split, walk
 from keras_blocks.core.layers import SETTINGS, serialized
 from keras_blocks.core.registration import registered_name
 from keras_blocks.costs.cost import WEIGHTLESS_TYPES, block_chain, block_key, shape_after
@@ -107,6 +107,8 @@ def _structure(chain: Iterable[Any]) -> list[Any]:
             found.append([[_structure(branch) for branch in step.branches], step.merge.name])
         elif isinstance(step, Fork):
             found.append({name: _structure(branch) for name, branch in step.branches.items()})
+        elif isinstance(step, Assign):
+            found.append({step.name: _structure(step.chain)})
         else:
             found.append(step.name)
     return found

@@ -21,6 +21,7 @@ RUN_MARK = "keras_blocks run, version 1"
 NEEDED: dict[str, dict[str, type]] = {
     "search": {"settings": dict, "backend": str, "versions": dict},
     "train": {"model": str, "data": str},
+    "detector": {"model": str, "data": str},
     "worker": {"study": str},
 }
 """What run.json says of a run of each kind, and of which type that is."""
@@ -45,8 +46,9 @@ RUN_FOLDERS = {
     "models": r"\d+\.keras",
     "weights": r"[0-9a-f]{64}\.npz(\.damaged-\d+)?",
     "logs": r"[A-Za-z0-9._-]+\.log",
+    "pictures": r"\d+\.png",
 }
-"""Folders of a search, and the names of what is in them."""
+"""Folders of a search or of a detector's training, and the names of what is in them."""
 
 MOST_WEIGHTS = 100
 """Architectures whose weights are kept for later trials: those used last."""
@@ -109,7 +111,7 @@ class RunFolder:
         """What run.json says. Nothing in it is to be trusted: the folder may come from anyone.
 
         Args:
-            kind: "search", "train" or "worker", where it must be one.
+            kind: "search", "train", "detector" or "worker", where it must be one.
 
         Raises:
             ValueError: where the folder is no run, is one of a newer version or of another kind, or has links in it:
@@ -181,6 +183,27 @@ class RunFolder:
         """Replaces parts of run.json."""
         write_json(self.description, {**self.describe(), **described})
 
+    def refuse_copy(self, before: str | None, run: str | None) -> None:
+        """Refuses a copy of a run's folder, which would write into the study of the one that it was copied from.
+
+        Args:
+            before: where the folder was when its study was last gone on with, as the study says; `None`: it does not.
+            run: what tells the run from all others.
+
+        Raises:
+            ValueError: where a folder of this run is still there. One that was moved is not.
+        """
+        if before is None or not self.is_run() or not self.holds_run(before):
+            return
+        other = RunFolder(before)
+        if other.path.samefile(self.path) or other._read("run.json").get("run") != run:
+            return
+        raise ValueError(
+            f"`run`: {self.path} is a copy of {before}, which is still there, and both would write into one study. "
+            "Nothing was changed. Go on in that folder, or begin a run of another name; if the copy is to take its "
+            f"place, move {before} away first."
+        )
+
     def replaceable(self, *, replace: bool = False) -> list[Path]:
         """What a run has written, which may be removed for a new one. Removes nothing.
 
@@ -234,6 +257,12 @@ class RunFolder:
         """Keeps the model as best.keras: the old file stays until the new one is whole."""
         with replacing(self.best) as part:
             model.save(part)
+
+    def picture(self, number: int) -> Path:
+        """Of an image with what a detector found in it; its folder is made."""
+        folder = self.path / "pictures"
+        folder.mkdir(exist_ok=True)
+        return folder / f"{number}.png"
 
     def save_test(self, dataset: Dataset) -> None:
         """Keeps the held-out images and labels, so that a process without the data can evaluate."""

@@ -151,7 +151,7 @@ class DenseBlock(Block):
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         if not (self.remat and training):
             return super().call(inputs, training=training)
-        self._check_size(inputs.shape)
+        self._check_size(inputs)
         features = [as_float(inputs, self.compute_dtype)]
         for spec in specs(self.chain_for(None)):
             features.append(getattr(self, spec.name).new_features(features, training))

@@ -142,6 +142,8 @@ class MultiLabelHead(Head):
     ... )
     """
 
+    wide_outputs = True
+
     def __init__(
         self,
         classes: int | Ints,
@@ -167,12 +169,6 @@ class MultiLabelHead(Head):
             for name, classes in zip(self.names or (), self.classes)
         }
         return [*self.features(), Fork(FrozenDict(branches))]
-
-    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
-        dtype = self.probabilities("any", None).dtype
-        dtype = keras.dtype_policies.get(dtype).compute_dtype
-        found = super().compute_output_spec(*args, **kwargs)
-        return keras.tree.map_structure(lambda output: keras.KerasTensor(output.shape, dtype), found)
 
     def decode_predictions(self, predictions: Any, top: int | None = 5, threshold: float | None = None) -> list[Any]:
         """The best classes of each image, by the names given as `labels`.

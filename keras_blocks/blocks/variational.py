@@ -86,7 +86,7 @@ class VariationalBottleneck(Head):
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         # Never rematerialized: a loss cannot be added from within.
-        self._check_size(inputs.shape)
+        self._check_size(inputs)
         return self._run(as_float(inputs, self.compute_dtype), training)
 
 

@@ -16,6 +16,7 @@ class VGGGroup(Block):
     Args:
         filters: number of output channels of each convolution.
         depth: number of convolutions.
+        pooled: whether the pooling follows; detectors leave out the last one.
         **kwargs: the settings of `Block`: `activation` ("relu"), `batch_norm` (False, as in the paper), `use_bias`,
             `kernel_initializer`, `kernel_regularizer`, `data_format`, `name`, `dtype`, ...
 
@@ -23,7 +24,7 @@ class VGGGroup(Block):
         `(batch, height, width, channels)`, at least 2x2 pixels.
 
     Output shape:
-        `(batch, height // 2, width // 2, filters)`.
+        `(batch, height // 2, width // 2, filters)`; without pooling as high and wide as the input.
 
     Raises:
         TypeError, ValueError: at construction for an argument out of range, at build for an image too small to pool.
@@ -38,10 +39,11 @@ class VGGGroup(Block):
     (None, 112, 112, 64)
     """
 
-    def __init__(self, filters: int, *, depth: int = 2, **kwargs: Unpack[BlockOptions]):
+    def __init__(self, filters: int, *, depth: int = 2, pooled: bool = True, **kwargs: Unpack[BlockOptions]):
         super().__init__(**kwargs)
         self.filters = validation.integer("filters", filters)
         self.depth = validation.integer("depth", depth, most=64)
+        self.pooled = validation.boolean("pooled", pooled)
 
     @classmethod
     def from_config(cls, config: Config) -> Self:
@@ -52,4 +54,5 @@ class VGGGroup(Block):
 
     def chain(self, channels: int) -> Chain:
         convs = [spec for i in range(1, self.depth + 1) for spec in self.conv_unit(f"conv{i}", self.filters, 3)]
-        return [*convs, self.layer("pool", keras.layers.MaxPooling2D, pool_size=2, strides=2)]
+        pool = self.layer("pool", keras.layers.MaxPooling2D, pool_size=2, strides=2)
+        return [*convs, pool] if self.pooled else convs

@@ -7,14 +7,19 @@ import keras
 
 from keras_blocks.core.chain import Chain as Chain
 from keras_blocks.core.chain import LayerSpec, checked_chain, specs, walk
+from keras_blocks.core.immutable import freeze
 from keras_blocks.core.inner import Untracked, changes, quantized, remember, restore
 from keras_blocks.core.keywords import accepted, refuse_unknown
-from keras_blocks.core.layers import SETTINGS, LayerFactory, serialized
+from keras_blocks.core.layers import SETTINGS, LayerFactory, serialized, wide_policy
 from keras_blocks.core.registration import register as register
 from keras_blocks.core.remat import rematerialized
-from keras_blocks.core.signature import arguments
+from keras_blocks.core.shapes import as_shapes, compatible, known_sizes
+from keras_blocks.core.signature import arguments, check_kept
+from keras_blocks.core.trainable import trained_whole
 from keras_blocks.ops.casting import as_float
 from keras_blocks.typing import BlockOptions, Config, Shape, Tensor
+
+_INPUTS = {4: "image batches", 5: "batches of regions"}
 
 BUILT_MARK = "built"
 """Marks a built block in a file of weights: a block that is not built has nowhere to load them to, and says so."""
@@ -27,11 +32,12 @@ class BuiltChain:
 
     def __init__(self, chain: Chain):
         self.chain = tuple(chain)
-        self.checked: set[Shape] = set()
+        self.checked: set[Any] = set()
         """Input shapes that are known to be large enough, so that an eager call pays for the check once."""
 
 
 @register
+@trained_whole
 class Block(LayerFactory, keras.layers.Layer):
     """A micro-architecture as one layer: split, transform, merge.
 
@@ -42,7 +48,8 @@ class Block(LayerFactory, keras.layers.Layer):
     Args:
         activation: name or function, for all activations of the block. `None` is linear.
         batch_norm: whether BatchNormalization follows the convolutions; a dict gives its `momentum`, `epsilon`,
-            `center`, `scale`, `synchronized`.
+            `center`, `scale`, `synchronized`; one with "groups", as in `{"groups": 32}`, puts GroupNormalization in its
+            place, for training from scratch with few images in a batch.
         use_bias: whether convolutions have biases; `None` means those that no BatchNormalization of the block follows.
         kernel_initializer: initializer of the convolutions' kernels; every kernel gets its own draw, also of a
             seeded one.
@@ -81,23 +88,29 @@ class Block(LayerFactory, keras.layers.Layer):
     256
     """
 
+    input_axes = 4
+    """Axes of what the block takes. Of a dict of inputs, those with so many are images, or feature maps."""
+
+    wide_outputs = False
+    """Whether the block's last layers compute in float32 also where the policy computes in 16 bits."""
+
     def __init__(self, **kwargs: Unpack[BlockOptions]):
         options: dict[str, Any] = dict(kwargs)
         given = {name: options.pop(name) for name in SETTINGS if name in options}
         refuse_unknown(type(self), options, accepted(keras.layers.Layer), accepted(type(self)))
         keras.layers.Layer.__init__(self, **options)
         LayerFactory.__init__(self, **{**self.default_settings, **given})
-        self.input_spec = keras.layers.InputSpec(ndim=4)
         self._built_chain: Any = None  # a BuiltChain, once built
         self._frozen_paths: Sequence[str] = ()
         self._inner = Untracked({})  # what the file has kept of inner layers, until they are built
 
-    def chain(self, channels: int) -> Chain:
+    def chain(self, channels: Any) -> Chain:
         """The block's layers for an input of so many channels, as a list of specs and splits. The one thing to declare.
 
-        Specs come from `self.conv_unit`, `self.conv2d`, `self.norm`, `self.activate`, `self.layer`; splits from
-        `self.concatenate` and `self.sum_of`. The chain may depend on the channels (a projection where they differ),
-        never on the image's size.
+        A block of several inputs is given a dict of their channels, with `None` for what is no image, and its chain
+        goes from one to the other by `Take` and `Assign`. Specs come from `self.conv_unit`, `self.conv2d`, `self.norm`,
+        `self.activate`, `self.layer`; splits from `self.concatenate` and `self.sum_of`. The chain may depend on the
+        channels (a projection where they differ), never on the image's size.
         """
         raise NotImplementedError(f"{type(self).__name__} must declare its layers in `chain(self, channels)`.")
 
@@ -109,12 +122,16 @@ class Block(LayerFactory, keras.layers.Layer):
         declared = self._declare(input_shape)
         layers = {spec.name: self._make(spec) for spec in specs(declared.chain)}
 
+        built: dict[str, Any] = {}
+
         def build_layer(spec: LayerSpec, shape: Any) -> Any:
             after = self._next_shape(layers[spec.name], spec, shape)
-            layers[spec.name].build(shape)
+            if spec.name not in built:
+                layers[spec.name].build(shape)
+            self._check_again(spec, built.setdefault(spec.name, shape), shape)
             return after
 
-        walk(declared.chain, tuple(input_shape), build_layer)
+        walk(declared.chain, as_shapes(input_shape), build_layer)
         for name, layer in layers.items():
             if not self.trainable:
                 layer.trainable = False
@@ -124,11 +141,11 @@ class Block(LayerFactory, keras.layers.Layer):
             freeze_part(self, path)
         for name in set(layers) & set(self._inner.config):
             restore(layers[name], self._inner.config[name])
-        self.input_spec = keras.layers.InputSpec(ndim=4, axes={self.channel_axis: self.channels(input_shape)})
+        self.input_spec = self._spec_of(as_shapes(input_shape))
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
-        self._check_size(inputs.shape)
-        inputs = as_float(inputs, self.compute_dtype)
+        self._check_size(inputs)
+        inputs = self._as_float(inputs)
         if training and self.remat and not all(issubclass(spec.cls, Block) for spec in specs(self._built_chain.chain)):
             return rematerialized([self], lambda x: self._run(x, training), inputs)
         return self._run(inputs, training)
@@ -177,21 +194,27 @@ class Block(LayerFactory, keras.layers.Layer):
     def expanded(self, inputs: Tensor, **flags: Any) -> Tensor:
         """`expand`, with what a graph's node has told the block: it holds until the graph itself is told of it."""
         if not self.built:
-            self.build(inputs.shape)
+            self.build(keras.tree.map_structure(lambda x: tuple(x.shape), inputs))
 
         def apply(spec: LayerSpec, x: Tensor) -> Tensor:
             layer = getattr(self, spec.name)
             return layer.expanded(x, **flags) if isinstance(layer, Block) else layer(x, **flags)
 
-        return walk(self._built_chain.chain, as_float(inputs, self.compute_dtype), apply)
+        return walk(self._built_chain.chain, self._as_float(inputs), apply)
 
     def compute_output_shape(self, input_shape: Shape) -> Any:
         def shape_after(spec: LayerSpec, shape: Any) -> Any:
             layer = getattr(self, spec.name) if self._built_chain else spec.make()
             return self._next_shape(layer, spec, shape)
 
-        after = walk(self.chain_for(input_shape), tuple(input_shape), shape_after)
-        return {name: tuple(shape) for name, shape in after.items()} if isinstance(after, dict) else tuple(after)
+        return as_shapes(walk(self.chain_for(input_shape), as_shapes(input_shape), shape_after))
+
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+        found = super().compute_output_spec(*args, **kwargs)
+        if not self.wide_outputs:
+            return found
+        dtype = keras.dtype_policies.get(wide_policy(self.dtype_policy)).compute_dtype
+        return keras.tree.map_structure(lambda output: keras.KerasTensor(output.shape, dtype), found)
 
     def get_config(self) -> Config:
         config: Config = super().get_config()
@@ -239,19 +262,8 @@ class Block(LayerFactory, keras.layers.Layer):
 
     def _declare(self, input_shape: Shape) -> BuiltChain:
         """`chain`, for inputs of a shape that has been checked, with names that can be attributes."""
-        if len(input_shape) != 4:
-            raise ValueError(f"{self._title()} takes image batches of 4 axes; received the shape {tuple(input_shape)}.")
-        channels = self.channels(input_shape)
-        if channels is None:
-            raise ValueError(
-                f"{self._title()} must know the number of channels (axis {self.channel_axis}, as data_format is "
-                f"'{self.data_format}'); received the shape {tuple(input_shape)}."
-            )
-        if missing := [name for name in arguments(type(self)) if not hasattr(self, name)]:
-            raise TypeError(
-                f"{self._title()} must keep its argument `{missing[0]}` as an attribute of that name, or it is in "
-                f"no saved file: write `self.{missing[0]} = {missing[0]}` in `__init__`."
-            )
+        channels = self._channels_of(as_shapes(input_shape))
+        check_kept(self._title(), self, arguments(type(self)))
         declared = BuiltChain(checked_chain(f"the chain of {self._title()}", self.chain(channels)))
         seen = set()
         for spec in specs(declared.chain):
@@ -264,9 +276,27 @@ class Block(LayerFactory, keras.layers.Layer):
             seen.add(spec.name)
         return declared
 
+    def _channels_of(self, shape: Any) -> Any:
+        """The channels of the input, or of each of several: `None` for what is no image."""
+        if isinstance(shape, dict):
+            images = [name for name, one in shape.items() if len(one) == self.input_axes]
+            return {**dict.fromkeys(shape), **{name: self._channels_of(shape[name]) for name in images}}
+        if len(shape) != self.input_axes:
+            raise ValueError(
+                f"{self._title()} takes {_INPUTS[self.input_axes]} of {self.input_axes} axes; received the shape "
+                f"{shape}."
+            )
+        channels: int | None = self.channels(shape)
+        if channels is None:
+            raise ValueError(
+                f"{self._title()} must know the number of channels (axis {self.channel_axis}, as data_format is "
+                f"'{self.data_format}'); received the shape {shape}."
+            )
+        return channels
+
     def _next_shape(self, layer: Any, spec: LayerSpec, shape: Any) -> Any:
         """The shape after one layer of the chain; a merge takes a list of shapes."""
-        if isinstance(layer, keras.layers.Add) and not _compatible(shape):
+        if isinstance(layer, keras.layers.Add) and not compatible(shape):
             raise ValueError(
                 f"{self._title()} adds branches in '{spec.name}', which must have equal shapes; received {shape}."
             )
@@ -287,12 +317,37 @@ class Block(LayerFactory, keras.layers.Layer):
             )
         return after
 
-    def _check_size(self, shape: Shape) -> None:
+    def _check_again(self, spec: LayerSpec, first: Any, shape: Any) -> None:
+        """Refuses a layer in a second place where its input has other channels than in the first."""
+        if isinstance(shape, tuple) and self.channels(first) != self.channels(shape):
+            raise ValueError(
+                f"{self._title()} has its layer '{spec.name}' in several places, which must have as many channels; "
+                f"received the shapes {first} and {shape}."
+            )
+
+    def _check_size(self, inputs: Any) -> None:
         """Refuses an image too small for the block before the backend does, or gives an empty tensor and a NaN mean."""
-        shape = tuple(size if isinstance(size, int) else None for size in shape)  # some tracers have symbolic sizes
-        if shape not in self._built_chain.checked:
+        shape = keras.tree.map_structure(known_sizes, inputs)
+        key = freeze(shape)
+        if key not in self._built_chain.checked:
             self.compute_output_shape(shape)
-            self._built_chain.checked.add(shape)
+            self._built_chain.checked.add(key)
+
+    def _as_float(self, inputs: Any) -> Any:
+        """Images that hold integers, in the compute dtype; of several inputs, the images alone."""
+        if isinstance(inputs, dict):
+            return {
+                name: as_float(x, self.compute_dtype) if len(x.shape) == self.input_axes else x
+                for name, x in inputs.items()
+            }
+        return as_float(inputs, self.compute_dtype)
+
+    def _spec_of(self, shape: Any) -> Any:
+        """What Keras holds inputs to, once the block is built."""
+        if isinstance(shape, dict):
+            return {name: self._spec_of(one) for name, one in sorted(shape.items())}
+        axes = {self.channel_axis: self.channels(shape)} if len(shape) == self.input_axes else {}
+        return keras.layers.InputSpec(ndim=len(shape), axes=axes)
 
     def _title(self) -> str:
         return f"{type(self).__name__} '{self.name}'"
@@ -338,9 +393,3 @@ def part_at(owner: Any, path: str) -> Any:
 def freeze_part(owner: Any, path: str) -> None:
     """The opposite of `frozen_parts`, for one path."""
     part_at(owner, path).trainable = False
-
-
-def _compatible(shapes: Sequence[Shape]) -> bool:
-    """Whether the shapes can be equal, where None stands for any size."""
-    ranks = {len(shape) for shape in shapes}
-    return len(ranks) == 1 and all(len({size for size in sizes if size is not None}) <= 1 for sizes in zip(*shapes))

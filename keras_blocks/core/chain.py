@@ -2,12 +2,14 @@
 
 A chain is a sequence of steps. A step is a layer that is yet to be made (`LayerSpec`) or a `Split`, which feeds the
 same tensor to several chains and merges what they give. Since branches are chains too, splits nest. The last step may
-be a `Fork`, whose branches stay apart: the block then has several outputs, a dict. Whatever is done
-with a block (building, calling, expanding, counting, converting) is one `walk` with a different visitor.
+be a `Fork`, whose branches stay apart: the block then has several outputs, a dict. A block of several inputs gets a
+dict: `Take` goes on with one of them, `Assign` adds what a chain makes of it to the dict. One spec that stands in
+several places is one layer. Whatever is done with a block (building, calling, expanding, counting, converting) is one
+`walk` with a different visitor.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from keras_blocks.core.immutable import FrozenDict, thaw
@@ -35,7 +37,10 @@ class LayerSpec:
         if isinstance(x, ShapeTensor):
             return x.through(self)
         if isinstance(x, (list, tuple)) and any(isinstance(item, ShapeTensor) for item in x):
-            return ShapeTensor(x[0].visit(self, [item.shape for item in x]), x[0].visit)
+            return shape_tensors(x[0].visit(self, [item.shape for item in x]), x[0].visit)
+        if isinstance(x, Mapping) and any(isinstance(item, ShapeTensor) for item in x.values()):
+            visit = next(iter(x.values())).visit
+            return shape_tensors(visit(self, {name: item.shape for name, item in x.items()}), visit)
         return self.make()(x)
 
 
@@ -54,7 +59,22 @@ class Fork:
     branches: FrozenDict
 
 
-Step: TypeAlias = LayerSpec | Split | Fork
+@dataclasses.dataclass(frozen=True, slots=True)
+class Take:
+    """Of a dict, what has this name."""
+
+    name: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Assign:
+    """The dict, with what the chain makes of it under a name; what is no dict begins one."""
+
+    name: str
+    chain: "Chain"
+
+
+Step: TypeAlias = LayerSpec | Split | Fork | Take | Assign
 """What a chain consists of."""
 
 Chain: TypeAlias = Sequence[Step]
@@ -72,8 +92,15 @@ class ShapeTensor:
         self.shape = tuple(shape)
         self.visit = visit
 
-    def through(self, step: Any) -> "ShapeTensor":
-        return ShapeTensor(self.visit(step, self.shape), self.visit)
+    def through(self, step: Any) -> Any:
+        return shape_tensors(self.visit(step, self.shape), self.visit)
+
+
+def shape_tensors(shape: Any, visit: Callable[[Any, Any], Any]) -> Any:
+    """A `ShapeTensor`, or of several outputs a dict of them."""
+    if isinstance(shape, Mapping):
+        return {name: shape_tensors(one, visit) for name, one in shape.items()}
+    return ShapeTensor(shape, visit)
 
 
 def checked_chain(title: str, chain: Any) -> Chain:
@@ -89,7 +116,9 @@ def checked_chain(title: str, chain: Any) -> Chain:
         elif isinstance(step, Fork):
             for name, branch in step.branches.items():
                 checked_chain(f"branch '{name}' of {title}", branch)
-        elif not isinstance(step, LayerSpec):
+        elif isinstance(step, Assign):
+            checked_chain(f"'{step.name}' in {title}", step.chain)
+        elif not isinstance(step, LayerSpec | Take):
             raise TypeError(f"step {i} of {title} is {_described(step)}. {_remedy(step)}")
     return chain
 
@@ -117,20 +146,39 @@ def walk(chain: Chain, x: Any, visit: Callable[[Any, Any], Any]) -> Any:
             x = visit(step.merge, [walk(branch, x, visit) for branch in step.branches])
         elif isinstance(step, Fork):
             return {name: walk(branch, x, visit) for name, branch in step.branches.items()}
+        elif isinstance(step, Take):
+            x = x[step.name]
+        elif isinstance(step, Assign):
+            x = {**(x if isinstance(x, dict) else {}), step.name: walk(step.chain, x, visit)}
         else:
             x = visit(step, x)
     return x
 
 
+def branches(step: Step) -> Iterator[Chain]:
+    """The chains inside of a step."""
+    if isinstance(step, Split):
+        yield from step.branches
+    elif isinstance(step, Fork):
+        yield from step.branches.values()
+    elif isinstance(step, Assign):
+        yield step.chain
+
+
 def specs(chain: Chain) -> Iterator[LayerSpec]:
-    """All the layers of a chain, in the order in which `walk` visits them."""
+    """The layers of a chain, each once, in the order in which `walk` first visits them."""
+    seen = set()
+    for spec in _visited(chain):
+        if id(spec) not in seen:
+            seen.add(id(spec))
+            yield spec
+
+
+def _visited(chain: Chain) -> Iterator[LayerSpec]:
     for step in chain:
+        for branch in branches(step):
+            yield from _visited(branch)
         if isinstance(step, Split):
-            for branch in step.branches:
-                yield from specs(branch)
             yield step.merge
-        elif isinstance(step, Fork):
-            for branch in step.branches.values():
-                yield from specs(branch)
-        else:
+        elif isinstance(step, LayerSpec):
             yield step

@@ -101,9 +101,11 @@ class LayerFactory:
         return self.layer(name, cls, **{**bound, **options})
 
     def norm(self, name: str) -> LayerSpec:
-        """A BatchNormalization over the channels, with the settings' momentum, epsilon, scale and center."""
+        """A BatchNormalization over the channels, with the settings' momentum, epsilon, scale and center; with "groups"
+        among them a GroupNormalization."""
         options = self.batch_norm if isinstance(self.batch_norm, Mapping) else {}
-        return self.layer(name, BatchNormalization, axis=self.channel_axis, **options)
+        cls = keras.layers.GroupNormalization if "groups" in options else BatchNormalization
+        return self.layer(name, cls, axis=self.channel_axis, **options)
 
     def activate(self, name: str) -> LayerSpec:
         return self.layer(name, keras.layers.Activation, activation=self.activation)

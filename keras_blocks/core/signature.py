@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, TypeVar, cast
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -52,3 +52,35 @@ def takes(cls: type, name: str) -> bool:
             if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
                 return False
     return False
+
+
+def check_kept(title: str, owner: Any, names: Collection[str]) -> None:
+    """Refuses a layer or a model whose class keeps an argument of its constructor elsewhere than its config looks.
+
+    Args:
+        title: what the error calls it.
+        owner: the layer or model.
+        names: of the arguments.
+
+    Raises:
+        TypeError: with the first that is no attribute.
+    """
+    if missing := [name for name in names if not hasattr(owner, name)]:
+        raise TypeError(
+            f"{title} must keep its argument `{missing[0]}` as an attribute of that name, or it is in "
+            f"no saved file: write `self.{missing[0]} = {missing[0]}` in `__init__`."
+        )
+
+
+def followed_by(init: Callable[..., None], check: Callable[[Any], None]) -> Callable[..., None]:
+    """A class' constructor, and what is to be checked of an object when all of its constructors have run."""
+
+    @functools.wraps(init)
+    def made(self: Any, *args: Any, **kwargs: Any) -> None:
+        init(self, *args, **kwargs)
+        outermost = next(base for base in type(self).__mro__ if "__init__" in vars(base))
+        if vars(outermost)["__init__"] is made:
+            check(self)
+
+    made.__signature__ = inspect.signature(init)  # type: ignore[attr-defined]  # Keras asks in a way that sees no wraps
+    return made

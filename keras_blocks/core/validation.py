@@ -73,14 +73,26 @@ def boolean(name: str, value: Any) -> bool:
     return value
 
 
-def choice(name: str, value: T, allowed: Any) -> T:
-    """One of `allowed`, a `Literal` type or a sequence; the error suggests the nearest names."""
-    allowed = get_args(allowed) or allowed
-    if any(value is item or (type(value) is type(item) and value == item) for item in allowed):
-        return value
-    near = difflib.get_close_matches(str(value), [item for item in allowed if isinstance(item, str)], n=3, cutoff=0.5)
+def choice(name: str, value: T, allowed: Any, *, where: str | None = None) -> T:
+    """One of `allowed`, a `Literal` type or a collection; the error suggests the nearest names.
+
+    Args:
+        where: what lists all of them, for the error that cannot: "`keras_blocks.list_models()`".
+    """
+    allowed = tuple(get_args(allowed) or allowed)
+    for item in allowed:
+        alike = type(value) is type(item) or (
+            isinstance(value, str) and isinstance(item, str)
+        )  # numpy's texts are some
+        if value is item or (alike and value == item):
+            return item  # type: ignore[no-any-return]
+    names = {item.lower(): item for item in allowed if isinstance(item, str)}
+    near = [names[name] for name in difflib.get_close_matches(str(value).lower(), names, n=3, cutoff=0.5)]
     hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
-    listed = list(allowed) if len(allowed) <= SHORT else f"{len(allowed)} names, such as {list(allowed)[:3]}"
+    if len(allowed) <= SHORT:
+        listed = str(list(allowed))
+    else:
+        listed = f"the {len(allowed)} names of {where}" if where else f"{len(allowed)} names, such as {allowed[:3]}"
     raise ValueError(f"`{name}` must be one of {listed}; received {value!r}.{hint}")
 
 
@@ -134,11 +146,17 @@ def divides(name: str, value: int, *, total_name: str, total: int) -> int:
     return value
 
 
-BATCH_NORM_OPTIONS = ("momentum", "epsilon", "center", "scale", "synchronized")
+BATCH_NORM_OPTIONS = ("momentum", "epsilon", "center", "scale", "synchronized", "groups")
+
+OF_BATCHES = ("momentum", "synchronized")
+"""Options of the statistics of batches, of which GroupNormalization has none."""
 
 
 def batch_norm(name: str, value: Any) -> bool | dict[str, Any]:
-    """True, False, or a dict of BatchNormalization's arguments (its axis follows from the data format)."""
+    """True, False, or a dict of BatchNormalization's arguments (its axis follows from the data format).
+
+    With "groups" it is GroupNormalization's, which has no statistics of batches.
+    """
     if isinstance(value, bool):
         return value
     if not isinstance(value, Mapping):
@@ -146,10 +164,18 @@ def batch_norm(name: str, value: Any) -> bool | dict[str, Any]:
             f"`{name}` must be True, False or a dict with keys among {list(BATCH_NORM_OPTIONS)}; received {value!r}."
         )
     mapping(name, value, keys=BATCH_NORM_OPTIONS)
-    least = {"momentum": 0.0, "epsilon": 1e-12}  # without an epsilon, a constant channel is NaN
+    if "groups" in value and (both := [key for key in OF_BATCHES if key in value]):
+        raise ValueError(
+            f"`{name}` must have 'groups', for GroupNormalization, or '{both[0]}', for BatchNormalization, not both; "
+            f"received {dict(value)!r}."
+        )
+    # Without an epsilon, a constant channel is NaN in training; detectors' frozen normalization has none.
+    least = {"momentum": 0.0, "epsilon": 0.0}
     return {
         key: number(f"{name}['{key}']", item, least=least[key], most=1.0)
         if key in least
+        else integer(f"{name}['groups']", item)
+        if key == "groups"
         else boolean(f"{name}['{key}']", item)
         for key, item in value.items()
     }

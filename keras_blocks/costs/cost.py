@@ -2,11 +2,12 @@
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
 
+from keras_blocks.blocks.region_head import EachRegion
 from keras_blocks.core import validation
 from keras_blocks.core.block import Block
 from keras_blocks.core.chain import Chain, LayerSpec, ShapeTensor, walk
@@ -59,7 +60,7 @@ WEIGHTLESS_TYPES = (keras.initializers.Initializer, keras.regularizers.Regulariz
 
 def cost(
     target: keras.layers.Layer | type[keras.Model] | str,
-    input_shape: Sequence[int] | None = None,
+    input_shape: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
     **metaparameters: Any,
 ) -> Cost:
     """Exact parameters, multiply-adds and activation bytes, with no variable allocated.
@@ -71,8 +72,10 @@ def cost(
         target: a block or other Keras layer, built or not; a model (a subclassed one must be built, its `call` made of
             Keras layers and operations); or an architecture's class or a variant's name, as `create_model` takes it,
             with its metaparameters as further arguments.
-        input_shape: (height, width, channels) in the target's data format, without the batch. By default a model's
-            own, or an architecture's own default. A model with several inputs, as a `Siamese`, has its own.
+        input_shape: (height, width, channels) in the target's data format, without the batch; of a block with several
+            inputs a dict of such, of a detector that is given proposals `{"image": (600, 800, 3), "proposals": (2000,
+            4)}`. By default a model's own, or an architecture's own default, with 2,000 proposals. A model with several
+            images, as a `Siamese`, has its own.
         **metaparameters: the constructor's arguments, where `target` is an architecture's class or a name.
 
     Returns:
@@ -96,18 +99,19 @@ def cost(
         # A user's class may have a variant of the same name, which `create_model` does not make either.
         ours = [cls for cls in subclasses(keras.Model) if cls.__module__.partition(".")[0] == "keras_blocks"]
         named = {name: cls for cls in ours for name in vars(cls).get("variants", {})}
-        cls = named[validation.choice("target", target, tuple(named))]
+        cls = named[validation.choice("target", target, named, where="`keras_blocks.list_models()`")]
         target, metaparameters = cls, {**cls.variants[target], **metaparameters}
     if isinstance(target, type) and issubclass(target, keras.Model):
+        several = input_shape if isinstance(input_shape, Mapping) else None
         if input_shape is not None:
-            metaparameters["input_shape"] = input_shape
-        return _architecture_cost(target, metaparameters)
+            metaparameters["input_shape"] = input_shape if several is None else several.get("image")
+        return _architecture_cost(target, metaparameters, several)
     if metaparameters:
         raise TypeError(f"metaparameters go with an architecture's class; received {sorted(metaparameters)}.")
     if isinstance(target, keras.Model):
         return _model_cost(target, input_shape)
     if isinstance(target, keras.layers.Layer):
-        return _layer_object_cost(target, _known("input_shape", (None, *(input_shape or ()))))[1]
+        return _layer_object_cost(target, _batch_of(input_shape))[1]
     raise TypeError(
         f"`target` must be a layer, a model, an architecture's class or a variant's name; received {target!r}."
     )
@@ -207,8 +211,18 @@ def _counted(cls: type, options: FrozenDict, shape: Any, text: str) -> tuple[Any
 
 
 def _chain_cost(chain: Chain, shape: Any) -> tuple[Any, Cost]:
-    ledger = _Ledger()
-    after = walk(chain, shape, ledger.visit)
+    ledger, seen = _Ledger(), set()
+
+    def visit(spec: Any, shape: Any) -> Any:
+        """One layer may stand in several places: it computes in each, and has its weights once."""
+        again, before = id(spec) in seen, ledger.total
+        after = ledger.visit(spec, shape)
+        if again:
+            ledger.total = ledger.total._replace(params=before.params)
+        seen.add(id(spec))
+        return after
+
+    after = walk(chain, shape, visit)
     return after, ledger.total
 
 
@@ -218,6 +232,9 @@ def _layer_object_cost(layer: Any, shape: Any, after: Any = None) -> tuple[Any, 
         return _chain_cost(layer.chain_for(shape), shape)
     if isinstance(layer, keras.Model):
         return tuple(layer.compute_output_shape(shape)), _model_cost(layer, shape[1:])
+    if isinstance(layer, EachRegion):
+        after, (params, macs, size) = tuple(layer.compute_output_shape(shape)), _model_cost(layer.network, None)
+        return after, Cost(params, macs * after[1], size * after[1])
     if not layer.built:
         found = measured(lambda: type(layer).from_config(layer.get_config()), shape)
         return found.shape, Cost(found.params, found.macs, _values(type(layer), found.shape) * _bytes_per_value(layer))
@@ -233,16 +250,13 @@ def _built_cost(layer: Any, shape: Any, after: Any) -> Cost:
 
 
 def _model_cost(model: Any, input_shape: Any) -> Cost:
-    several = isinstance(getattr(model, "input_shape", None), list)
-    shape = model.input_shape if input_shape is None else (None, *input_shape)
-    if several:
-        if input_shape is not None:
-            raise ValueError(
-                f"`input_shape` must be None, as the model '{model.name}' has several inputs, {model.input_shape}; "
-                f"received {tuple(input_shape)}."
-            )
-        shapes = [_known("input_shape", one) for one in shape]
+    own = getattr(model, "usual_shapes", getattr(model, "input_shape", None))
+    if isinstance(own, (list, dict)):
+        shapes = [_known("input_shape", one) for one in _of_inputs(model, own, input_shape)]
         return _graph_cost(model, shapes)._replace(params=count_weights(model))
+    if input_shape is None and isinstance(own, tuple) and None in own[1:]:
+        input_shape = getattr(model, "canvas_shape", None)  # a detector's, to which it brings images of any size
+    shape = model.input_shape if input_shape is None else (None, *input_shape)
     if not isinstance(shape, tuple):
         raise TypeError(f"`target` must be a model of tensors; '{model.name}' has inputs of the shapes {shape}.")
     shape = _known("input_shape", shape)
@@ -260,6 +274,18 @@ def _model_cost(model: Any, input_shape: Any) -> Cost:
     return total._replace(params=count_weights(model)) if model.built else total
 
 
+def _of_inputs(model: Any, own: Any, given: Any) -> list[Any]:
+    """A shape for each input of a model that has several: those that are given by name, or its own."""
+    if given is None:
+        return [own[tensor.name] for tensor in model.inputs] if isinstance(own, dict) else own
+    if isinstance(own, dict) and isinstance(given, Mapping) and set(given) == set(own):
+        return [(None, *given[tensor.name]) for tensor in model.inputs]
+    wanted = f"a dict of the sizes of {sorted(own)}, or None" if isinstance(own, dict) else "None"
+    raise ValueError(
+        f"`input_shape` must be {wanted}, as the model '{model.name}' has several inputs, {own}; received {given!r}."
+    )
+
+
 def _graph_cost(graph: Any, shapes: Sequence[Any]) -> Cost:
     """Walks the functional model's graph. A layer that is called twice computes twice."""
     total = NO_COST
@@ -272,6 +298,8 @@ def _graph_cost(graph: Any, shapes: Sequence[Any]) -> Cost:
                 shapes = [tensor.shape for tensor in keras.tree.flatten(args)]
                 known = [tensor.shape for tensor in keras.tree.flatten(after)]
                 shape = shapes[0] if len(shapes) == 1 else shapes
+                if isinstance(operation, Block):  # which tells its inputs apart by their names
+                    shape = keras.tree.map_structure(_shape, args[0])
                 total += _layer_object_cost(operation, shape, known[0] if len(known) == 1 else known)[1]
             return after
 
@@ -290,12 +318,12 @@ def _as_graph(model: Any, shape: Any) -> keras.Model:
     return keras.Model(inputs, model.call(inputs))
 
 
-def _architecture_cost(cls: Any, metaparameters: dict[str, Any]) -> Cost:
+def _architecture_cost(cls: Any, metaparameters: dict[str, Any], shapes: Any = None) -> Cost:
     """Sends a shape through an architecture's parts, with no layer made where the parts use `self.layer`."""
     if (ledger := _outlined(cls, metaparameters)) is not None:
         return ledger.total
     with unallocated():
-        return _model_cost(cls(**metaparameters), None)
+        return _model_cost(cls(**metaparameters), shapes)
 
 
 def _outlined(cls: Any, metaparameters: dict[str, Any]) -> _Ledger | None:
@@ -313,6 +341,13 @@ def _outlined(cls: Any, metaparameters: dict[str, Any]) -> _Ledger | None:
     except (AttributeError, TypeError, ValueError):
         return None
     return ledger
+
+
+def _batch_of(shape: Any) -> Any:
+    """The shape of a batch of one input, or of each of several; what is no image may have any number of axes."""
+    if isinstance(shape, Mapping):
+        return {name: (None, *one) if len(one) == 1 else _batch_of(one) for name, one in shape.items()}
+    return _known("input_shape", (None, *(shape or ())))
 
 
 def _shape(tensor: Any) -> tuple[Any, ...]:

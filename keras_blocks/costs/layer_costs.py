@@ -12,9 +12,11 @@ from typing import Any, NamedTuple, TypeAlias
 
 import keras
 
+from keras_blocks.blocks.region_head import FittedDense
 from keras_blocks.core.graphs import unallocated
 from keras_blocks.core.grouped_conv2d import GroupedConv2D
 from keras_blocks.core.normalization import BatchNormalization
+from keras_blocks.core.shapes import as_shapes
 from keras_blocks.typing import Pair
 
 Sizes: TypeAlias = tuple[int, ...]
@@ -36,7 +38,7 @@ def measured(make: Callable[[], Any], shape: Any) -> LayerCost:
         layer = make()
         if not layer.built:
             layer.build(shape)
-        after = tuple(layer.compute_output_shape(shape))
+        after = as_shapes(layer.compute_output_shape(shape))
         return LayerCost(after, count_weights(layer), layer_macs(layer, shape, after))
 
 
@@ -47,7 +49,7 @@ def count_weights(layer: Any) -> int:
 
 def layer_macs(layer: Any, shape: Any, after: Any) -> int:
     """Multiply-adds of a built layer for one image. Convolutions and dense products count, additions alone do not."""
-    if isinstance(layer, keras.layers.Dense):
+    if isinstance(layer, keras.layers.Dense | FittedDense):
         return int(math.prod(layer.kernel.shape) * math.prod(after[1:-1]))
     if isinstance(layer, keras.layers.SeparableConv1D | keras.layers.SeparableConv2D):
         kernels = math.prod(layer.depthwise_kernel.shape) + math.prod(layer.pointwise_kernel.shape)

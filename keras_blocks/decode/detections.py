@@ -26,19 +26,38 @@ def decode_detections(
     predictions: Any, labels: Sequence[str], top: int | None, threshold: float | None
 ) -> list[list[Detection]]:
     """For each image a list of `(name, score, box)`, the best first; see `keras_blocks.decode_predictions`."""
+    least = -np.inf if threshold is None else threshold
+    return [
+        [
+            (labels[int(place)], float(score), tuple(float(side) for side in box))
+            for box, score, place in zip(*image)
+            if score >= least
+        ][:top]
+        for image in detections_of(predictions, len(labels))
+    ]
+
+
+def detections_of(predictions: Any, classes: int) -> list[tuple[Any, Any, Any]]:
+    """For each image its boxes, scores and classes, without the padding, the best first.
+
+    Args:
+        predictions: a detector's, in either form of `keras_blocks.decode_predictions`.
+        classes: how many there are.
+
+    Raises:
+        ValueError: for arrays that do not belong together, what is not finite, and classes that are not among them.
+    """
     if isinstance(predictions, Mapping):
         parts = _parts("predictions", predictions)
         images, most = parts[1].shape
         counts = _array(predictions.get("num_detections", np.full(images, most))).reshape(images).astype(int)
-        found = [_of_image(labels, *(part[i][:count] for part in parts)) for i, count in enumerate(counts)]
-    else:
-        found = []
-        for i, one in enumerate(predictions):
-            if not are_detections(one):
-                raise ValueError(f"`predictions[{i}]` must be a dict like the first; received {one!r}.")
-            found.append(_of_image(labels, *(part[0] for part in _parts(f"predictions[{i}]", one, batch=False))))
-    least = -np.inf if threshold is None else threshold
-    return [[detection for detection in image if detection[1] >= least][:top] for image in found]
+        return [_of_image(classes, *(part[i][:count] for part in parts)) for i, count in enumerate(counts)]
+    found = []
+    for i, one in enumerate(predictions):
+        if not are_detections(one):
+            raise ValueError(f"`predictions[{i}]` must be a dict like the first; received {one!r}.")
+        found.append(_of_image(classes, *(part[0] for part in _parts(f"predictions[{i}]", one, batch=False))))
+    return found
 
 
 def _parts(name: str, predictions: Any, batch: bool = True) -> tuple[Any, Any, Any]:
@@ -68,20 +87,20 @@ def _one_of(name: str, predictions: Any, keys: Sequence[str]) -> Any:
     raise ValueError(f"`{name}` must have one of the keys {list(keys)}; received {sorted(predictions)}.")
 
 
-def _of_image(labels: Sequence[str], boxes: Any, scores: Any, classes: Any) -> list[Detection]:
-    """The detections of one image, without the padding."""
+def _of_image(count: int, boxes: Any, scores: Any, classes: Any) -> tuple[Any, Any, Any]:
+    """The detections of one image, without the padding, the best first."""
     there = classes != PADDING
     boxes, scores, classes = boxes[there], scores[there], classes[there]
     if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
         raise ValueError("`predictions` must have finite boxes and scores; received NaN or infinity.")
-    wrong = classes[(classes < 0) | (classes >= len(labels)) | (classes != np.floor(classes))]
+    wrong = classes[(classes < 0) | (classes >= count) | (classes != np.floor(classes))]
     if wrong.size:
         raise ValueError(
-            f"`predictions` must have classes from 0 to {len(labels) - 1}, as there are {len(labels)} names in "
-            f"`labels`, or {PADDING} for no detection; received {wrong[0]:g}."
+            f"`predictions` must have classes from 0 to {count - 1}, as there are {count} names in `labels`, or "
+            f"{PADDING} for no detection; received {wrong[0]:g}."
         )
     best = np.argsort(-scores, kind="stable")
-    return [(labels[int(classes[i])], float(scores[i]), tuple(float(side) for side in boxes[i])) for i in best]
+    return boxes[best], scores[best], classes[best]
 
 
 def _array(value: Any) -> Any:

@@ -1,24 +1,17 @@
 """Batches of pairs and of triplets, drawn from labelled images."""
 
 from collections.abc import Callable
-from typing import Any, TypeAlias, TypedDict, Unpack
+from typing import Any, TypeAlias, Unpack
 
 import keras
 import numpy as np
 from numpy.typing import ArrayLike
 
 from keras_blocks.core import validation
+from keras_blocks.typing import DatasetOptions
 
 Array: TypeAlias = np.ndarray[Any, Any]
 Augment: TypeAlias = Callable[[Array, np.random.Generator], Array]
-
-
-class DatasetOptions(TypedDict, total=False):
-    """What every `keras.utils.PyDataset` takes."""
-
-    workers: int
-    use_multiprocessing: bool
-    max_queue_size: int
 
 
 class SamplerOptions(DatasetOptions, total=False):

@@ -9,6 +9,7 @@ import keras
 from keras_blocks.core import keras_arguments, validation
 from keras_blocks.core.chain import LayerSpec
 from keras_blocks.decode.predictions import decode_predictions
+from keras_blocks.models.levels import pyramid_outputs
 from keras_blocks.models.network import Network
 from keras_blocks.models.side_outputs import MAIN_OUTPUT, compiled_for_all, main_only, repeated
 from keras_blocks.typing import Activation, NetworkOptions, Tensor
@@ -109,6 +110,18 @@ class Architecture(Network):
 
     # -- what users ask of the model --------------------------------------------------------------------------------
 
+    @property
+    def pyramid_outputs(self) -> dict[str, keras.KerasTensor]:
+        """Level -> the last feature map of its size: "P3" has an eighth of the image's height. As KerasHub's backbones.
+
+        Example:
+
+        >>> net = keras_blocks.create_model("resnet18", include_top=False, input_shape=(64, 64, 3))
+        >>> {level: tensor.shape[1:] for level, tensor in net.pyramid_outputs.items()}
+        {'P2': (16, 16, 64), 'P3': (8, 8, 128), 'P4': (4, 4, 256), 'P5': (2, 2, 512)}
+        """
+        return pyramid_outputs(self, self.assembly.features)
+
     def decode_predictions(self, predictions: Any, top: int = 5, threshold: float | None = None) -> list[Any]:
         """The best classes of each image, by the names given as `labels`.
 
@@ -199,12 +212,6 @@ class Architecture(Network):
         if self.assembly.side_outputs:
             given = compiled_for_all(self.assembly.loss_weights, **given)
         super().compile(optimizer, **given, **kwargs)
-
-    def compile_from_config(self, config: dict[str, Any]) -> None:
-        # Keras' own leaves a model whose `compile` is not Keras' as it is.
-        self.compile(**keras.saving.deserialize_keras_object(config))
-        if self.built:
-            self.optimizer.build(self.trainable_variables)
 
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True

@@ -20,8 +20,10 @@ class Assembly:
         inputs: what the model takes, a tensor or a structure of them.
         outputs: what it gives.
         preprocessed: the images behind `preprocess`.
+        beside: the inputs that no `preprocess` changes, such as boxes.
         features: name -> feature map.
         side_outputs: name -> (output beside the main one, weight of its loss).
+        training: what the model gives in training, a structure of tensors; `None` where that is its outputs.
         passed: what one part leaves for a later one, by name.
     """
 
@@ -30,7 +32,9 @@ class Assembly:
     preprocessed: Any = None
     features: dict[str, Any] = dataclasses.field(default_factory=dict)
     side_outputs: dict[str, tuple[Any, float]] = dataclasses.field(default_factory=dict)
+    training: Any = None
     passed: dict[str, Any] = dataclasses.field(default_factory=dict)
+    beside: tuple[Any, ...] = ()
 
     @property
     def ends(self) -> dict[str, Any]:
@@ -42,12 +46,19 @@ class Assembly:
         """Name -> weight of the loss, of each output beside the main one."""
         return {name: weight for name, (_, weight) in self.side_outputs.items()}
 
-    def behind(self, inputs: Any, preprocessed: Any) -> "Assembly":
+    def behind(self, inputs: Any, preprocessed: Any, beside: tuple[Any, ...] = ()) -> "Assembly":
         """The same layers behind another preprocessing, which leads from `inputs` to `preprocessed`."""
-        graph = keras.Model(self.preprocessed, {"outputs": self.outputs, "features": self.features})
-        moved = replay(graph, [preprocessed])
+        own = {"outputs": self.outputs, "features": self.features}
+        own |= {} if self.training is None else {"training": self.training}
+        # Each tensor once: of two outputs that are one, Keras connects a single one where the inputs are no `Input`s.
+        flat = keras.tree.flatten(own)
+        once = list({id(tensor): tensor for tensor in flat}.values())
+        found = replay(keras.Model([self.preprocessed, *self.beside], once), [preprocessed, *beside])
+        by_tensor = dict(zip(map(id, once), found))
+        moved = keras.tree.pack_sequence_as(own, [by_tensor[id(tensor)] for tensor in flat])
         sides = {name: (moved["outputs"][name], weight) for name, weight in self.loss_weights.items()}
-        return Assembly(inputs, moved["outputs"], preprocessed, moved["features"], sides)
+        features, training = moved["features"], moved.get("training")
+        return Assembly(inputs, moved["outputs"], preprocessed, features, sides, training, beside=beside)
 
 
 def shape_of_input(tensor: Any, input_shape: Sequence[int | None] | None) -> Shape:

@@ -6,19 +6,7 @@ from typing import Any
 import keras
 
 from keras_blocks.core import validation
-from keras_blocks.core.graphs import sublayers
-
-
-def set_trainable(layer: keras.layers.Layer, value: bool) -> None:
-    """Sets `trainable` of a layer and of all inside of it.
-
-    TensorFlow does not set an attribute that has the value already, and so Keras does not reach what is inside: a
-    model's frozen layers would stay frozen where the model itself is not.
-    """
-    kind: Any = type(layer)
-    kind.trainable.fset(layer, bool(value))
-    for part in sublayers(layer):
-        set_trainable(part, value)
+from keras_blocks.core.trainable import set_trainable
 
 
 def train_all_but(model: keras.Model, frozen: Iterable[keras.layers.Layer]) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import os
-from typing import Any
+from typing import Any, TypeVar
 
 import h5py  # type: ignore[import-untyped, unused-ignore]
 import keras
@@ -11,6 +11,32 @@ from keras_blocks.core.graphs import sublayers
 from keras_blocks.core.registration import registered_name
 
 SUFFIXES = (".h5", ".hdf5")
+
+M = TypeVar("M", bound=type)
+
+
+def saved_readably(cls: M) -> M:
+    """Decorates a class of models: what its `save` writes in the older format can be loaded, or is refused.
+
+    It is no base: few classes stand between an architecture and Keras.
+    """
+    owner: Any = cls
+
+    def save(self: keras.Model, filepath: str | os.PathLike[str], overwrite: bool = True, **kwargs: Any) -> None:
+        """As in every Keras model: a `.keras` file; a `.h5` file, Keras' older format, is one that can be loaded.
+
+        Args:
+            filepath, overwrite, **kwargs: as in Keras.
+
+        Raises:
+            ValueError: for `.h5`, which would lose what an adapted `Normalization` has learned.
+        """
+        check_legacy(self, filepath)
+        super(owner, self).save(filepath, overwrite=overwrite, **kwargs)
+        name_class(self, filepath)
+
+    owner.save = save
+    return cls
 
 
 def check_legacy(model: keras.Model, path: str | os.PathLike[str]) -> None:

@@ -1,6 +1,5 @@
 """Network: a functional model that is assembled from metaparameters, and can be saved, opened and counted."""
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self, TypeAlias
 
@@ -13,19 +12,21 @@ from keras_blocks.core.immutable import FrozenDict
 from keras_blocks.core.inner import remember, restore
 from keras_blocks.core.keywords import accepted, refuse_unknown
 from keras_blocks.core.layers import SETTINGS, LayerFactory, serialized
-from keras_blocks.core.signature import arguments
+from keras_blocks.core.signature import arguments, check_kept, followed_by
+from keras_blocks.core.trainable import set_trainable, trained_whole
 from keras_blocks.models.assembly import Assembly, named_inputs, shape_of_input
-from keras_blocks.models.freezing import feature_name, set_trainable, train_all_but
-from keras_blocks.models.legacy_h5 import check_legacy, name_class
+from keras_blocks.models.freezing import feature_name, train_all_but
+from keras_blocks.models.legacy_h5 import saved_readably
 from keras_blocks.models.opening import opened
 from keras_blocks.models.preprocessing import PreprocessingPipeline, preprocessing_layers, shape_after, unless_training
-from keras_blocks.models.variants import known_name
 from keras_blocks.typing import Config, Shape, Tensor
 
 Names: TypeAlias = dict[str, dict[str, str]]
 """Convention -> {path of a layer in a model: its name in published weights}."""
 
 
+@saved_readably
+@trained_whole
 class Network(LayerFactory, keras.Model):
     """What all models of the library are: a functional model whose graph `assemble` makes of metaparameters.
 
@@ -53,6 +54,12 @@ class Network(LayerFactory, keras.Model):
 
     published: ClassVar[Mapping[str, str]] = {}
     """Name -> function of keras.applications whose ImageNet weights the variant takes, by `weights="imagenet"`."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """A class that keeps none of an argument is told so when the first model is made, not when it is saved."""
+        super().__init_subclass__(**kwargs)
+        if "__init__" in vars(cls):
+            cls.__init__ = followed_by(cls.__init__, cls._check_kept)  # type: ignore[method-assign]
 
     def __init__(
         self,
@@ -113,8 +120,11 @@ class Network(LayerFactory, keras.Model):
         Raises:
             ValueError: for an unknown name, with the nearest ones.
         """
-        known_name("variant", variant, cls.variants, f"`{cls.__name__}.variants`")
-        return cls(**{"name": variant, **cls.variants[variant], **overrides})
+        validation.choice("variant", variant, cls.variants, where=f"`{cls.__name__}.variants`")
+        metaparameters = {"name": variant, **cls.variants[variant], **overrides}
+        if overrides.get("input_tensor") is not None and "input_shape" not in overrides:
+            metaparameters.pop("input_shape", None)  # the tensor has its own
+        return cls(**metaparameters)
 
     @classmethod
     def outline(cls, **metaparameters: Any) -> Self:
@@ -288,24 +298,11 @@ class Network(LayerFactory, keras.Model):
 
     # -- what Keras asks of it --------------------------------------------------------------------------------------
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name == "trainable":
-            set_trainable(self, value)
-        else:
-            super().__setattr__(name, value)
-
-    def save(self, filepath: str | os.PathLike[str], overwrite: bool = True, **kwargs: Any) -> None:
-        """As in every Keras model: a `.keras` file; a `.h5` file, Keras' older format, is one that can be loaded.
-
-        Args:
-            filepath, overwrite, **kwargs: as in Keras.
-
-        Raises:
-            ValueError: for `.h5`, which would lose what an adapted `Normalization` has learned.
-        """
-        check_legacy(self, filepath)
-        super().save(filepath, overwrite=overwrite, **kwargs)
-        name_class(self, filepath)
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        # Keras' own leaves a model whose `compile` is not Keras' as it is.
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.built:
+            self.optimizer.build(self.trainable_variables)
 
     def get_config(self) -> Config:
         config: Config = serialized({**self._arguments(), "dtype": None})
@@ -339,9 +336,15 @@ class Network(LayerFactory, keras.Model):
         found = {"name": self.name, "trainable": self.trainable, "dtype": self.dtype_policy}
         found.update({name: getattr(self, name) for name in SETTINGS})
         found.update(self.metaparameters)
-        # What a subclass takes beyond that, it keeps as an attribute of the same name.
-        more = set(arguments(type(self))) - set(found) - {"own", "input_tensor"}
-        return {**found, **{name: getattr(self, name) for name in sorted(more)}}
+        return {**found, **{name: getattr(self, name) for name in self._own_arguments()}}
+
+    def _own_arguments(self) -> list[str]:
+        """Names of what a subclass takes beyond metaparameters and settings, and keeps as attributes of these names."""
+        known = {"name", "trainable", "dtype", "own", "input_tensor", *SETTINGS, *self.metaparameters}
+        return sorted(set(arguments(type(self))) - known)
+
+    def _check_kept(self) -> None:
+        check_kept(f"{type(self).__name__} '{self.name}'", self, self._own_arguments())
 
     def _feature_names(self) -> tuple[str, ...]:
         """Names of the feature maps that the model may be frozen up to, in their order."""

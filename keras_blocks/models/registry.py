@@ -8,12 +8,14 @@ from keras_blocks.core import validation
 from keras_blocks.models.architecture import Architecture
 from keras_blocks.models.autoencoder import AutoEncoder
 from keras_blocks.models.backbones import BACKBONES
+from keras_blocks.models.fast_rcnn import FastRCNN
+from keras_blocks.models.faster_rcnn import FasterRCNN
 from keras_blocks.models.network import Network
+from keras_blocks.models.rcnn import RCNN
 from keras_blocks.models.siamese import Siamese
-from keras_blocks.models.variants import known_name
 from keras_blocks.weights.pretrained import check_path, load_imagenet, load_weights
 
-ARCHITECTURES: tuple[type[Network], ...] = (AutoEncoder, *BACKBONES, Siamese)
+ARCHITECTURES: tuple[type[Network], ...] = (AutoEncoder, *BACKBONES, FastRCNN, FasterRCNN, RCNN, Siamese)
 
 
 def list_models(pattern: str = "*") -> list[str]:
@@ -78,13 +80,13 @@ def create_model(variant: str, /, *, weights: str | os.PathLike[str] | None = No
 def architecture_of(variant: str) -> type[Network]:
     """The class whose table has this variant."""
     classes = _by_name()
-    return classes[known_name("variant", variant, classes, "`keras_blocks.list_models()`")]
+    return classes[validation.choice("variant", variant, classes, where="`keras_blocks.list_models()`")]
 
 
 def classifier_of(variant: str) -> type[Architecture]:
     """The class whose table has this variant, of those that classify images."""
     classes = {name: cls for cls in BACKBONES for name in cls.variants}
-    return classes[known_name("variant", variant, classes, "`keras_blocks.list_models()` that classify")]
+    return classes[validation.choice("variant", variant, classes, where="`keras_blocks.list_models()` that classify")]
 
 
 def _by_name() -> dict[str, type[Network]]:

@@ -1,6 +1,5 @@
 """Siamese networks: two images through one network, and how alike they are."""
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Self, TypeAlias
 
@@ -14,14 +13,13 @@ from keras_blocks.blocks.unit_length import UnitLength
 from keras_blocks.core import keras_arguments, validation
 from keras_blocks.core.graphs import replay
 from keras_blocks.core.inner import changes
-from keras_blocks.core.keywords import accepted, refuse_unknown
 from keras_blocks.core.layers import wide_policy
 from keras_blocks.core.registration import register
+from keras_blocks.core.trainable import trained_whole
 from keras_blocks.models.architecture import Architecture
 from keras_blocks.models.assembly import Assembly
-from keras_blocks.models.backbones import backbone_class, make_backbone
-from keras_blocks.models.freezing import set_trainable
-from keras_blocks.models.legacy_h5 import check_legacy, name_class
+from keras_blocks.models.backbones import feature_names_of, layers_up_to, named_backbone
+from keras_blocks.models.legacy_h5 import saved_readably
 from keras_blocks.models.network import Network
 from keras_blocks.models.preprocessing import preprocessing_layers, shape_after
 from keras_blocks.typing import Activation, Config, DType, Shape, Tensor
@@ -30,19 +28,10 @@ Layers: TypeAlias = Sequence[keras.layers.Layer]
 
 
 @register
+@saved_readably
+@trained_whole
 class Embedding(keras.Model):
     """From images to embeddings: what both sides of a `Siamese` share."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name == "trainable":
-            set_trainable(self, value)
-        else:
-            super().__setattr__(name, value)
-
-    def save(self, filepath: str | os.PathLike[str], overwrite: bool = True, **kwargs: Any) -> None:
-        check_legacy(self, filepath)
-        super().save(filepath, overwrite=overwrite, **kwargs)
-        name_class(self, filepath)
 
 
 @register
@@ -274,14 +263,10 @@ class Siamese(Network):
         return {"name": self.name, "trainable": self.trainable, "dtype": self.dtype_policy, **self.metaparameters}
 
     def _feature_names(self) -> tuple[str, ...]:
-        """The backbone's, and its output, "backbone"."""
-        backbone = self.backbone
-        return (*(backbone._feature_names() if isinstance(backbone, Network) else ()), BACKBONE)
+        return feature_names_of(self.backbone)
 
     def _layers_up_to(self, feature: str) -> list[keras.layers.Layer]:
-        backbone = self.backbone
-        inside = [backbone] if feature == BACKBONE else backbone._layers_up_to(feature)
-        return [*self.metaparameters.preprocess, *inside]
+        return [*self.metaparameters.preprocess, *layers_up_to(self.backbone, feature)]
 
     def _frozen(self) -> list[str]:
         return [name for name, layer in self._own_layers().items() if not layer.trainable]
@@ -309,9 +294,6 @@ class Siamese(Network):
         return Assembly(pair, outputs, preprocessed)
 
 
-BACKBONE = "backbone"
-"""What `freeze` calls the whole backbone."""
-
 OWN_LAYERS = ("pool", "projection", "normalization", "distance", "scores", "predictions")
 """Names of the layers beside the backbone and the preprocessing."""
 
@@ -320,24 +302,10 @@ def _backbone(
     backbone: Any, preprocess: Layers, input_shape: Shape | None, dtype: DType, metaparameters: Mapping[str, Any]
 ) -> tuple[keras.Model, Shape]:
     """The backbone as a model, and the shape of the images as they come."""
-    by_class = isinstance(backbone, type) and issubclass(backbone, Architecture)
-    if isinstance(backbone, str) or by_class:
-        if input_shape is not None:
-            input_shape = tuple(validation.sequence("input_shape", input_shape, of="height, width and channels"))
-            metaparameters = {**metaparameters, "input_shape": _behind(preprocess, input_shape)}
-        cls = backbone_class(backbone)
-        refuse_unknown(Siamese, metaparameters, accepted(cls), (*accepted(Siamese), *accepted(cls)))
-        backbone = make_backbone(backbone, dtype=dtype, **metaparameters)
-    elif not isinstance(backbone, keras.Model):
-        raise TypeError(
-            "`backbone` must be the name of a variant, an architecture's class or a Keras model; received "
-            f"{backbone!r} of type {type(backbone).__name__}."
-        )
-    elif metaparameters:
-        raise TypeError(
-            f"metaparameters go with a backbone given by its name or class, not with a model; received "
-            f"{sorted(metaparameters)}."
-        )
+    if not isinstance(backbone, keras.Model) and input_shape is not None:
+        input_shape = tuple(validation.sequence("input_shape", input_shape, of="height, width and channels"))
+        metaparameters = {**metaparameters, "input_shape": _behind(preprocess, input_shape)}
+    backbone = named_backbone(Siamese, backbone, dtype, metaparameters)
     inputs: Any = getattr(backbone, "input_shape", None)
     outputs: Any = getattr(backbone, "output_shape", None)
     if not _one_shape(inputs, (4,)) or not _one_shape(outputs, (2, 4)):

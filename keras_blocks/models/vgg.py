@@ -27,6 +27,7 @@ class VGG(Architecture):
         groups: list of groups, each `{"filters": 64, "layers": 2}`.
         hidden: units of the head's dense layers before the last.
         dropout: share dropped after each of them while training.
+        final_pool: whether the last group ends with its pooling; detectors look at the map before it.
         **kwargs: `input_shape`, `input_tensor`, `classes`, `include_top`, `pooling`, `classifier_activation`,
             `preprocess`, `labels`, `activation`, `batch_norm` (False, as in the paper), `use_bias`,
             `kernel_initializer`, `kernel_regularizer`, `data_format`, `dtype`, `name`: see `Architecture`.
@@ -76,12 +77,14 @@ class VGG(Architecture):
         *,
         hidden: Ints = (4096, 4096),
         dropout: float = 0.5,
+        final_pool: bool = True,
         **kwargs: Unpack[ArchitectureOptions],
     ):
         own = {
             "groups": validation.records("groups", groups, {"filters": None, "layers": None}),
             "hidden": hidden_units(hidden),
             "dropout": validation.share("dropout", dropout),
+            "final_pool": validation.boolean("final_pool", final_pool),
         }
         super().__init__(own, **kwargs)
 
@@ -90,8 +93,10 @@ class VGG(Architecture):
         return x
 
     def learner(self, x: Tensor) -> Tensor:
-        for i, group in enumerate(self.metaparameters.groups, start=1):
-            options = {"filters": group["filters"], "depth": group["layers"]}
+        m = self.metaparameters
+        for i, group in enumerate(m.groups, start=1):
+            pooled = m.final_pool or i < len(m.groups)
+            options = {"filters": group["filters"], "depth": group["layers"], **({} if pooled else {"pooled": False})}
             x = self.feature(f"group{i}", self.layer(f"group{i}", VGGGroup, **options)(x))
         return x
 

@@ -91,10 +91,10 @@ def _most_together(groups: int, group_width: int, width: int) -> int:
 def _formulation(dtype: str) -> Any:
     backend = keras.backend.backend()
     if backend == "tensorflow":
-        if _on_accelerator() or (not _in_xla() and _tensorflow_trains(dtype)):
+        if on_accelerator() or (not in_xla() and _tensorflow_trains(dtype)):
             return _tensorflow_native
         return block_diagonal
-    if backend == "jax" and not _on_accelerator():
+    if backend == "jax" and not on_accelerator():
         return block_diagonal
     return keras.ops.conv
 
@@ -121,7 +121,7 @@ def _border_of_same(shape: Tensor, kernel_shape: Ints, strides: Ints) -> list[tu
 
 
 @functools.cache
-def _on_accelerator() -> bool:
+def on_accelerator() -> bool:
     if keras.backend.backend() == "jax":
         import jax
 
@@ -131,7 +131,7 @@ def _on_accelerator() -> bool:
     return any(device.device_type not in ("CPU", "XLA_CPU") for device in tf.config.list_logical_devices())
 
 
-def _in_xla() -> bool:
+def in_xla() -> bool:
     """Whether TensorFlow traces a function that XLA will compile, as its own control flow finds it out."""
     import tensorflow as tf
 

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_blocks.core.block import Block
-from keras_blocks.core.chain import Chain, Fork, LayerSpec, Split, specs
+from keras_blocks.core.chain import Chain, LayerSpec, branches, specs
 from keras_blocks.core.graphs import sublayers
 from keras_blocks.weights.files import read_arrays
 
@@ -309,10 +309,11 @@ def _normalizations(model: Any) -> Arrays:
 
 def _followed(path: str, block: Block, chain: Chain) -> Iterator[tuple[str, str]]:
     for step, after in zip(chain, [*chain[1:], None]):
-        if isinstance(step, (Split, Fork)):
-            for branch in step.branches if isinstance(step, Split) else step.branches.values():
-                yield from _followed(path, block, branch)
-        elif issubclass(step.cls, Block):
+        for branch in branches(step):
+            yield from _followed(path, block, branch)
+        if not isinstance(step, LayerSpec):
+            continue
+        if issubclass(step.cls, Block):
             inner = getattr(block, step.name)
             yield from _followed(f"{path}/{step.name}", inner, inner.chain_for(None))
         elif isinstance(after, LayerSpec) and issubclass(after.cls, keras.layers.BatchNormalization):

@@ -9,6 +9,7 @@ import pytest
 from calling import EAGERLY, JIT, as_array
 from checks import randomize
 from keras import ops
+from thorough import run_all
 
 import keras_blocks
 from keras_blocks.blocks.variational import GaussianSampling
@@ -47,8 +48,13 @@ def test_the_decoder_is_the_exact_adjoint_of_the_encoder(kernel, strides, size, 
     np.testing.assert_allclose(np.sum(code * y), np.sum(x * as_array(decoder(y))), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["plain", "residual"])
-@pytest.mark.parametrize("shape", [(13, 10, 1), (8, 7, 3), (5, 9, 5)])
+ANY_SHAPE = [((13, 10, 1), "plain"), ((8, 7, 3), "residual"), ((5, 9, 5), "plain")]
+"""With the other kind where KERAS_BLOCKS_ALL is set."""
+if run_all():
+    ANY_SHAPE += [(shape, {"plain": "residual", "residual": "plain"}[kind]) for shape, kind in ANY_SHAPE]
+
+
+@pytest.mark.parametrize(("shape", "kind"), ANY_SHAPE)
 def test_gives_back_any_size_and_number_of_channels(shape, kind):
     for code in (None, {"filters": 2}, {"units": 5, "hidden": [7]}):
         model = small(shape, code, kind=kind)

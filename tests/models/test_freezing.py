@@ -3,7 +3,8 @@
 import keras
 import numpy as np
 import pytest
-from catalog import ARCHITECTURES, MODELS, small_model
+from catalog import ARCHITECTURES, MODELS, of_each_kind, small_model
+from thorough import run_alike
 
 import keras_blocks
 
@@ -27,7 +28,8 @@ class Bare(keras_blocks.Architecture):
         return self.global_pool("pool", "avg")(x)
 
 
-MAKERS = {row.name: lambda row=row: small_model(row) for row in ARCHITECTURES + MODELS}
+ROWS = ARCHITECTURES + MODELS
+MAKERS = {row.name: lambda row=row: small_model(row) for row in (ROWS if run_alike() else of_each_kind(ROWS))}
 MAKERS["Koch"] = lambda: keras_blocks.Siamese(
     "koch2015", groups=[{"filters": 2, "kernel_size": 3}] * 2, classes=3, input_shape=(12, 12, 1)
 )
@@ -107,6 +109,23 @@ def test_trainable_set_for_a_model_reaches_all_that_is_inside(name):
     assert normalizations(model) == {False}
 
 
+@pytest.mark.parametrize("of_blocks", [False, True])
+def test_trainable_set_for_a_block_reaches_all_that_is_inside(of_blocks):
+    block = keras_blocks.VGGGroup(2, depth=2) if of_blocks else keras_blocks.ResidualBlock(4, "basic", batch_norm=True)
+    block.build((None, 8, 8, 3))
+    inner = [layer for layer in block._flatten_layers(include_self=False) if layer.weights]
+    whole = len(block.trainable_weights)
+    for layer in inner[:2]:
+        layer.trainable = False
+    assert len(block.trainable_weights) < whole
+    block.trainable = True
+    assert len(block.trainable_weights) == whole and all(layer.trainable for layer in inner)
+    block.trainable = False
+    inner[-1].trainable = True
+    block.trainable = False
+    assert not any(layer.trainable for layer in inner) and not block.trainable_weights
+
+
 def test_the_two_sides_of_a_siamese_thaw_through_their_embedding():
     model = MAKERS["Siamese"]()
     model.freeze()
@@ -146,6 +165,14 @@ def plain_siamese():
     inputs = keras.Input((8, 8, 1))
     x = keras.layers.Conv2D(2, 3, name="conv")(inputs)
     return keras_blocks.Siamese(keras.Model(inputs, x, name="theirs"), embedding=2)
+
+
+def test_trainable_set_for_a_model_reaches_what_is_inside_of_a_model_of_keras():
+    """Which does not hand on what it is told, where it was told so before."""
+    model = plain_siamese()
+    model.backbone.get_layer("conv").trainable = False
+    model.trainable = True
+    assert frozen_ones(model) == set()
 
 
 def test_a_backbone_of_another_library_is_frozen_as_a_whole():

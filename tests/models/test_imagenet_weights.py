@@ -19,8 +19,9 @@ HOST = "storage.googleapis.com"
 FILES = {
     "resnet50_v2": ("resnet50v2_weights_tf_dim_ordering_tf_kernels.h5", "3ef43a0b657b3be2300d5770ece849e0"),
     "densenet121": ("densenet121_weights_tf_dim_ordering_tf_kernels_notop.h5", "30ee3e1110167f948a6b9946edeeb738"),
+    "vgg16": ("vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5", "6d6bbae143d832006294945121d1f1fc"),
 }
-FUNCTIONS = {"resnet50_v2": "ResNet50V2", "densenet121": "DenseNet121"}
+FUNCTIONS = {"resnet50_v2": "ResNet50V2", "densenet121": "DenseNet121", "vgg16": "VGG16"}
 
 
 def write_legacy_h5(model, path):
@@ -132,6 +133,7 @@ def test_what_does_not_fit_is_refused_before_any_download(variant, options, mess
 
 
 def test_other_metaparameters_are_named(server):
-    server("densenet121", include_top=False)
-    with pytest.raises(ValueError, match="do not fit 'densenet121'"):
-        keras_blocks.create_model("densenet121", weights="imagenet", include_top=False, filters=16)
+    server("vgg16", include_top=False)
+    fewer = [{"filters": 64, "layers": 2}, {"filters": 128, "layers": 2}]
+    with pytest.raises(ValueError, match="do not fit 'vgg16'"):
+        keras_blocks.create_model("vgg16", weights="imagenet", include_top=False, groups=fewer, input_shape=(32, 32, 3))

@@ -10,7 +10,7 @@ from checks import randomize
 
 import keras_blocks
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*HDF5")
+pytestmark = [pytest.mark.filterwarnings("ignore:.*HDF5"), pytest.mark.usefixtures("eager")]
 
 TINY = {"groups": [{"filters": 2, "blocks": 1}], "block": "basic", "stem": "cifar", "input_shape": (8, 8, 3)}
 MAKERS = {

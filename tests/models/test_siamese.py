@@ -5,7 +5,7 @@ import json
 import keras
 import numpy as np
 import pytest
-from calling import JIT, as_array
+from calling import EAGERLY, JIT, as_array
 from catalog import small_koch, small_siamese
 from checks import randomize
 from gradients import gradients
@@ -93,7 +93,7 @@ def test_gradients_of_the_two_sides_add_up(koch_images):
 def test_training_the_embedding_trains_the_pairs(images):
     model = small_siamese()
     before = as_array(model([images[:2], images[2:4]]))
-    model.embedding.compile(keras.optimizers.SGD(0.5), keras_blocks.TripletLoss(), jit_compile=JIT)
+    model.embedding.compile(keras.optimizers.SGD(0.5), keras_blocks.TripletLoss(), jit_compile=JIT, run_eagerly=EAGERLY)
     model.embedding.fit(images[:4], np.array([0, 0, 1, 1]), verbose=0)
     assert np.any(as_array(model([images[:2], images[2:4]])) != before)
 
@@ -109,7 +109,7 @@ def test_without_the_top_the_output_is_the_distance(distance, images):
     }[distance]
     np.testing.assert_allclose(np.linalg.norm(a, axis=1), 1, rtol=1e-5)
     np.testing.assert_allclose(as_array(model([images[:2], images[2:4]]))[:, 0], expected, rtol=1e-4, atol=1e-6)
-    model.compile("sgd", keras_blocks.ContrastiveLoss(), jit_compile=JIT)
+    model.compile("sgd", keras_blocks.ContrastiveLoss(), jit_compile=JIT, run_eagerly=EAGERLY)
     assert np.isfinite(model.fit([images[:2], images[2:4]], np.array([1, 0]), verbose=0).history["loss"][0])
 
 
@@ -282,6 +282,7 @@ BAD = [
 ]
 
 
+@same_graph
 @pytest.mark.parametrize(("make", "error", "message"), BAD, ids=[message for _, _, message in BAD])
 def test_bad_input_is_refused(make, error, message):
     with pytest.raises(error, match=message):

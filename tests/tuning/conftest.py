@@ -68,6 +68,12 @@ def finished(few_digits, tmp_path_factory):
 
 
 @pytest.fixture
+def unreported(monkeypatch):
+    """Searches write no report, which is most of what they do where trials take no time."""
+    monkeypatch.setattr("keras_blocks.tuning.report.run_report.write_run_report", lambda folder, *, storage=None: None)
+
+
+@pytest.fixture
 def untrained(monkeypatch):
     """Trials take no time: what trains is `fake_child`, where a trial's accuracy follows from its candidate alone."""
     import fake_child

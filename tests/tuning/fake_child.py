@@ -4,6 +4,7 @@ It needs the standard library alone, so that it starts at once, which holds `pro
 """
 
 import argparse
+import contextlib
 import ctypes
 import importlib.util
 import json
@@ -20,26 +21,29 @@ COMMAND = (sys.executable, "-S", str(pathlib.Path(__file__).absolute()))
 """Starts it, by `Supervisor`. -S: without any installed package."""
 
 
-def loaded_protocol():
-    """The module, without the package in which it lies, which imports Keras."""
-    path = pathlib.Path(__file__).absolute().parents[2] / "tuning" / "search" / "protocol.py"
-    spec = importlib.util.spec_from_file_location("protocol", path)
-    module = sys.modules["protocol"] = importlib.util.module_from_spec(spec)
+def loaded(*path):
+    """A module of `tuning`, by its file, without the package in which it lies, which imports Keras."""
+    path = pathlib.Path(__file__).absolute().parents[2].joinpath("tuning", *path)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = sys.modules[path.stem] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-def main(options):
-    protocol = loaded_protocol()
-    line = protocol.Line(Connection(options.handle))
+def requests(protocol, handle):
+    """The line to who asks, with each request until it hangs up."""
+    line = protocol.Line(Connection(handle))
     line.hear()
     line.say(protocol.Ready())
+    with contextlib.suppress(EOFError):
+        while True:
+            yield line, line.hear()
+
+
+def main(options):
+    protocol = loaded("search", "protocol.py")
     ballast = []
-    while True:
-        try:
-            request = line.hear()
-        except EOFError:
-            return
+    for line, request in requests(protocol, options.handle):
         if isinstance(request, protocol.FinalRequest):
             line.say(protocol.Epoch(1, {}))
             counts = {"test_accuracy": 0.9, "test_correct": 54, "test_images": 60}

@@ -4,12 +4,13 @@ import json
 import types
 
 import keras
+import keras_tuner
 import numpy as np
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from keras_blocks.tuning import Candidate, Dataset, cli
+from keras_blocks.tuning import Candidate, Dataset, HyperAny, HyperVGG, cli
 from keras_blocks.tuning.data.arrays import check_expected, check_same_scale
 from keras_blocks.tuning.run_folder import RunFolder
 from keras_blocks.tuning.training.class_names import Labelled, labels_of, matched
@@ -191,6 +192,35 @@ def test_only_one_score_for_each_class_is_evaluated(tmp_path):
     Candidate("VGG", {**NET, "include_top": False}, HOW).compiled().save(tmp_path / "map.keras")
     with pytest.raises(ValueError, match=r"`model` must give one score for each class.*\(None, 2, 2, 1\)"):
         evaluate_file(tmp_path / "map.keras", file_of(tmp_path / "x.npz", SHADES))
-    (tmp_path / "test.npz").write_bytes(b"torn")
-    with pytest.raises(ValueError, match=r"test\.npz"):
-        evaluate_file(tmp_path / "map.keras")
+
+
+@pytest.mark.once
+def test_models_that_a_tuner_builds_have_the_names_that_the_data_had():
+    images, labels = grey(SHADES)
+    data = Dataset.from_arrays("shades", images, labels, images, labels, class_names=list(SHADES))
+    small = {"groups": 1, "filters": [2], "layers": 1, "hidden": ()}
+    space = HyperVGG.from_dataset(data, **small)
+    assert labels_of(space.build(keras_tuner.HyperParameters())) == tuple(SHADES)
+    both = HyperAny([space])
+    assert labels_of(both.build(keras_tuner.HyperParameters())) == tuple(SHADES)
+    assert HyperAny.from_dataset(data, ["vgg"]).class_names == tuple(SHADES)
+    nameless = HyperVGG((4, 4, 1), 3, **small)
+    assert labels_of(nameless.build(keras_tuner.HyperParameters())) is None
+    assert nameless.identity() == space.identity()
+
+
+@pytest.mark.once
+def test_what_lies_beside_a_model_is_its_test_part_in_a_run_alone(models, tmp_path):
+    """Else a file of that name is anybody's: it neither stands for the data nor says what the model's classes are."""
+    other = file_of(tmp_path / "test.npz", ["snow", "ash", "coal"], class_names=["snow", "ash", "coal"])
+    for model in (tmp_path / "model.keras", tmp_path / "models" / "0.keras"):
+        model.parent.mkdir(exist_ok=True)
+        model.write_bytes(models.nameless.read_bytes())
+        with pytest.raises(ValueError, match="`data` must be given, as the model is in no run's folder"):
+            evaluate_file(model)
+        found = evaluate_file(model, file_of(tmp_path / "data.npz", SHADES))
+        assert (found["test_accuracy"], len(found["notes"])) == (1, 1)
+    assert evaluate_file(models.run / "best.keras")["test_accuracy"] == 1
+    with pytest.raises(ValueError, match=r"on the scale of"):
+        np.savez(other, **{key: value / 255.0 if key[0] == "x" else value for key, value in np.load(other).items()})
+        evaluate_file(models.run / "best.keras", other)

@@ -57,6 +57,7 @@ def test_what_is_left_out_is_said_in_one_line(folder):
     os.mkfifo(folder / "a" / "pipe.png")
     (folder / "a" / "gone.png").symlink_to(folder / "nowhere.png")
     (folder / "a" / "loop").symlink_to(folder / "a")
+    (folder / "b" / "up").symlink_to(folder)  # else what is of the class a were of b, too
     data = load_dataset(folder)
     assert (count(data), data.class_names) == (6, ("a", "b"))
     (note,) = data.notes
@@ -67,7 +68,7 @@ def test_what_is_left_out_is_said_in_one_line(folder):
         "3 not read as images (a/0.txt, a/1.csv ...)",
         "2 links to nothing, pipes and the like (a/gone.png, a/pipe.png)",
         "1 folders named as an image (b/x.png)",
-        "1 links to a folder around them (a/loop)",
+        "2 links to a folder around them (a/loop, b/up)",
     ):
         assert said in note
 
@@ -150,11 +151,20 @@ def test_classes_may_be_called_train_and_test(tmp_path):
         for i in range(3):
             image(tmp_path / "vehicles" / name / f"{i}.png")
     assert load_dataset(tmp_path / "vehicles").class_names == ("test", "train")
+
+
+@pytest.mark.parametrize(("name", "beside"), [("train", "bus/1.png"), ("Test", "bus/red/1.png"), ("train", "notes")])
+def test_a_lone_part_beside_what_is_none_may_be_a_class_and_is_asked_for(tmp_path, name, beside):
+    root = split(tmp_path / "x", {name: ("diesel", "steam")})
     for i in range(3):
-        image(tmp_path / "kinds" / "train" / "steam" / f"{i}.png")
-        image(tmp_path / "kinds" / "train" / "diesel" / f"{i}.png")
-        image(tmp_path / "kinds" / "bus" / f"{i}.png")
-    assert load_dataset(tmp_path / "kinds").class_names == ("bus", "train")
+        if beside.endswith(".png"):
+            image((root / beside).with_name(f"{i}.png"))
+    (root / beside.partition("/")[0]).mkdir(exist_ok=True)
+    with pytest.raises(ValueError, match=rf"'{name}' holds folders alone.*beside it are .*another name"):
+        load_dataset(root)
+    (root / name).rename(root / "trains")
+    if beside.endswith(".png"):
+        assert load_dataset(root).class_names == ("bus", "trains")
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,13 @@ import json
 import keras_tuner
 import optuna
 import pytest
+from thorough import run_all
 
 from keras_blocks.tuning import Budget, HyperSqueezeNet, OptunaOracle
 from keras_blocks.tuning.data.dataset import Dataset
 from keras_blocks.tuning.study.store import sqlite_url
+
+pytestmark = pytest.mark.usefixtures("eager")
 
 
 class Scored(keras_tuner.Tuner):
@@ -47,7 +50,9 @@ def values(made):
     return [trial.hyperparameters.values for trial in made.trials.values()]
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "random", "qmc", "nsgaii", "cmaes"])
+@pytest.mark.parametrize(  # of a study itself, with each of them: test_study.py
+    "sampler", ["tpe", "random"] + ["qmc", "nsgaii", "cmaes"] * run_all()
+)
 def test_the_same_seed_gives_the_same_trials_0_too(sampler, tmp_path):
     found = []
     for name, seed in (("one", 0), ("same", 0), ("other", 1)):

@@ -16,7 +16,7 @@ from keras_blocks.tuning.run_folder import RunFolder
 from keras_blocks.tuning.search.session import Session
 from keras_blocks.tuning.study.store import StudyStorage, quiet_optuna, read_url, reason, sqlite_url, without_password
 
-pytestmark = [pytest.mark.once, pytest.mark.usefixtures("untrained")]
+pytestmark = [pytest.mark.once, pytest.mark.usefixtures("untrained", "unreported")]
 
 
 def begun(data, run, *, trials=None, **options):
@@ -128,6 +128,32 @@ def test_a_run_that_is_replaced_loses_its_own_study_alone(shared, few_digits, tm
     assert (trials_in(shared), trials_in(shared, "second")) == (2, 0)
 
 
+@pytest.mark.parametrize("replace", [False, True])
+@pytest.mark.parametrize("path", ["second", "else/first"])
+def test_a_copied_folder_does_not_take_the_study_of_the_one_that_is_still_there(
+    shared, few_digits, tmp_path, path, replace
+):
+    """A moved one does, also where the folder that it was is another run's by now, and so does one with its storage."""
+    first, copy = tmp_path / "theirs" / "first", tmp_path / path
+    shutil.copytree(first, copy)
+    link = tmp_path / "linked"
+    link.symlink_to(first.parent)
+    assert len(begun(few_digits, link / "first", storage=shared)) == 2  # the same folder, by another way
+    before = bytes_of(copy)
+    if not (replace and path == "second"):  # a new run of that name, and no other's study
+        with pytest.raises(ValueError, match=r"`run`: .* is a copy of .*first, which is still there.*move .* away"):
+            begun(few_digits, copy, storage=shared, replace=replace)
+    assert bytes_of(copy) == before and trials_in(shared) == 2
+    if replace:
+        return
+    elsewhere = tmp_path / "copied.db"
+    shutil.copy(tmp_path / "shared.db", elsewhere)
+    assert len(begun(few_digits, copy, storage=sqlite_url(elsewhere))) == 2
+    shutil.rmtree(first)
+    begun(few_digits, first)
+    assert len(begun(few_digits, copy, storage=shared)) == 2
+
+
 def test_of_two_that_begin_at_once_one_gets_the_name(shared, few_digits, tmp_path, monkeypatch):
     monkeypatch.setattr(StudyStorage, "make_room", lambda self, name, run: None)  # the other one was not there yet
     with pytest.raises(ValueError, match="'first' that belongs to another run"):
@@ -224,7 +250,7 @@ KEPT = {
 @pytest.mark.parametrize("url", KEPT)
 def test_a_password_is_neither_kept_nor_shown(url, few_digits, tmp_path, monkeypatch):
     assert without_password(url) == KEPT[url]
-    storage = types.SimpleNamespace(close=lambda: None, make_room=lambda name, run: None)
+    storage = types.SimpleNamespace(close=lambda: None, folder_of=lambda name: None, make_room=lambda name, run: None)
     monkeypatch.setattr("keras_blocks.tuning.search.search.StudyStorage", lambda url: storage)
     seen = []
     session = types.SimpleNamespace(publish=lambda: None)

@@ -7,6 +7,7 @@ import sys
 import keras_tuner
 import numpy as np
 import pytest
+from calling import light_environment
 
 import keras_blocks
 from keras_blocks.core.registration import class_named, registered_name
@@ -127,7 +128,12 @@ def test_moving_a_module_changes_no_digest(tmp_path):
     (tmp_path / "there" / "deeper.py").write_text(MOVES)
     found = [
         subprocess.run(
-            [sys.executable, "-c", DIGEST, module], capture_output=True, text=True, check=True, cwd=tmp_path
+            [sys.executable, "-c", DIGEST, module],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=tmp_path,
+            env=light_environment(),
         ).stdout
         for module in ("here", "there.deeper")
     ]

@@ -28,6 +28,8 @@ from keras_blocks.tuning.study.study import Study
 from keras_blocks.tuning.study.trial import Trial, architectures
 from keras_blocks.tuning.training.evaluation import FRESH_SCRIPT, FreshProcessFailed, evaluate_in_fresh_process
 
+pytestmark = pytest.mark.usefixtures("unreported")
+
 
 class Notes(NoProgress):
     """Progress that remembers."""
@@ -46,7 +48,7 @@ class Notes(NoProgress):
 def searched(run, data, *, space=None, progress=None, session=Session, **settings):
     """The result of a whole search, and its trials."""
     settings = SearchSettings(data=str(data), **{"sampler": "random", **settings})
-    search = Search(settings, run, space=space, session=functools.partial(session, look_seconds=0.05))
+    search = Search(settings, run, space=space, session=functools.partial(session, look_seconds=0.2))
     try:
         return search.run(progress), search.trials
     finally:

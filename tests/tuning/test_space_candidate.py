@@ -7,6 +7,7 @@ import sys
 
 import keras
 import pytest
+from calling import light_environment
 from drawing import draw
 
 import keras_blocks
@@ -92,7 +93,9 @@ def test_a_signature_is_the_same_in_another_process(name):
             "import json, sys; from keras_blocks.tuning import Candidate; "
             "print(Candidate(**json.loads(sys.argv[1])).signature())"
         )
-        out = subprocess.run([sys.executable, "-c", code, data], capture_output=True, text=True, check=True).stdout
+        out = subprocess.run(
+            [sys.executable, "-c", code, data], capture_output=True, text=True, check=True, env=light_environment()
+        ).stdout
         assert out.strip() == candidate.signature()
 
 

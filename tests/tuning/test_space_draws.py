@@ -33,7 +33,10 @@ NARROW = {
 }
 """The smallest network of each family."""
 
-UNTIL_ALL = settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+TRACED = ["inception", "squeezenet"]
+"""Families of which a training step is traced; of all where KERAS_BLOCKS_ALL is set."""
+
+UNTIL_ALL = settings(max_examples=50 if run_all() else 20, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @functools.cache
@@ -87,7 +90,8 @@ def test_every_draw_across_families_is_valid(data):
 def test_a_draw_trains_and_is_saved(name, tmp_path):
     space = FAMILIES[name]((8, 9, 1), classes=3, augmentation="none", optimizer="sgd", **NARROW[name])
     hp = drawn_with(space, iter(np.random.default_rng(3).random(100)).__next__)
-    trained_one_step_and_saved(space, hp, tmp_path)
+    eagerly = not run_all() and name not in TRACED
+    trained_one_step_and_saved(space, hp, tmp_path, eagerly=eagerly)
 
 
 @pytest.mark.skipif(not run_all(), reason="350 models, for `make test-all`")

@@ -348,8 +348,7 @@ def test_nothing_outside_of_a_strangers_folder_is_touched(name, place):
         ["worker", "--study", "run", "--storage", storage, "--run", "run"],
     ):
         result = CliRunner().invoke(cli.app, command)
-        if command[0] != "evaluate":  # whose own words are tested where it is
-            assert result.exception is None or isinstance(result.exception, SystemExit), (command, result.exception)
+        assert result.exception is None or isinstance(result.exception, SystemExit), (command, result.exception)
         assert outside(place) == before, command
         assert "secret" not in result.output
         with pytest.raises(BlockingIOError):

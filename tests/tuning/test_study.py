@@ -1,18 +1,22 @@
 """Study: each candidate is drawn once, run once, and survives its worker. On SQLite and on a real PostgreSQL."""
 
 import contextlib
+import multiprocessing
 import os
-import subprocess
-import sys
+import signal
+import sqlite3
 import threading
 import time
+import warnings
 
 import keras_tuner
 import optuna
 import postgres
 import pytest
+import sqlalchemy
 
 from keras_blocks.tuning.study import samplers
+from keras_blocks.tuning.study.away import is_away
 from keras_blocks.tuning.study.drawing import StudyEnded
 from keras_blocks.tuning.study.keras_tuner_space import KerasTunerSpace
 from keras_blocks.tuning.study.samplers import make_pruner, make_sampler
@@ -184,23 +188,23 @@ def test_workers_at_the_same_time_run_each_trial_once(made, url):
     assert [trial.status for trial in made(max_trials=trials).trials()] == ["completed"] * trials
 
 
-DYING = """
-import os, signal, sys
-from keras_blocks.tuning.study.study import Study
-sys.path[:0] = sys.argv[2].split(os.pathsep)
-import test_study
-from keras_blocks.tuning.study.samplers import make_sampler, make_pruner
-from keras_blocks.tuning.study.store import StudyStorage
-study = Study(StudyStorage(sys.argv[1], heartbeat=1, grace=60), "one", space=test_study.space(),
-              sampler=make_sampler("random", 0), pruner=make_pruner("none", 1), directions=["maximize"],
-              identity={"seed": 0})
-if sys.argv[3] == "drawing":
-    study.optuna.ask().suggest_categorical("kind", ["a", "b"])
-else:
-    lease = study.next("lost")
-    study.report(lease, 1, 0.25)
-os.kill(os.getpid(), signal.SIGKILL)
-"""
+def dying(url, when):
+    """What a process does that is killed while it draws a trial, or runs one."""
+    study = Study(
+        StudyStorage(url, heartbeat=1, grace=60),
+        "one",
+        space=space(),
+        sampler=make_sampler("random", 0),
+        pruner=make_pruner("none", 1),
+        directions=["maximize"],
+        identity={"seed": 0},
+    )
+    if when == "drawing":
+        study.optuna.ask().suggest_categorical("kind", ["a", "b"])
+    else:
+        lease = study.next("lost")
+        study.report(lease, 1, 0.25)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.mark.parametrize(
@@ -208,10 +212,14 @@ os.kill(os.getpid(), signal.SIGKILL)
 )
 def test_a_trial_whose_process_was_killed_goes_to_the_next_worker(made, url, when):
     """At once, as its process was on this machine; with its number, its values and the epochs that it told."""
+    # Forked, as one that imports Keras takes ten seconds: a study needs nothing that lives in threads. JAX warns.
+    killed = multiprocessing.get_context("fork").Process(target=dying, args=(url, when))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        killed.start()
+    killed.join(60)
+    assert killed.exitcode == -signal.SIGKILL
     study = made(max_trials=2)
-    path = os.pathsep.join([os.path.dirname(__file__), os.path.dirname(os.path.dirname(__file__))])
-    killed = subprocess.run([sys.executable, "-c", DYING, url, path, when], capture_output=True, text=True)
-    assert killed.returncode == -9, killed.stderr
     (left,) = study.trials()
     assert (left.number, left.status) == (0, "running")
     lease = study.next("heir")
@@ -307,6 +315,69 @@ def test_a_database_that_is_away_for_a_while_is_asked_again(made):
     study = made(storage=Away, patience=30)
     assert study.is_mine(study.next("w"))
     assert len(calls) == 3
+
+
+def of_sqlite(statement, path):
+    """SQLite's error, as Optuna hands it on."""
+    engine = sqlalchemy.create_engine(f"sqlite:///{path}", connect_args={"timeout": 0})
+    with pytest.raises(sqlalchemy.exc.DBAPIError) as told, engine.connect() as connection:
+        connection.execute(sqlalchemy.text(statement))
+    engine.dispose()
+    error = optuna.exceptions.StorageInternalError("told")
+    error.__cause__ = told.value
+    return error
+
+
+def of_server(kind, says, *, lost=False):
+    """An error of PostgreSQL, as SQLAlchemy hands it on."""
+    return getattr(sqlalchemy.exc, kind)("SELECT 1", {}, Exception(says), connection_invalidated=lost)
+
+
+def test_a_database_that_answers_is_asked_no_second_time(made, tmp_path):
+    """Only a lost connection is a reason to ask again: what is forbidden, wrong or there already stays so."""
+    path = tmp_path / "other.db"
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE kept (name TEXT UNIQUE)")
+        connection.execute("INSERT INTO kept VALUES ('a')")
+        connection.commit()
+        connection.execute("BEGIN EXCLUSIVE")
+        busy = of_sqlite("INSERT INTO kept VALUES ('b')", path)
+    for_good = [
+        of_sqlite("SELECT * FROM nowhere", path),
+        of_sqlite("INSERT INTO kept VALUES ('a')", path),
+        of_sqlite("INSERT INTO kept VALUES ('b')", f"file:{path}?mode=ro&uri=true"),
+        of_server("ProgrammingError", "permission denied for table trials"),
+        of_server("IntegrityError", "duplicate key value"),
+        of_server("InternalError", "cannot execute INSERT in a read-only transaction"),
+        of_server("OperationalError", 'FATAL: password authentication failed for user "me"'),
+        FileNotFoundError("study.db.lock"),
+    ]
+    passing = [
+        busy,
+        of_sqlite("SELECT 1", tmp_path / "away" / "study.db"),
+        of_server("OperationalError", "server closed the connection unexpectedly"),
+        of_server("OperationalError", "the database system is starting up"),
+        of_server("InterfaceError", "the cursor is closed"),
+        of_server("DBAPIError", "terminating connection", lost=True),
+        sqlalchemy.exc.PendingRollbackError("invalid transaction"),
+        optuna.exceptions.StorageInternalError("no answer"),
+    ]
+    assert [is_away(error) for error in for_good] == [False] * len(for_good)
+    assert [is_away(error) for error in passing] == [True] * len(passing)
+
+    calls = []
+
+    class Forbidden(StudyStorage):
+        def current(self, trial):
+            calls.append(trial)
+            raise for_good[len(calls) - 1]
+
+    study = made(storage=Forbidden, patience=30)
+    lease = study.next("w")
+    for error in for_good:
+        with pytest.raises(type(error)):
+            study.is_mine(lease)
+    assert len(calls) == len(for_good)
 
 
 def test_refused_candidates_are_drawn_again_and_do_not_count(made):

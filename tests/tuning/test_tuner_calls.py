@@ -11,6 +11,8 @@ from keras_blocks.tuning.data.dataset import Dataset
 from keras_blocks.tuning.spaces.families import space_for
 from keras_blocks.tuning.training.fit import fit
 
+pytestmark = pytest.mark.usefixtures("eager")
+
 IMAGES = np.random.default_rng(0).integers(0, 17, (48, 8, 8, 1)).astype("uint8")
 LABELS = np.arange(48) % 3
 

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from calling import light_environment
 
 from keras_blocks.tuning import HyperSqueezeNet
 from keras_blocks.tuning.spaces import user_code
@@ -30,7 +31,10 @@ def test_a_script_with_its_own_space_and_architecture(few_digits, tmp_path):
     script = tmp_path / "my_search.py"
     script.write_text(SCRIPT)
     done = subprocess.run(
-        [sys.executable, str(script), str(tmp_path / "run"), str(few_digits)], capture_output=True, text=True
+        [sys.executable, str(script), str(tmp_path / "run"), str(few_digits)],
+        capture_output=True,
+        text=True,
+        env=light_environment(),
     )
     assert "architecture my_search>OwnNet" in done.stdout, done.stderr
 

@@ -1,7 +1,6 @@
 """Folders of images, a folder for each class, maybe within folders for the parts."""
 
 import dataclasses
-import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_blocks.core import validation
+from keras_blocks.core.pictures import GREY, header_of, read_picture
 from keras_blocks.tuning.data import listing
 from keras_blocks.tuning.data.dataset import TEST_SEED, TEST_SHARE, Dataset
 from keras_blocks.tuning.data.listing import LeftOut
@@ -21,11 +21,6 @@ if TYPE_CHECKING:
 
 ImageSize = int | tuple[int, int]
 """(height, width), or one number for both."""
-
-MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
-"""Pillow's modes of 8 bits a channel or fewer. Converting wider ones would clip them."""
-
-GREY = ("1", "L")
 
 COUNTS = ("none", "one image", "two images", "three images")
 
@@ -122,8 +117,16 @@ def _parts(path: Path, folders: Sequence[Path], left: LeftOut) -> dict[str, Path
         if folder.name.lower() in PARTS and _holds_classes(folder):
             found.setdefault(PARTS[folder.name.lower()], []).append(folder)
     named_so = all(folder.name.lower() in PARTS for folder in folders)
-    if not found or not (named_so or len(found) > 1):
+    if not found:
         return {}
+    if not named_so and len(found) == 1:
+        ((part,),) = found.values()
+        others = [folder.name for folder in folders if folder != part]
+        raise ValueError(
+            f"`data`, the folder {path}: {part.name!r} holds folders alone, as a part with its classes does, and "
+            f"beside it are {others[:5]}, which are no parts. Move those away, if {part.name!r} is a part; or give it "
+            "another name, if it is a class as they are."
+        )
     if "train" not in found or (twice := [part for part, several in found.items() if len(several) > 1]):
         wrong = f"two are for {twice}" if "train" in found else "there is none to train on"
         raise ValueError(
@@ -165,26 +168,14 @@ def _read(files: Sequence[Path], size: tuple[int, int] | None, left: LeftOut) ->
 
 def _check_sizes(files: Sequence[Path], size: tuple[int, int] | None, left: LeftOut) -> None:
     """Looks at what the files say of themselves, before any pixel is read."""
-    from PIL import Image
-
     sizes: dict[tuple[int, ...], tuple[int, int]] = {}
     grey = True
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        for file in files:
-            try:
-                with Image.open(file, formats=listing.formats()) as opened:
-                    sizes.setdefault(tuple(sorted(opened.size)), opened.size)  # a photo may lie on its side
-                    grey = grey and opened.mode in GREY
-                    if getattr(opened, "is_animated", False) and opened.format != "MPO":
-                        left.add("images' later frames", file)
-            except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-                raise ValueError(
-                    f"`data`: {file} must have {Image.MAX_IMAGE_PIXELS:,} pixels at most (PIL.Image.MAX_IMAGE_PIXELS): "
-                    f"make it smaller, or leave it out. {error}"
-                ) from error
-            except (OSError, ValueError, SyntaxError, EOFError) as error:
-                raise _unreadable(file, error) from error
+    for file in files:
+        header = header_of("data", file)
+        sizes.setdefault(tuple(sorted(header.size)), header.size)  # a photo may lie on its side
+        grey = grey and header.mode in GREY
+        if header.frames:
+            left.add("images' later frames", file)
     if size is None and len(sizes) > 1:
         raise _several(sizes.values())
     height, width = size or next(iter(sizes.values()))[::-1]
@@ -197,21 +188,8 @@ def _check_sizes(files: Sequence[Path], size: tuple[int, int] | None, left: Left
 
 def _open(file: Path, size: tuple[int, int] | None) -> "Image.Image":
     """One image upright, grey or in colour, resized to (height, width)."""
-    from PIL import Image, ImageOps
-
-    try:
-        with Image.open(file, formats=listing.formats()) as opened:
-            picture: Image.Image = ImageOps.exif_transpose(opened)
-            if picture.mode not in MODES:
-                raise ValueError(f"its pixels, of the mode {picture.mode!r}, are not of 8 bits")
-            picture = picture.convert("L" if picture.mode in GREY else "RGB")
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
-        raise _unreadable(file, error) from error
+    picture = read_picture("data", file)
     return picture if size is None else picture.resize(size[::-1])
-
-
-def _unreadable(file: Path, error: Exception) -> ValueError:
-    return ValueError(f"`data`: {file} is not an image that can be read: {error}")
 
 
 def _several(sizes: Iterable[tuple[int, int]]) -> ValueError:

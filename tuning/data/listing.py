@@ -1,14 +1,12 @@
 """Which files of a folder are read as images, and which are left out, and why."""
 
 import dataclasses
-import functools
 import os
 import stat
 from collections.abc import Collection
 from pathlib import Path
 
-NOT_READ = ("BUFR", "EPS", "FITS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF")
-"""Formats that Pillow knows by name alone, leaves to other programs, or that hold no 8 bits."""
+from keras_blocks.core.pictures import suffixes
 
 LEFT_ASIDE = ("$RECYCLE.BIN", "@eaDir", "System Volume Information", "__MACOSX", "lost+found")
 """Folders that systems make for themselves."""
@@ -22,24 +20,6 @@ NO_FILES = "links to nothing, pipes and the like"
 NAMED_SO = "folders named as an image"
 LOOPS = "links to a folder around them"
 BESIDE = "beside the classes' folders"
-
-
-@functools.cache
-def formats() -> tuple[str, ...]:
-    """Pillow's names of the formats that are read, in the order in which they are tried."""
-    from PIL import Image
-
-    Image.init()
-    return tuple(name for name in Image.ID if name not in NOT_READ)
-
-
-@functools.cache
-def suffixes() -> frozenset[str]:
-    """Endings, in small letters, of the files that are read as images."""
-    from PIL import Image
-
-    read = formats()
-    return frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in read)
 
 
 @dataclasses.dataclass
@@ -84,7 +64,8 @@ def folders_in(folder: Path, left: LeftOut) -> list[Path]:
 def images_in(folder: Path, left: LeftOut) -> list[Path]:
     """The images in a class' folder and in the folders within, in order; what else there is, is noted as left out."""
     found: list[Path] = []
-    around = {os.fspath(folder): {os.path.realpath(folder)}}
+    real = Path(os.path.realpath(folder))
+    around = {os.fspath(folder): {os.fspath(path) for path in (real, *real.parents)}}
     for base, names, files in os.walk(folder, followlinks=True, onerror=_raised):
         for name in list(names):
             inner = Path(base, name)

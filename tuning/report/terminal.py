@@ -3,7 +3,7 @@
 import collections
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Self
+from typing import Any, Self
 
 from rich import box
 from rich.console import Console
@@ -127,12 +127,14 @@ class Progress:
 
         Args:
             done: from 1.
-            logs: of Keras; the validation's accuracy is shown.
+            logs: of Keras; the validation's accuracy is shown, of a detector its mAP.
         """
         began = time.monotonic() if self._clock is None else self._clock
         seconds = (time.monotonic() - began) / max(done, 1) * (self._epochs - done)
         accuracy = (logs or {}).get("val_accuracy")
         shown = _worded(OBJECTIVES["val_accuracy"], accuracy) if accuracy is not None else ""
+        if (precision := (logs or {}).get("val_mAP")) is not None:
+            shown = f"{precision:.3f} mAP"
         self._renew("training", self._epochs, done, _joined(shown, _about(seconds)))
 
     def _go_on(self, earlier: Sequence[Trial], objectives: Sequence[Objective]) -> None:
@@ -270,6 +272,37 @@ def costs_table(rows: Iterable[tuple[str, Cost]]) -> Table:
     for name, spent in rows:
         table.add_row(name, f"{spent.params:,}", f"{spent.macs:,}", f"{spent.activation_bytes:,}")
     return table
+
+
+def figures_table(figures: Mapping[str, Any]) -> Table:
+    """COCO's figures of a detector, and below them the average precision of each class by its name."""
+    table = Table(box=box.SIMPLE_HEAD)
+    for name in ("figure", "AP", "AP@0.5"):
+        table.add_column(name, justify="left" if name == "figure" else "right", no_wrap=True)
+    for name, figure in figures.items():
+        if not isinstance(figure, Mapping):
+            table.add_row(name, _figure(figure), "")
+    table.add_section()
+    for name, figure in figures["AP"].items():
+        table.add_row(_escaped(name), _figure(figure), _figure(figures["AP@0.5"][name]))
+    return table
+
+
+def detections_table(rows: Iterable[tuple[str, str, float, Sequence[float]]]) -> Table:
+    """A row for each (image, name, score, box)."""
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("image", overflow="fold")
+    table.add_column("name", overflow="fold")
+    for name in ("score", "box (x1, y1, x2, y2)"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for image, name, score, sides in rows:
+        table.add_row(_escaped(image), _escaped(name), f"{score:.2f}", " ".join(f"{side:.0f}" for side in sides))
+    return table
+
+
+def _figure(value: float | None) -> str:
+    """ "-" where there was nothing to find."""
+    return "-" if value is None or value != value else f"{value:.3f}"
 
 
 def _escaped(text: str) -> str:

@@ -103,7 +103,10 @@ class Search:
         said = self.folder.describe("search")
         if storage is None and said.get("storage") is None:
             set_aside_if_damaged(self.folder.study)
-        return Place.before(said, self.folder.path.name, self.folder.study, storage)
+        place = Place.before(said, self.folder.path.name, self.folder.study, storage)
+        if storage is not None:
+            self.folder.refuse_copy(place.folder_before(), place.run)
+        return place
 
     def _begun(self, storage: str | None, replace: bool) -> Place:
         """Makes the folder of a new run, and room for its study."""
@@ -112,6 +115,7 @@ class Search:
         if storage is not None:
             before = self.folder.describe() if self.folder.is_run() else {}
             with contextlib.closing(StudyStorage(storage)) as stored:
+                self.folder.refuse_copy(stored.folder_of(place.study), before.get("run"))
                 stored.make_room(place.study, before.get("run"))
         description = {
             "kind": "search",

@@ -26,7 +26,7 @@ from keras_blocks.tuning.spaces.table import GivenSource
 from keras_blocks.tuning.study.place import Place
 from keras_blocks.tuning.study.samplers import make_pruner, make_sampler
 from keras_blocks.tuning.study.status import Status
-from keras_blocks.tuning.study.store import StudyStorage, stored_study
+from keras_blocks.tuning.study.store import StudyStorage, sqlite_url, stored_study
 from keras_blocks.tuning.study.study import Study
 
 
@@ -133,6 +133,8 @@ class Session:
             "data_sha256": self._data_sha256,
         }
         self.study.optuna.set_user_attr("search", about)
+        if self.place.url != sqlite_url(self.folder.study):  # else it is copied with the folder
+            self.study.keep_folder(self.folder.path.resolve())
 
     def run(self, progress: Progress | None = None, *, devices: Sequence[str] = ()) -> str:
         """Runs trials with as many workers as the settings say, until none is left.

@@ -7,7 +7,7 @@ import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from keras_blocks.tuning.search.settings_table import check_settings, documented, setting, settings_of
+from keras_blocks.tuning.search.settings_table import NamedSettings, check_settings, documented, setting, settings_of
 
 if TYPE_CHECKING:
     from keras_blocks.tuning.spaces.budget import Budget
@@ -26,7 +26,7 @@ PARTS_HELP = """A part of the space: groups=3, version=v1,v2, filters=16..64, le
 All have optimizer, learning_rate, weight_decay, batch_size, augmentation, warmup, lottery; all but any have groups, \
 filters, dropout, activation, batch_norm. An unknown name lists those of the space.
 From Python a dict: name -> such a text, an `hp_range` or `hp_choice`, or its `get_config()`."""
-TRIALS_HELP = "Candidates to train.\nThose refused for the budget and duplicates do not count."
+TRIALS_HELP = "Candidates to train.\nThose refused for the budget and duplicates have numbers and do not count."
 OBJECTIVES_HELP = """{choices}; several give a Pareto front.
 Latency is of one image, seconds are of training. For several, the sampler must take them, and there is no pruner."""
 NORM_HELP = """Add batch normalization to a model that was published without.
@@ -37,7 +37,7 @@ changeable = functools.partial(setting, changeable=True)
 
 @documented
 @dataclasses.dataclass(frozen=True)
-class SearchSettings:
+class SearchSettings(NamedSettings):
     """The settings of a search, checked. A search is only gone on with where those are the same that its trials'
     results depend on.
 
@@ -149,7 +149,7 @@ class SearchSettings:
 
 @documented
 @dataclasses.dataclass(frozen=True)
-class TrainingSettings:
+class TrainingSettings(NamedSettings):
     """The settings of one model's training, checked. The optimizer is AdamW.
 
     Args:

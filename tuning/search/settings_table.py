@@ -2,7 +2,7 @@
 
 import dataclasses
 import types
-from typing import Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Self, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from keras_blocks.core import validation
 
@@ -76,6 +76,19 @@ class Setting:
         if get_origin(self.type) is dict:
             return validation.mapping(self.name, value)
         return validation.choice(self.name, value, self.choices)
+
+
+class NamedSettings:
+    """Mixed into a class of settings: what is none is refused with what was meant, as Python's own message does not."""
+
+    def __new__(cls, *args: Any, **given: Any) -> Self:
+        names = tuple(field.name for field in dataclasses.fields(cls))  # type: ignore[arg-type]
+        for name in given:
+            try:
+                validation.choice("setting", name, names, where=f"`help({cls.__name__})`")
+            except ValueError as error:
+                raise TypeError(f"{cls.__name__} takes no `{name}`: {error}") from error
+        return super().__new__(cls)
 
 
 def setting(default: T, help: str, least: float = 0, most: float = 2**60, **about: Any) -> T:

@@ -107,6 +107,9 @@ class HyperArchitecture(keras_tuner.HyperModel):
     batch_norm = {"momentum": 0.9}
     """Keras' default of 0.99 averages over 300 steps and more, which on small data are all that there are."""
 
+    class_names: Sequence[str] | None = None
+    """The `labels` of the models that `build` makes for KerasTuner's tuners; `from_dataset` knows them."""
+
     def __init__(
         self,
         input_shape: Sequence[int],
@@ -138,7 +141,9 @@ class HyperArchitecture(keras_tuner.HyperModel):
     @classmethod
     def from_dataset(cls, dataset: Dataset, **kwargs: Any) -> Self:
         """The space for the images of a `Dataset`; further arguments are the constructor's, dimensions among them."""
-        return cls(dataset.image_shape, dataset.classes, scale=dataset.scale, flips=dataset.flips, **kwargs)
+        space = cls(dataset.image_shape, dataset.classes, scale=dataset.scale, flips=dataset.flips, **kwargs)
+        space.class_names = dataset.class_names
+        return space
 
     # -- what a space declares --------------------------------------------------------------------------------------
 
@@ -252,7 +257,7 @@ class HyperArchitecture(keras_tuner.HyperModel):
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         """A compiled model from one draw."""
         self.declare_hyperparameters(hp)
-        return self.candidate(hp).compiled(scale=self.scale, flips=self.flips)
+        return self.candidate(hp).compiled(scale=self.scale, flips=self.flips, class_names=self.class_names)
 
     def fit(
         self, hp: keras_tuner.HyperParameters, model: keras.Model, *args: Any, **kwargs: Any

@@ -69,6 +69,7 @@ class HyperAny(HyperArchitecture):
         if len(self.spaces) < len(spaces):
             raise ValueError(f"`spaces` must have different names; received {[space.name for space in spaces]}.")
         super().__init__(**spaces[0].images(), name=name, **overrides)
+        self.class_names = spaces[0].class_names
 
     @classmethod
     def from_dataset(

@@ -1,5 +1,6 @@
 """Where the study of a run lies, and which run it belongs to."""
 
+import contextlib
 import dataclasses
 import uuid
 from collections.abc import Mapping
@@ -59,6 +60,11 @@ class Place:
             # Begun under another name, by version 0.1.0, or moved: a new study must not take its place.
             cls._find(study or name, storage, run)
         return cls(study or name, storage, run)
+
+    def folder_before(self) -> str | None:
+        """Where the run's folder was before, as its study says, see `StudyStorage.folder_of`."""
+        with contextlib.closing(StudyStorage(self.url, reads=True)) as stored:
+            return stored.folder_of(self.study)
 
     def __str__(self) -> str:
         """The storage, without its password."""

@@ -8,6 +8,7 @@ import fcntl
 import functools
 import hashlib
 import re
+import socket
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -205,6 +206,18 @@ class StudyStorage:
         """What tells the run to which a study belongs; `None` where it does not say, as of version 0.1.0."""
         identity = self.study(name).user_attrs.get("identity")
         return identity.get("run") if isinstance(identity, dict) else None
+
+    def folder_of(self, name: str) -> str | None:
+        """Where the folder of the study's run was when its search last began, if that was on this machine, and with
+        this storage; see `folder_here`."""
+        said = self.study(name).user_attrs.get("folder") if name in self.names() else None
+        if not isinstance(said, dict) or said != self.folder_here(said.get("path", "")):
+            return None
+        return str(said["path"])
+
+    def folder_here(self, path: str | Path) -> dict[str, str]:
+        """What a study in a storage of several keeps of its run's folder, by which a copy of that is known."""
+        return {"path": str(path), "host": socket.gethostname(), "storage": str(self)}
 
     def make_room(self, name: str, run: str | None) -> None:
         """Lets a run have a study of this name: removes the one that it had, and no other run's.

@@ -1,18 +1,17 @@
 """Study: which candidates there are and who runs them, in Optuna's storage; nothing of it is kept anywhere else."""
 
-import functools
 import json
 import math
 import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
+from pathlib import Path
+from typing import Any, Literal
 
 import optuna
-import sqlalchemy
 
-from keras_blocks.tuning.files import DiskFull, is_full
 from keras_blocks.tuning.study import processes
+from keras_blocks.tuning.study.away import retry_while_away
 from keras_blocks.tuning.study.drawing import Drawer, StudyEnded
 from keras_blocks.tuning.study.leases import Lease, history, is_left, lost_again, postponed
 from keras_blocks.tuning.study.sources import Drawable
@@ -31,30 +30,6 @@ MOST_LOSSES = 5
 
 PATIENCE = 600
 """A database that does not answer is asked again for so many seconds."""
-
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def retry_while_away(method: Callable[Concatenate["Study", P], R]) -> Callable[Concatenate["Study", P], R]:
-    """Repeats a method while the database does not answer: a server that starts again ends no search."""
-
-    @functools.wraps(method)
-    def asked(self: "Study", /, *args: P.args, **kwargs: P.kwargs) -> R:
-        until, pause = time.monotonic() + self.patience, 0.2
-        while True:
-            try:
-                return method(self, *args, **kwargs)
-            except (optuna.exceptions.StorageInternalError, sqlalchemy.exc.DBAPIError, OSError) as error:
-                if is_full(error):
-                    raise DiskFull(f"{self._storage}: the disk is full") from error
-                if isinstance(error, OSError) or time.monotonic() + pause > until:
-                    raise
-                time.sleep(pause)
-                pause = min(2 * pause, 10)
-
-    return asked
 
 
 class Study:
@@ -269,6 +244,10 @@ class Study:
         now = time.time() if now is None else now
         self.optuna.set_user_attr(f"searched {session}", [round(now - seconds, 3), round(now, 3)])
         return _covered(value for name, value in self.optuna.user_attrs.items() if name.startswith("searched "))
+
+    def keep_folder(self, path: Path) -> None:
+        """Keeps where the folder of this study's run is, see `StudyStorage.folder_of`."""
+        self.optuna.set_user_attr("folder", self._storage.folder_here(path))
 
     def close(self) -> None:
         """Closes the connections."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from keras_blocks.models.detector import Detector
 from keras_blocks.tuning.data.arrays import as_images, check_expected, check_same_scale
 from keras_blocks.tuning.data.folder import ImageSize
 from keras_blocks.tuning.data.labels import as_places
@@ -16,6 +17,7 @@ from keras_blocks.tuning.data.load import data_path, load_dataset
 from keras_blocks.tuning.data.npz import read_arrays
 from keras_blocks.tuning.run_folder import RunFolder
 from keras_blocks.tuning.training.class_names import Labelled, labels_of, matched
+from keras_blocks.tuning.training.detection import evaluate_detector
 from keras_blocks.tuning.training.fit import correct_of
 
 FRESH_SCRIPT = """
@@ -40,7 +42,8 @@ class FreshProcessFailed(RuntimeError):
 def evaluate_file(
     model: str | Path, data: str | Path | None = None, *, image_size: ImageSize | None = None
 ) -> dict[str, Any]:
-    """Loads a model and counts the test images to which it gives their own class.
+    """Loads a model and counts the test images to which it gives their own class; of a detector, see
+    `evaluate_detector`.
 
     Classes are matched by their names, which models that `search` and `train` keep have; see `matched`.
 
@@ -62,16 +65,15 @@ def evaluate_file(
 
     >>> found = evaluate_file("runs/demo")
     """
-    path = data_path(model, name="model")
-    if path.is_dir():
-        folder = RunFolder(path)
-        folder.describe()
-        path = folder.best
-    if not path.is_file() or path.suffix != ".keras":
-        raise ValueError(f"`model` must be a .keras file or the folder of a finished run; received {str(model)!r}.")
+    path = model_file(model)
     own = _test_of(path)
-    given = _test_part(own, data, image_size)
+    kept = _test_part(own, None, None) if data is None else None
     loaded = _loaded(path)
+    if isinstance(loaded, Detector) and data is not None:
+        if image_size is not None:
+            raise ValueError(f"`image_size` must be None for a detector, which has its own; received {image_size}.")
+        return evaluate_detector(loaded, path, data)
+    given = kept or _test_part(own, data, image_size)
     shape, outputs = loaded.input_shape, loaded.output_shape
     if not isinstance(outputs, tuple) or len(outputs) != 2:
         raise ValueError(f"`model` must give one score for each class; {path} gives outputs of the shape {outputs}.")
@@ -80,7 +82,7 @@ def evaluate_file(
             f"`data` must be images of {shape[1:]}, as the model takes; received images of {given.images.shape[1:]}."
         )
     of_model = labels_of(loaded)
-    if own.is_file():
+    if own is not None and own.is_file():
         tested = given if data is None else _stored(own)
         check_same_scale("data", given.images, f"the images that the model was tested on, {own}", tested.images)
         of_model = of_model or tested.class_names
@@ -134,6 +136,32 @@ def evaluate_in_fresh_process(
     return counts
 
 
+def model_file(model: str | Path) -> Path:
+    """The `.keras` file of a path, or of the run in whose folder it is best.keras.
+
+    Raises:
+        TypeError, ValueError: where there is none.
+    """
+    path = data_path(model, name="model")
+    if path.is_dir():
+        folder = RunFolder(path)
+        folder.describe()
+        path = folder.best
+    if not path.is_file() or path.suffix != ".keras":
+        raise ValueError(f"`model` must be a .keras file or the folder of a finished run; received {str(model)!r}.")
+    return path
+
+
+def load_saved(model: str | Path) -> tuple[Path, keras.Model]:
+    """A model with the path of its file, see `model_file`.
+
+    Raises:
+        TypeError, ValueError: where there is none, and for a file that cannot be loaded.
+    """
+    path = model_file(model)
+    return path, _loaded(path)
+
+
 def _loaded(path: Path) -> keras.Model:
     try:
         return keras.saving.load_model(path, compile=False)
@@ -141,13 +169,17 @@ def _loaded(path: Path) -> keras.Model:
         raise ValueError(f"`model`: {path} cannot be loaded: {error}") from error
 
 
-def _test_of(model: Path) -> Path:
-    """The test part beside a model, in its run's folder, where the models of trials are in one of their own."""
+def _test_of(model: Path) -> Path | None:
+    """The test part of the run in whose folder a model is, or in its folder of the trials' models; `None` for no run.
+
+    What lies beside any other model, and happens to be called so, is not known to be the model's.
+    """
     folder = model.resolve().parent
-    return (folder.parent if folder.name == "models" else folder) / "test.npz"
+    run = folder.parent if folder.name == "models" else folder
+    return RunFolder(run).test if RunFolder.holds_run(run) else None
 
 
-def _test_part(own: Path, data: str | Path | None, image_size: ImageSize | None) -> Labelled:
+def _test_part(own: Path | None, data: str | Path | None, image_size: ImageSize | None) -> Labelled:
     """The images that the model is evaluated on."""
     if data is not None and not RunFolder.holds_run(data_path(data)):
         dataset = load_dataset(data, image_size=image_size)
@@ -160,6 +192,8 @@ def _test_part(own: Path, data: str | Path | None, image_size: ImageSize | None)
             notes=dataset.notes,
         )
     test = own if data is None else RunFolder(data_path(data)).test
+    if test is None:
+        raise ValueError("`data` must be given, as the model is in no run's folder, which would have its test images.")
     if not test.is_file():
         raise ValueError(f"`data` must be given, as {test} does not exist.")
     return _stored(test)
