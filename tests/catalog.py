@@ -795,6 +795,30 @@ def small_detector(**options):
     return keras_blocks.FasterRCNN(keras_blocks.ResNet, **{**own, **options})
 
 
+GIVEN = {
+    "groups": [{"filters": 4, "blocks": 1}],
+    "stem": "cifar",
+    "block": "basic",
+    "hidden": [6],
+    "input_shape": (12, 16, 3),
+    "classes": 2,
+    "labels": ["cat", "dog"],
+    "max_detections": 5,
+    "score_threshold": 0.1,
+}
+"""Of small detectors that are told where to look."""
+
+
+def small_fast_rcnn():
+    options = {**GIVEN, "levels": ["P0"], "region_size": (2, 3), "image_size": (16, 24)}
+    return keras_blocks.FastRCNN(keras_blocks.ResNet, **options)
+
+
+def small_rcnn():
+    options = {**GIVEN, "region_size": 6, "context": 1, "regions_at_once": 2, "scorer": "svm"}
+    return keras_blocks.RCNN(keras_blocks.ResNet, **options)
+
+
 def _with_contrastive_loss():
     model = small_siamese()
     model.compile("sgd", keras_blocks.ContrastiveLoss(margin=0.5))
@@ -810,7 +834,9 @@ def _with_triplet_loss():
 OTHER_MODELS = {
     "ContrastiveLoss": _with_contrastive_loss,
     "PairwiseDistance": _distance,
+    "FastRCNN": small_fast_rcnn,
     "FasterRCNN": small_detector,
+    "RCNN": small_rcnn,
     "Siamese": small_koch,
     "TripletLoss": _with_triplet_loss,
     **{name: functools.partial(_regions, name) for name in REGIONS},
@@ -850,6 +876,14 @@ def inputs_for(model):
     return [
         rng.integers(16, 33, (2, *tensor.shape[1:])).astype("int32")
         if tensor.dtype == "int32"
+        else boxes_in(rng, (2, 3))
+        if tensor.shape[1:] == (None, 4)
         else rng.uniform(0, 1, (2, *tensor.shape[1:])).astype("float32")
         for tensor in model.inputs
     ]
+
+
+def boxes_in(rng, shape):
+    """Boxes of some pixels, in the upper left of an image."""
+    corners = rng.uniform(0, 6, (*shape, 2))
+    return np.concatenate([corners, corners + rng.uniform(3, 6, corners.shape)], axis=-1).astype("float32")

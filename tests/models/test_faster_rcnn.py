@@ -154,6 +154,7 @@ def test_boxes_are_in_pixels_of_the_images_as_they_come(name, images):
     assert found["boxes"][..., [0, 2]].max() > 48, "the boxes are in pixels of something smaller"
 
 
+@pytest.mark.once
 def test_padding_and_order_of_objects_change_nothing(images, compiled):
     assert losses(compiled, images, BOXES)["loss"] > 0
     more = {
@@ -212,6 +213,7 @@ HARMLESS = {
 }
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", HARMLESS)
 def test_losses_are_finite_whatever_the_boxes_are(name):
     found = losses_of(HARMLESS[name])
