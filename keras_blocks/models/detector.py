@@ -1,9 +1,10 @@
 """What detectors of two stages have in common: a backbone, regions, a head, and losses of their own."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any
 
 import keras
+import numpy as np
 
 from keras_blocks.blocks.box_head import BoxHead
 from keras_blocks.blocks.detection_decoder import BOX_WEIGHTS, DetectionDecoder
@@ -11,14 +12,16 @@ from keras_blocks.blocks.letterbox import Letterbox
 from keras_blocks.core import validation
 from keras_blocks.core.chain import LayerSpec
 from keras_blocks.core.graphs import sublayers
-from keras_blocks.core.inner import Untracked, changes
+from keras_blocks.core.inner import Untracked
 from keras_blocks.core.layers import wide_policy
 from keras_blocks.decode.predictions import decode_predictions
+from keras_blocks.detection.dataset import DetectionDataset
 from keras_blocks.detection.losses import chosen_regions, head_losses
 from keras_blocks.detection.targets import clean
-from keras_blocks.models.backbones import BACKBONE, feature_names_of, layers_up_to
+from keras_blocks.models.around_backbone import AroundBackbone
+from keras_blocks.models.backbones import BACKBONE
 from keras_blocks.models.network import Names, Network
-from keras_blocks.typing import Config, DType, Ints, Shape, Tensor
+from keras_blocks.typing import DType, Ints, Shape, Tensor
 
 TRUTH = ("boxes", "labels")
 """What images are labelled with in training."""
@@ -36,7 +39,7 @@ MOVING = (
 """Layers that keep an image's size, and move what is in it."""
 
 
-class Detector(Network):
+class Detector(AroundBackbone):
     """The base of detectors that look at regions of an image one by one: what comes before and after the regions.
 
     Args:
@@ -176,6 +179,44 @@ class Detector(Network):
                 )
         super().compile(optimizer, **kwargs)
 
+    def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """As in every Keras model.
+
+        Args:
+            x, y, *args, **kwargs: as in Keras.
+
+        Raises:
+            ValueError: for classes that the model has not, in arrays or in a `DetectionDataset`; of other data they
+                count as padding.
+        """
+        self._check_classes(x, y)
+        return super().fit(x, y, *args, **kwargs)
+
+    def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """As in every Keras model: the losses. `keras_blocks.evaluate_detections` gives COCO's figures.
+
+        Args:
+            x, y, *args, **kwargs: as in Keras.
+
+        Raises:
+            ValueError: as in `fit`.
+        """
+        self._check_classes(x, y)
+        return super().evaluate(x, y, *args, **kwargs)
+
+    def _check_classes(self, x: Any, y: Any) -> None:
+        """Refuses labels that a loss would take for padding, as far as they are known before it is computed."""
+        classes = self.metaparameters.classes
+        labels = y.get("labels") if isinstance(y, Mapping) else None
+        largest = int(labels.max()) if isinstance(labels, np.ndarray) and labels.size else -1
+        if isinstance(x, DetectionDataset):
+            largest = len(x.labels) - 1
+        if largest >= classes:
+            raise ValueError(
+                f"labels must be from 0 to {classes - 1}, as the model has `classes={classes}`, without a background, "
+                f"and -1 for padding; received {largest}."
+            )
+
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Tensor:
@@ -247,11 +288,6 @@ class Detector(Network):
             return None
         return (*size, own[-1]) if self.data_format == "channels_last" else (own[0], *size)
 
-    @property
-    def backbone(self) -> keras.Model:
-        """The backbone, for instance to freeze a part of it."""
-        return self.metaparameters.backbone
-
     def freeze_normalization(self) -> None:
         """Freezes all BatchNormalization of the backbone, which then works as in inference, as batches are small.
 
@@ -309,34 +345,6 @@ class Detector(Network):
 
     # -- what Keras and `Network` ask of it -------------------------------------------------------------------------
 
-    @classmethod
-    def from_config(cls, config: Config, custom_objects: Mapping[str, Any] | None = None) -> Self:
-        with keras.saving.CustomObjectScope(custom_objects or {}):
-            backbone = keras.saving.deserialize_keras_object(config["backbone"])
-        return super().from_config({**config, "backbone": backbone}, custom_objects)
-
-    def _arguments(self) -> dict[str, Any]:
-        # The shared settings are the backbone's, which is a model here.
-        return {"name": self.name, "trainable": self.trainable, "dtype": self.dtype_policy, **self.metaparameters}
-
-    def _feature_names(self) -> tuple[str, ...]:
-        return feature_names_of(self.backbone)
-
-    def _layers_up_to(self, feature: str) -> list[keras.layers.Layer]:
-        return [*self.metaparameters.preprocess, *layers_up_to(self.backbone, feature)]
-
-    def _frozen(self) -> list[str]:
-        return [name for name, layer in self._own_layers().items() if not layer.trainable]
-
-    def _freeze(self, path: str) -> None:
-        self._own_layers()[path].trainable = False
-
-    def _changed(self) -> dict[str, Any]:
-        return {name: found for name, layer in self._own_layers().items() if (found := changes(layer))}
-
-    def _part_at(self, path: str) -> Any:
-        return self._own_layers()[path]
-
     def _own_layers(self) -> dict[str, keras.layers.Layer]:
         """Name -> layer beside the backbone and the preprocessing, which keep what is frozen themselves."""
         kept = (BACKBONE, *(layer.name for layer in self.metaparameters.preprocess))
@@ -353,7 +361,7 @@ def _check_truth(y: Any) -> None:
     wanted = "labels must be a dict, {'boxes': (batch, objects, 4), 'labels': (batch, objects)}, padded with -1"
     if not isinstance(y, Mapping) or not set(TRUTH) <= set(y):
         raise ValueError(f"{wanted}; received {sorted(y) if isinstance(y, Mapping) else type(y).__name__}.")
-    boxes, labels = (tuple(y[name].shape) for name in TRUTH)
+    boxes, labels = (tuple(getattr(y[name], "shape", ())) for name in TRUTH)
     fits = len(boxes) == 3 and boxes[2] == 4 and len(labels) == 2
     if not fits or (None not in (boxes[1], labels[1]) and boxes[1] != labels[1]):
         raise ValueError(f"{wanted}, with as many labels as boxes; received the shapes {boxes} and {labels}.")

@@ -53,8 +53,8 @@ class FasterRCNN(MapDetector):
         dropout: share dropped after each of them while training.
         rpn_samples: anchors of an image that the proposal network's losses are computed of.
         head_samples: regions of an image that the head's losses are computed of.
-        score_threshold, iou_threshold, max_detections: see `Returns`: the least probability of a detection, how much
-            two of a class may overlap, and how many there are at most.
+        score_threshold, iou_threshold, max_detections: the least probability of a detection, how much two of a class
+            may overlap, and how many there are at most, see `DetectionDecoder`.
         labels: the classes' names, kept in the saved file, for `decode_predictions`; `None` for none.
         input_shape: (height, width, channels) of the images as they come, height and width `None` for any.
         input_tensor, preprocess, dtype, name, trainable: see `Architecture`; `preprocess` must leave the size as it is.

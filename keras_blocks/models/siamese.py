@@ -12,17 +12,16 @@ from keras_blocks.blocks.pairwise_distance import Distance, PairwiseDistance
 from keras_blocks.blocks.unit_length import UnitLength
 from keras_blocks.core import keras_arguments, validation
 from keras_blocks.core.graphs import replay
-from keras_blocks.core.inner import changes
 from keras_blocks.core.layers import wide_policy
 from keras_blocks.core.registration import register
 from keras_blocks.core.trainable import trained_whole
 from keras_blocks.models.architecture import Architecture
+from keras_blocks.models.around_backbone import AroundBackbone
 from keras_blocks.models.assembly import Assembly
-from keras_blocks.models.backbones import feature_names_of, layers_up_to, named_backbone
+from keras_blocks.models.backbones import named_backbone
 from keras_blocks.models.legacy_h5 import saved_readably
-from keras_blocks.models.network import Network
 from keras_blocks.models.preprocessing import preprocessing_layers, shape_after
-from keras_blocks.typing import Activation, Config, DType, Shape, Tensor
+from keras_blocks.typing import Activation, DType, Shape, Tensor
 
 Layers: TypeAlias = Sequence[keras.layers.Layer]
 
@@ -35,7 +34,7 @@ class Embedding(keras.Model):
 
 
 @register
-class Siamese(Network):
+class Siamese(AroundBackbone):
     """Two images through one network, the backbone, and how alike the two embeddings are.
 
     `model.embedding` is the shared network as a model of its own: it gives the embeddings, and can be trained alone, by
@@ -164,11 +163,6 @@ class Siamese(Network):
     # -- what users ask of the model --------------------------------------------------------------------------------
 
     @property
-    def backbone(self) -> keras.Model:
-        """The backbone, for instance to freeze a part of it."""
-        return self.metaparameters.backbone
-
-    @property
     def embedding(self) -> keras.Model:
         """The network that both images go through, from images to embeddings, as a model that shares its weights."""
         return self.get_layer("embedding")
@@ -251,34 +245,6 @@ class Siamese(Network):
         return np.asarray(self.similarities(support, queries, batch_size).argmax(axis=1))
 
     # -- what Keras and `Network` ask of it -------------------------------------------------------------------------
-
-    @classmethod
-    def from_config(cls, config: Config, custom_objects: Mapping[str, Any] | None = None) -> Self:
-        with keras.saving.CustomObjectScope(custom_objects or {}):
-            backbone = keras.saving.deserialize_keras_object(config["backbone"])
-        return super().from_config({**config, "backbone": backbone}, custom_objects)
-
-    def _arguments(self) -> dict[str, Any]:
-        # The shared settings are the backbone's, which is a model here.
-        return {"name": self.name, "trainable": self.trainable, "dtype": self.dtype_policy, **self.metaparameters}
-
-    def _feature_names(self) -> tuple[str, ...]:
-        return feature_names_of(self.backbone)
-
-    def _layers_up_to(self, feature: str) -> list[keras.layers.Layer]:
-        return [*self.metaparameters.preprocess, *layers_up_to(self.backbone, feature)]
-
-    def _frozen(self) -> list[str]:
-        return [name for name, layer in self._own_layers().items() if not layer.trainable]
-
-    def _freeze(self, path: str) -> None:
-        self._own_layers()[path].trainable = False
-
-    def _changed(self) -> dict[str, Any]:
-        return {name: found for name, layer in self._own_layers().items() if (found := changes(layer))}
-
-    def _part_at(self, path: str) -> Any:
-        return self._own_layers()[path]
 
     def _own_layers(self) -> dict[str, keras.layers.Layer]:
         """Name -> layer beside the backbone and the preprocessing, which keep what is frozen themselves."""

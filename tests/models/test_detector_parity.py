@@ -1,6 +1,7 @@
 """Faster R-CNN against torchvision's, with its weights: proposals, detections, losses, gradients."""
 
 import functools
+import re
 
 import golden_weights
 import keras
@@ -126,3 +127,22 @@ def test_losses_are_torchvisions(name, record_property):
     for weight, (expected, norm) in training["slopes"].items():
         assert abs(slopes[weight] - expected) < 0.02 * norm, weight
     assert found["loss"] == pytest.approx(sum(training["losses"].values()), rel=1e-4)
+
+
+@pytest.mark.once
+def test_weights_under_the_names_of_before_torchvision_0_13():
+    """As its COCO weights are: what FeaturePyramidNetwork's and RPNHead's `_load_from_state_dict` rename today."""
+    model, golden = detector("faster_rcnn_resnet18_fpn_96x128")
+    weights = golden_weights.weights(golden["shapes"], gains=golden["gains"])
+    expected = [weight.numpy() for weight in model.weights]
+    older = {}
+    for name, value in weights.items():
+        for block in ("inner_blocks", "layer_blocks"):
+            name = re.sub(rf"fpn\.{block}\.(\d)\.0\.", rf"fpn.{block}.\1.", name)
+        older[name.replace("rpn.head.conv.0.0.", "rpn.head.conv.")] = value
+    assert len(set(older) - set(weights)) == 2 * (4 + 4 + 1)
+    for weight in model.weights:
+        weight.assign(weight * 0)
+    keras_blocks.convert_weights(older, model)
+    for weight, value in zip(model.weights, expected):
+        np.testing.assert_array_equal(weight.numpy(), value)
