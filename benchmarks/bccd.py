@@ -1,17 +1,23 @@
 """Detectors on BCCD's blood cells, trained from ImageNet's SqueezeNet: ours, and torchvision's on the same images.
 
     python benchmarks/bccd.py faster_rcnn --seeds 3 --epochs 8
-    python benchmarks/bccd.py torchvision --seeds 3 --epochs 8 --python PATH    # where torchvision is installed
+    python benchmarks/bccd.py torchvision --seeds 3 --epochs 8 --python PATH  # where torchvision is installed
+    python benchmarks/bccd.py fast_rcnn --seeds 1 --epochs 8
+    python benchmarks/bccd.py rcnn --seeds 1 --epochs 2
     python benchmarks/bccd.py table                                            # docs/bccd.json as a table
 
-Both are given the same arrays in the same order, mirrored alike, with the same weights, schedule and anchors, and are
-judged by pycocotools on the official test images.
+All are given the same arrays in the same order, mirrored alike, with the same weights and schedule, Faster R-CNN and
+torchvision's also the same anchors and numbers of regions (128 of an image in training, 300 proposals else, as in the
+paper), and are judged by pycocotools on the official test images. Fast R-CNN and R-CNN get the regions of selective
+search, computed once and kept in runs/bccd; what a search takes is counted in their seconds an image.
 """
 
 import argparse
+import functools
 import json
 import os
 import pathlib
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -23,6 +29,10 @@ DATA = ROOT.parent / "shared" / "data"
 RESULTS = ROOT / "docs" / "bccd.json"
 SIZE, BATCH, RATE, WARM_UP = (240, 320), 2, 0.0025, 100
 ANCHORS = (16, 32, 64, 96, 128)
+REGIONS = 600
+KEPT = ROOT / "runs" / "bccd"
+BOX_REGRESSION = 100
+"""Images that R-CNN's boxes are learned of."""
 
 
 def rate_at(step, steps):
@@ -44,7 +54,20 @@ def arrays(dataset):
 
     batches = [dataset[i] for i in range(len(dataset))]
     boxes, labels = (np.concatenate([targets[key] for _, targets in batches]) for key in ("boxes", "labels"))
-    return np.concatenate([images for images, _ in batches]).astype("float32"), boxes, labels
+    return np.concatenate([images for images, _ in batches]).astype("float32"), boxes, labels, None
+
+
+def searched(*parts):
+    """The regions of each part, and the seconds that an image takes, measured on eight."""
+    import keras_blocks
+
+    KEPT.mkdir(parents=True, exist_ok=True)
+    begun = time.monotonic()
+    for i in range(8):
+        keras_blocks.selective_search(parts[-1].image(i), "fast", REGIONS)
+    seconds = (time.monotonic() - begun) / 8
+    options = {"mode": "fast", "max_regions": REGIONS, "verbose": True}
+    return *(keras_blocks.region_proposals(part, KEPT / "regions.npz", **options) for part in parts), seconds
 
 
 def plan(images, epochs, seed):
@@ -57,52 +80,69 @@ def plan(images, epochs, seed):
     return order, random.random(order.shape) < 0.5
 
 
-def batch_of(images, boxes, labels, index, mirrored):
-    """Images and boxes of a step."""
+def mirror(boxes):
+    """In place, those that are not padding."""
+    there = boxes[:, 2] > boxes[:, 0]
+    boxes[there] = boxes[there][:, [2, 1, 0, 3]] * [-1, 1, -1, 1] + [SIZE[1], 0, SIZE[1], 0]
+
+
+def batch_of(part, index, mirrored):
+    """Inputs and objects of a step."""
+    images, boxes, labels, regions = part
     x, b = images[index].copy(), boxes[index].copy()
-    for i, flip in enumerate(mirrored):
-        if flip:
-            there = labels[index[i]] >= 0
-            x[i] = x[i, :, ::-1]
-            b[i, there] = b[i, there][:, [2, 1, 0, 3]] * [-1, 1, -1, 1] + [SIZE[1], 0, SIZE[1], 0]
-    return x, {"boxes": b, "labels": labels[index]}
+    r = None if regions is None else regions[index].copy()
+    for i in mirrored.nonzero()[0]:
+        x[i] = x[i, :, ::-1]
+        mirror(b[i])
+        if r is not None:
+            mirror(r[i])
+    return x if r is None else {"image": x, "proposals": r}, {"boxes": b, "labels": labels[index]}
 
 
-def detector(classes):
+def detector(method, classes):
     import keras_blocks
 
-    model = keras_blocks.create_model(
-        "faster_rcnn_squeezenet",
-        classes=len(classes),
-        labels=classes,
-        image_size=SIZE,
-        input_shape=(*SIZE, 3),
-        anchor_sizes=[ANCHORS],
-        hidden=[256, 256],
-        preprocess=keras_blocks.ImageNormalization("caffe"),
-    )
+    own = {
+        "faster_rcnn": {"anchor_sizes": [ANCHORS], "post_nms_top_n": (1000, 300), "head_samples": 128},
+        "fast_rcnn": {"head_samples": 128, "region_pooling": "align", "iou_threshold": 0.5},
+        "rcnn": {"region_size": 96, "context": 8, "head_samples": 64, "iou_threshold": 0.5},
+    }[method]
+    options = {"image_size": SIZE, "input_shape": (*SIZE, 3), "hidden": [256, 256], **own}
+    options |= {"classes": len(classes), "labels": classes, "preprocess": keras_blocks.ImageNormalization("caffe")}
+    if method == "rcnn":
+        model = keras_blocks.RCNN("squeezenet_1.1", **options)
+    else:
+        model = keras_blocks.create_model(f"{method}_squeezenet", **options)
     keras_blocks.convert_weights(DATA / "weights" / "squeezenet_v1_1_imagenet.npz", model.backbone)
     return model
 
 
-def train_ours(train, test, labels, epochs, seed, log):
+def train_ours(method, train, test, labels, epochs, seed, log):
     import keras
+    import numpy as np
 
     keras.utils.set_random_seed(seed)
-    model = detector(labels)
+    model = detector(method, labels)
     order, mirrored = plan(len(train[0]), epochs, seed)
     model.compile(keras.optimizers.SGD(RATE, momentum=0.9, weight_decay=5e-4, clipnorm=10.0))
     begun = time.monotonic()
     for step, (index, flips) in enumerate(zip(order, mirrored)):
         model.optimizer.learning_rate = rate_at(step, len(order))
-        found = model.train_on_batch(*batch_of(*train, index, flips), return_dict=True)
+        found = model.train_on_batch(*batch_of(train, index, flips), return_dict=True)
         if step % 50 == 0:
             log(f"step {step} of {len(order)}: " + " ".join(f"{name} {value:.3f}" for name, value in found.items()))
+    if method == "rcnn":
+        moved = model.fit_box_regression(
+            *batch_of(train, np.arange(BOX_REGRESSION), np.zeros(BOX_REGRESSION)), batch_size=BATCH
+        )
+        log(f"box regression learned of {moved} regions")
     trained = time.monotonic() - begun
-    model.predict(test[0][:BATCH], batch_size=BATCH, verbose=0)
+    images, regions = test[0], test[3]
+    inputs = images if regions is None else {"image": images, "proposals": regions}
+    model.predict(batch_of(test, np.arange(BATCH), np.zeros(BATCH))[0], batch_size=BATCH, verbose=0)
     begun = time.monotonic()
-    found = model.predict(test[0], batch_size=BATCH, verbose=0)
-    return found, trained, (time.monotonic() - begun) / len(test[0]), model
+    found = model.predict(inputs, batch_size=BATCH, verbose=0)
+    return found, trained, (time.monotonic() - begun) / len(images)
 
 
 def train_torchvision(python, train, test, labels, epochs, seed, log):
@@ -128,7 +168,7 @@ def train_torchvision(python, train, test, labels, epochs, seed, log):
     with tempfile.TemporaryDirectory() as folder:
         files = [pathlib.Path(folder) / f"{name}.npz" for name in ("given", "found")]
         rates = [rate_at(step, len(order)) for step in range(len(order))]
-        parts = dict(zip(("images", "boxes", "labels"), train))
+        parts = dict(zip(("images", "boxes", "labels"), train[:3]))
         np.savez(files[0], test=test[0], order=order, mirrored=mirrored, rates=rates, anchors=ANCHORS, **parts)
         np.savez(pathlib.Path(folder) / "weights.npz", **weights)
         script = pathlib.Path(__file__).with_name("bccd_torchvision.py")
@@ -136,7 +176,7 @@ def train_torchvision(python, train, test, labels, epochs, seed, log):
         environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
         subprocess.run(command, check=True, env=environment, stdout=log.file, stderr=subprocess.STDOUT)
         found = dict(np.load(files[1]))
-    return found, float(found.pop("trained")), float(found.pop("seconds")), None
+    return found, float(found.pop("trained")), float(found.pop("seconds"))
 
 
 class Log:
@@ -155,11 +195,17 @@ def run(method, seed, epochs, python):
         training, testing = datasets(pathlib.Path(folder))
         train, test = arrays(training), arrays(testing.in_order())
         log = Log(ROOT / "docs" / "bccd" / f"{method}_{seed}.log")
-        start = train_ours if method == "faster_rcnn" else lambda *rest: train_torchvision(python, *rest)
-        found, trained, seconds, model = start(train, test, training.labels, epochs, seed, log)
+        start = functools.partial(train_torchvision, python)
+        if method != "torchvision":
+            start = functools.partial(train_ours, method)
+        searching = 0.0
+        if method in ("fast_rcnn", "rcnn"):
+            *regions, searching = searched(training, testing.in_order())
+            train, test = ((*part[:3], found) for part, found in zip((train, test), regions))
+        found, trained, seconds = start(train, test, training.labels, epochs, seed, log)
         figures = keras_blocks.evaluate_detections(found, testing.in_order())
         log(json.dumps(figures))
-        if model is not None and seed == 0:
+        if method == "faster_rcnn" and seed == 0:
             for i in (0, 1, 2):
                 one = {key: value[i] for key, value in found.items()}
                 picture = keras_blocks.draw_detections(test[0][i], one, training.labels)
@@ -170,14 +216,37 @@ def run(method, seed, epochs, python):
         "epochs": epochs,
         "training minutes": round(trained / 60, 1),
         "seconds an image": round(seconds, 3),
+        "seconds of selective search": round(searching, 3),
         **{name: figures[name] for name in ("mAP", "mAP@0.5")},
         "AP": figures["AP"],
     }
 
 
+def table(known):
+    """A line for each method: means over the seeds, with the half width of a 95 % interval (Student's t)."""
+    from scipy import stats
+
+    def mean(values):
+        if len(values) == 1:
+            return f"{values[0]:.3g}"
+        half = stats.t.ppf(0.975, len(values) - 1) * statistics.stdev(values) / len(values) ** 0.5
+        return f"{statistics.mean(values):.3g} ± {half:.2g}"
+
+    print("| method | seeds | epochs | mAP | mAP@0.5 | AP by class | training, minutes | seconds an image | search |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    for method in dict.fromkeys(row["method"] for row in known):
+        rows = [row for row in known if row["method"] == method]
+        cells = [method, len(rows), rows[0]["epochs"]]
+        cells += [mean([100 * row[name] for row in rows]) for name in ("mAP", "mAP@0.5")]
+        cells.append(", ".join(f"{name} {mean([100 * row['AP'][name] for row in rows])}" for name in rows[0]["AP"]))
+        timings = ("training minutes", "seconds an image", "seconds of selective search")
+        cells += [mean([row[name] for row in rows]) for name in timings]
+        print("|", " | ".join(map(str, cells)), "|")
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("method", choices=["faster_rcnn", "torchvision", "table"])
+    parser.add_argument("method", choices=["faster_rcnn", "torchvision", "fast_rcnn", "rcnn", "table"])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--epochs", type=int, default=8)
@@ -185,8 +254,7 @@ if __name__ == "__main__":
     options = parser.parse_args()
     known = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
     if options.method == "table":
-        for row in known:
-            print(row)
+        table(known)
     else:
         for seed in range(options.first, options.first + options.seeds):
             row = run(options.method, seed, options.epochs, options.python)

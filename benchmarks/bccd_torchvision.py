@@ -29,6 +29,9 @@ model = FasterRCNN(
     rpn_anchor_generator=AnchorGenerator((tuple(int(size) for size in given["anchors"]),), ((0.5, 1.0, 2.0),)),
     box_roi_pool=torchvision.ops.MultiScaleRoIAlign(["0"], 7, 2),
     box_head=TwoMLPHead(512 * 49, 256),
+    box_batch_size_per_image=128,
+    rpn_post_nms_top_n_train=1000,
+    rpn_post_nms_top_n_test=300,
     box_predictor=torchvision.models.detection.faster_rcnn.FastRCNNPredictor(256, classes + 1),
 )
 
