@@ -2,10 +2,11 @@
 
 torchvision runs in an environment of its own, as a second process that is asked for one timing at a time, interleaved
 with ours. 256 and 2,000 boxes over a map of 37x50x512, 7x7 bins; 2,000 and 6,000 boxes for NMS at 0.7, all of which may
-be chosen. Targets: on TensorFlow RoIAlign and RoIPool three times faster, on JAX and PyTorch at most 1.5 times
-torchvision's time; NMS no slower.
+be chosen: drawn at random, where nearly all stay ("nms"), and 20 around each object, as proposals are ("nms_crowds").
+Targets: on TensorFlow RoIAlign and RoIPool three times faster, on JAX and PyTorch at most 1.5 times torchvision's time;
+NMS no slower. With --xla TensorFlow compiles by XLA, as Keras' `fit` and `predict` do unless told otherwise.
 
-    KERAS_BACKEND=tensorflow python benchmarks/detection_ops.py --torchvision-python PATH [--rounds 5] [--cpu-time]
+    KERAS_BACKEND=tensorflow python benchmarks/detection_ops.py --torchvision-python PATH [--rounds 5] [--xla]
 """
 
 import argparse
@@ -25,7 +26,7 @@ import numpy as np
 FILE = pathlib.Path(__file__).parents[1] / "docs" / "detection_ops.json"
 ROI = ("roi_align", "roi_pool", "roi_align_gradient", "roi_pool_gradient")
 CASES = [(name, n) for name in ROI for n in (256, 2000)]
-CASES += [(name, n) for name in ("nms", "batched_nms") for n in (2000, 6000)]
+CASES += [(name, n) for name in ("nms", "nms_crowds", "batched_nms") for n in (2000, 6000)]
 
 
 @functools.cache
@@ -37,6 +38,16 @@ def inputs(n):
     boxes = np.stack([x, y, np.minimum(x + w, 800), np.minimum(y + h, 600)], axis=1).astype("float32")
     features = rng.normal(size=(1, 37, 50, 512)).astype("float32")
     return features, boxes, rng.uniform(0, 1, n).astype("float32"), rng.integers(0, 5, n).astype("int32")
+
+
+@functools.cache
+def crowds(n):
+    """Boxes of 20 guesses at each of n / 20 objects, and scores."""
+    rng = np.random.default_rng(n)
+    objects = inputs(n)[1][: n // 20]
+    sides = np.tile(objects[:, 2:] - objects[:, :2], 2)
+    boxes = objects[:, None] + rng.normal(scale=0.08, size=(n // 20, 20, 4)) * sides[:, None]
+    return boxes.reshape(n, 4).astype("float32"), rng.uniform(0, 1, n).astype("float32")
 
 
 # -- torchvision ------------------------------------------------------------------------------------------------------
@@ -52,7 +63,9 @@ def peer():
     @functools.cache
     def runner(name, n):
         features, boxes, scores, classes = (torch.from_numpy(x) for x in inputs(n))
-        if name == "nms":
+        if name == "nms_crowds":
+            boxes, scores = (torch.from_numpy(x) for x in crowds(n))
+        if name in ("nms", "nms_crowds"):
             return lambda: torchvision.ops.nms(boxes, scores, 0.7)
         if name == "batched_nms":
             return lambda: torchvision.ops.batched_nms(boxes, scores, classes.long(), 0.7)
@@ -96,18 +109,19 @@ class Peer:
 # -- ours -------------------------------------------------------------------------------------------------------------
 
 
-def ours(name, n):
+def ours(name, n, xla):
     from keras_blocks import ops
 
     features, boxes, scores, classes = inputs(n)
     if "nms" in name:
-        arrays = (boxes, scores) if name == "nms" else (boxes, scores, classes)
-        return compiled(lambda *x: getattr(ops, name)(*x, 0.7, n), arrays, gradient=False)
+        arrays = {"nms": (boxes, scores), "nms_crowds": crowds(n), "batched_nms": (boxes, scores, classes)}[name]
+        suppress = getattr(ops, name.removesuffix("_crowds"))
+        return compiled(lambda *x: suppress(*x, 0.7, n), arrays, xla, gradient=False)
     operation = getattr(ops, name.removesuffix("_gradient"))
-    return compiled(lambda x, b: operation(x, b, 7, 1 / 16), (features, boxes[None]), gradient="gradient" in name)
+    return compiled(lambda x, b: operation(x, b, 7, 1 / 16), (features, boxes[None]), xla, gradient="gradient" in name)
 
 
-def compiled(function, arrays, gradient):
+def compiled(function, arrays, xla, gradient):
     """A function without arguments, by the backend's usual way; the gradient is that of half the sum of squares."""
     import keras
 
@@ -115,7 +129,7 @@ def compiled(function, arrays, gradient):
     if backend == "tensorflow":
         import tensorflow as tf
 
-        @tf.function
+        @tf.function(jit_compile=xla)
         def run(*tensors):
             if not gradient:
                 return function(*tensors)
@@ -155,12 +169,14 @@ def main(options):
     import keras
 
     backend = keras.backend.backend()
+    if options.xla and backend != "tensorflow":
+        raise SystemExit("--xla is for TensorFlow: JAX always compiles by XLA.")
     other = Peer(options.torchvision_python)
     rows = {}
     for name, n in CASES:
         if options.only and options.only not in name:
             continue
-        run, times = ours(name, n), {"ours": [], "torchvision": []}
+        run, times = ours(name, n, options.xla), {"ours": [], "torchvision": []}
         for round_number in range(options.rounds + 1):
             found = {"ours": seconds(run, options.cpu_time), "torchvision": other.seconds(name, n, options.cpu_time)}
             for key, value in found.items():
@@ -172,7 +188,7 @@ def main(options):
         print(f"{backend:10} {name:20} {n:5}  {row}", flush=True)
     if not options.only:
         results = json.loads(FILE.read_text()) if FILE.exists() else {}
-        results[backend] = {
+        results[backend + ", XLA" * options.xla] = {
             "clock": "CPU" if options.cpu_time else "wall",
             "torchvision, torch": other.versions,
             **rows,
@@ -186,6 +202,7 @@ if __name__ == "__main__":
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", help="cases whose name has this; nothing is written")
     parser.add_argument("--cpu-time", action="store_true", help="seconds of the CPU, where the machine is busy")
+    parser.add_argument("--xla", action="store_true", help="compile by XLA, on TensorFlow")
     parser.add_argument("--peer", action="store_true", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     peer() if chosen.peer else main(chosen)

@@ -243,3 +243,39 @@ def test_bad_arguments_are_named(call, argument):
 def test_levels_have_their_scales():
     with pytest.raises(ValueError, match="`spatial_scale` follows from the names"):
         roi_align({"P2": FEATURES}, BOXES, 2, 0.25)
+
+
+@pytest.mark.skipif(BACKEND != "jax", reason="asks JAX's compiler")
+def test_roi_pool_of_many_boxes_takes_little_memory():
+    """Room was made for every pixel of the map for every box, 50 GB, in case that one reaches out of the image."""
+    import jax
+
+    shapes = [jax.ShapeDtypeStruct(shape, "float32") for shape in ((1, 37, 50, 512), (1, 2000, 4))]
+    program = jax.jit(functools.partial(roi_pool, output_size=7, spatial_scale=SCALE)).lower(*shapes).compile()
+    assert program.memory_analysis().temp_size_in_bytes < 2**29
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="other backends know the size of what they compute")
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_roi_pool_of_maps_of_unknown_size(jit_compile):
+    import tensorflow as tf
+
+    random = np.random.default_rng(0)
+    features = random.normal(size=(2, 13, 40, 3)).astype("float32")
+    starts, sizes = random.uniform(-100, 500, (2, 20, 2)), random.uniform(1, 2000, (2, 20, 2))
+    boxes = np.concatenate([starts, starts + sizes], axis=-1).astype("float32")
+
+    def pooled(features, boxes):
+        with tf.GradientTape() as tape:
+            tape.watch(features)
+            outputs = roi_pool(features, boxes, 1, 1.0)
+        return outputs, tape.gradient(outputs, features, outputs)
+
+    open_ = [tf.TensorSpec((None, None, None, 3)), tf.TensorSpec((None, None, 4))]
+    outputs, gradient = tf.function(pooled, input_signature=open_, jit_compile=jit_compile)(features, boxes)
+    wanted = pooled(tf.constant(features), tf.constant(boxes))
+    np.testing.assert_array_equal(outputs, wanted[0])
+    np.testing.assert_allclose(gradient, tf.convert_to_tensor(wanted[1]), atol=1e-5)
+    x, y, across, down = boxes[0, 0]
+    inside = features[0, max(0, round(y)) : round(down) + 1, max(0, round(x)) : round(across) + 1]
+    np.testing.assert_array_equal(outputs[0, 0, 0, 0], inside.max(axis=(0, 1)) if inside.size else np.zeros(3))

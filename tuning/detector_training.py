@@ -33,7 +33,7 @@ PICTURES = 4
 LEAST_ANCHOR = 4
 """Pixels of an anchor that is made smaller for small images, at least."""
 
-OPTIMIZER = {"momentum": 0.9, "weight_decay": 5e-4, "clipnorm": 10.0}
+OPTIMIZER = {"momentum": 0.9, "weight_decay": 5e-4, "global_clipnorm": 10.0}
 """Of SGD. Reference: Ren et al. 2015, section 3.1.3; clipped, as the first steps of a new head are wild."""
 
 WARMUP = 0.05

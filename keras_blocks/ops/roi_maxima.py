@@ -1,9 +1,8 @@
 """Of each bin, the maximum of its pixels that RoIPool is.
 
 Every bin is covered by four windows whose sides are powers of two. The maxima of all windows of a size are a map, made
-of the maps of half the size; a bin is then the maximum of four pixels. There are tables for bins up to the size that
-those of boxes within the image have; where one is larger, of a box that reaches far out of the image, all pixels are
-looked at.
+of the maps of half the size; a bin is then the maximum of four pixels. There are maps for bins up to the size that
+those of boxes within the image have; where one is larger, of a box that reaches far out of the image, there are more.
 """
 
 from typing import Any
@@ -12,10 +11,16 @@ import keras
 from keras import ops
 
 from keras_blocks.ops import precise
+from keras_blocks.ops.grouped_conv import in_xla
 from keras_blocks.typing import Tensor
 
 Bounds = tuple[Tensor, Tensor]
 """First pixel of each bin along an axis, and the one behind its last, int32, (batch, n, bins)."""
+
+USUAL, MOST = 32, 256
+"""Pixels of a bin along an axis for which there are maps where the size of the features is not known before: of most,
+and under XLA, where a larger one makes the result NaN.
+"""
 
 
 def maxima(features: Tensor, rows: Bounds, columns: Bounds) -> Tensor:
@@ -28,30 +33,45 @@ def maxima(features: Tensor, rows: Bounds, columns: Bounds) -> Tensor:
     Returns:
         (batch, n, bins along y, bins along x, channels).
     """
-    height, width = features.shape[1:3]
-    if height is None or width is None or isinstance(features, keras.KerasTensor):
+    if isinstance(features, keras.KerasTensor):
         return _by_masks(features, rows, columns)
-    down, across = _windows(height, rows[0].shape[2]), _windows(width, columns[0].shape[2])
-    fits = ops.logical_and(
-        ops.all(rows[1] - rows[0] <= 2 * down[-1]), ops.all(columns[1] - columns[0] <= 2 * across[-1])
-    )
+    axes = [(size, of[0].shape[2]) for size, of in zip(features.shape[1:3], (rows, columns))]
+    unknown = None in features.shape[1:3]
+    if unknown and keras.backend.backend() == "tensorflow" and in_xla():
+        # Maps of windows larger than the map are empty, which XLA knows; it does not know which of two ways is taken.
+        some = [_windows(MOST)] * 2
+        return ops.where(_fit((rows, columns), some), _by_tables(features, rows, columns, some), float("nan"))
+    some = [_windows(USUAL if size is None else _largest(size, bins)) for size, bins in axes]
+    every = [_windows(MOST if size is None else size) for size, _ in axes]
+    if some == every:
+        return _by_tables(features, rows, columns, every)
     return ops.cond(
-        fits,
-        lambda: _by_tables(features, rows, columns, down, across),
-        lambda: _by_masks(features, rows, columns),
+        _fit((rows, columns), some),
+        lambda: _by_tables(features, rows, columns, some),
+        # Whatever is compiled has room for what both ways need, so that this one must not take much more.
+        lambda: _box_by_box(features, rows, columns) if unknown else _by_tables(features, rows, columns, every),
     )
 
 
-def _windows(pixels: int, bins: int) -> list[int]:
-    """Powers of two up to the largest that a bin of a box as large as the map needs."""
-    largest = min(-(-(pixels + 2) // bins) + 1, pixels)
-    return [2**k for k in range(largest.bit_length()) if 2**k < largest or k == 0]
+def _largest(pixels: int, bins: int) -> int:
+    """Pixels of the largest bin of a box that lies within the map."""
+    return int(min(-(-(pixels + 2) // bins) + 1, pixels))
 
 
-def _by_tables(features: Tensor, rows: Bounds, columns: Bounds, down: list[int], across: list[int]) -> Tensor:
+def _fit(bounds: tuple[Bounds, Bounds], windows: list[list[int]]) -> Tensor:
+    """Whether two windows cover each bin."""
+    return ops.logical_and(*(ops.all(of[1] - of[0] <= 2 * sizes[-1]) for of, sizes in zip(bounds, windows)))
+
+
+def _windows(pixels: int) -> list[int]:
+    """Powers of two, of which two cover every bin of up to so many pixels."""
+    return [2**k for k in range(pixels.bit_length()) if 2**k < pixels or k == 0]
+
+
+def _by_tables(features: Tensor, rows: Bounds, columns: Bounds, windows: list[list[int]]) -> Tensor:
     batch, height, width, channels = ops.shape(features)
-    tables = []
-    table = features
+    down, across = windows
+    table, pixels, starts, end = features, [], [], 0
     for i, size in enumerate(down):
         if i:
             table = _doubled(table, size // 2, axis=1)
@@ -59,34 +79,39 @@ def _by_tables(features: Tensor, rows: Bounds, columns: Bounds, down: list[int],
         for j, span in enumerate(across):
             if j:
                 wide = _doubled(wide, span // 2, axis=2)
-            tables.append(wide)
-    pixels = ops.reshape(ops.stack(tables, axis=0), (-1, channels))
-    level_y, starts_y = _cover(rows, down)
-    level_x, starts_x = _cover(columns, across)
+            pixels.append(ops.reshape(wide, (-1, channels)))
+            starts.append(end)
+            end = end + ops.shape(pixels[-1])[0]
+    pixels.append(ops.zeros_like(pixels[0][:1]))  # what is no bin is 0
+    # Reshaped, TensorFlow's gradient is summed up once, and not for each part by itself.
+    all_pixels = ops.reshape(ops.concatenate(pixels, axis=0), (-1, channels))
+    level_y, size_y, places_y = _cover(rows, down)
+    level_x, size_x, places_x = _cover(columns, across)
+    tables = level_y[:, :, :, None] * len(across) + level_x[:, :, None, :]
+    heights, widths = (height - size_y + 1)[:, :, :, None], (width - size_x + 1)[:, :, None, :]
     image = ops.reshape(ops.arange(batch, dtype="int32"), (-1, 1, 1, 1))
-    table_of_bin = (level_y[:, :, :, None] * len(across) + level_x[:, :, None, :]) * batch + image
-    found = None
-    for y in starts_y:
-        for x in starts_x:
-            place = (table_of_bin * height + y[:, :, :, None]) * width + x[:, :, None, :]
-            values = ops.take(pixels, place, axis=0)
-            found = values if found is None else precise.maximum(found, values)
+    begun = ops.take(ops.stack([ops.cast(start, "int32") for start in starts]), tables) + image * heights * widths
     empty = ops.logical_or((rows[1] <= rows[0])[:, :, :, None], (columns[1] <= columns[0])[:, :, None, :])
-    return ops.where(empty[..., None], ops.zeros_like(found), found)
+    found = None
+    for y in places_y:
+        for x in places_x:
+            place = ops.where(empty, end, begun + y[:, :, :, None] * widths + x[:, :, None, :])
+            values = ops.take(all_pixels, place, axis=0)
+            found = values if found is None else precise.maximum(found, values)
+    return found
 
 
 def _doubled(table: Tensor, size: int, axis: int) -> Tensor:
-    """Maxima of windows twice as long as the table's, which are of `size`; those that reach out stay as they are."""
-    length = table.shape[axis]
-    index: list[Any] = [slice(None)] * 4
-    here, there, rest = list(index), list(index), list(index)
-    here[axis], there[axis], rest[axis] = slice(0, length - size), slice(size, length), slice(length - size, length)
-    both = precise.maximum(table[tuple(here)], table[tuple(there)])
-    return ops.concatenate([both, table[tuple(rest)]], axis=axis)
+    """Maxima of windows twice as long as the table's, which are of `size`."""
+    here, there = [slice(None)] * 4, [slice(None)] * 4
+    pixels = ops.shape(table)[axis]
+    length = max(pixels - size, 0) if isinstance(pixels, int) else ops.maximum(pixels - size, 0)
+    here[axis], there[axis] = slice(0, length), slice(pixels - length, None)
+    return precise.maximum(table[tuple(here)], table[tuple(there)])
 
 
-def _cover(bounds: Bounds, windows: list[int]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-    """The number of the largest window within each bin, and the first pixels of the two that cover it."""
+def _cover(bounds: Bounds, windows: list[int]) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
+    """The number and size of the largest window within each bin, and the first pixels of the two that cover it."""
     first, behind = bounds
     length = behind - first
     level = ops.zeros_like(length)
@@ -95,7 +120,16 @@ def _cover(bounds: Bounds, windows: list[int]) -> tuple[Tensor, tuple[Tensor, Te
         level = ops.where(length >= window, k, level)
         size = ops.where(length >= window, window, size)
     last = ops.maximum(behind - size, 0)
-    return level, (ops.minimum(first, last), last)
+    return level, size, (ops.minimum(first, last), last)
+
+
+def _box_by_box(features: Tensor, rows: Bounds, columns: Bounds) -> Tensor:
+    def of_box(bounds: list[Tensor]) -> Tensor:
+        top, bottom, left, right = (of[:, None] for of in bounds)
+        return _by_masks(features, (top, bottom), (left, right))[:, 0]
+
+    found = ops.map(of_box, [ops.swapaxes(of, 0, 1) for of in (*rows, *columns)])
+    return ops.swapaxes(found, 0, 1)
 
 
 def _by_masks(features: Tensor, rows: Bounds, columns: Bounds) -> Tensor:
