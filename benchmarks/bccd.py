@@ -29,7 +29,7 @@ DATA = ROOT.parent / "shared" / "data"
 RESULTS = ROOT / "docs" / "bccd.json"
 SIZE, BATCH, RATE, WARM_UP = (240, 320), 2, 0.0025, 100
 ANCHORS = (16, 32, 64, 96, 128)
-REGIONS = 600
+REGIONS = 200
 KEPT = ROOT / "runs" / "bccd"
 BOX_REGRESSION = 100
 """Images that R-CNN's boxes are learned of."""
@@ -64,9 +64,9 @@ def searched(*parts):
     KEPT.mkdir(parents=True, exist_ok=True)
     begun = time.monotonic()
     for i in range(8):
-        keras_blocks.selective_search(parts[-1].image(i), "fast", REGIONS)
+        keras_blocks.selective_search(parts[-1].image(i), "single", REGIONS)
     seconds = (time.monotonic() - begun) / 8
-    options = {"mode": "fast", "max_regions": REGIONS, "verbose": True}
+    options = {"mode": "single", "max_regions": REGIONS, "verbose": True}
     return *(keras_blocks.region_proposals(part, KEPT / "regions.npz", **options) for part in parts), seconds
 
 

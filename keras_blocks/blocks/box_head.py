@@ -74,6 +74,10 @@ class BoxHead(Block):
         self.hidden = hidden_units(hidden)
         self.dropout = validation.share("dropout", dropout)
 
+    @property
+    def input_channel_axis(self) -> int:
+        return -1 if self.channel_axis == -1 else 2  # behind the batch and its regions
+
     def chain(self, channels: Any) -> Chain:
         outputs = {"scores": (self.classes + 1, 0.01), "deltas": (4 * (self.classes + 1), 0.001)}
         branches = {

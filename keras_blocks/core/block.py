@@ -276,6 +276,11 @@ class Block(LayerFactory, keras.layers.Layer):
             seen.add(spec.name)
         return declared
 
+    @property
+    def input_channel_axis(self) -> int:
+        """Where the channels of an input are."""
+        return self.channel_axis
+
     def _channels_of(self, shape: Any) -> Any:
         """The channels of the input, or of each of several: `None` for what is no image."""
         if isinstance(shape, dict):
@@ -286,10 +291,10 @@ class Block(LayerFactory, keras.layers.Layer):
                 f"{self._title()} takes {_INPUTS[self.input_axes]} of {self.input_axes} axes; received the shape "
                 f"{shape}."
             )
-        channels: int | None = self.channels(shape)
+        channels: int | None = shape[self.input_channel_axis]
         if channels is None:
             raise ValueError(
-                f"{self._title()} must know the number of channels (axis {self.channel_axis}, as data_format is "
+                f"{self._title()} must know the number of channels (axis {self.input_channel_axis}, as data_format is "
                 f"'{self.data_format}'); received the shape {shape}."
             )
         return channels
@@ -346,7 +351,7 @@ class Block(LayerFactory, keras.layers.Layer):
         """What Keras holds inputs to, once the block is built."""
         if isinstance(shape, dict):
             return {name: self._spec_of(one) for name, one in sorted(shape.items())}
-        axes = {self.channel_axis: self.channels(shape)} if len(shape) == self.input_axes else {}
+        axes = {self.input_channel_axis: shape[self.input_channel_axis]} if len(shape) == self.input_axes else {}
         return keras.layers.InputSpec(ndim=len(shape), axes=axes)
 
     def _title(self) -> str:

@@ -113,6 +113,21 @@ def test_training_lowers_the_losses(kind):
     assert history["loss"][-1] < 0.8 * history["loss"][0]
 
 
+@pytest.mark.skipif(keras.backend.backend() == "tensorflow", reason="no channels_first convolution on its CPU")
+@both
+def test_channels_first_is_channels_last(kind):
+    first, last = small(kind, data_format="channels_first", input_shape=(3, *SIZE)), ready(kind)
+    first.set_weights(last.get_weights())
+    head = first.get_layer("head")
+    for layer in [head.dense1, *([head.deltas] if kind == "rcnn" else [])]:  # they see a region's values as a row
+        kernel = keras.ops.convert_to_numpy(layer.kernel)
+        side = round((len(kernel) / 16) ** 0.5)
+        layer.kernel.assign(kernel.reshape(side, side, 16, -1).transpose(2, 0, 1, 3).reshape(kernel.shape))
+    found, wanted = detections(first, IMAGES.transpose(0, 3, 1, 2)), detections(last)
+    for name, values in wanted.items():
+        np.testing.assert_allclose(found[name], values, atol=1e-4, err_msg=name)
+
+
 @both
 def test_goes_through_a_file_with_what_it_was_compiled_with(kind, tmp_path):
     model = ready(kind)
