@@ -36,7 +36,7 @@ def pytest_collection_finish():
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leaves what is marked `once` to TensorFlow, but for `make test-all`."""
+    """Leaves what is marked `once` to PyTorch, but for `make test-all`."""
     if run_alike():
         return
     left = [item for item in items if item.get_closest_marker("once")]

@@ -102,14 +102,16 @@ def test_what_keras_has_is_not_torchvision_s():
     tiny = np.array([[0.0, 0.0, 1e-3, 1e-3]], "float32")
     assert as_array(utils.compute_iou(tiny, tiny, "xyxy")).item() < 0.95
     assert as_array(box_iou(tiny, tiny)).item() == 1.0
-    anchors, deltas = np.array([[0, 0, 16, 16]], "float32"), np.array([[0, 0, 100, 100]], "float32")
+    anchors, deltas = (keras.ops.array([row], "float32") for row in ([0, 0, 16, 16], [0, 0, 100, 100]))
     theirs = utils.decode_deltas_to_boxes(anchors, deltas, "xyxy", "xyxy", "center_xywh")
     assert not np.isfinite(as_array(theirs)).all()
     assert as_array(decode_boxes(deltas, anchors))[0, 2] == pytest.approx(8 + 500)
-    boxes = np.array([[1.0, 2.0, 5.0, 4.0]], "float32")
+    boxes = keras.ops.array([[1.0, 2.0, 5.0, 4.0]], "float32")
     theirs = as_array(utils.encode_box_to_deltas(anchors, boxes, "xyxy", "xyxy"))
     assert theirs[0, 0] == as_array(encode_boxes(boxes, anchors))[0, 1]  # y comes first
-    pair = as_array(utils.compute_ciou(np.concatenate([anchors, boxes]), np.concatenate([boxes, anchors]), "xyxy"))
+    pair = as_array(
+        utils.compute_ciou(*(keras.ops.concatenate(pair) for pair in ((anchors, boxes), (boxes, anchors))), "xyxy")
+    )
     assert pair.shape == (2,)  # of pairs, not of all with all
     clipped = utils.clip_to_image_size({"boxes": boxes + 50, "labels": np.array([3])}, height=10, width=10)
     assert as_array(clipped["labels"]).tolist() == [-1]

@@ -26,7 +26,7 @@ SEARCHES = (ROOT / "docs" / "searches.md").read_text()
 def modules():
     """All of ours; `tuning` lies in a folder of its own, and is tested on one backend."""
     names = [entry.name for entry in pkgutil.walk_packages(keras_blocks.__path__, "keras_blocks.")]
-    if keras.backend.backend() != "tensorflow":
+    if not thorough.ONCE:
         names = [name for name in names if not name.startswith("keras_blocks.tuning")]
     return [keras_blocks, *map(importlib.import_module, names)]
 
@@ -35,7 +35,7 @@ def modules():
 def workplace(tmp_path_factory):
     """A folder that holds a finished run, runs/demo, where the examples that need one are run."""
     folder = tmp_path_factory.mktemp("workplace")
-    if thorough.run_all() and keras.backend.backend() == "tensorflow":
+    if thorough.run_all() and thorough.ONCE:
         from keras_blocks.tuning import Search, SearchSettings
 
         # What is narrowed is the quickest to trace.
@@ -111,7 +111,7 @@ def understood(arguments):
 def test_readme_commands(tmp_path, monkeypatch):
     """The `keras-blocks` commands, in their order, in a folder of their own. CI itself runs make and pip.
 
-    In this process but for the first: to import TensorFlow takes longer than most of them. The search has one trial of
+    In this process but for the first: to import Keras takes longer than most of them. The search has one trial of
     what is the quickest to trace, and a named model is trained in tests/tuning/test_cli.py, where KERAS_BLOCKS_ALL is
     not set.
     """
@@ -134,14 +134,14 @@ def test_readme_commands(tmp_path, monkeypatch):
         assert result.exit_code == 0, f"{command}: {result.output[-2000:]}"
 
 
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the command line is tested once")
+@pytest.mark.skipif(not thorough.ONCE, reason="the command line is tested once")
 @pytest.mark.parametrize("arguments", [*commands(SEARCHES), *commands(DETECTION)], ids=" ".join)
 def test_commands_of_the_pages_are_understood(arguments):
     """Trials by the hundreds on many machines, detectors trained for hours: what they do is tested in tests/tuning."""
     assert understood(arguments)
 
 
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the command line is tested once")
+@pytest.mark.skipif(not thorough.ONCE, reason="the command line is tested once")
 @pytest.mark.parametrize(("page", "least"), [(SEARCHES, 16), (DETECTION, 7)], ids=["searches", "detection"])
 def test_options_of_the_pages_are_there(page, least):
     import typer
@@ -157,7 +157,7 @@ def test_options_of_the_pages_are_there(page, least):
 
 
 @pytest.mark.skipif(not thorough.run_all(), reason="trains for minutes; make test-all")
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="searches are tested once")
+@pytest.mark.skipif(not thorough.ONCE, reason="searches are tested once")
 @pytest.mark.parametrize("code", blocks("python", SEARCHES))
 def test_python_of_the_page_on_searches(code, tmp_path):
     """As a program of a user, with small numbers in place of large ones."""

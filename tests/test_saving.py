@@ -23,8 +23,8 @@ from keras_blocks.weights.convert import named_weights
 
 HERE = pathlib.Path(__file__).parent
 PACKAGES = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}
-READERS = [backend for backend in PACKAGES if thorough.run_all() or keras.backend.backend() in ("tensorflow", backend)]
-"""Those that read here what was saved here: from TensorFlow to all, and all from all where KERAS_BLOCKS_ALL is set."""
+READERS = [backend for backend in PACKAGES if thorough.run_alike() or keras.backend.backend() == backend]
+"""Those that read here what was saved here: from PyTorch to all, and all from all where KERAS_BLOCKS_ALL is set."""
 
 
 def as_models(row):

@@ -9,7 +9,7 @@ import pytest
 from calling import EAGERLY, JIT, as_array
 from checks import randomize
 from keras import ops
-from thorough import run_all
+from thorough import ONCE, run_all
 
 import keras_blocks
 from keras_blocks.blocks.variational import GaussianSampling
@@ -265,7 +265,7 @@ def example(monkeypatch):
     return module
 
 
-@pytest.mark.skipif(not TENSORFLOW, reason="a training, the same on every backend")
+@pytest.mark.skipif(not ONCE, reason="a training, the same on every backend")
 def test_the_example_starts_as_pca_and_then_beats_it(example, shared_data):
     """A fifth of the images, at half their size, a small code and four epochs."""
     learned, held_out = example.load("cifar", 0)

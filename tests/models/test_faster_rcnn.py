@@ -335,7 +335,7 @@ def test_cost_counts_regions():
 @pytest.mark.once
 def test_match_is_as_in_the_paper():
     """Section 3.1.2: an object's best anchor, and anchors above 0.7, are objects; below 0.3 they are background."""
-    boxes = np.array([[[0, 0, 10, 10], [0, 0, 10, 20], [-1] * 4]], "float32")
+    boxes = keras.ops.array([[[0, 0, 10, 10], [0, 0, 10, 20], [-1] * 4]], "float32")
     anchors = np.array([[0, 0, 10, 9], [0, 0, 10, 5.5], [0, 0, 10, 2], [50, 50, 60, 60], [0, 0, 10, 13]], "float32")
     of, kind = (np.asarray(keras.ops.convert_to_numpy(x))[0] for x in match(boxes, anchors, 0.7, 0.3, low_quality=True))
     assert kind.tolist() == [1, -1, 0, 0, 1]  # the last: 0.65 with the second object is its best

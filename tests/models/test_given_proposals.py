@@ -65,8 +65,13 @@ def losses(model, truth, inputs=INPUTS):
 both = pytest.mark.parametrize("kind", KINDS)
 
 
-# Regions that are pooled from the same pixels have the same scores, and PyTorch takes them in any order.
-@pytest.mark.parametrize("pooling", ["align", pytest.param("pool", marks=pytest.mark.once)])
+not_on_torch = pytest.mark.skipif(
+    keras.backend.backend() == "torch",
+    reason="regions pooled from the same pixels have the same scores, and PyTorch takes these in any order",
+)
+
+
+@pytest.mark.parametrize("pooling", ["align", pytest.param("pool", marks=not_on_torch)])
 def test_fast_rcnn_is_torchvisions(pooling, record_property):
     golden = golden_weights.load("torchvision", f"fast_rcnn_squeezenet_{pooling}_96x128")
     model = keras_blocks.FastRCNN(
@@ -304,7 +309,7 @@ def test_losses_are_finite_whatever_the_objects_are(kind, name):
     model = ready(kind)
     outputs = model._trained({name: keras.ops.convert_to_tensor(value) for name, value in INPUTS.items()})
     found = model.losses_of(outputs, HARMLESS[name], training=False)
-    assert np.isfinite([float(value) for value in found.values()]).all()
+    assert all(np.isfinite(keras.ops.convert_to_numpy(value)) for value in found.values())
 
 
 BAD_ARGUMENTS = [

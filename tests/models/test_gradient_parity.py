@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from golden_networks import golden_model
 from gradients import gradients
-from thorough import run_all
+from thorough import run_alike, run_all
 
 import keras_blocks
 from keras_blocks.weights.convert import named_weights
@@ -66,9 +66,7 @@ def test_same_gradients_as_torchvision(name, record_property):
     assert set(shares) == set(golden["gradients"])
 
 
-@pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow" and not run_all(), reason="the same graph of Keras' layers; compared once"
-)
+@pytest.mark.skipif(not run_alike(), reason="the same graph of Keras' layers; compared once")
 @pytest.mark.parametrize(
     ("variant", "function"), [("resnet50_v1", "ResNet50")] + [("densenet121", "DenseNet121")] * run_all()
 )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from calling import EAGERLY, JIT, call, outputs_of
 from golden_networks import assert_close, golden_model
-from thorough import run_all
+from thorough import run_alike, run_all
 
 import keras_blocks
 from keras_blocks import Inception
@@ -27,7 +27,7 @@ TINY = {
 }
 LOSS = "sparse_categorical_crossentropy"
 
-once = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the graph is the same on every backend")
+once = pytest.mark.skipif(not run_alike(), reason="the graph is the same on every backend")
 
 
 def as_array(tensor):
@@ -194,7 +194,7 @@ def test_auxiliary_losses_weigh_what_the_papers_say(variant, weight):
 WEIGHTS = [None, 0.25, {"predictions": 0.5, "aux_1": 2.0, "aux_2": 0.0}]
 
 
-@pytest.mark.parametrize("loss_weights", WEIGHTS if keras.backend.backend() == "tensorflow" else WEIGHTS[1:2])
+@pytest.mark.parametrize("loss_weights", WEIGHTS if run_alike() else WEIGHTS[1:2])
 def test_plain_compile_and_fit(data, loss_weights):
     """One loss, one list of metrics, one array of labels; the total is the weighted sum of the parts."""
     images, labels = data
@@ -240,7 +240,7 @@ BEFORE_AUX_2 = ("stem_", "group1", "group2_reduction", "group2_block1", "aux_2")
 OUTPUTS = {"aux_1": BEFORE_AUX_1, "aux_2": BEFORE_AUX_2, "predictions": ("stem_", "group", "head")}
 
 
-@pytest.mark.parametrize("output", OUTPUTS if keras.backend.backend() == "tensorflow" else ["aux_1"])
+@pytest.mark.parametrize("output", OUTPUTS if run_alike() else ["aux_1"])
 def test_a_loss_reaches_the_layers_before_it_and_no_others(output, data):
     """A step by gradient descent moves every weight that has a gradient, and only those."""
     model = Inception(auxiliary=True, **TINY)

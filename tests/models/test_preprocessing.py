@@ -11,13 +11,13 @@ import pytest
 from calling import EAGERLY, JIT
 from checks import randomize
 from keras import layers
+from thorough import run_alike
 
 import keras_blocks
 
 SMALL = {"groups": [{"filters": 4, "blocks": 1}, {"filters": 8, "blocks": 1}], "stem": "cifar", "classes": 3}
 RAW = {**SMALL, "input_shape": (None, None, 3)}
 
-TENSORFLOW = keras.backend.backend() == "tensorflow"
 """What is the same graph on every backend is tested on this one alone."""
 
 AUGMENTING = {
@@ -49,7 +49,7 @@ def small(**options):
     return model
 
 
-@pytest.mark.parametrize("name", AUGMENTING if TENSORFLOW else ["RandomFlip"])
+@pytest.mark.parametrize("name", AUGMENTING if run_alike() else ["RandomFlip"])
 def test_augments_in_training_alone_and_is_in_the_file(name, tmp_path):
     model = small(preprocess=[layers.Resizing(10, 10), AUGMENTING[name](), layers.Rescaling(1 / 255)])
     images = photos()

@@ -9,12 +9,12 @@ from calling import EAGERLY, JIT, as_array
 from catalog import small_koch, small_siamese
 from checks import randomize
 from gradients import gradients
+from thorough import run_alike
 
 import keras_blocks
 from keras_blocks import Siamese
 
-TENSORFLOW = keras.backend.backend() == "tensorflow"
-same_graph = pytest.mark.skipif(not TENSORFLOW, reason="the same graph on every backend")
+same_graph = pytest.mark.skipif(not run_alike(), reason="the same graph on every backend")
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def koch_images(rng):
     return rng.uniform(0, 1, (5, 13, 13, 1)).astype("float32")
 
 
-@pytest.mark.skipif(not TENSORFLOW, reason="a count, the same on every backend; 150 MB of weights")
+@pytest.mark.skipif(not run_alike(), reason="a count, the same on every backend; 150 MB of weights")
 def test_koch_s_twins_have_38_951_745_parameters():
     for model in (
         Siamese(backbone="koch2015", distance="l1"),
@@ -98,7 +98,7 @@ def test_training_the_embedding_trains_the_pairs(images):
     assert np.any(as_array(model([images[:2], images[2:4]])) != before)
 
 
-@pytest.mark.parametrize("distance", ["l1", "l2", "cosine"] if TENSORFLOW else ["l2"])
+@pytest.mark.parametrize("distance", ["l1", "l2", "cosine"] if run_alike() else ["l2"])
 def test_without_the_top_the_output_is_the_distance(distance, images):
     model = small_siamese(distance=distance)
     a, b = model.embed(images[:2]), model.embed(images[2:4])

@@ -4,7 +4,7 @@ import golden_weights
 import keras
 import pytest
 from golden_networks import assert_golden_outputs, golden_model
-from thorough import run_all
+from thorough import run_alike, run_all
 
 import keras_blocks
 
@@ -17,8 +17,7 @@ NETWORKS = {
     "legacy_senet154": ("senet154", {}),
     "vgg11": ("vgg11", {}),
 }
-TENSORFLOW = keras.backend.backend() == "tensorflow"
-FEW = ["resnetv2_18", "seresnet50", *(["resnetv2_50", "legacy_senet154"] if TENSORFLOW else [])]
+FEW = ["resnetv2_18", "seresnet50", *(["resnetv2_50", "legacy_senet154"] if run_alike() else [])]
 """The others differ in the number of layers, or by backend in nothing that is ours; KERAS_BLOCKS_ALL runs them."""
 CHOSEN = list(NETWORKS) if run_all() else FEW
 
