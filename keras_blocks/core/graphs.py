@@ -80,7 +80,9 @@ def _deferring(make: Callable[..., None]) -> Callable[..., None]:
         if getattr(_here, "depth", 0) and not callable(initializer) and not isinstance(initializer, str):
             value = keras.ops.convert_to_numpy(keras.ops.convert_to_tensor(initializer, dtype=dtype))
             shape, dtype = np.shape(value), dtype or keras.backend.standardize_dtype(value.dtype)
-            make(self, lambda shape, dtype=None: keras.ops.convert_to_tensor(value, dtype), shape, dtype, *args, **kwargs)
+            make(
+                self, lambda shape, dtype=None: keras.ops.convert_to_tensor(value, dtype), shape, dtype, *args, **kwargs
+            )
         else:
             make(self, initializer, shape, dtype, *args, **kwargs)
 

@@ -19,7 +19,7 @@ class GivenData:
     """Two or three parts, each as `model.fit` takes it.
 
     A part is a tuple (x, y) or (x, y, sample weights) of arrays, where x and y may also be dicts or lists of arrays; or
-    what makes its own batches: a `tf.data.Dataset`, a `keras.utils.PyDataset`, a PyTorch `DataLoader`, a loader of Grain.
+    what makes its own batches: a `tf.data.Dataset`, a `keras.utils.PyDataset`, a PyTorch `DataLoader`, Grain's loaders.
 
     Attributes:
         name: of the data, for people.
@@ -41,7 +41,9 @@ class GivenData:
             TypeError, ValueError: where that are no parts.
         """
         parameters = inspect.signature(function).parameters.values()
-        if needed := [item.name for item in parameters if item.default is item.empty and item.kind < item.VAR_POSITIONAL]:
+        if needed := [
+            item.name for item in parameters if item.default is item.empty and item.kind < item.VAR_POSITIONAL
+        ]:
             raise TypeError(f"`data`: {name} must be a function without arguments; it wants {needed}.")
         parts = function()
         if isinstance(parts, dict) and {*parts} >= {"train", "validation"} and {*parts} <= {*PARTS}:
@@ -118,7 +120,9 @@ def _check_part(name: str, part: Any) -> None:
             f"`data`: {name} must be what can be gone through again for each trial; received a "
             f"{type(part).__name__}, which ends. Give a keras.utils.PyDataset, a tf.data.Dataset or a DataLoader."
         )
-    if isinstance(part, (tuple, list, dict, str, bytes)) or not (hasattr(part, "__iter__") or hasattr(part, "__getitem__")):
+    if isinstance(part, (tuple, list, dict, str, bytes)) or not (
+        hasattr(part, "__iter__") or hasattr(part, "__getitem__")
+    ):
         raise TypeError(f"`data`: {name} must be (x, y) of arrays, or what makes batches; received {_described(part)}.")
 
 

@@ -127,7 +127,9 @@ def _trained_by(history: Mapping[str, Sequence[float]]) -> list[str]:
     """Names of the metrics whose curves are shown: of a user's own model all that it has logged."""
     if {*PAIR} <= {*history}:
         return list(PAIR)
-    names = dict.fromkeys(name.removeprefix("val_") if name.removeprefix("val_") in history else name for name in history)
+    names = dict.fromkeys(
+        name.removeprefix("val_") if name.removeprefix("val_") in history else name for name in history
+    )
     return [name for name in names if name not in NO_METRICS]
 
 

@@ -107,8 +107,8 @@ def _where(data: Callable[[], Any] | str) -> Where:
         return where
     if not inspect.isfunction(data):
         raise TypeError(
-            "`data` must be a function that returns (train, validation) or (train, validation, test), which each trial's "
-            f"process calls, or its place, 'my_module:my_data'; received a {type(data).__name__}."
+            "`data` must be a function that returns (train, validation) or (train, validation, test), which each "
+            f"trial's process calls, or its place, 'my_module:my_data'; received a {type(data).__name__}."
         )
     return place_of(data, "data")
 
@@ -116,11 +116,11 @@ def _where(data: Callable[[], Any] | str) -> Where:
 def _refuse_settings(settings: SearchSettings) -> None:
     """What is set for spaces of this library alone."""
     if settings.parts:
-        raise ValueError(f"`parts` are of the spaces of this library; received {settings.parts!r} with a space of your own.")
+        raise ValueError(f"`parts` are of this library's spaces; received {settings.parts!r} with a space of your own.")
     if settings.keep_weights:
         raise ValueError(
-            "`keep_weights` must be False with a space of your own: which of its hyperparameters are the model's, and which "
-            "the training's, is not known."
+            "`keep_weights` must be False with a space of your own: which of its hyperparameters are the model's, and "
+            "which the training's, is not known."
         )
 
 

@@ -43,8 +43,8 @@ class Search:
     Args:
         settings: `SearchSettings`.
         run: path of the run folder.
-        space: what is searched: a `HyperArchitecture`; any `keras_tuner.HyperModel`, whose own `fit` trains; a function
-            `build(hp)`; a `HyperFunction`; or where such a thing is, "my_module:MyHyperModel". By default the one that
+        space: a `HyperArchitecture`; any `keras_tuner.HyperModel`, whose own `fit` trains; a function `build(hp)`;
+            a `HyperFunction`; or where such a thing is, "my_module:MyHyperModel". By default the one that
             `settings.model` names, for the data. Trials run in processes of their own, which import its module.
         data: a function without arguments, or its place, "my_module:my_data", called in each trial's process. It returns
             (train, validation) or (train, validation, test), see `GivenData`. By default what `settings.data` names.
@@ -216,7 +216,7 @@ class Search:
             raise SearchFailed(
                 f"{why}{f'; {len(failed)} trials failed, the last: {failed[-1].error}' if failed else ''}"
             )
-        write_csv(trials, self.folder.trials_csv)
+        write_csv(trials, self.folder.trials_csv, [objective.name for objective in self.settings.judged_by])
         notes = self._notes(why, trials, best)
         if (result := self._kept_before(notes, progress)) is not None:
             return result

@@ -143,7 +143,7 @@ class SearchSettings(NamedSettings):
 
     @property
     def monitor(self) -> str:
-        """The metric whose best epoch is a trial's, as an objective in a word: the first that a training logs, or ""."""
+        """The metric whose best epoch is a trial's: the first objective that a training logs, in a word; or ""."""
         from keras_blocks.tuning.study.objectives import COSTS
 
         return next((name for name in self.objectives if name not in COSTS), "")

@@ -12,9 +12,9 @@ from keras_tuner.engine import hyperparameters as kinds
 from keras_blocks.core.graphs import unallocated_and_compiled
 from keras_blocks.costs.cost import Cost, cost
 from keras_blocks.tuning.digest import digest
+from keras_blocks.tuning.spaces.architecture import HyperArchitecture
 from keras_blocks.tuning.spaces.budget import UNITS, Budget
 from keras_blocks.tuning.spaces.user_things import (
-    Where,
     decoded,
     encoded,
     is_named,
@@ -118,14 +118,15 @@ class HyperModelSpace:
                 self._model(hp)
             except Exception as real:
                 raise ValueError(
-                    f"`space`: the model of {self.label} with the default hyperparameters, {hp.values}, cannot be built: "
+                    f"`space`: the model of {self.label} with the default hyperparameters, {hp.values}, cannot be "
+                    "built: "
                     f"{_line(real)}"
                 ) from real
         for name in needed:
             if counted[name] is None:
                 raise ValueError(
-                    f"`max_{name}` cannot hold for {self.label}: its models' {UNITS[name]} cannot be counted before their "
-                    f"variables are made ({why}). Begin the model with a keras.Input, or leave the budget out."
+                    f"`max_{name}` cannot hold for {self.label}: its models' {UNITS[name]} cannot be counted before "
+                    f"their variables are made ({why}). Begin the model with a keras.Input, or leave the budget out."
                 )
         self._first = hp.get_config()["space"]
 
@@ -167,12 +168,17 @@ class HyperModelSpace:
         if self._last is None or self._last[0] != _key(values):
             self._last = _key(values), self._outcome(_given(values))
         outcome = self._last[1]
-        found = {"architecture": self.label.replace(":", ">"), "metaparameters": {}, "hyperparameters": values, **outcome}
+        found = {
+            "architecture": self.label.replace(":", ">"),
+            "metaparameters": {},
+            "hyperparameters": values,
+            **outcome,
+        }
         if "refused" in outcome:
             return found
-        if outcome["macs"] is not None:
-            if reason := budget.refusal(Cost(*(outcome[name] for name in UNITS)), trials):
-                return {**found, "refused": reason}
+        known = [value for name in UNITS if (value := outcome[name]) is not None]
+        if len(known) == len(UNITS) and (reason := budget.refusal(Cost(*known), trials)):
+            return {**found, "refused": reason}
         for name, unit in UNITS.items():
             most = getattr(budget, f"max_{name}")
             if most is not None and outcome[name] is None:
@@ -202,6 +208,9 @@ class HyperModelSpace:
             return {"refused": f"invalid: {_line(error)}"}
 
     def _counted(self, hp: keras_tuner.HyperParameters) -> dict[str, int | None]:
+        if isinstance(self.hypermodel, HyperArchitecture):
+            self.hypermodel.declare_hyperparameters(hp)
+            return self.hypermodel.cost(hp)._asdict()
         with unallocated_and_compiled():
             return counted(self._model(hp), self.example)
 
@@ -297,7 +306,7 @@ class _Drawing(keras_tuner.HyperParameters):
 
 
 def as_hypermodel(given: Any, label: str) -> keras_tuner.HyperModel:
-    """A hypermodel from what a user gave: one, its class, a function `build(hp)`, or one without arguments that gives it.
+    """A hypermodel from what a user gave: one, its class, `build(hp)`, or a function without arguments that gives it.
 
     Raises:
         TypeError: for another thing.
@@ -341,7 +350,12 @@ def counted(model: keras.Model, example: Any = None) -> dict[str, int | None]:
     for sizes in (None, shape and tuple(shape[1:])):
         try:
             return cost(model, sizes)._asdict()
-        except (ValueError, TypeError, AttributeError, NotImplementedError):  # sizes are unknown, or a layer counts none
+        except (
+            ValueError,
+            TypeError,
+            AttributeError,
+            NotImplementedError,
+        ):  # sizes are unknown, or a layer counts none
             continue
     return found
 
@@ -363,4 +377,3 @@ def _range(hp: Any) -> str:
 
 def _line(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
-

@@ -51,8 +51,8 @@ def place_of(thing: Any, argument: str, *, name: str | None = None) -> Where:
     fix = "Put it into a module (a file my_module.py, at its top level) and import it from there"
     if "<" in name:
         raise ValueError(
-            f"`{argument}`: {name} was made within a function, where trials, which run in processes of their own, do not "
-            f"find it. {fix}."
+            f"`{argument}`: {name} was made within a function, where trials, which run in processes of their own, do "
+            f"not find it. {fix}."
         )
     try:
         about = origin(thing) or {"module": thing.__module__, "folder": None}
@@ -113,8 +113,8 @@ def named(text: str, argument: str) -> tuple[Any, Where]:
         if error.name is not None and not f"{module}.".startswith(f"{error.name}."):
             raise
         raise ValueError(
-            f"`{argument}`: there is no module {module!r} in the working directory, {os.getcwd()}, or on Python's path; "
-            f"received {text!r}."
+            f"`{argument}`: there is no module {module!r} in the working directory, {os.getcwd()}, or on Python's "
+            f"path; received {text!r}."
         ) from error
     thing = imported
     for part in name.split("."):
@@ -122,7 +122,9 @@ def named(text: str, argument: str) -> tuple[Any, Where]:
             raise ValueError(f"`{argument}`: {module} has no {part!r}; it has {sorted(_own_names(imported))[:20]}.")
         thing = getattr(thing, part)
     file = getattr(imported, "__file__", None)
-    folder = str(Path(file).absolute().parents[module.count(".") + (Path(file).name == "__init__.py")]) if file else None
+    folder = (
+        str(Path(file).absolute().parents[module.count(".") + (Path(file).name == "__init__.py")]) if file else None
+    )
     return thing, {"module": module, "folder": folder, "name": name, "label": text}
 
 
@@ -139,7 +141,9 @@ def given_here(data: str, changes: Mapping[str, Any]) -> Where | None:
     if not is_named(data):
         return None
     if data not in changes.values() and data.partition(":")[0] not in sys.modules:
-        raise ValueError(f"`data`: the search's data are given by {data}, the user's own; say so here, too: --data {data}.")
+        raise ValueError(
+            f"`data`: the search's data are given by {data}, the user's own; say so here, too: --data {data}."
+        )
     return named(data, "data")[1]
 
 
@@ -206,8 +210,8 @@ def state_of(hypermodel: keras_tuner.HyperModel, argument: str = "space") -> dic
             except TypeError as error:
                 raise TypeError(
                     f"`{argument}`: the attribute {name!r} of this {type(hypermodel).__name__} is not plain data, so "
-                    f"trials, which run in processes of their own, cannot have it ({error}). Make the hypermodel a variable "
-                    "at the top level of a module, or give a function without arguments that makes it, as "
+                    f"trials, which run in processes of their own, cannot have it ({error}). Make the hypermodel a "
+                    "variable at the top level of a module, or give a function without arguments that makes it, as "
                     "'my_module:make'."
                 ) from error
     return found
@@ -236,7 +240,7 @@ def decoded(data: Any, *, importing: bool = True) -> Any:
 
 
 def hypermodel_of(place: Where, state: Mapping[str, Any], *, importing: bool = True) -> keras_tuner.HyperModel:
-    """A hypermodel of a class at a place, with the attributes that `state_of` described; its constructor does not run."""
+    """A hypermodel with the attributes that `state_of` described; its class' constructor does not run."""
     cls = thing_at(place, importing=importing)
     made: keras_tuner.HyperModel = object.__new__(cls)
     keras_tuner.HyperModel.__init__(made)

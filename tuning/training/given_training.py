@@ -48,8 +48,8 @@ def fit(
 ) -> Trained:
     """Trains by the candidate's own `fit`, and leaves the weights of the best epoch in the model.
 
-    A `fit` that calls `model.fit` once, as the default does, goes on from its checkpoint after an interruption. One that
-    has a training loop of its own, or calls `model.fit` several times, is begun anew.
+    A `fit` that calls `model.fit` once, as the default does, goes on from its checkpoint after an interruption. One
+    that has a training loop of its own, or calls `model.fit` several times, is begun anew.
 
     Args:
         candidate: what is trained.
@@ -67,6 +67,8 @@ def fit(
     """
     args, kwargs = data.fit_arguments()
     keeping = _Keeping(monitor, path, signature, watch, epochs, patience, own=candidate.fits_itself)
+    if path is not None and Path(path).exists() and not model.built:
+        model(data.example())  # a checkpoint is of variables
     returned = candidate.fit(model, *args, **kwargs, epochs=epochs, callbacks=[keeping], verbose=0)
     keeping.end(model, returned)
     return Trained(keeping.history, keeping.best, keeping.resumed, keeping.pruned, keeping.notes, keeping.aside)
@@ -75,7 +77,9 @@ def fit(
 class _Keeping(Keeping):
     """`Keeping` for a training of which it knows nothing. `own`: whether the hypermodel has a `fit` of its own."""
 
-    def __init__(self, monitor: str, path: Any, signature: str, watch: Any, epochs: int, patience: Any, own: bool) -> None:
+    def __init__(
+        self, monitor: str, path: Any, signature: str, watch: Any, epochs: int, patience: Any, own: bool
+    ) -> None:
         super().__init__(monitor or "val_loss", path, signature, watch, epochs, patience)
         self._file, self._judges, self._own = path, bool(monitor), own
         self._trainings, self.resumed = 0, 0
@@ -128,7 +132,9 @@ class _Keeping(Keeping):
         told = _told(returned, self.objective.name, own=self._judges)
         if not self.history and isinstance(returned, keras.callbacks.History):
             # Its callbacks were not passed on: the weights are those of the last epoch.
-            self.notes.append("its `fit` did not pass `callbacks` on, so the weights of the last epoch are kept, not the best")
+            self.notes.append(
+                "its `fit` did not pass `callbacks` on, so the weights of the last epoch are kept, not the best"
+            )
             self.history = {name: [float(value) for value in values] for name, values in returned.history.items()}
         for name, value in told.items():
             values = self.history.setdefault(name, [])
@@ -139,14 +145,14 @@ class _Keeping(Keeping):
         self._refuse_bad()
         name = self.objective.name
         if not self._judges:
-            self.best = self.done - 1
+            self.best = max(map(len, self.history.values()), default=1) - 1
         elif name not in self.history:
             raise missing(name, self.history)
-        elif self.best < 0:
-            self.best = len(self.history[name]) - 1
+        elif self.best < 0:  # nothing was chosen: the weights are those of the end
+            self.best = max(map(len, self.history.values())) - 1
         if self.weights:
             model.set_weights(self.weights)
-        if self._judges and name in told:
+        if self._judges and name in told and self.best < len(self.history[name]):
             self.history[name][self.best] = told[name]  # by which a loop of its own is judged
 
     def _refuse_bad(self) -> None:
