@@ -100,7 +100,7 @@ def search(
     if hasattr(started, "dataset"):
         _say_begin(settings.model, started.dataset, started.folder)
     else:
-        say(f"{started.space.name} on {started.settings.data}: {started.problem.data.described()}")
+        say(f"{started.space.name} on {started.settings.data}: {started.problem.described()}")
         say(f"run folder: {started.folder}")
     if storage is not None:
         place = started.session.place

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from published import getting_started
+from thorough import run_all
 
 from keras_blocks.tuning import SearchSettings, load_dataset
 from keras_blocks.tuning.data.given import GivenData
@@ -33,6 +34,8 @@ def of_tensorflow():
 
 
 def of_torch():
+    if not run_all():
+        pytest.skip("PyTorch is long to import; make test-all")
     torch = pytest.importorskip("torch")
     return torch.utils.data.DataLoader(torch.utils.data.TensorDataset(*map(torch.tensor, (X, Y))), batch_size=4)
 
@@ -72,6 +75,7 @@ def data_of(*parts, name="mine:data", identity=None):
     return GivenData.from_function(lambda: parts, name, identity)
 
 
+@pytest.mark.filterwarnings("ignore:`shuffle=True` was passed")  # by Keras itself, to what shuffles by itself
 @pytest.mark.parametrize("name", PARTS)
 def test_all_that_keras_trains_on_is_trained_on(name):
     part = PARTS[name]()
@@ -151,7 +155,7 @@ REFUSED = {
     ),
     "a number": (lambda: problem(space=3), TypeError, "`space` must be a keras_tuner.HyperModel, or a function"),
     "a model": (lambda: problem(space=keras.Sequential()), TypeError, "`space` must be a keras_tuner.HyperModel"),
-    "several arguments": (lambda: problem(space=data_of.__call__), TypeError, "`space`"),
+    "several arguments": (lambda: problem(space=two), TypeError, r"wants \['filters', 'blocks'\].*take HyperFunction"),
     "no space": (lambda: problem(space=None), ValueError, "`space` must be given with data of your own"),
     "parts": (lambda: problem(parts={"groups": 1}), ValueError, "`parts` are of this library's spaces"),
     "shared weights": (lambda: problem(keep_weights=True), ValueError, "`keep_weights` must be False"),
@@ -162,6 +166,10 @@ REFUSED = {
     "a wrong way": (lambda: SearchSettings(objectives="val_loss:max"), ValueError, "'val_loss' is to minimize"),
     "no direction": (lambda: SearchSettings(objectives="val_auc:up"), ValueError, "`objectives` must be one of"),
 }
+
+
+def two(filters, blocks):
+    return None
 
 
 def nothing(hp):

@@ -55,14 +55,14 @@ class GivenData:
             )
         for part, value in zip(PARTS, parts):
             _check_part(f"{name} ({part})", value)
-        return cls(name, *parts, *([None] if len(parts) == 2 else []), identity=identity)
+        return cls(name, parts[0], parts[1], parts[2] if len(parts) == 3 else None, identity)
 
     @classmethod
     def from_dataset(cls, dataset: Dataset) -> "GivenData":
         """The images of a `Dataset`, scaled to 0 .. 1."""
         parts = ((getattr(dataset, f"x_{part}"), getattr(dataset, f"y_{part}")) for part in ("train", "val", "test"))
-        scaled = [((x * dataset.scale).astype("float32"), y) for x, y in parts]
-        return cls(dataset.name, *scaled, identity=f"scaled {dataset.fingerprint()}")
+        train, validation, test = (((x * dataset.scale).astype("float32"), y) for x, y in parts)
+        return cls(dataset.name, train, validation, test, f"scaled {dataset.fingerprint()}")
 
     def fingerprint(self) -> str:
         """What tells these data from others: the user's own text, the arrays' contents, or the function's name."""

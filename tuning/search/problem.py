@@ -5,8 +5,6 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-import keras_tuner
-
 from keras_blocks.tuning.data.dataset import Dataset
 from keras_blocks.tuning.data.given import GivenData
 from keras_blocks.tuning.data.load import load_dataset
@@ -18,8 +16,8 @@ from keras_blocks.tuning.spaces.hyper_model import HyperModelSpace
 from keras_blocks.tuning.spaces.user_things import Where, is_named, named, place_of, thing_at
 
 Space = HyperArchitecture | HyperModelSpace
-Given = HyperArchitecture | keras_tuner.HyperModel | Callable[..., Any] | str
-"""A space as users give it."""
+Given = Any
+"""A space as users give it: a hypermodel, ours or any of KerasTuner's, a function, or a text that says where one is."""
 
 TOLD = {"kept_epoch", "epochs", "params"}
 """What result.json must hold, to be told of."""
@@ -48,6 +46,10 @@ class Problem:
     def told(self) -> set[str]:
         """What result.json must hold, to be told of."""
         return TOLD_OF_IMAGES if isinstance(self.data, Dataset) else TOLD
+
+    def described(self) -> str:
+        """The data in words, where they are a user's own."""
+        return self.data.described() if isinstance(self.data, GivenData) else self.data.name
 
     def save_test(self, folder: RunFolder) -> None:
         """Keeps the held-out part, where it is images."""

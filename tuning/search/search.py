@@ -46,8 +46,9 @@ class Search:
         space: a `HyperArchitecture`; any `keras_tuner.HyperModel`, whose own `fit` trains; a function `build(hp)`;
             a `HyperFunction`; or where such a thing is, "my_module:MyHyperModel". By default the one that
             `settings.model` names, for the data. Trials run in processes of their own, which import its module.
-        data: a function without arguments, or its place, "my_module:my_data", called in each trial's process. It returns
-            (train, validation) or (train, validation, test), see `GivenData`. By default what `settings.data` names.
+        data: a function without arguments, or its place, "my_module:my_data", called in each trial's process. It
+            returns (train, validation) or (train, validation, test), see `GivenData`. By default what `settings.data`
+            names.
         storage: URL of the study's storage, "postgresql://..." where many machines search; by default an SQLite file
             in the run folder. It is given again to go on: what a folder says of other places is not followed.
         replace: remove the run and the study that are there. Never removes anything else.

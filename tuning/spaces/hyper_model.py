@@ -148,7 +148,8 @@ class HyperModelSpace:
 
     def grid(self) -> dict[str, list[Any]]:
         """All values of all hyperparameters, those too that are asked for where others have certain values alone."""
-        never, once = [], []
+        never: list[Any] = []
+        once: list[Any] = []
         hp = keras_tuner.HyperParameters()
         while True:
             self._outcome(hp)

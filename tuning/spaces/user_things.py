@@ -49,7 +49,7 @@ def place_of(thing: Any, argument: str, *, name: str | None = None) -> Where:
     """
     name = name or getattr(thing, "__qualname__", None) or type(thing).__qualname__
     fix = "Put it into a module (a file my_module.py, at its top level) and import it from there"
-    if "<" in name:
+    if "<" in name or not hasattr(thing, "__module__"):
         raise ValueError(
             f"`{argument}`: {name} was made within a function, where trials, which run in processes of their own, do "
             f"not find it. {fix}."

@@ -145,8 +145,8 @@ def write_csv(trials: Iterable[Trial], path: str | Path, objectives: Sequence[st
 
 def _row(trial: Trial, objectives: Sequence[str]) -> dict[str, Any]:
     names = ("number", "status", "architecture", "val_accuracy", "val_loss", "params", "macs", "epochs", "seconds")
-    own = {name: value for name, value in zip(objectives, trial.objectives) if name not in names}
-    own = {name: own.get(name) for name in objectives if name not in names}
+    judged = dict(zip(objectives, trial.objectives))
+    own = {name: judged.get(name) for name in objectives if name not in names}
     drawn = {f"drawn: {name}": value for name, value in trial.values.items()}
     return {**{name: getattr(trial, name) for name in names}, **own, **drawn, "error": trial.error}
 
