@@ -390,9 +390,7 @@ def _stored_settings(run: Path, given: dict[str, Any]) -> dict[str, Any]:
     if (kind := folder.describe().get("kind")) != "search":
         raise ValueError(f"`resume` goes on with a search; {run} is a {kind!r} run.")
     settings: dict[str, Any] = folder.describe("search")["settings"]
-    if (
-        re.fullmatch(r"[\w.]+:[\w.]+", str(settings.get("data"))) and "data" not in given
-    ):  # it is not run because a file says so
+    if re.fullmatch(r"[\w.]+:[\w.]+", str(settings.get("data"))) and "data" not in given:  # no code runs as a file says
         raise ValueError(f"`data` must be given again: --data {settings['data']}, if it is yours.")
     return settings
 

@@ -177,10 +177,35 @@ def test_a_function_of_metaparameters_has_a_space():
     )
     assert {(values["filters"], values["blocks"]) for values in draws(space, 16)} == {(2, 1), (2, 2), (4, 1), (4, 2)}
     again = HyperModelSpace.from_config(space.get_config())
-    assert again.label == "test_own_space:HyperFunction" or again.label.endswith("HyperFunction")
+    assert (again.label, again.name) == ("test_own_space:of_blocks", "of_blocks")
     assert 1e-4 <= draws(again, 1)[0]["learning_rate"] <= 1e-2
     model = again.candidate({"filters": 2, "blocks": 1, "learning_rate": 1e-3}).build()
     assert model.compiled and model.count_params() == again.inspected({"filters": 2, "blocks": 1}, Budget())["params"]
+
+
+def test_what_tells_spaces_apart():
+    """Also where all that they draw is alike: the arguments of their constructors, wherever their files lie."""
+
+    def identity(**arguments):
+        return HyperModelSpace.of(keras_tuner.applications.HyperResNet(input_shape=(32, 32, 3), **arguments)).identity()
+
+    assert identity(classes=10) == identity(classes=10) != identity(classes=20)
+    one, other = (HyperFunction(of_blocks, filters=2, blocks=blocks, loss="mse") for blocks in (1, 2))
+    assert HyperModelSpace.of(one).identity() != HyperModelSpace.of(other).identity()
+
+
+def test_what_is_no_plain_data_is_told():
+    held = custom_training_loop.MyHyperModel()
+    held.layer = keras.layers.Dense(1)
+    with pytest.raises(
+        TypeError, match=r"the attribute 'layer' of this MyHyperModel is not plain data, .* 'my_module:make'"
+    ):
+        HyperModelSpace.of(held)
+    assert HyperModelSpace.of(HELD).label == "test_own_space:HELD"
+
+
+HELD = custom_training_loop.MyHyperModel()
+HELD.loss = keras.losses.MeanSquaredError()
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "lion", "rmsprop"])

@@ -76,8 +76,7 @@ class HyperModelSpace:
             return cls(hypermodel, {"at": place}, place["label"])
         try:
             described = encoded(given)
-            label = described["hypermodel"]["label"] if "hypermodel" in described else f"{given.name}:space"
-            return cls(hypermodel, described, label)
+            return cls(hypermodel, described, _label(given, described))
         except (TypeError, ValueError):
             if (found := place_of_object(given)) is None:
                 raise
@@ -132,7 +131,7 @@ class HyperModelSpace:
 
     def identity(self) -> dict[str, Any]:
         """What tells the space from another or a changed one: its place and its first hyperparameters."""
-        return {"hypermodel": self.label, "hyperparameters": self._first}
+        return {"hypermodel": self.label, "state": _unplaced(self._described), "hyperparameters": self._first}
 
     def draw(self, source: Source) -> Values:
         """The values of all hyperparameters for which the hypermodel asks, in the order in which it asks."""
@@ -359,6 +358,26 @@ def counted(model: keras.Model, example: Any = None) -> dict[str, int | None]:
         ):  # sizes are unknown, or a layer counts none
             continue
     return found
+
+
+def _label(given: keras_tuner.HyperModel, described: Mapping[str, Any]) -> str:
+    """The module and name by which people know an instance: its class', or the function's of which it is the space."""
+    if "hypermodel" not in described:
+        return f"{type(given).__module__}:{type(given).__name__}"
+    function = described["state"].get("function")
+    place = function["at"] if isinstance(function, dict) and "at" in function else described["hypermodel"]
+    return str(place["label"])
+
+
+def _unplaced(described: Any) -> Any:
+    """What tells an instance from others of its class, wherever its files lie."""
+    if isinstance(described, list):
+        return [_unplaced(item) for item in described]
+    if not isinstance(described, Mapping):
+        return described
+    if "label" in described:
+        return described["label"]
+    return {name: _unplaced(value) for name, value in described.items()}
 
 
 def _given(values: Values) -> keras_tuner.HyperParameters:
