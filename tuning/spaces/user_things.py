@@ -163,10 +163,14 @@ def place_of_object(thing: Any) -> Where | None:
 
 
 def _users_modules() -> list[str]:
-    """Modules that were imported from the working directory."""
-    here = os.getcwd()
+    """Modules that were not installed with Python, nor into its environment."""
+    installed = tuple(os.path.abspath(folder) + os.sep for folder in (sys.prefix, sys.base_prefix))
     found = [(name, getattr(module, "__file__", None)) for name, module in list(sys.modules.items())]
-    return [name for name, file in found if file and os.path.dirname(os.path.abspath(file)) == here and name != MAIN]
+    return [
+        name
+        for name, file in found
+        if file and name not in (MAIN, "__main__") and not os.path.abspath(file).startswith(installed)
+    ]
 
 
 def encoded(value: Any, argument: str = "space") -> Any:
