@@ -11,6 +11,7 @@ from keras_blocks.tuning.spaces.dimension import hp_choice as hp_choice
 from keras_blocks.tuning.spaces.dimension import hp_range as hp_range
 from keras_blocks.tuning.spaces.families import HyperAny as HyperAny
 from keras_blocks.tuning.spaces.families import space_from_config as space_from_config
+from keras_blocks.tuning.spaces.hyper_function import HyperFunction as HyperFunction
 from keras_blocks.tuning.spaces.inception import HyperInception as HyperInception
 from keras_blocks.tuning.spaces.residual import HyperResNet as HyperResNet
 from keras_blocks.tuning.spaces.residual import HyperResNeXt as HyperResNeXt

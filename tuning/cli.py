@@ -71,6 +71,9 @@ def search(
         typer.Option(help="URL of the study: postgresql://... for many machines.", show_default="a file in the run"),
     ] = None,
     ray: Annotated[str | None, typer.Option(help="Address of a Ray cluster that runs the workers: auto.")] = None,
+    space: Annotated[
+        str | None, typer.Option(help="A space of your own: my_module:MyHyperModel, or my_module:build.")
+    ] = None,
     run: Annotated[Path | None, typer.Option(help="Folder of the run.", show_default="runs/MODEL-DATA")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run; options may be left out.")] = False,
     fresh: Fresh = False,
@@ -81,17 +84,24 @@ def search(
 
     The same command again goes on with a search that was interrupted.
     """
-    from keras_blocks.tuning.report.terminal import Progress, trials_table
+    from keras_blocks.tuning.report.terminal import Progress, trials_table, words_of_result
     from keras_blocks.tuning.search.search import Search, SearchFailed
     from keras_blocks.tuning.training.evaluation import FreshProcessFailed, evaluate_in_fresh_process
 
     console = Console()
     with usage_errors():
         given = read_options(SearchSettings, given)
-        run = run or _default_run(given.get("model", SearchSettings.model), given.get("data", SearchSettings.data))
-        settings = SearchSettings.of(_stored_settings(run) if resume else {}, **given)
-        started = Search(settings, run, storage=storage, replace=fresh)
-    _say_begin(settings.model, started.dataset, started.folder)
+        model = (space or "").partition(":")[2] or given.get("model", SearchSettings.model)
+        run = run or _default_run(model, given.get("data", SearchSettings.data))
+        settings = SearchSettings.of(_stored_settings(run, given) if resume else {}, **given)
+        started = Search(settings, run, space=space, storage=storage, replace=fresh)
+        if at_least is not None and not hasattr(started, "dataset"):
+            raise ValueError("--at-least is for searches on images in classes, which have a test accuracy.")
+    if hasattr(started, "dataset"):
+        _say_begin(settings.model, started.dataset, started.folder)
+    else:
+        say(f"{started.space.name} on {started.settings.data}: {started.problem.described()}")
+        say(f"run folder: {started.folder}")
     if storage is not None:
         place = started.session.place
         say(f"study: {place.study}; on other machines: keras-blocks worker --study {place.study} --storage {place}")
@@ -103,6 +113,10 @@ def search(
                 run_workers(started, ray, progress)
             result = started.run(progress, devices=devices.split(",") if devices else ())
         console.print(trials_table(started.trials, started.best, started.settings.judged_by))
+        if not hasattr(started, "dataset"):
+            return say(
+                "\n".join([*words_of_result(result, started.settings.judged_by), f"report: {started.folder.report}"])
+            )
         _say_result(result, started.folder)
         again = evaluate_in_fresh_process(started.folder.best, started.folder.test)
     except (SearchFailed, FreshProcessFailed) as error:
@@ -369,13 +383,15 @@ def _default_run(model: str, data: str) -> Path:
     return Path("runs") / re.sub(r"[^A-Za-z0-9._-]+", "-", f"{model}-{Path(data).stem}")
 
 
-def _stored_settings(run: Path) -> dict[str, Any]:
+def _stored_settings(run: Path, given: dict[str, Any]) -> dict[str, Any]:
     from keras_blocks.tuning.run_folder import RunFolder
 
     folder = RunFolder(run)
     if (kind := folder.describe().get("kind")) != "search":
         raise ValueError(f"`resume` goes on with a search; {run} is a {kind!r} run.")
     settings: dict[str, Any] = folder.describe("search")["settings"]
+    if re.fullmatch(r"[\w.]+:[\w.]+", str(settings.get("data"))) and "data" not in given:  # no code runs as a file says
+        raise ValueError(f"`data` must be given again: --data {settings['data']}, if it is yours.")
     return settings
 
 

@@ -4,13 +4,18 @@ tests/test_doors.py names each of them, and fails where a version of Keras has o
 """
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
+import numpy as np
 from keras.src.backend.common import global_state
 
 _UNINITIALIZED = "uninitialized_variables"
+
+_patching = threading.Lock()
+_here = threading.local()
 
 
 def replay(graph: keras.Function, inputs: Any, each: Callable[..., Any] = lambda operation: operation) -> Any:
@@ -48,3 +53,43 @@ def unallocated() -> Iterator[None]:
     finally:
         # Keras lists the variables to initialize them at the end of the next scope: these must never be.
         global_state.set_global_attribute(_UNINITIALIZED, pending)
+
+
+@contextlib.contextmanager
+def unallocated_and_compiled() -> Iterator[None]:
+    """As `unallocated`; besides, a model may be compiled within, whose optimizer makes variables of given values.
+
+    Keras refuses those where variables get no values. Here they are made as those with an initializer, which gives the
+    value. Other threads' variables are not touched.
+    """
+    with _patching:
+        if getattr(keras.Variable.__init__, "defers", None) is None:
+            keras.Variable.__init__ = _deferring(keras.Variable.__init__)
+    _here.depth = getattr(_here, "depth", 0) + 1
+    try:
+        with unallocated():
+            yield
+    finally:
+        _here.depth -= 1
+
+
+def _deferring(make: Callable[..., None]) -> Callable[..., None]:
+    """The constructor of variables, to which a value is a function that gives it, in threads that are `_here`."""
+
+    def made(self: Any, initializer: Any, shape: Any = None, dtype: Any = None, *args: Any, **kwargs: Any) -> None:
+        if getattr(_here, "depth", 0) and not callable(initializer) and not isinstance(initializer, str):
+            value = keras.ops.convert_to_numpy(keras.ops.convert_to_tensor(initializer, dtype=dtype))
+            shape, dtype = np.shape(value), dtype or keras.backend.standardize_dtype(value.dtype)
+            make(
+                self, lambda shape, dtype=None: keras.ops.convert_to_tensor(value, dtype), shape, dtype, *args, **kwargs
+            )
+        else:
+            make(self, initializer, shape, dtype, *args, **kwargs)
+
+    made.defers = True  # type: ignore[attr-defined]
+    return made
+
+
+def begin_at(model: keras.Model, epoch: int) -> None:
+    """Called when a training begins: it goes on after so many epochs, as Keras' own `BackupAndRestore` has it."""
+    model._initial_epoch = epoch

@@ -172,6 +172,10 @@ def curves(trials: Sequence[Trial], objectives: Sequence[Objective], metric: str
     return figure if figure.data else None
 
 
+TRAINED, VALIDATED = ("training", BLUE, "circle"), ("validation", ORANGE, "square")
+"""Words, colour and symbol of the lines of a training."""
+
+
 def training(history: Mapping[str, Sequence[float]], kept: int, name: str) -> go.Figure:
     """The loss or the accuracy after each epoch of one training, and the epoch whose weights are kept.
 
@@ -183,10 +187,8 @@ def training(history: Mapping[str, Sequence[float]], kept: int, name: str) -> go
     shown = measure(name)
     figure = _figure(measure("epoch"), dataclasses.replace(shown, label="loss (nats)" if name == "loss" else name))
     epochs = list(range(1, len(history[name]) + 1))
-    for key, words, colour, symbol in (
-        (name, "training", BLUE, "circle"),
-        (f"val_{name}", "validation", ORANGE, "square"),
-    ):
+    shown_lines = [line for line in ((name, *TRAINED), (f"val_{name}", *VALIDATED)) if line[0] in history]
+    for key, words, colour, symbol in shown_lines:
         figure.add_scatter(
             x=epochs,
             y=_scaled(shown, history[key]),
@@ -198,7 +200,7 @@ def training(history: Mapping[str, Sequence[float]], kept: int, name: str) -> go
         )
     figure.add_vline(kept, line={"color": GREY, "dash": "dot"}, name=f"kept: epoch {kept}", showlegend=True)
     _count_epochs(figure, len(epochs))
-    values = [value for key in (name, f"val_{name}") for value in history[key]]
+    values = [value for key, *_ in shown_lines for value in history[key]]
     if name == "loss" and min(values) > 0 and max(values) > 10 * min(values):
         figure.update_yaxes(type="log", tickvals=powers(min(values), max(values)), tickformat="~g")
     return figure

@@ -5,7 +5,7 @@ from typing import Any
 
 from keras_blocks.tuning.report.html_report import write_report, write_training_report
 from keras_blocks.tuning.run_folder import RunFolder
-from keras_blocks.tuning.study.objectives import OBJECTIVES
+from keras_blocks.tuning.study.objectives import objective_named
 from keras_blocks.tuning.study.place import Place
 from keras_blocks.tuning.study.store import quiet_optuna, stored_study
 from keras_blocks.tuning.study.trial import Trial
@@ -54,7 +54,7 @@ def _write_search_report(
         settings, space = about["settings"], about["space"]["name"]
         return write_report(
             [Trial.of(frozen) for frozen in study.get_trials(deepcopy=False)],
-            [OBJECTIVES[objective] for objective in settings["objectives"]],
+            [objective_named(objective) for objective in settings["objectives"]],
             folder.report,
             title=f"Search of {space} on {Path(settings['data']).name}: {folder.path.name}",
             notes={

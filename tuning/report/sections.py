@@ -25,6 +25,12 @@ Shares = Mapping[str, Mapping[str, float]]
 METRICS = ("val_accuracy", "val_loss", "accuracy", "loss")
 """Learning curves of these metrics come first."""
 
+PAIR = ("loss", "accuracy")
+"""Metrics of a classifier's training."""
+
+NO_METRICS = ("learning_rate",)
+"""What a training logs besides."""
+
 SIZES = ("params", "macs")
 """These measures are known of every candidate; the others, of trials that completed."""
 
@@ -89,8 +95,11 @@ def model(
         **further: what is known besides.
     """
     rows, why = [], ""
+    if not metaparameters:
+        why = "It was built by a hypermodel of the user's own, of which this page has no blocks."
     try:
-        rows = cost_rows(class_named("architecture", architecture, Architecture), **metaparameters)
+        if not why:
+            rows = cost_rows(class_named("architecture", architecture, Architecture), **metaparameters)
     except (TypeError, ValueError) as error:
         why = f"Its blocks cannot be listed: {error}"
     sums = {size: sum(getattr(row.cost, size) for row in rows) for size in SIZES}
@@ -107,11 +116,27 @@ def model(
 def training(result: Mapping[str, Any]) -> Data:
     """The training of the model that is kept, as result.json tells it."""
     plots = []
-    for name in ("loss", "accuracy"):
+    for i, name in enumerate(_trained_by(result["history"])):
         words = f"{name} on the training and the validation images after each epoch, with the kept epoch"
         figure = figures.training(result["history"], result["kept_epoch"], name)
-        plots.append(Plot(f"training-{name}", figure, words))
-    return {"plots": plots, "result": result}
+        plots.append(Plot(f"training-{name if name in PAIR else i}", figure, words))
+    return {"plots": plots, "result": result, "metrics": _metrics(result)}
+
+
+def _trained_by(history: Mapping[str, Sequence[float]]) -> list[str]:
+    """Names of the metrics whose curves are shown: of a user's own model all that it has logged."""
+    if {*PAIR} <= {*history}:
+        return list(PAIR)
+    names = dict.fromkeys(
+        name.removeprefix("val_") if name.removeprefix("val_") in history else name for name in history
+    )
+    return [name for name in names if name not in NO_METRICS]
+
+
+def _metrics(result: Mapping[str, Any]) -> dict[str, str]:
+    """The metrics of a user's own model, in the kept epoch and on the test part."""
+    found = {name: f"{value:.4g}" for name, value in (result.get("metrics") or {}).items()}
+    return found | {f"test: {name}": f"{value:.4g}" for name, value in (result.get("test_metrics") or {}).items()}
 
 
 def shares_of(study: Any, objectives: Objectives) -> tuple[Shares, str]:

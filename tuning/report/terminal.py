@@ -233,7 +233,7 @@ def trials_table(trials: Sequence[Trial], best: Trial | None, objectives: Sequen
     placed = {trial.number for trial in ranked}
     rows = [*ranked, *(trial for trial in trials if trial.counted and trial.number not in placed)][:ROWS]
     several = len({trial.architecture for trial in rows}) > 1
-    differ = differing([trial.metaparameters for trial in rows if trial.metaparameters])
+    differ = differing([how_of(trial) for trial in rows if how_of(trial)])
     counts = _counted(collections.Counter(trial.status for trial in trials), Status)
     table = Table(
         title="Trials" if len(rows) == sum(trial.counted for trial in trials) else f"The best {len(rows)} trials",
@@ -245,12 +245,12 @@ def trials_table(trials: Sequence[Trial], best: Trial | None, objectives: Sequen
         table.add_column(label.replace(" ", "\n").replace("-", "-\n"), justify="right", no_wrap=True)
     if several:
         table.add_column("architecture", no_wrap=True)
-    table.add_column("metaparameters")
+    table.add_column("metaparameters" if any(trial.metaparameters for trial in rows) else "hyperparameters")
     for trial in rows:
         chosen = best is not None and trial.number == best.number
         values = [(one, measured(trial, one.name, objectives)) for one in judged]
         results = ["" if value is None else one.text(value) for one, value in values]
-        how = described(trial.metaparameters, differ) if trial.error is None else trial.error
+        how = described(how_of(trial), differ) if trial.error is None else trial.error
         table.add_row(
             f"{'* ' if chosen else ''}{trial.number}",
             *(results if any(results) else [trial.status, *results[1:]]),
@@ -261,6 +261,22 @@ def trials_table(trials: Sequence[Trial], best: Trial | None, objectives: Sequen
             style="bold" if chosen else None,
         )
     return table
+
+
+def words_of_result(result: Mapping[str, Any], objectives: Sequence[Objective]) -> list[str]:
+    """What came of the training of a user's own model, in lines."""
+    metrics, tested = result["metrics"], result.get("test_metrics")
+    known = [(one, metrics.get(one.name, result.get(one.name))) for one in objectives]
+    told = ", ".join(f"{_worded(one, value)}" for one, value in known if value is not None)
+    lines = [f"epoch {result['kept_epoch']} of {result['epochs']}, {result['params']:,} parameters: {told or 'done'}"]
+    if tested:
+        lines.append(f"test: {', '.join(f'{name} {value:.4g}' for name, value in tested.items())}")
+    return lines
+
+
+def how_of(trial: Trial) -> Mapping[str, Any]:
+    """What tells a trial from others: its metaparameters, or all its values where the model is a user's own."""
+    return trial.metaparameters or trial.hyperparameters
 
 
 def costs_table(rows: Iterable[tuple[str, Cost]]) -> Table:

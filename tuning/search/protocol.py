@@ -6,7 +6,7 @@ This file needs the standard library alone, so that a process which only speaks 
 import dataclasses
 import json
 from multiprocessing.connection import Connection
-from typing import Any, Literal
+from typing import Any
 
 CANDIDATE = ("architecture", "metaparameters", "hyperparameters")
 """The arguments of a `Candidate`."""
@@ -28,6 +28,7 @@ class Setup(Message):
     image_size: tuple[int, int] | None
     data_sha256: str  # that the data must have
     imports: list[dict[str, Any]]  # of `user_code.origins`
+    task: dict[str, Any] | None = None  # a user's own space, data and their id; `None` for images in classes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +39,7 @@ class TrialRequest(Message):
     candidate: dict[str, Any]  # the arguments of a `Candidate`
     signature: str  # of what is trained: from a checkpoint of another one it does not go on
     epochs: int
-    monitor: Literal["val_accuracy", "val_loss"]  # the metric whose best epoch is kept
+    monitor: str  # the metric whose best epoch is kept, as an objective in a word; "" where none is an objective
     seed: int
     checkpoint: str  # path
     model: str  # path, to which the model goes if `Trained` is answered with yes
@@ -58,6 +59,7 @@ class FinalRequest(Message):
     epochs: int
     seed: int
     notes: dict[str, Any]  # for result.json
+    monitor: str = ""  # of a user's own model, the metric whose best epoch is kept
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,6 +117,7 @@ class Failed(Message):
     """An error ended the trial, or the data cannot be used."""
 
     reason: str
+    no_trial_could: bool = False  # whether every other trial would fail in the same way
 
 
 @dataclasses.dataclass(frozen=True)

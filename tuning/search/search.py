@@ -10,15 +10,14 @@ from typing import Any
 
 import keras
 
-from keras_blocks.tuning.data.load import load_dataset
+from keras_blocks.tuning.data.dataset import Dataset
 from keras_blocks.tuning.files import DiskFull, is_full, is_whole_archive, set_aside
 from keras_blocks.tuning.run_folder import RunFolder
+from keras_blocks.tuning.search.problem import Given, problem_of
 from keras_blocks.tuning.search.progress import NoProgress, Progress
 from keras_blocks.tuning.search.protocol import CANDIDATE, FinalRequest
 from keras_blocks.tuning.search.session import Session
 from keras_blocks.tuning.search.settings import SearchSettings
-from keras_blocks.tuning.spaces.architecture import HyperArchitecture
-from keras_blocks.tuning.spaces.families import space_for
 from keras_blocks.tuning.study.objectives import ranking
 from keras_blocks.tuning.study.place import Place
 from keras_blocks.tuning.study.sqlite_file import set_aside_if_damaged
@@ -29,9 +28,6 @@ from keras_blocks.tuning.study.trial import Trial, architectures, write_csv
 
 PACKAGES = ("keras-blocks", "keras", "keras-tuner", "optuna", "numpy")
 """Packages whose versions are written to run.json."""
-
-TOLD = {"test_accuracy", "test_correct", "test_images", "kept_epoch", "epochs", "params", "val_accuracy"}
-"""What result.json must hold, to be told of."""
 
 
 class SearchFailed(RuntimeError):
@@ -47,7 +43,12 @@ class Search:
     Args:
         settings: `SearchSettings`.
         run: path of the run folder.
-        space: a `HyperArchitecture`; by default the one that `settings.model` names, for the data.
+        space: a `HyperArchitecture`; any `keras_tuner.HyperModel`, whose own `fit` trains; a function `build(hp)`;
+            a `HyperFunction`; or where such a thing is, "my_module:MyHyperModel". By default the one that
+            `settings.model` names, for the data. Trials run in processes of their own, which import its module.
+        data: a function without arguments, or its place, "my_module:my_data", called in each trial's process. It
+            returns (train, validation) or (train, validation, test), see `GivenData`. By default what `settings.data`
+            names.
         storage: URL of the study's storage, "postgresql://..." where many machines search; by default an SQLite file
             in the run folder. It is given again to go on: what a folder says of other places is not followed.
         replace: remove the run and the study that are there. Never removes anything else.
@@ -70,27 +71,29 @@ class Search:
         settings: SearchSettings,
         run: str | Path,
         *,
-        space: HyperArchitecture | None = None,
+        space: Given | None = None,
+        data: Callable[[], Any] | str | None = None,
         storage: str | None = None,
         replace: bool = False,
         session: Callable[..., Session] = Session,
     ) -> None:
         if not isinstance(settings, SearchSettings):
             raise TypeError(f"`settings` must be SearchSettings(...), such as trials=8; received {settings!r}.")
-        if space is not None and not isinstance(space, HyperArchitecture):
-            raise TypeError(f"`space` must be a search space, such as a HyperResNet; received {space!r}.")
         self.folder = RunFolder(run)
-        self.dataset = load_dataset(settings.data, seed=settings.seed, image_size=settings.image_size)
-        if space is None:
-            space = space_for(settings.model, self.dataset, settings.parts)
-            settings = dataclasses.replace(settings, parts=space.get_config()["parts"])  # as they are read
-        self.settings, self.space = settings, space
-        self._storage, data_sha256 = storage, self.dataset.fingerprint()
+        self.problem = problem_of(settings, space, data)
+        self.settings, self.space = settings, space = self.problem.settings, self.problem.space
+        self._storage, data_sha256 = storage, self.problem.data.fingerprint()
         going_on = self.folder.is_run() and not replace
         place = self._place_before(storage) if going_on else self._begun(storage, replace)
         with quiet_optuna():
             self.session = session(
-                settings, space, self.folder, place=place, backend=keras.backend.backend(), data_sha256=data_sha256
+                settings,
+                space,
+                self.folder,
+                place=place,
+                backend=keras.backend.backend(),
+                data_sha256=data_sha256,
+                **({"data": self.problem.where} if self.problem.where else {}),
             )
             self.session.publish()
         if going_on:
@@ -131,6 +134,17 @@ class Search:
         }
         self.folder.create(description, replace=replace)
         return place
+
+    @property
+    def dataset(self) -> Dataset:
+        """The images in classes that are searched on.
+
+        Raises:
+            AttributeError: where the data are a user's own: they are `problem.data`.
+        """
+        if not isinstance(self.problem.data, Dataset):
+            raise AttributeError("the data of this search are the user's own: see `problem.data`")
+        return self.problem.data
 
     @property
     def study(self) -> Study:
@@ -203,7 +217,7 @@ class Search:
             raise SearchFailed(
                 f"{why}{f'; {len(failed)} trials failed, the last: {failed[-1].error}' if failed else ''}"
             )
-        write_csv(trials, self.folder.trials_csv)
+        write_csv(trials, self.folder.trials_csv, [objective.name for objective in self.settings.judged_by])
         notes = self._notes(why, trials, best)
         if (result := self._kept_before(notes, progress)) is not None:
             return result
@@ -215,6 +229,7 @@ class Search:
                 epochs=self.settings.final_epochs,
                 seed=self.settings.seed,
                 notes=notes,
+                monitor=self.settings.monitor,
             ),
             epoch=progress.epoch,
         )
@@ -232,14 +247,14 @@ class Search:
             progress.note(f"{folder.result} cannot be read: {error}; it was kept as {aside.name}")
             return None
         same = {"trial": notes["trial"], "trials": notes["trials"], "epochs": self.settings.final_epochs}
-        if not result.keys() >= TOLD or any(result.get(name) != value for name, value in same.items()):
+        if not result.keys() >= self.problem.told or any(result.get(name) != value for name, value in same.items()):
             return None
         if not is_whole_archive(folder.best):
             progress.note(f"{folder.best} is not there, or torn; the best candidate is trained again")
             return None
-        if not is_whole_archive(folder.test):
+        if isinstance(self.problem.data, Dataset) and not is_whole_archive(folder.test):
             progress.note(f"{folder.test} is not there, or torn; it is written again")
-            folder.save_test(self.dataset)
+            self.problem.save_test(folder)
         return result
 
     def _notes(self, why: str, trials: list[Trial], best: Trial) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What all processes of one search share: its study, its space, and workers that run its trials."""
 
+import copy
 import dataclasses
 import functools
 import os
@@ -22,7 +23,9 @@ from keras_blocks.tuning.spaces import user_code
 from keras_blocks.tuning.spaces.architecture import HyperArchitecture
 from keras_blocks.tuning.spaces.budget import inspected
 from keras_blocks.tuning.spaces.families import space_from_config
+from keras_blocks.tuning.spaces.hyper_model import HyperModelSpace
 from keras_blocks.tuning.spaces.table import GivenSource
+from keras_blocks.tuning.spaces.user_things import Where, given_here
 from keras_blocks.tuning.study.place import Place
 from keras_blocks.tuning.study.samplers import make_pruner, make_sampler
 from keras_blocks.tuning.study.status import Status
@@ -35,11 +38,12 @@ class Session:
 
     Args:
         settings: `SearchSettings`.
-        space: a `HyperArchitecture`.
+        space: a `HyperArchitecture`, or a `HyperModelSpace`.
         folder: a `RunFolder`, for checkpoints and models.
         place: of the study.
         backend: of Keras, by name.
         data_sha256: the data's fingerprint.
+        data: where another process finds the function that gives the data, where they are a user's own.
         supervisor: makes what trains, as `Supervisor` is made.
         study: makes a connection to the study, as `Study` is made.
         inspect: function of a candidate, a budget and trials: what the candidate comes to.
@@ -50,12 +54,13 @@ class Session:
     def __init__(
         self,
         settings: SearchSettings,
-        space: HyperArchitecture,
+        space: HyperArchitecture | HyperModelSpace,
         folder: RunFolder,
         *,
         place: Place,
         backend: str,
         data_sha256: str,
+        data: Where | None = None,
         supervisor: Callable[..., Supervisor] = Supervisor,
         study: Callable[..., Study] = Study,
         inspect: Callable[..., dict[str, Any]] = inspected,
@@ -64,8 +69,7 @@ class Session:
     ) -> None:
         self.settings, self.space, self.folder, self.place = settings, space, folder, place
         self._backend, self._data_sha256 = backend, data_sha256
-        imports = user_code.origins(space)
-        self._setup = Setup(settings.data, settings.seed, settings.image_size, data_sha256, imports)
+        self._setup = _setup(settings, space, data_sha256, data)
         self._make_supervisor, self._make_study, self._inspect = supervisor, study, inspect
         self._look_seconds, self._save_seconds = look_seconds, save_seconds
         self.study = self.open_study()
@@ -87,38 +91,50 @@ class Session:
         """
         with stored_study(name, url) as stored:
             about, identity = stored.user_attrs["search"], stored.user_attrs["identity"]
+        settings = SearchSettings.of(about["settings"], **changes)
+        data = None
         try:
-            space = space_from_config(about["space"])
+            space: HyperArchitecture | HyperModelSpace
+            if "hypermodel" in about["space"]:
+                space = HyperModelSpace.from_config(about["space"], importing=False)
+                data = given_here(settings.data, changes)
+            else:
+                space = space_from_config(about["space"])
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"`study`: the space of {name!r} cannot be read: {error!r}.") from error
         return cls(
-            SearchSettings.of(about["settings"], **changes),
+            settings,
             space,
             folder,
             place=Place(name, url, identity.get("run")),
             backend=about["backend"],
             data_sha256=about["data_sha256"],
+            data=data,
         )
 
     def open_study(self) -> Study:
         """A connection to the study; each thread needs one of its own."""
-        settings = self.settings
+        settings, space = self.settings, self.space
+        if isinstance(space, HyperModelSpace):
+            space = copy.copy(space)
+            if settings.sampler != "grid":  # which is fixed before the first trial
+                space.found = lambda: study.found()
         storage = StudyStorage(self.place.url, heartbeat=max(1, settings.grace // 6), grace=settings.grace)
         study: Study = self._make_study(
             storage,
             self.place.study,
-            space=self.space,
-            sampler=make_sampler(settings.sampler, settings.seed, self.space, objectives=len(settings.objectives)),
+            space=space,
+            sampler=make_sampler(settings.sampler, settings.seed, space, objectives=len(settings.objectives)),
             pruner=make_pruner(settings.pruner, settings.epochs),
             directions=[objective.direction for objective in settings.judged_by],
             identity={
                 "settings": settings.identity(),
                 "backend": self._backend,
                 "data_sha256": self._data_sha256,
-                "space": self.space.identity(),
+                "space": space.identity(),
                 **({"run": self.place.run} if self.place.run else {}),
             },
-            inspect=lambda values: self._inspected(study, values),
+            inspect=lambda values: self._inspected(study, space, values),
             max_trials=settings.trials,
             seed=derived_seed(settings.seed, CANDIDATES),
         )
@@ -206,7 +222,8 @@ class Session:
         name = f"{socket.gethostname()}-{os.getpid()}-{number}"
         supervisor = self._supervisor(f"worker{number}", workers=workers, environment=environment)
         study, note = self.open_study(), lambda text: self.note(text)
-        return Worker(name, study, supervisor, self.folder, self.settings, stop, note)
+        sign = self.space.signature if isinstance(self.space, HyperModelSpace) else None
+        return Worker(name, study, supervisor, self.folder, self.settings, stop, note, sign)
 
     def train_on(self, request: FinalRequest, *, epoch: OnEpoch) -> Outcome:
         """Trains the model that is kept, in the process of a worker that has ended, where there is one.
@@ -239,10 +256,26 @@ class Session:
             now=spent,
         )
 
-    def _inspected(self, study: Study, values: dict[str, Any]) -> dict[str, Any]:
+    def _inspected(
+        self, study: Study, space: HyperArchitecture | HyperModelSpace, values: dict[str, Any]
+    ) -> dict[str, Any]:
         """What drawn values come to."""
         trials = study.trials() if self.settings.max_latency is not None else ()
-        return self._inspect(self.space.candidate(GivenSource(values)), self.settings.budget, trials)
+        if isinstance(space, HyperModelSpace):
+            return space.inspected(values, self.settings.budget, trials)
+        return self._inspect(space.candidate(GivenSource(values)), self.settings.budget, trials)
+
+
+def _setup(
+    settings: SearchSettings, space: HyperArchitecture | HyperModelSpace, data_sha256: str, data: Where | None
+) -> Setup:
+    """What a process that trains loads."""
+    if isinstance(space, HyperModelSpace):
+        imports, task = [], {"space": space.get_config(), "data": data, "data_id": settings.data_id}
+        if isinstance(space.hypermodel, HyperArchitecture):
+            imports = user_code.origins(space.hypermodel)
+        return Setup(settings.data, settings.seed, settings.image_size, data_sha256, imports, task)
+    return Setup(settings.data, settings.seed, settings.image_size, data_sha256, user_code.origins(space))
 
 
 class _Running(threading.Thread):

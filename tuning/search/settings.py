@@ -20,6 +20,7 @@ PrunerName = Literal["none", "median", "hyperband"]
 ObjectiveName = Literal["val_accuracy", "val_loss", "params", "macs", "activation_bytes", "latency", "seconds"]
 Augmentation = Literal["none", "light", "strong"]
 
+DATA_ID_HELP = "What tells data of your own from others, where they are not all arrays."
 DATA_HELP = "digits, mnist, fashion_mnist, cifar10, cifar100, a folder of images by class, or an .npz file."
 SIZE_HELP = "Height x width to which a folder's images are resized: 64 or 48x64."
 PARTS_HELP = """A part of the space: groups=3, version=v1,v2, filters=16..64, learning_rate=1e-4..1e-2. \
@@ -27,12 +28,18 @@ All have optimizer, learning_rate, weight_decay, batch_size, augmentation, warmu
 filters, dropout, activation, batch_norm. An unknown name lists those of the space.
 From Python a dict: name -> such a text, an `hp_range` or `hp_choice`, or its `get_config()`."""
 TRIALS_HELP = "Candidates to train.\nThose refused for the budget and duplicates have numbers and do not count."
-OBJECTIVES_HELP = """{choices}; several give a Pareto front.
+OBJECTIVES_HELP = """{choices}, or a metric that fit logs with its direction, as val_auc:max; several give a front.
 Latency is of one image, seconds are of training. For several, the sampler must take them, and there is no pruner."""
 NORM_HELP = """Add batch normalization to a model that was published without.
 Plain ones with ReLU hardly train from random weights without."""
 
 changeable = functools.partial(setting, changeable=True)
+
+
+def _objective_name(given: Any) -> str:
+    from keras_blocks.tuning.study.objectives import objective_name  # help is shown without it
+
+    return objective_name(given)
 
 
 @documented
@@ -54,6 +61,7 @@ class SearchSettings(NamedSettings):
 
     model: SpaceName = setting("squeezenet", "Search space: {choices}.")
     data: str = changeable("digits", DATA_HELP)  # they are known by their contents
+    data_id: str | None = changeable(None, DATA_ID_HELP)  # it is the data's fingerprint
     image_size: tuple[int, int] | None = setting(None, SIZE_HELP)
     parts: dict[str, Any] = setting({}, PARTS_HELP, option="--set")
     trials: int = changeable(8, TRIALS_HELP, 1, 1_000_000)
@@ -64,7 +72,9 @@ class SearchSettings(NamedSettings):
     )
     sampler: SamplerName = setting("tpe", "{choices}.")
     pruner: PrunerName = setting("none", "{choices}.\nhyperband halves the trials after more and more epochs.")
-    objectives: tuple[ObjectiveName, ...] = setting(("val_accuracy",), OBJECTIVES_HELP, option="--objective")
+    objectives: tuple[ObjectiveName | str, ...] = setting(
+        ("val_accuracy",), OBJECTIVES_HELP, option="--objective", read=_objective_name
+    )
     max_params: int | None = setting(None, "Most parameters of a candidate.", 1)
     max_macs: int | None = setting(None, "Most multiply-adds for one image.", 1)
     max_activation_bytes: int | None = setting(None, "Most bytes of activations for one image.", 1)
@@ -82,6 +92,7 @@ class SearchSettings(NamedSettings):
 
     def __post_init__(self) -> None:
         from keras_blocks.tuning.spaces.dimension import Dimension
+        from keras_blocks.tuning.study.objectives import COSTS
         from keras_blocks.tuning.study.samplers import SINGLE_OBJECTIVE
 
         check_settings(self)
@@ -90,7 +101,7 @@ class SearchSettings(NamedSettings):
         first, *others = self.objectives
         if others and self.pruner != "none":
             raise ValueError(f"`pruner` must be 'none' with {len(others) + 1} objectives; received {self.pruner!r}.")
-        if self.pruner != "none" and first not in ("val_accuracy", "val_loss"):
+        if self.pruner != "none" and first in COSTS:
             raise ValueError(
                 f"`pruner` must be 'none' where the objective, {first!r}, is not known after each epoch; received "
                 f"{self.pruner!r}."
@@ -126,9 +137,16 @@ class SearchSettings(NamedSettings):
     @property
     def judged_by(self) -> tuple[Objective, ...]:
         """The objectives."""
-        from keras_blocks.tuning.study.objectives import OBJECTIVES
+        from keras_blocks.tuning.study.objectives import objective_named
 
-        return tuple(OBJECTIVES[name] for name in self.objectives)
+        return tuple(map(objective_named, self.objectives))
+
+    @property
+    def monitor(self) -> str:
+        """The metric whose best epoch is a trial's: the first objective that a training logs, in a word; or ""."""
+        from keras_blocks.tuning.study.objectives import COSTS
+
+        return next((name for name in self.objectives if name not in COSTS), "")
 
     @property
     def measures_latency(self) -> bool:

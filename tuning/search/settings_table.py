@@ -2,6 +2,7 @@
 
 import dataclasses
 import types
+from collections.abc import Callable
 from typing import Any, Literal, Self, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from keras_blocks.core import validation
@@ -26,6 +27,7 @@ class Setting:
         option: as it is typed; by default the name.
         shown_default: what is shown of a default that is worked out.
         changeable: whether it may be another when a search goes on: its trials still compare.
+        read: function of one of several, for a setting that takes more than the names that are listed.
     """
 
     name: str
@@ -38,11 +40,13 @@ class Setting:
     option: str = ""
     shown_default: str | None = None
     changeable: bool = False
+    read: Callable[[Any], str] | None = None
 
     @property
     def choices(self) -> tuple[str, ...]:
         """The names that are allowed; none where anything is."""
         named = get_args(self.type)[0] if get_origin(self.type) is tuple else self.type
+        named = next((one for one in get_args(named) if get_origin(one) is Literal), named)  # of a Literal and others
         return get_args(named) if get_origin(named) is Literal else ()
 
     @property
@@ -67,9 +71,14 @@ class Setting:
         if self.type == SIZE:
             return validation.pair(self.name, value)
         if get_origin(self.type) is tuple:
-            names = validation.sequence(self.name, (value,) if isinstance(value, str) else value, of="names")
+            alone = isinstance(value, str) or hasattr(value, "direction")
+            names = validation.sequence(self.name, (value,) if alone else value, of="names")
+            if self.read is not None:
+                names = tuple(map(self.read, names))
             if len(set(names)) < len(names):
                 raise ValueError(f"`{self.name}` must be different names; received {tuple(names)}.")
+            if self.read is not None:
+                return names
             return tuple(validation.choice(self.name, name, self.choices) for name in names)
         if self.type is str:
             return validation.text(self.name, value)

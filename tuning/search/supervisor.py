@@ -139,6 +139,7 @@ class Supervisor:
 
         Raises:
             DiskFull: where nothing can be written.
+            ValueError: for data and objectives with which no trial can be trained.
         """
         self._trial = f"trial {request.number}: " if isinstance(request, TrialRequest) else ""
         self._idle, self._limits = idle, (max_seconds or self.max_seconds, max_memory or self.max_memory)
@@ -188,7 +189,7 @@ class Supervisor:
             raise _Ended(str(error)) from error
         if isinstance(said, protocol.Failed):
             self.stop()
-            raise ValueError(f"`data`: {said.reason}.")
+            raise ValueError(f"`data`: {said.reason}" + "." * (not said.reason.endswith(".")))
 
     def stop(self) -> None:
         """Ends the process, and whatever it has started: they are one group, also where the process itself is gone."""
@@ -223,6 +224,9 @@ class Supervisor:
                         self._say(protocol.Answer(stop))
                 case protocol.Note(text):
                     self._note(f"{self._trial}{text}")
+                case protocol.Failed(reason, True):
+                    self.stop()
+                    raise ValueError(reason)
                 case protocol.Failed(reason):
                     return Outcome(Status.FAILED, reason=reason)
                 case protocol.Full():

@@ -19,7 +19,7 @@ from keras_blocks.tuning.search import protocol
 from keras_blocks.tuning.search.protocol import Epoch, FinalRequest, Line, Note, TrialRequest
 
 if TYPE_CHECKING:
-    from keras_blocks.tuning.data.dataset import Dataset
+    from keras_blocks.tuning.search.tasks import Task
     from keras_blocks.tuning.training.resumable import Trained
 
 MOST_LEFT, MOST_LEFT_BYTES = 4, 64 * 2**20
@@ -35,15 +35,18 @@ def main(handle: int) -> None:
     assert isinstance(setup, protocol.Setup)
     import keras
 
-    from keras_blocks.tuning.data.load import load_dataset
-    from keras_blocks.tuning.spaces import user_code
+    from keras_blocks.tuning.search.tasks import task_of
 
-    for about in setup.imports:
-        user_code.bring_in(about)
-    dataset = load_dataset(setup.data, seed=setup.seed, image_size=setup.image_size)
+    try:
+        task = task_of(setup)
+    except (TypeError, ValueError) as error:
+        if setup.task is None:
+            raise
+        line.say(protocol.Failed(described(error)))
+        return
     gc.collect()
     gc.freeze()  # each trial's garbage is looked for among its own objects
-    if dataset.fingerprint() != setup.data_sha256:
+    if task.fingerprint() != setup.data_sha256:
         line.say(protocol.Failed("the data of this name are others here than where the search was begun"))
         return
     line.say(protocol.Ready())
@@ -53,51 +56,53 @@ def main(handle: int) -> None:
             request = line.hear()
         except EOFError:
             return
-        left.append(_work(line, request, dataset))
+        left.append(_work(line, request, task))
         much = len(left) >= MOST_LEFT or sum(left) > MOST_LEFT_BYTES
         keras.utils.clear_session(free_memory=much)  # while the supervisor looks for the next trial
         if much:
             left.clear()
 
 
-def _work(line: Line, request: protocol.Message, dataset: Dataset) -> float:
+def _work(line: Line, request: protocol.Message, task: Task) -> float:
     """Does what is asked.
 
     Returns:
         The bytes that may be left; infinity where something went wrong, and nobody knows.
     """
     from keras_blocks.tuning.files import is_full
+    from keras_blocks.tuning.training.resumable import WrongObjective
 
     try:
         if isinstance(request, TrialRequest):
-            return _trial(line, request, dataset)
+            return _trial(line, request, task)
         assert isinstance(request, FinalRequest)
-        _final(line, request, dataset)
+        _final(line, request, task)
     except BrokenPipeError:
         os._exit(1)
     except Exception as error:
-        line.say(protocol.Full() if is_full(error) else protocol.Failed(described(error)))
+        no_trial_could = isinstance(error, WrongObjective)
+        line.say(protocol.Full() if is_full(error) else protocol.Failed(described(error), no_trial_could))
     return math.inf
 
 
-def _trial(line: Line, request: TrialRequest, dataset: Dataset) -> float:
+def _trial(line: Line, request: TrialRequest, task: Task) -> float:
     """Trains one candidate, and keeps its model where it is told to. See `_work` for what it returns."""
     import keras
 
     from keras_blocks.tuning.files import replacing
-    from keras_blocks.tuning.spaces.candidate import Candidate
-    from keras_blocks.tuning.training import latency, resumable, shared_weights
+    from keras_blocks.tuning.training import shared_weights
 
     began = time.perf_counter()
-    candidate = Candidate(**request.candidate)
+    job = task.job(request.candidate)
     keras.utils.set_random_seed(request.seed)
     building = time.perf_counter()
-    model = candidate.compiled(scale=dataset.scale, flips=dataset.flips, class_names=dataset.class_names)
+    model = job.build()
     result: dict[str, Any] = {"building": round(time.perf_counter() - building, 3)}
-    size: float = dataset.x_train.nbytes + dataset.x_val.nbytes  # `fit` may have copied them
-    size += 4 * sum(math.prod(variable.shape) for variable in (*model.variables, *model.optimizer.variables))
+    size = job.data_bytes()
+    if math.isfinite(size):
+        size += 4 * sum(math.prod(variable.shape) for variable in (*model.variables, *model.optimizer.variables))
     if request.measures_latency:
-        result["latency"] = latency.measure(model, dataset.image_shape)
+        result["latency"] = job.latency(model)
         if request.max_latency is not None and result["latency"] > request.max_latency:
             line.say(protocol.TooSlow(result))
             return size
@@ -111,21 +116,11 @@ def _trial(line: Line, request: TrialRequest, dataset: Dataset) -> float:
         return False
 
     training = time.perf_counter()
-    trained = resumable.fit(
-        model,
-        candidate.hyperparameters,
-        dataset,
-        epochs=request.epochs,
-        monitor=request.monitor,
-        patience=request.patience,
-        path=request.checkpoint,
-        signature=request.signature,
-        watch=watch,
-    )
+    trained = job.fit(model, request, watch=watch)
     for text in trained.notes:
         line.say(Note(text))
     result["training"] = round(time.perf_counter() - training - trained.aside, 3)
-    result |= _told(trained)
+    result |= _told(trained) | job.told(trained)
     result["seconds"] = round(time.perf_counter() - began, 3)
     if not line.ask(protocol.Trained(result, pruned=trained.pruned)):
         return size
@@ -143,29 +138,19 @@ def _told(trained: Trained) -> dict[str, Any]:
     """A training as plain data, for the study."""
     history = trained.history
     return {
-        "epochs": len(history["loss"]),
+        "epochs": max(map(len, history.values()), default=0),
         "best_epoch": trained.best + 1,
         "resumed": trained.resumed,
         "curves": {name: [round(value, 6) for value in values] for name, values in history.items()},
-        **{name: history[name][trained.best] for name in ("val_accuracy", "val_loss")},
     }
 
 
-def _final(line: Line, request: FinalRequest, dataset: Dataset) -> None:
+def _final(line: Line, request: FinalRequest, task: Task) -> None:
     """The training of the model that a search keeps."""
-    from keras_blocks.tuning.run_folder import RunFolder
-    from keras_blocks.tuning.spaces.candidate import Candidate
-    from keras_blocks.tuning.training.final_training import train_and_keep
-
-    result = train_and_keep(
-        RunFolder(request.folder),
-        dataset,
-        Candidate(**request.candidate),
-        epochs=request.epochs,
-        seed=request.seed,
+    result = task.final(
+        request,
         watch=lambda done, logs: line.say(Epoch(done, logs)),
         note=lambda text: line.say(Note(text)),
-        notes=request.notes,
     )
     line.say(protocol.Trained(result))
 

@@ -45,6 +45,7 @@ class Worker:
         settings: of the search.
         stop: when it is set, the running trial is given back and the worker ends.
         note: told what happens.
+        sign: function of a candidate's values, to its signature, where trials may find further ones.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Worker:
     settings: SearchSettings
     stop: threading.Event = dataclasses.field(default_factory=threading.Event)
     note: Callable[[str], None] = lambda text: None
+    sign: Callable[[dict[str, Any]], str] | None = None
     _beaten: float = dataclasses.field(default=0.0, init=False)
 
     def run(self) -> str:
@@ -107,7 +109,7 @@ class Worker:
             candidate={name: candidate[name] for name in CANDIDATE},
             signature=candidate["signature"],
             epochs=settings.epochs,
-            monitor="val_loss" if settings.objectives[0] == "val_loss" else "val_accuracy",
+            monitor=settings.monitor,
             seed=derived_seed(settings.seed, TRIAL, lease.number),
             checkpoint=str(self.folder.checkpoint(lease.number)),
             model=str(self.folder.model(lease.number)),
@@ -125,6 +127,8 @@ class Worker:
         )
 
     def _end(self, lease: Lease, outcome: Outcome) -> bool:
+        if found := outcome.result.pop("found", None):
+            self._learn(lease, found, outcome.result.pop("values"))
         if outcome.status in (Status.FAILED, Status.REFUSED):
             end = self.study.fail if outcome.status is Status.FAILED else self.study.refuse
             return end(lease, outcome.reason, outcome.result)
@@ -136,26 +140,46 @@ class Worker:
             return self.study.fail(lease, str(error))
 
     def _epoch(self, lease: Lease, done: int, logs: dict[str, float]) -> bool:
-        objective = self.settings.objectives[0]
+        objective = self.settings.judged_by[0].name
         return objective in logs and self.study.report(lease, done, logs[objective])
 
     def _is_good(self, lease: Lease, result: dict[str, Any]) -> bool:
         """Whether the model would be among the best that are kept."""
         if self.settings.keep_weights:
             return True
+        try:
+            values = self._values(lease, result)
+        except ValueError:  # it will be failed
+            return False
         mine = Trial(
             lease.number,
             Status.COMPLETED,
             lease.values,
-            objectives=tuple(self._values(lease, result)),
-            val_loss=result["val_loss"],
+            objectives=tuple(values),
+            val_loss=result.get("val_loss"),
         )
         return mine in ranking([*self.study.trials(), mine], self.settings.judged_by)[: self.settings.keep]
 
     def _values(self, lease: Lease, result: dict[str, Any]) -> list[float]:
-        """What the objectives came to."""
-        known = {**lease.candidate, **result}
-        return [known[name] for name in self.settings.objectives]
+        """What the objectives came to.
+
+        Raises:
+            ValueError: for one that is not known.
+        """
+        known = {**lease.candidate, **result, **result.get("metrics", {})}
+        for objective in self.settings.judged_by:
+            if known.get(objective.name) is None:
+                raise ValueError(
+                    f"`objectives`: this trial has no {objective.name!r}; its training has logged "
+                    f"{', '.join(sorted(result.get('metrics', ()))) or 'nothing'}."
+                )
+        return [float(known[objective.name]) for objective in self.settings.judged_by]
+
+    def _learn(self, lease: Lease, found: list[dict[str, Any]], values: dict[str, Any]) -> None:
+        """Keeps the hyperparameters that the trial has asked for while it trained: later trials draw them."""
+        candidate = {**lease.candidate, "values": values, "hyperparameters": values}
+        signature = self.sign(values) if self.sign is not None else candidate["signature"]
+        self.study.learn(lease, {**candidate, "signature": signature}, found)
 
     def _idle(self, lease: Lease) -> None:
         if self.stop.is_set():

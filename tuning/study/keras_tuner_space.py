@@ -27,14 +27,14 @@ class KerasTunerSpace:
 
     def __init__(self, space: Sequence[kinds.HyperParameter]):
         counts = collections.Counter(hp.name for hp in space)
-        self.named = {hp.name if counts[hp.name] == 1 else f"{hp.name} {_conditions(hp)}": hp for hp in space}
+        self.named = {hp.name if counts[hp.name] == 1 else _told_apart(hp): hp for hp in space}
         """Name in Optuna -> hyperparameter: its own name, with its conditions where several have the same."""
 
     def draw(self, source: Source) -> dict[str, Any]:
         values: dict[str, Any] = {}
         for name, hp in self.named.items():
             if all(condition.is_active(values) for condition in hp.conditions):
-                values[hp.name] = _drawn(hp, name, source)
+                values[hp.name] = drawn(hp, name, source)
         return values
 
     def grid(self) -> dict[str, list[Any]]:
@@ -44,7 +44,8 @@ class KerasTunerSpace:
         }
 
 
-def _drawn(hp: Any, name: str, source: Source) -> Any:
+def drawn(hp: Any, name: str, source: Source) -> Any:
+    """A value of one hyperparameter, which the source knows by this name."""
     if isinstance(hp, kinds.Fixed):
         return hp.value
     if isinstance(hp, kinds.Boolean):
@@ -54,5 +55,11 @@ def _drawn(hp: Any, name: str, source: Source) -> Any:
     return source.number(name, Scale(hp.min_value, hp.max_value, hp.step, hp.sampling, hp.default))
 
 
-def _conditions(hp: Any) -> str:
-    return str([(condition.name, list(condition.values)) for condition in hp.conditions])
+def conditional_name(hp: Any) -> str:
+    """The name with its conditions, where it has any."""
+    conditions = [(condition.name, list(condition.values)) for condition in hp.conditions]
+    return f"{hp.name} {conditions}" if conditions else str(hp.name)
+
+
+def _told_apart(hp: Any) -> str:
+    return conditional_name(hp) if hp.conditions else f"{hp.name} []"

@@ -4,8 +4,9 @@ import dataclasses
 import functools
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
+from keras_blocks.core import validation
 from keras_blocks.tuning.study.trial import Trial
 
 
@@ -82,6 +83,67 @@ MEASURES = {
     "loss": Objective("loss", "minimize", "training loss"),
 }
 """These, and what is only shown."""
+
+
+COSTS = ("params", "macs", "activation_bytes", "latency", "seconds")
+"""Objectives that no training logs."""
+
+DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {
+    "max": "maximize",
+    "maximize": "maximize",
+    "min": "minimize",
+    "minimize": "minimize",
+}
+
+
+def objective_name(given: Any) -> str:
+    """An objective in a word: one of `OBJECTIVES`, or a metric that `fit` logs with its direction.
+
+    Args:
+        given: such a text, or a `keras_tuner.Objective`.
+
+    Raises:
+        TypeError, ValueError: for another thing, and for a direction that is none.
+
+    Example:
+
+    >>> objective_name("val_auc:max"), objective_name("val_loss:min")
+    ('val_auc:max', 'val_loss')
+    """
+    if hasattr(given, "name") and hasattr(given, "direction"):
+        given = f"{given.name}:{given.direction}"
+    if not isinstance(given, str):
+        raise TypeError(f"`objectives` must be names, or keras_tuner.Objective(name, direction); received {given!r}.")
+    name, colon, way = (part.strip() for part in given.rpartition(":"))
+    if not colon:
+        try:
+            return validation.choice("objectives", given, tuple(OBJECTIVES))
+        except ValueError as error:
+            told = f"A metric that `fit` logs needs its direction: '{given}:max' or '{given}:min'."
+            raise ValueError(f"{error} {told}") from error
+    direction = DIRECTIONS[validation.choice("objectives", way, tuple(DIRECTIONS), where="directions")]
+    if name in OBJECTIVES:
+        if OBJECTIVES[name].direction != direction:
+            raise ValueError(f"`objectives`: {name!r} is to {OBJECTIVES[name].direction}; received {given!r}.")
+        return name
+    if not name or not name.isprintable():
+        raise ValueError(f"`objectives` must name a metric before its direction, as 'val_auc:max'; received {given!r}.")
+    return f"{name}:{direction.removesuffix('imize')}"
+
+
+def objective_named(text: str) -> Objective:
+    """The objective of such a word.
+
+    Example:
+
+    >>> objective_named("val_auc:max").direction, objective_named("params").label
+    ('maximize', 'parameters')
+    """
+    text = objective_name(text)
+    if text in OBJECTIVES:
+        return OBJECTIVES[text]
+    name, _, way = text.rpartition(":")
+    return dataclasses.replace(measure(name), name=name, direction=DIRECTIONS[way])
 
 
 def measure(name: str, objectives: Sequence[Objective] = ()) -> Objective:

@@ -28,6 +28,9 @@ MOST_FAILURES = 5
 MOST_LOSSES = 5
 """A trial that loses so many workers, without an epoch reported between two of them, has failed."""
 
+FOUND = "found in training"
+"""The attribute of Optuna's study with the hyperparameters that trials found while they trained."""
+
 PATIENCE = 600
 """A database that does not answer is asked again for so many seconds."""
 
@@ -158,6 +161,19 @@ class Study:
             return False  # reported by the worker before this one
         lease.trial.report(value, step)
         return lease.trial.should_prune()
+
+    @retry_while_away
+    def learn(self, lease: Lease, candidate: dict[str, Any], found: Sequence[dict[str, Any]]) -> None:
+        """Keeps what a trial has turned out to be, and the hyperparameters that it found, for later trials to draw."""
+        with self._storage.exclusive(self.name):
+            if self._is_mine(lease):
+                lease.trial.set_user_attr("candidate", candidate)
+                known = self.found()
+                self.optuna.set_user_attr(FOUND, [*known, *(item for item in found if item not in known)])
+
+    def found(self) -> list[dict[str, Any]]:
+        """The hyperparameters that trials found while they trained, as `learn` was told of them."""
+        return list(self.optuna.user_attrs.get(FOUND, ()))
 
     @retry_while_away
     def complete(self, lease: Lease, values: Sequence[float], result: dict[str, Any]) -> bool:

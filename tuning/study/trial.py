@@ -3,7 +3,7 @@
 import csv
 import dataclasses
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -127,20 +127,28 @@ def architectures(trials: Iterable[Trial]) -> int:
     return len({json.dumps([trial.architecture, trial.metaparameters], sort_keys=True) for trial in trials})
 
 
-def write_csv(trials: Iterable[Trial], path: str | Path) -> None:
-    """A table of the trials, to open elsewhere."""
+def write_csv(trials: Iterable[Trial], path: str | Path, objectives: Sequence[str] = ()) -> None:
+    """A table of the trials, to open elsewhere.
+
+    Args:
+        trials: `Trial`s.
+        path: of the file.
+        objectives: names of the study's, of which those that no column has get one.
+    """
     with replacing(Path(path)) as part, part.open("w", newline="", encoding="utf-8") as file:
-        rows = [_row(item) for item in trials]
+        rows = [_row(item, objectives) for item in trials]
         columns = list(dict.fromkeys(column for row in rows for column in row))
         writer = csv.DictWriter(file, columns, restval="")
         writer.writeheader()
         writer.writerows(rows)
 
 
-def _row(trial: Trial) -> dict[str, Any]:
+def _row(trial: Trial, objectives: Sequence[str]) -> dict[str, Any]:
     names = ("number", "status", "architecture", "val_accuracy", "val_loss", "params", "macs", "epochs", "seconds")
+    judged = dict(zip(objectives, trial.objectives))
+    own = {name: judged.get(name) for name in objectives if name not in names}
     drawn = {f"drawn: {name}": value for name, value in trial.values.items()}
-    return {**{name: getattr(trial, name) for name in names}, **drawn, "error": trial.error}
+    return {**{name: getattr(trial, name) for name in names}, **own, **drawn, "error": trial.error}
 
 
 def _status(frozen: "FrozenTrial") -> Status:

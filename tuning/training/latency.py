@@ -3,6 +3,7 @@
 import statistics
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -27,11 +28,15 @@ def measure(model: keras.Model, image_shape: tuple[int, ...]) -> float:
         model: of one input.
         image_shape: (height, width, channels).
     """
-    image = np.zeros((1, *image_shape), "float32")
+    return measure_on(model, np.zeros((1, *image_shape), "float32"))
+
+
+def measure_on(model: keras.Model, inputs: Any) -> float:
+    """The same for inputs of any kind, in a batch of one."""
     times = []
     for _ in range(WARM + MEASURED):
         began = time.perf_counter()
-        keras.ops.convert_to_numpy(model.predict_on_batch(image))
+        keras.tree.map_structure(keras.ops.convert_to_numpy, model.predict_on_batch(inputs))
         times.append(time.perf_counter() - began)
     return round(statistics.median(times[WARM:]), 6)
 

@@ -3,19 +3,18 @@
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import keras
 
 from keras_blocks.tuning.data.dataset import Dataset
 from keras_blocks.tuning.files import set_aside
-from keras_blocks.tuning.study.objectives import OBJECTIVES
+from keras_blocks.tuning.study.objectives import objective_named
 from keras_blocks.tuning.training import checkpoint
 from keras_blocks.tuning.training import fit as training
 
-Monitor = Literal["val_accuracy", "val_loss"]
 Watch = Callable[[int, dict[str, float]], object]
 
 
@@ -46,7 +45,7 @@ def fit(
     dataset: Dataset,
     *,
     epochs: int,
-    monitor: Monitor = "val_loss",
+    monitor: str = "val_loss",
     patience: int | None = None,
     path: str | Path | None = None,
     signature: str = "",
@@ -59,7 +58,7 @@ def fit(
         hyperparameters: as `training.fit` takes them.
         dataset: a `Dataset`.
         epochs: of the whole training.
-        monitor: "val_loss" or "val_accuracy": what is best.
+        monitor: what is best, as an objective in a word: "val_loss", or a metric with its direction.
         patience: epochs without a better one after which the training ends; `None`: it goes on to the end.
         path: of the checkpoint; where one of the same signature is there, the training goes on from it. `None`: none.
             None is written after the last epoch: whoever is killed then, loses that epoch.
@@ -70,7 +69,7 @@ def fit(
     Raises:
         TrainingDiverged: where the loss became NaN or infinite.
     """
-    keeping = _Keeping(monitor, path, signature, watch, epochs, patience)
+    keeping = Keeping(monitor, path, signature, watch, epochs, patience)
     if path is not None and Path(path).exists():
         keeping.take_up(model)
     resumed = keeping.done
@@ -90,12 +89,12 @@ def fit(
     return Trained(keeping.history, keeping.best, resumed, keeping.pruned, keeping.notes, keeping.aside)
 
 
-class _Keeping(keras.callbacks.Callback):
+class Keeping(keras.callbacks.Callback):
     """Knows the best epoch, and writes the checkpoints. Its arguments are those of `fit`."""
 
     def __init__(
         self,
-        monitor: Monitor,
+        monitor: str,
         path: str | Path | None,
         signature: str,
         watch: Watch | None,
@@ -104,7 +103,8 @@ class _Keeping(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         self._epochs, self._patience = epochs, patience
-        self._monitor, self._path, self._signature, self._watch = monitor, path, signature, watch
+        self._path, self._signature, self._watch = path, signature, watch
+        self.objective = objective_named(monitor)
         self.history: dict[str, list[float]] = {}
         self.best = -1
         self.weights: list[Any] = []
@@ -139,10 +139,11 @@ class _Keeping(keras.callbacks.Callback):
     def _ended(self, logs: dict[str, float]) -> None:
         for name, value in logs.items():
             self.history.setdefault(name, []).append(float(value))
-        if not all(math.isfinite(value) for value in logs.values()):
-            return  # `training.fit` says so
-        values = self.history[self._monitor]
-        loss = OBJECTIVES[self._monitor].loss
+        if not self._is_sound(logs):
+            return
+        if self.objective.name not in logs:
+            raise missing(self.objective.name, logs)
+        values, loss = self.history[self.objective.name], self.objective.loss
         if self.best < 0 or loss(values[-1]) < loss(values[self.best]):
             self.best, self.weights = len(values) - 1, self.model.get_weights()
         if self._path is not None and self.done < self._epochs:
@@ -152,3 +153,19 @@ class _Keeping(keras.callbacks.Callback):
             self.pruned = True
         if self.pruned or self.is_out_of_patience:
             self.model.stop_training = True
+
+    def _is_sound(self, logs: Mapping[str, float]) -> bool:
+        """Whether the epoch counts; of one that does not, `training.fit` says so."""
+        return all(math.isfinite(value) for value in logs.values())
+
+
+class WrongObjective(ValueError):
+    """No training can give the objective, whatever was drawn."""
+
+
+def missing(name: str, logs: Collection[str]) -> WrongObjective:
+    """The error for an objective that no training has logged."""
+    return WrongObjective(
+        f"`objectives`: the training has logged no {name!r}; it has logged {', '.join(sorted(logs)) or 'nothing'}. "
+        "Name one of these with its direction, as 'val_loss' or 'val_auc:max', or add the metric to `compile`."
+    )

@@ -1,0 +1,150 @@
+"""Data of a user's own: a training, a validation and perhaps a test part, of anything that Keras trains on."""
+
+import dataclasses
+import hashlib
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_blocks.tuning.data.dataset import Dataset
+
+PARTS = ("train", "validation", "test")
+
+
+@dataclasses.dataclass(frozen=True)
+class GivenData:
+    """Two or three parts, each as `model.fit` takes it.
+
+    A part is a tuple (x, y) or (x, y, sample weights) of arrays, where x and y may also be dicts or lists of arrays; or
+    what makes its own batches: a `tf.data.Dataset`, a `keras.utils.PyDataset`, a PyTorch `DataLoader`, Grain's loaders.
+
+    Attributes:
+        name: of the data, for people.
+        train, validation, test: the parts; the last may be `None`.
+        identity: the user's own text that tells these data from others; by default the arrays' contents, or the name.
+    """
+
+    name: str
+    train: Any
+    validation: Any
+    test: Any = None
+    identity: str | None = None
+
+    @classmethod
+    def from_function(cls, function: Callable[[], Any], name: str, identity: str | None = None) -> "GivenData":
+        """What a user's function returns.
+
+        Raises:
+            TypeError, ValueError: where that are no parts.
+        """
+        parameters = inspect.signature(function).parameters.values()
+        if needed := [
+            item.name for item in parameters if item.default is item.empty and item.kind < item.VAR_POSITIONAL
+        ]:
+            raise TypeError(f"`data`: {name} must be a function without arguments; it wants {needed}.")
+        parts = function()
+        if isinstance(parts, dict) and {*parts} >= {"train", "validation"} and {*parts} <= {*PARTS}:
+            parts = tuple(parts[part] for part in PARTS if part in parts)
+        if not isinstance(parts, (tuple, list)) or len(parts) not in (2, 3):
+            raise TypeError(
+                f"`data`: {name} must return (train, validation) or (train, validation, test), each as (x, y) or what "
+                f"makes batches; it returned {_described(parts)}."
+            )
+        for part, value in zip(PARTS, parts):
+            _check_part(f"{name} ({part})", value)
+        return cls(name, parts[0], parts[1], parts[2] if len(parts) == 3 else None, identity)
+
+    @classmethod
+    def from_dataset(cls, dataset: Dataset) -> "GivenData":
+        """The images of a `Dataset`, scaled to 0 .. 1."""
+        parts = ((getattr(dataset, f"x_{part}"), getattr(dataset, f"y_{part}")) for part in ("train", "val", "test"))
+        train, validation, test = (((x * dataset.scale).astype("float32"), y) for x, y in parts)
+        return cls(dataset.name, train, validation, test, f"scaled {dataset.fingerprint()}")
+
+    def fingerprint(self) -> str:
+        """What tells these data from others: the user's own text, the arrays' contents, or the function's name."""
+        if self.identity is not None:
+            return self.identity
+        parts = [part for part in (self.train, self.validation, self.test) if part is not None]
+        if not all(map(are_arrays, parts)):
+            return self.name
+        found = hashlib.sha256()
+        for part in parts:
+            for path, leaf in _leaves(part):
+                array = np.ascontiguousarray(keras.ops.convert_to_numpy(leaf))
+                found.update(f"{path} {array.dtype} {array.shape}\n".encode())
+                found.update(str(array.tolist()).encode() if array.dtype.hasobject else array.tobytes())
+        return found.hexdigest()
+
+    def fit_arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments of `fit` that are data."""
+        args, kwargs = as_arguments(self.train)
+        return args, {**kwargs, "validation_data": self.validation}
+
+    def example(self) -> Any:
+        """The inputs of one example, as NumPy arrays with a batch of one."""
+        batch = self.train if are_arrays(self.train) else _first_batch(self.train)
+        inputs = batch[0] if isinstance(batch, (tuple, list)) else batch
+        return keras.tree.map_structure(lambda leaf: keras.ops.convert_to_numpy(leaf[:1]), inputs)
+
+    def described(self) -> str:
+        """The parts in words."""
+        parts = ((part, getattr(self, part)) for part in PARTS)
+        return ", ".join(f"{part} {_described(value)}" for part, value in parts if value is not None)
+
+
+def as_arguments(part: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """A part as `fit` and `evaluate` take it."""
+    if not are_arrays(part):
+        return (part,), {}
+    return tuple(part[:2]), {"sample_weight": part[2]} if len(part) == 3 else {}
+
+
+def are_arrays(part: Any) -> bool:
+    """Whether it is (x, y) or (x, y, weights) of arrays, rather than what makes batches."""
+    leaves = [leaf for _, leaf in _leaves(part)] if isinstance(part, (tuple, list)) else []
+    return bool(leaves) and len(part) in (1, 2, 3) and all(hasattr(leaf, "shape") for leaf in leaves)
+
+
+def _check_part(name: str, part: Any) -> None:
+    if are_arrays(part):
+        counts = {len(leaf) for _, leaf in _leaves(part)}
+        if len(counts) > 1 or 0 in counts:
+            raise ValueError(f"`data`: {name} must have as many x as y, at least one; received {sorted(counts)}.")
+        return
+    if isinstance(part, Iterator) or inspect.isgenerator(part):
+        raise TypeError(
+            f"`data`: {name} must be what can be gone through again for each trial; received a "
+            f"{type(part).__name__}, which ends. Give a keras.utils.PyDataset, a tf.data.Dataset or a DataLoader."
+        )
+    if isinstance(part, (tuple, list, dict, str, bytes)) or not (
+        hasattr(part, "__iter__") or hasattr(part, "__getitem__")
+    ):
+        raise TypeError(f"`data`: {name} must be (x, y) of arrays, or what makes batches; received {_described(part)}.")
+
+
+def _first_batch(part: Any) -> Any:
+    if isinstance(part, keras.utils.PyDataset):
+        return part[0]
+    return next(iter(part))
+
+
+def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """All that is in tuples, lists and dicts, with where it is."""
+    if isinstance(value, dict):
+        for key in sorted(value, key=str):
+            yield from _leaves(value[key], f"{path}.{key}")
+    elif isinstance(value, (tuple, list)):
+        for i, item in enumerate(value):
+            yield from _leaves(item, f"{path}[{i}]")
+    else:
+        yield path, value
+
+
+def _described(value: Any) -> str:
+    if are_arrays(value):
+        return f"of {len(next(_leaves(value))[1]):,}"
+    return f"of type {type(value).__name__}" + (f" of {len(value)}" if isinstance(value, (tuple, list)) else "")

@@ -1,0 +1,208 @@
+"""What a trial's process does with a candidate: the two kinds of tasks, images in classes and a user's own.
+
+A task is data with what can be built of a candidate's plain data, trained on them, and told of it.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import keras
+
+from keras_blocks.tuning.data.dataset import Dataset
+from keras_blocks.tuning.data.given import GivenData
+from keras_blocks.tuning.data.load import load_dataset
+from keras_blocks.tuning.run_folder import RunFolder
+from keras_blocks.tuning.search.protocol import FinalRequest, Setup, TrialRequest
+from keras_blocks.tuning.spaces import user_code
+from keras_blocks.tuning.spaces.candidate import Candidate
+from keras_blocks.tuning.spaces.hyper_model import HyperModelCandidate, HyperModelSpace
+from keras_blocks.tuning.spaces.user_things import thing_at
+from keras_blocks.tuning.training import final_training, given_training, latency, resumable
+from keras_blocks.tuning.training.resumable import Trained, Watch
+
+Note = Callable[[str], object]
+
+
+class Task(Protocol):
+    """Data, and what is done with candidates on them."""
+
+    def fingerprint(self) -> str:
+        """Of the data."""
+
+    def job(self, candidate: dict[str, Any]) -> "Job":
+        """The work on one candidate."""
+
+    def final(self, request: FinalRequest, *, watch: Watch, note: Note) -> dict[str, Any]:
+        """The training of the model that a search keeps."""
+
+
+class Job(Protocol):
+    """The work on one candidate."""
+
+    def build(self) -> keras.Model:
+        """Its model, compiled."""
+
+    def data_bytes(self) -> float:
+        """What `fit` may have copied of the data."""
+
+    def latency(self, model: keras.Model) -> float:
+        """Seconds for one example."""
+
+    def fit(self, model: keras.Model, request: TrialRequest, *, watch: Watch) -> Trained:
+        """Trains it."""
+
+    def told(self, trained: Trained) -> dict[str, Any]:
+        """The metrics in the best epoch, and what the study must know besides."""
+
+
+def task_of(setup: Setup) -> Task:
+    """The task that a search has set up, in the process that trains.
+
+    Raises:
+        TypeError, ValueError: for data that cannot be used.
+    """
+    for about in setup.imports:
+        user_code.bring_in(about)
+    if setup.task is None:
+        return ImagesTask(load_dataset(setup.data, seed=setup.seed, image_size=setup.image_size))
+    space = HyperModelSpace.from_config(setup.task["space"])
+    place = setup.task["data"]
+    if place is None:
+        data = GivenData.from_dataset(load_dataset(setup.data, seed=setup.seed, image_size=setup.image_size))
+    else:
+        data = GivenData.from_function(thing_at(place), place["label"], setup.task["data_id"])
+    return GivenTask(space, data)
+
+
+class ImagesTask:
+    """Images in classes, and architectures of this library's kind.
+
+    Args:
+        dataset: a `Dataset`.
+    """
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+
+    def fingerprint(self) -> str:
+        return self._dataset.fingerprint()
+
+    def job(self, candidate: dict[str, Any]) -> "ImagesJob":
+        return ImagesJob(self._dataset, Candidate(**candidate))
+
+    def final(self, request: FinalRequest, *, watch: Watch, note: Note) -> dict[str, Any]:
+        return final_training.train_and_keep(
+            RunFolder(request.folder),
+            self._dataset,
+            Candidate(**request.candidate),
+            epochs=request.epochs,
+            seed=request.seed,
+            watch=watch,
+            note=note,
+            notes=request.notes,
+        )
+
+
+class ImagesJob:
+    """See `Job`."""
+
+    def __init__(self, dataset: Dataset, candidate: Candidate) -> None:
+        self._dataset, self._candidate = dataset, candidate
+
+    def build(self) -> keras.Model:
+        data = self._dataset
+        return self._candidate.compiled(scale=data.scale, flips=data.flips, class_names=data.class_names)
+
+    def data_bytes(self) -> float:
+        return float(self._dataset.x_train.nbytes + self._dataset.x_val.nbytes)
+
+    def latency(self, model: keras.Model) -> float:
+        return latency.measure(model, self._dataset.image_shape)
+
+    def fit(self, model: keras.Model, request: TrialRequest, *, watch: Watch) -> Trained:
+        return resumable.fit(
+            model,
+            self._candidate.hyperparameters,
+            self._dataset,
+            epochs=request.epochs,
+            monitor=request.monitor or "val_accuracy",
+            patience=request.patience,
+            path=request.checkpoint,
+            signature=request.signature,
+            watch=watch,
+        )
+
+    def told(self, trained: Trained) -> dict[str, Any]:
+        best = {name: values[trained.best] for name, values in trained.history.items()}
+        return {"metrics": best, "val_accuracy": best["val_accuracy"], "val_loss": best["val_loss"]}
+
+
+class GivenTask:
+    """A user's own hypermodel on data of their own.
+
+    Args:
+        space: a `HyperModelSpace`.
+        data: a `GivenData`.
+    """
+
+    def __init__(self, space: HyperModelSpace, data: GivenData) -> None:
+        self._space, self._data = space, data
+
+    def fingerprint(self) -> str:
+        return self._data.fingerprint()
+
+    def job(self, candidate: dict[str, Any]) -> "GivenJob":
+        return GivenJob(self._data, self._space.candidate(candidate["hyperparameters"]))
+
+    def final(self, request: FinalRequest, *, watch: Watch, note: Note) -> dict[str, Any]:
+        return given_training.train_and_keep(
+            RunFolder(request.folder),
+            self._data,
+            self._space.candidate(request.candidate["hyperparameters"]),
+            about=request.candidate,
+            monitor=request.monitor,
+            epochs=request.epochs,
+            seed=request.seed,
+            watch=watch,
+            note=note,
+            notes=request.notes,
+        )
+
+
+class GivenJob:
+    """See `Job`."""
+
+    def __init__(self, data: GivenData, candidate: HyperModelCandidate) -> None:
+        self._data, self._candidate = data, candidate
+
+    def build(self) -> keras.Model:
+        return self._candidate.build()
+
+    def data_bytes(self) -> float:
+        return math.inf  # of a user's own data and model, nobody knows
+
+    def latency(self, model: keras.Model) -> float:
+        return latency.measure_on(model, self._data.example())
+
+    def fit(self, model: keras.Model, request: TrialRequest, *, watch: Watch) -> Trained:
+        return given_training.fit(
+            self._candidate,
+            model,
+            self._data,
+            epochs=request.epochs,
+            monitor=request.monitor,
+            patience=request.patience,
+            path=request.checkpoint,
+            signature=request.signature,
+            watch=watch,
+        )
+
+    def told(self, trained: Trained) -> dict[str, Any]:
+        metrics = given_training.at_best(trained)
+        found = self._candidate.found()
+        return {
+            "metrics": metrics,
+            **{name: metrics[name] for name in ("val_accuracy", "val_loss") if name in metrics},
+            **({"found": found, "values": self._candidate.values} if found else {}),
+        }

@@ -1,0 +1,263 @@
+"""The training of a user's own model on a user's own data, by the hypermodel's own `fit`."""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+
+from keras_blocks.core.graphs import begin_at
+from keras_blocks.tuning.data.given import GivenData, are_arrays, as_arguments
+from keras_blocks.tuning.files import write_json
+from keras_blocks.tuning.run_folder import RunFolder
+from keras_blocks.tuning.seeds import FINAL, derived_seed
+from keras_blocks.tuning.study.objectives import objective_named
+from keras_blocks.tuning.training.hyperparameters import TrainingDiverged
+from keras_blocks.tuning.training.resumable import Keeping, Trained, Watch, WrongObjective, missing
+
+FAR = 10**9
+"""An epoch that no training reaches."""
+
+
+class Trainable(Protocol):
+    """A candidate that builds and trains itself, as `spaces.HyperModelCandidate` does."""
+
+    @property
+    def fits_itself(self) -> bool: ...
+    @property
+    def values(self) -> dict[str, Any]: ...
+    def build(self) -> keras.Model: ...
+    def fit(self, model: keras.Model, *args: Any, **kwargs: Any) -> Any: ...
+    def signature(self) -> str: ...
+
+
+def fit(
+    candidate: Trainable,
+    model: keras.Model,
+    data: GivenData,
+    *,
+    epochs: int,
+    monitor: str = "",
+    patience: int | None = None,
+    path: str | Path | None = None,
+    signature: str = "",
+    watch: Watch | None = None,
+) -> Trained:
+    """Trains by the candidate's own `fit`, and leaves the weights of the best epoch in the model.
+
+    A `fit` that calls `model.fit` once, as the default does, goes on from its checkpoint after an interruption. One
+    that has a training loop of its own, or calls `model.fit` several times, is begun anew.
+
+    Args:
+        candidate: what is trained.
+        model: that it has built.
+        data: a `GivenData`.
+        epochs, patience, path, signature, watch: see `resumable.fit`.
+        monitor: what is best, as an objective in a word; "" for the last epoch.
+
+    Returns:
+        A `Trained`, whose history has what `fit` returned, too.
+
+    Raises:
+        ValueError: where no training has logged the objective, naming those that were logged.
+        TrainingDiverged: where the loss or the objective became NaN or infinite.
+    """
+    args, kwargs = data.fit_arguments()
+    keeping = _Keeping(monitor, path, signature, watch, epochs, patience, own=candidate.fits_itself)
+    if path is not None and Path(path).exists() and not model.built:
+        model(data.example())  # a checkpoint is of variables
+    returned = candidate.fit(model, *args, **kwargs, epochs=epochs, callbacks=[keeping], verbose=0)
+    keeping.end(model, returned)
+    return Trained(keeping.history, keeping.best, keeping.resumed, keeping.pruned, keeping.notes, keeping.aside)
+
+
+class _Keeping(Keeping):
+    """`Keeping` for a training of which it knows nothing. `own`: whether the hypermodel has a `fit` of its own."""
+
+    def __init__(
+        self, monitor: str, path: Any, signature: str, watch: Any, epochs: int, patience: Any, own: bool
+    ) -> None:
+        super().__init__(monitor or "val_loss", path, signature, watch, epochs, patience)
+        self._file, self._judges, self._own = path, bool(monitor), own
+        self._trainings, self.resumed = 0, 0
+        self._path = None  # a loop of its own does not go on from a checkpoint
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        self._trainings += 1
+        if self._file is None:
+            return
+        if self._trainings > 1:  # which of them an epoch was of, a checkpoint does not say
+            self._path = None
+            Path(self._file).unlink(missing_ok=True)
+            return
+        self._path = self._file
+        if Path(self._file).exists():
+            if not self.model.optimizer.built:
+                self.model.optimizer.build(self.model.trainable_variables)
+            self.take_up(self.model)
+            self.resumed = self.done
+            begin_at(self.model, FAR if self.is_out_of_patience else self.done)
+
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
+        begin_at(self.model, 0)
+
+    @property
+    def is_out_of_patience(self) -> bool:
+        return self._judges and super().is_out_of_patience
+
+    def _ended(self, logs: dict[str, float]) -> None:
+        logs = {name: float(_number(value)) for name, value in logs.items()}
+        if not self._judges or (self._own and self.objective.name not in logs):
+            self._seen(logs)
+            return
+        super()._ended(logs)
+        if not self._is_sound(logs):
+            self.model.stop_training = True
+
+    def _seen(self, logs: dict[str, float]) -> None:
+        """An epoch by which nothing is judged: the last is taken."""
+        for name, value in logs.items():
+            self.history.setdefault(name, []).append(value)
+        if self._watch is not None and self._watch(self.done, dict(logs)):
+            self.pruned = self.model.stop_training = True
+
+    def _is_sound(self, logs: Mapping[str, float]) -> bool:
+        return all(math.isfinite(logs[name]) for name in ("loss", self.objective.name) if name in logs)
+
+    def end(self, model: keras.Model, returned: Any) -> None:
+        """Takes what `fit` returned, and gives the model the weights of its best epoch."""
+        told = _told(returned, self.objective.name, own=self._judges)
+        if not self.history and isinstance(returned, keras.callbacks.History):
+            # Its callbacks were not passed on: the weights are those of the last epoch.
+            self.notes.append(
+                "its `fit` did not pass `callbacks` on, so the weights of the last epoch are kept, not the best"
+            )
+            self.history = {name: [float(value) for value in values] for name, values in returned.history.items()}
+        for name, value in told.items():
+            values = self.history.setdefault(name, [])
+            if not values:
+                values.append(value)
+            elif not self._judges or name != self.objective.name:
+                values[-1] = value
+        self._refuse_bad()
+        name = self.objective.name
+        if not self._judges:
+            self.best = max(map(len, self.history.values()), default=1) - 1
+        elif name not in self.history:
+            raise missing(name, self.history)
+        elif self.best < 0:  # nothing was chosen: the weights are those of the end
+            self.best = max(map(len, self.history.values())) - 1
+        if self.weights:
+            model.set_weights(self.weights)
+        if self._judges and name in told and self.best < len(self.history[name]):
+            self.history[name][self.best] = told[name]  # by which a loop of its own is judged
+
+    def _refuse_bad(self) -> None:
+        for name in {"loss", self.objective.name} & {*self.history} if self._judges else {"loss"} & {*self.history}:
+            for epoch, value in enumerate(self.history[name], start=1):
+                if not math.isfinite(value):
+                    raise TrainingDiverged(f"the training diverged: its {name} became {value} in epoch {epoch}.")
+
+
+def _told(returned: Any, objective: str, *, own: bool) -> dict[str, float]:
+    """The metrics that a `fit` has returned besides a history: a number is the objective's."""
+    if returned is None or isinstance(returned, keras.callbacks.History):
+        return {}
+    if isinstance(returned, (list, tuple)):  # of several executions, of which the means are taken
+        each = [_told(one, objective, own=own) for one in returned]
+        return {name: float(np.mean([one[name] for one in each])) for name in (each[0] if each else {})}
+    if isinstance(returned, Mapping):
+        return {str(name): float(_number(value)) for name, value in returned.items()}
+    value = float(_number(returned))
+    if not own or objective == "val_accuracy":
+        raise WrongObjective(
+            f"`objectives`: `fit` returned a number alone, {value:g}; say what it is and which way is better, as "
+            "'default_objective:min'."
+        )
+    return {objective: value}
+
+
+def _number(value: Any) -> Any:
+    return keras.ops.convert_to_numpy(value) if keras.ops.is_tensor(value) else value
+
+
+def train_and_keep(
+    folder: RunFolder,
+    data: GivenData,
+    candidate: Trainable,
+    *,
+    about: Mapping[str, Any],
+    monitor: str,
+    epochs: int,
+    seed: int,
+    watch: Watch | None = None,
+    note: Callable[[str], object] = lambda text: None,
+    notes: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Trains a model from the beginning, keeps its best epoch, and evaluates that on the test part, where there is one.
+
+    Args:
+        folder: a `RunFolder`, which gets best.keras and result.json.
+        data: a `GivenData`.
+        candidate: what is trained.
+        about: plain data of the candidate for result.json.
+        monitor: the objective by which the best epoch is known, in a word.
+        epochs, seed, watch, note, notes: see `final_training.train_and_keep`.
+
+    Returns:
+        What result.json holds.
+    """
+    began = time.perf_counter()
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(derived_seed(seed, FINAL))
+    model = candidate.build()
+    trained = fit(
+        candidate,
+        model,
+        data,
+        epochs=epochs,
+        monitor=monitor,
+        path=folder.final,
+        signature=f"{candidate.signature()} {epochs} {seed}",
+        watch=watch,
+    )
+    for text in trained.notes:
+        note(text)
+    folder.save_model(model)
+    metrics = at_best(trained)
+    result = {
+        "data": data.name,
+        **({"objective": objective_named(monitor).name} if monitor else {}),
+        "metrics": metrics,
+        "test_metrics": tested(model, data),
+        "kept_epoch": trained.best + 1,
+        "epochs": epochs,
+        "params": model.count_params(),
+        "seconds": round(time.perf_counter() - began, 3),
+        **about,
+        "history": trained.history,
+        **(notes or {}),
+    }
+    written: dict[str, Any] = write_json(folder.result, result)
+    folder.final.unlink(missing_ok=True)
+    return written
+
+
+def at_best(trained: Trained) -> dict[str, float]:
+    """Each metric in the best epoch; one that was not logged in each epoch, its last value."""
+    best = trained.best
+    return {
+        name: values[best] if best < len(values) else values[-1] for name, values in trained.history.items() if values
+    }
+
+
+def tested(model: keras.Model, data: GivenData) -> dict[str, float] | None:
+    """The model's own metrics on the test part; `None` where there is none, or the model is not compiled."""
+    if data.test is None or not model.compiled:
+        return None
+    args, kwargs = as_arguments(data.test) if are_arrays(data.test) else ((data.test,), {})
+    found = model.evaluate(*args, **kwargs, verbose=0, return_dict=True)
+    return {name: float(value) for name, value in found.items()}
