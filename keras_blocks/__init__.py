@@ -38,6 +38,9 @@ from keras_blocks.detection.drawing import draw_detections
 from keras_blocks.detection.evaluation import coco_metrics, evaluate_detections
 from keras_blocks.detection.proposals import region_proposals, selective_search
 from keras_blocks.detection.voc import VOCDetection
+from keras_blocks.look.drawing import Drawing, draw
+from keras_blocks.look.expanding import expand
+from keras_blocks.look.table import summary
 from keras_blocks.metric.batches import PairSampler, PKSampler, TripletSampler
 from keras_blocks.metric.contrastive_loss import ContrastiveLoss
 from keras_blocks.metric.one_shot import one_shot_accuracy
@@ -83,6 +86,7 @@ __all__ = [
     "DenseNet",
     "DetectionDataset",
     "DetectionDecoder",
+    "Drawing",
     "EncoderBlock",
     "FastRCNN",
     "FasterRCNN",
@@ -128,11 +132,14 @@ __all__ = [
     "cost",
     "create_model",
     "decode_predictions",
+    "draw",
     "draw_detections",
     "evaluate_detections",
+    "expand",
     "list_models",
     "one_shot_accuracy",
     "region_proposals",
     "selective_search",
+    "summary",
     "train_alternating",
 ]

@@ -648,6 +648,7 @@ NOT_LAYERS = {
     "ContrastiveLoss": "loss; tests/test_metric_losses.py",
     "Cost": "result of cost; tests/test_costs.py",
     "DetectionDataset": "dataset; tests/detection/test_dataset.py",
+    "Drawing": "result of draw; tests/look/test_drawing.py",
     "FastRCNN": "takes images and proposals; tests/models/test_given_proposals.py",
     "PKSampler": "dataset; tests/test_samplers.py",
     "PairSampler": "dataset; tests/test_samplers.py",
@@ -665,12 +666,15 @@ NOT_LAYERS = {
     "cost": "function; tests/test_costs.py",
     "decode_predictions": "function; tests/test_decoding.py",
     "create_model": "function; tests/models/test_registry.py",
+    "draw": "function; tests/look/test_drawing.py",
     "draw_detections": "function; tests/detection/test_drawing.py",
     "evaluate_detections": "function; tests/detection/test_evaluation.py",
+    "expand": "function; tests/look/test_expanding.py",
     "list_models": "function; tests/models/test_registry.py",
     "one_shot_accuracy": "function; tests/models/test_siamese.py",
     "region_proposals": "function; tests/detection/test_proposals.py",
     "selective_search": "function; tests/detection/test_proposals.py",
+    "summary": "function; tests/look/test_table.py",
     "train_alternating": "function; tests/models/test_alternating.py",
 }
 

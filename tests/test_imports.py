@@ -39,6 +39,7 @@ FLOORS = {
         ("blocks",),
         ("costs", "weights", "metric", "detection"),
         ("models",),
+        ("look",),
         ("",),
     ),
     "tuning": (
