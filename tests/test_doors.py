@@ -73,6 +73,10 @@ def test_each_private_name_of_keras_is_there():
         layer.name for layer in model.layers
     ]
     assert isinstance(inputs._keras_history.operation, keras.layers.InputLayer)
+    by_depth = model._nodes_by_depth
+    first, last = (by_depth[depth][0] for depth in (max(by_depth), min(by_depth)))
+    assert first.output_tensors[0] is inputs and last.input_tensors[0] is inputs
+    assert last.operation is model.layers[-1]
     with keras.StatelessScope(initialize_variables=False):
         made = keras.Variable(lambda shape, dtype: keras.ops.zeros(shape, dtype), shape=(2,), dtype="float32")
         waiting = global_state.get_global_attribute("uninitialized_variables")
@@ -83,7 +87,7 @@ def test_each_private_name_of_keras_is_there():
 
 def test_the_door_uses_these_names_of_keras_and_no_others():
     used = {name for name in foreign_attributes(KERAS_DOOR) if is_private(name)}
-    assert used == {"_run_through_graph", "_flatten_layers", "_keras_history"}
+    assert used == {"_run_through_graph", "_flatten_layers", "_keras_history", "_nodes_by_depth"}
     assert set(imports_of(KERAS_DOOR, "keras.src")) == {"keras.src.backend.common"}
 
 

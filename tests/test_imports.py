@@ -17,7 +17,8 @@ FILES += sorted(
     path for path in ROOT.glob("keras_blocks/**/*.py") if (ROOT / "keras_blocks/tuning") not in path.parents
 )
 DISPATCHES = [
-    ROOT / "keras_blocks" / "ops" / name for name in ("batch_norm.py", "grouped_conv.py", "nms.py", "roi_means.py")
+    ROOT / "keras_blocks" / "ops" / name
+    for name in ("batch_norm.py", "gradients.py", "grouped_conv.py", "nms.py", "roi_means.py")
 ]
 """Files that may look at the backend; all others are written with keras.ops alone."""
 HEAVY = ("keras_tuner", "matplotlib", "sklearn", "scipy", "typer", "rich", "PIL", "optuna", "plotly", "jinja2")
@@ -50,7 +51,7 @@ FLOORS = {
         ("spaces",),
         ("report", "oracle"),
         ("search",),
-        ("options", "single_training", "detector_training", "detecting"),
+        ("options", "single_training", "detector_training", "detecting", "inspecting"),
         ("detector_commands",),
         ("cli", ""),
         ("command",),

@@ -115,12 +115,13 @@ def boxes_of(plan: Plan, depth: int, fold: bool) -> tuple[list[Box], list[Box]]:
     """The boxes of a plan, blocks opened to this depth, and those that the outputs come from."""
     uses: dict[int, int] = {}
     for node in plan.nodes:
-        for source in node.inputs:
-            uses[id(source)] = uses.get(id(source), 0) + 1
+        for one in node.inputs:
+            uses[id(one)] = uses.get(id(one), 0) + 1
+    source: Node | None
     of: dict[int, Box] = {}
     boxes: list[Box] = []
     for node in plan.nodes:
-        before = list({id(of[id(source)]): of[id(source)] for source in node.inputs}.values())
+        before = list({id(of[id(one)]): of[id(one)] for one in node.inputs}.values())
         source = node.inputs[0] if len(node.inputs) == 1 else None
         if source is not None and _is_silent(node):
             of[id(node)] = before[0]
@@ -211,7 +212,7 @@ def _title(node: Node) -> str:
     if issubclass(node.cls, ChannelPadding):
         return f"{2 * option('channels')} zero channels"
     if node.step is None:
-        return node.name if node.name != "input" else "input"
+        return "input" if node.name.startswith("keras_tensor") else node.name
     return MERGES.get(name) or WORDS.get(name) or ACTIVATIONS.get(name.lower()) or name
 
 

@@ -37,7 +37,7 @@ class Drawing:
     items: Sequence[Item]
     width: float
     height: float
-    theme: str = "auto"
+    theme: Theme = "auto"
 
     @property
     def svg(self) -> str:
@@ -54,8 +54,8 @@ class Drawing:
         Raises:
             ImportError: where Pillow is not installed: `pip install 'keras-blocks[detection]'`.
         """
-        theme = validation.choice("theme", theme or self.theme, Theme)
-        return as_png(self.items, self.width, self.height, theme, validation.number("scale", scale, least=0.1, most=10))
+        scale = validation.number("scale", scale, least=0.1, most=10)
+        return as_png(self.items, self.width, self.height, self._in(theme).theme, scale)
 
     def save(self, path: str | os.PathLike[str], theme: Theme | None = None, scale: float = 2) -> None:
         """Writes a file of the kind that the name ends with, .svg or .png.
@@ -72,11 +72,15 @@ class Drawing:
         file = Path(path)
         if file.suffix.lower() not in (".svg", ".png"):
             raise ValueError(f"`path` must end with .svg or .png; received {str(path)!r}.")
-        theme = validation.choice("theme", theme or self.theme, Theme)
+        figure = self._in(theme)
         if file.suffix.lower() == ".png":
-            file.write_bytes(self.png(theme, scale))
+            file.write_bytes(figure.png(scale=scale))
         else:
-            file.write_text(dataclasses.replace(self, theme=theme).svg, encoding="utf-8")
+            file.write_text(figure.svg, encoding="utf-8")
+
+    def _in(self, theme: Theme | None) -> "Drawing":
+        chosen = self.theme if theme is None else validation.choice("theme", theme, Theme)
+        return dataclasses.replace(self, theme=chosen)
 
     def _repr_svg_(self) -> str:
         return self.svg

@@ -7,7 +7,7 @@ import keras
 
 from keras_blocks.core.block import Block
 from keras_blocks.models.network import Network
-from keras_blocks.models.opening import opened
+from keras_blocks.models.opening import Note, opened
 
 
 def expand(model: keras.Model, input_shape: Any = None) -> keras.Model:
@@ -32,7 +32,7 @@ def expand(model: keras.Model, input_shape: Any = None) -> keras.Model:
     Raises:
         TypeError: for what is no model.
         ValueError: for a model that is not built, where there is no `input_shape`; for a `call` that cannot be traced,
-            with what it raised.
+            with what it raised; for two blocks of one name in different parts of the model.
 
     Example:
 
@@ -46,11 +46,23 @@ def expand(model: keras.Model, input_shape: Any = None) -> keras.Model:
         raise TypeError(f"`model` must be a Keras model; received {type(model).__name__}.{hint}")
     if isinstance(model, Network) and input_shape is None:
         return model.expand()
-    inputs = _inputs_of(model) if input_shape is None else _inputs_like(_batches_of(input_shape))
-    return keras.Model(inputs, opened(model, inputs), name=f"{model.name}_expanded")
+    inputs = inputs_of(model) if input_shape is None else _inputs_like(_batches_of(input_shape))
+    return flat_model(model, inputs)
 
 
-def _inputs_of(model: keras.Model) -> Any:
+def flat_model(model: keras.Model, inputs: Any, note: Note = lambda part, outputs: None) -> keras.Model:
+    """The flat model on these inputs; `note` is told what each block, and each model within, gives."""
+    outputs = opened(model, inputs, note=note)
+    try:
+        return keras.Model(inputs, outputs, name=f"{model.name}_expanded")
+    except ValueError as error:
+        raise ValueError(
+            f"the model '{model.name}' cannot be opened, since names in one model must differ: {error} Give the blocks "
+            "of its parts names of their own, as in `FireBlock(16, name='left')`."
+        ) from error
+
+
+def inputs_of(model: keras.Model) -> Any:
     """New inputs of the shapes that a model was built for."""
     if isinstance(model, keras.Sequential | keras.Function) and model.built and model.inputs:
         own = model.inputs[0] if isinstance(model, keras.Sequential) else model.input

@@ -275,8 +275,8 @@ def _between(boxes: list[Box], pieces: dict[int, Piece], to_sink: set[int], dire
             jumps[end] -= 1
 
     for i, box in enumerate(boxes):
-        for before in box.before or [None]:
-            passes(place.get(id(before), -1), i)
+        for start in [place.get(id(before), -1) for before in box.before] or [-1]:
+            passes(start, i)
         if id(box) in to_sink:
             passes(i, len(boxes))
     over, cuts = 0, []

@@ -4,6 +4,7 @@ Tables, drawings and receptive fields all read a `Plan`.
 """
 
 import dataclasses
+import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -13,7 +14,7 @@ import keras
 from keras_blocks.blocks.region_head import EachRegion
 from keras_blocks.core.block import Block
 from keras_blocks.core.chain import Chain, LayerSpec, ShapeTensor, walk
-from keras_blocks.core.graphs import replay, unallocated
+from keras_blocks.core.graphs import calls, replay, unallocated
 from keras_blocks.core.layers import SETTINGS
 from keras_blocks.core.signature import arguments
 from keras_blocks.costs.cost import Cost, block_chain, block_key, shape_and_cost
@@ -23,6 +24,7 @@ from keras_blocks.models.opening import holds_blocks, traced
 from keras_blocks.models.registry import architecture_of
 
 NO_COST = Cost(0, 0, 0)
+INPUT: type = keras.layers.InputLayer
 
 
 @dataclasses.dataclass(eq=False)
@@ -48,7 +50,7 @@ class Node:
     @property
     def cls(self) -> type:
         if self.step is None:
-            return keras.layers.InputLayer
+            return INPUT
         found: type = self.step.cls if isinstance(self.step, LayerSpec) else type(self.step)
         return found
 
@@ -75,6 +77,10 @@ class Node:
 
     def opened(self) -> "Plan | None":
         """What is inside; `None` for what is not made of blocks or of layers that can be told."""
+        return self._inside
+
+    @functools.cached_property
+    def _inside(self) -> "Plan | None":
         step = self.step
         if isinstance(step, LayerSpec):
             if not issubclass(step.cls, Block):
@@ -197,10 +203,13 @@ def plan_of_model(model: Any, shape: Any = None) -> Plan:
         inputs = [keras.KerasTensor((None, *one[1:]), "float32") for one in shapes]
         graph, _ = traced(model, tuple(inputs), {})
     inputs = [plan.input(tensor.name, one, tensor.dtype) for tensor, one in zip(graph.inputs, shapes, strict=True)]
-    return plan.ends(replay(graph, inputs, lambda operation: _note(plan, operation, as_it_is=shape is None)))
+    made: dict[int, list[Any]] = {}  # with the shapes that the graph was made for, what each operation gave in turn
+    for operation, _, outputs in calls(graph) if shape is None else ():
+        made.setdefault(id(operation), []).append(outputs[0] if len(outputs) == 1 else outputs)
+    return plan.ends(replay(graph, inputs, lambda operation: _note(plan, operation, made.get(id(operation)))))
 
 
-def _note(plan: Plan, operation: Any, as_it_is: bool) -> Callable[..., Any]:
+def _note(plan: Plan, operation: Any, made: list[Any] | None) -> Callable[..., Any]:
     """What stands for an operation of a graph while it is replayed, with the shapes that it was made for or others."""
 
     def run(*args: Any, **kwargs: Any) -> Any:
@@ -209,9 +218,7 @@ def _note(plan: Plan, operation: Any, as_it_is: bool) -> Callable[..., Any]:
             return operation(*args, **kwargs)
         symbolic = {id(leaf): keras.KerasTensor(leaf.shape, leaf.dtype) for leaf in leaves}
         given, options = keras.tree.map_structure(lambda value: symbolic.get(id(value), value), (args, kwargs))
-        spec = _recorded(operation) if as_it_is else None
-        if spec is None:
-            spec = operation.compute_output_spec(*given, **options)
+        spec = made.pop(0) if made else operation.compute_output_spec(*given, **options)
         shape = _shapes_of(spec)
         taken = args[0] if len(leaves) == len(_traced_in(args[:1])) else leaves
         spent: Cost | None = NO_COST
@@ -223,14 +230,6 @@ def _note(plan: Plan, operation: Any, as_it_is: bool) -> Callable[..., Any]:
         return plan.noted(operation, operation.name, taken, _as_tuples(taken), shape, spent)
 
     return run
-
-
-def _recorded(operation: Any) -> Any:
-    """What an operation gave when the graph was made; `None` where it is in it more than once."""
-    try:
-        return operation.output
-    except (AttributeError, ValueError):
-        return None
 
 
 def _shapes_of(tensors: Any) -> Any:

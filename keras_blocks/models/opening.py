@@ -2,6 +2,7 @@
 
 import inspect
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -11,12 +12,16 @@ from keras_blocks.core.block import Block
 from keras_blocks.core.graphs import replay, sublayers
 from keras_blocks.typing import Tensor
 
+Note = Callable[[Any, Any], None]
 
-def opened(model: keras.layers.Layer, x: Any, training: bool | None = None) -> Any:
+
+def opened(
+    model: keras.layers.Layer, x: Any, training: bool | None = None, note: Note = lambda part, outputs: None
+) -> Any:
     """A model, or a layer that holds blocks, applied to `x`, a tensor or several, with all blocks in it opened.
 
     Models within are opened, too, and layers that hold blocks, whose `call` is traced. `training` is what the graph
-    around it has told the model: it tells its layers.
+    around it has told the model: it tells its layers. `note` is told what each block, and each model within, gives.
 
     Raises:
         ValueError: for a layer that holds blocks and whose `call` cannot be traced.
@@ -24,10 +29,8 @@ def opened(model: keras.layers.Layer, x: Any, training: bool | None = None) -> A
     told = {} if training is None else {"training": training}
 
     def open_operation(operation: Any) -> Any:
-        if isinstance(operation, Block):
-            return lambda inner, **own: operation.expanded(inner, **{**own, **told})
-        if _is_graph(operation) or _is_traced(operation):
-            return lambda *inner, **own: _opened_within(operation, inner, {**own, **told})
+        if isinstance(operation, Block) or _is_graph(operation) or _is_traced(operation):
+            return lambda *inner, **own: _noted(operation, inner, {**own, **told}, note)
         if isinstance(operation, keras.layers.Layer):
             return lambda *inner, **own: operation(*inner, **{**own, **told})
         return operation
@@ -74,11 +77,17 @@ def holds_blocks(layer: keras.layers.Layer) -> bool:
     return any(isinstance(part, Block) or holds_blocks(part) for part in sublayers(layer))
 
 
-def _opened_within(operation: Any, inner: Any, own: dict[str, Any]) -> Any:
-    if _is_traced(operation):
+def _noted(operation: Any, inner: Any, own: dict[str, Any], note: Note) -> Any:
+    """What a block, a model or a layer that holds blocks gives, opened."""
+    if isinstance(operation, Block):
+        outputs = operation.expanded(inner[0], **own)
+    elif _is_traced(operation):
         graph, inputs = traced(operation, inner, own)
-        return opened(graph, inputs, training=own.get("training"))
-    return opened(operation, inner[0], training=own.get("training"))
+        outputs = opened(graph, inputs, own.get("training"), note)
+    else:
+        outputs = opened(operation, inner[0], own.get("training"), note)
+    note(operation, outputs)
+    return outputs
 
 
 def _is_graph(operation: Any) -> bool:

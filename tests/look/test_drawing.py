@@ -8,6 +8,7 @@ from unittest import mock
 import keras
 import pytest
 from catalog import LAYERS
+from make_drawings import FIGURES, FOLDER
 from test_expanding import Subclassed, _called, fire, nested
 from thorough import run_all
 
@@ -113,7 +114,7 @@ def test_shapes_are_those_of_the_input_or_left_out():
 
 @pytest.mark.parametrize("make", [nested, lambda: _called(Subclassed())])
 def test_models_of_users(make):
-    drawing = keras_blocks.draw(make(), depth=2)
+    drawing = keras_blocks.draw(make(), depth=3)
     assert "1x1 conv, 2" in words(drawing) and "BN, ReLU" in words(drawing)
 
 
@@ -187,3 +188,9 @@ def test_every_variant_is_drawn_in_a_second(name):
 @pytest.mark.parametrize("row", LAYERS if run_all() else LAYERS[:2], ids=lambda row: row.name)
 def test_every_layer_is_drawn(row):
     ElementTree.fromstring(keras_blocks.draw(row.cls(**row.arguments), row.input_shape, depth=3).svg)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_figures_of_the_docs_are_what_is_drawn(name):
+    """Or else: python tests/make_drawings.py"""
+    assert (FOLDER / f"{name}.svg").read_text(encoding="utf-8") == FIGURES[name]().svg
