@@ -10,29 +10,51 @@ Span: TypeAlias = tuple[float, float]
 """From the first to the last row, or column; beyond the image's border it goes on."""
 
 WHOLE: Span = (-math.inf, math.inf)
-WINDOWS = ("Conv2D", "GroupedConv2D", "DepthwiseConv2D", "SeparableConv2D")
-WINDOWS += ("MaxPooling2D", "AveragePooling2D", "CeilMaxPooling2D")
-OF_ALL = ("GlobalAveragePooling2D", "GlobalMaxPooling2D", "Flatten", "GroupNormalization", "LayerNormalization")
-BY_PIXEL = ("Activation", "ReLU", "LeakyReLU", "PReLU", "ELU", "Softmax", "BatchNormalization", "Dropout", "Identity")
-BY_PIXEL += (
-    "SpatialDropout2D",
-    "GaussianNoise",
-    "GaussianDropout",
-    "Add",
-    "Subtract",
-    "Multiply",
-    "Average",
-    "Maximum",
+WINDOWS = frozenset(
+    [
+        "Conv2D",
+        "GroupedConv2D",
+        "DepthwiseConv2D",
+        "SeparableConv2D",
+        "MaxPooling2D",
+        "AveragePooling2D",
+        "CeilMaxPooling2D",
+    ]
 )
-BY_PIXEL += (
-    "Minimum",
-    "Concatenate",
-    "ChannelPadding",
-    "LocalResponseNormalization",
-    "ImageNormalization",
-    "Rescaling",
+OF_ALL = frozenset(
+    ["GlobalAveragePooling2D", "GlobalMaxPooling2D", "Flatten", "GroupNormalization", "LayerNormalization"]
 )
-BY_PIXEL += ("Normalization", "Dense", "Relu", "InputLayer")
+BY_PIXEL = frozenset(
+    [
+        "Activation",
+        "ReLU",
+        "LeakyReLU",
+        "PReLU",
+        "ELU",
+        "Softmax",
+        "Relu",
+        "BatchNormalization",
+        "Dropout",
+        "SpatialDropout2D",
+        "GaussianNoise",
+        "GaussianDropout",
+        "Identity",
+        "InputLayer",
+        "Add",
+        "Subtract",
+        "Multiply",
+        "Average",
+        "Maximum",
+        "Minimum",
+        "Concatenate",
+        "ChannelPadding",
+        "LocalResponseNormalization",
+        "ImageNormalization",
+        "Rescaling",
+        "Normalization",
+        "Dense",
+    ]
+)
 GROWING = ("Conv2DTranspose", "UpSampling2D", "UpsampleLike")
 STEPS = 16
 """Pixels of a map that are looked at where those of a map that grew are made of more or fewer."""
@@ -121,24 +143,23 @@ def _along(node: Node, axis: int, span: Span) -> Span:
             high
         ) else high
     if name in ("ZeroPadding2D", "Cropping2D"):
-        border = node.option("padding" if name == "ZeroPadding2D" else "cropping")
-        before = (border, border) if isinstance(border, int) else tuple(border)
-        one = before[axis]
-        shift = one if isinstance(one, int) else one[0]
-        shift = -shift if name == "ZeroPadding2D" else shift
+        borders = node.option("padding" if name == "ZeroPadding2D" else "cropping")
+        one = borders if isinstance(borders, int) else tuple(borders)[axis]
+        before = one if isinstance(one, int) else one[0]
+        shift = -before if name == "ZeroPadding2D" else before
         return low + shift, high + shift
     window = node.option("kernel_size") or node.option("pool_size")
-    if window is None or name not in (*WINDOWS, "Conv2DTranspose"):
+    if window is None or name not in WINDOWS | {"Conv2DTranspose"}:
         raise Unknown
     size, steps = _pair(window)[axis], node.option("strides")
     step = size if steps is None else _pair(steps)[axis]
     reach = (size - 1) * _pair(node.option("dilation_rate") or 1)[axis]
     same = node.option("padding", "valid") == "same"
     if name == "Conv2DTranspose":
-        before = max(reach + 1 - step, 0) // 2 if same else 0
+        border = max(reach + 1 - step, 0) // 2 if same else 0
         if not math.isfinite(low):
             return WHOLE
-        return math.ceil((low + before - reach) / step), math.floor((high + before) / step)
+        return math.ceil((low + border - reach) / step), math.floor((high + border) / step)
     pad = 0
     if same:
         length = _length(node, axis)

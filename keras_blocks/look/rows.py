@@ -64,8 +64,9 @@ def cost_rows(target: Any, input_shape: Any = None, **metaparameters: Any) -> li
     for node in plan.nodes:
         if node.step is not None:
             shape = node.shape[1:] if isinstance(node.shape, tuple) else node.shape
-            spent = (None, None, None) if node.cost is None else tuple(node.cost)
-            rows.append(BlockRow(node.name, node.cls.__name__, shape, *spent, *receptive_field(plan, node)))
+            params, macs, size = (None, None, None) if node.cost is None else node.cost
+            seen, step = receptive_field(plan, node)
+            rows.append(BlockRow(node.name, node.cls.__name__, shape, params, macs, size, seen, step))
     return rows
 
 

@@ -55,7 +55,7 @@ def averaging(model):
 
     flat = keras.models.clone_model(keras_blocks.expand(model), clone_function=averaged)
     for weight in flat.weights:
-        weight.assign(np.full(weight.shape, 0.1 if len(weight.shape) > 1 else 1.0, "float32"))
+        weight.assign(np.full(weight.shape, 1 / max(1, np.prod(weight.shape[:-1])), "float32"))
     return flat
 
 
@@ -82,7 +82,7 @@ VARIANTS = {
     "resnet18": {"input_shape": (481, 481, 3), "groups": [{"filters": 2, "blocks": 2}] * 3},
     "squeezenet_1.1": {"input_shape": (289, 289, 3)},
     "resnet20_cifar": {"input_shape": (160, 160, 3)},
-    "densenet100_cifar": {"input_shape": (96, 96, 3), "groups": [2, 2]},
+    "densenet100_cifar": {"input_shape": (96, 96, 3), "groups": [{"layers": 2}] * 2},
 }
 
 
