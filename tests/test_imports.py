@@ -26,6 +26,7 @@ HEAVY += ("pycocotools", "cv2")
 IN_FUNCTIONS = {
     "detection": ("PIL", "pycocotools", "cv2"),
     "core/pictures.py": ("PIL",),
+    "look/canvas.py": ("PIL",),
     "models/rcnn_fitting.py": ("sklearn",),
 }
 """What a room, or a file, of keras_blocks imports where it is used: that importing the package is light has a test."""

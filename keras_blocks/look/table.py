@@ -36,16 +36,16 @@ def summary(
 
     >>> import keras_blocks
     >>> keras_blocks.summary(keras_blocks.SqueezeExciteBlock(4), (8, 8, 16))
-    name               class                   output shape    parameters
-    ---------------------------------------------------------------------
-    squeeze            GlobalAveragePooling2D  (1, 1, 16)               0
-    reduce             Conv2D                  (1, 1, 4)               68
-    reduce_activation  Activation              (1, 1, 4)                0
-    restore            Conv2D                  (1, 1, 16)              80
-    gates              Activation              (1, 1, 16)               0
-    scale              Multiply                (8, 8, 16)               0
-    ---------------------------------------------------------------------
-    total                                                             148
+    name               class                   output shape  parameters
+    -------------------------------------------------------------------
+    squeeze            GlobalAveragePooling2D  (1, 1, 16)             0
+    reduce             Conv2D                  (1, 1, 4)             68
+    reduce_activation  Activation              (1, 1, 4)              0
+    restore            Conv2D                  (1, 1, 16)            80
+    gates              Activation              (1, 1, 16)             0
+    scale              Multiply                (8, 8, 16)             0
+    -------------------------------------------------------------------
+    total                                                           148
     """
     depth = validation.integer("depth", depth, most=64)
     plan = plan_of(target, input_shape, **metaparameters)
