@@ -38,6 +38,11 @@ from keras_blocks.detection.drawing import draw_detections
 from keras_blocks.detection.evaluation import coco_metrics, evaluate_detections
 from keras_blocks.detection.proposals import region_proposals, selective_search
 from keras_blocks.detection.voc import VOCDetection
+from keras_blocks.look.drawing import Drawing, draw
+from keras_blocks.look.expanding import expand
+from keras_blocks.look.rows import BlockRow, cost_rows
+from keras_blocks.look.seeing import feature_maps, grad_cam
+from keras_blocks.look.table import summary
 from keras_blocks.metric.batches import PairSampler, PKSampler, TripletSampler
 from keras_blocks.metric.contrastive_loss import ContrastiveLoss
 from keras_blocks.metric.one_shot import one_shot_accuracy
@@ -69,6 +74,7 @@ __all__ = [
     "AutoEncoder",
     "AuxiliaryClassifier",
     "Block",
+    "BlockRow",
     "BoxHead",
     "COCODetection",
     "CeilMaxPooling2D",
@@ -83,6 +89,7 @@ __all__ = [
     "DenseNet",
     "DetectionDataset",
     "DetectionDecoder",
+    "Drawing",
     "EncoderBlock",
     "FastRCNN",
     "FasterRCNN",
@@ -126,13 +133,19 @@ __all__ = [
     "coco_metrics",
     "convert_weights",
     "cost",
+    "cost_rows",
     "create_model",
     "decode_predictions",
+    "draw",
     "draw_detections",
     "evaluate_detections",
+    "expand",
+    "feature_maps",
+    "grad_cam",
     "list_models",
     "one_shot_accuracy",
     "region_proposals",
     "selective_search",
+    "summary",
     "train_alternating",
 ]

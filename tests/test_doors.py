@@ -74,6 +74,10 @@ def test_each_private_name_of_keras_is_there():
     ]
     assert isinstance(inputs._keras_history.operation, keras.layers.InputLayer)
     assert model._initial_epoch is None
+    by_depth = model._nodes_by_depth
+    first, last = (by_depth[depth][0] for depth in (max(by_depth), min(by_depth)))
+    assert first.output_tensors[0] is inputs and last.input_tensors[0] is inputs
+    assert last.operation is model.layers[-1]
     with keras.StatelessScope(initialize_variables=False):
         made = keras.Variable(lambda shape, dtype: keras.ops.zeros(shape, dtype), shape=(2,), dtype="float32")
         waiting = global_state.get_global_attribute("uninitialized_variables")
@@ -84,7 +88,13 @@ def test_each_private_name_of_keras_is_there():
 
 def test_the_door_uses_these_names_of_keras_and_no_others():
     used = {name for name in foreign_attributes(KERAS_DOOR) if is_private(name)}
-    assert used == {"_run_through_graph", "_flatten_layers", "_keras_history", "_initial_epoch"}
+    assert used == {
+        "_run_through_graph",
+        "_flatten_layers",
+        "_keras_history",
+        "_nodes_by_depth",
+        "_initial_epoch",
+    }
     assert set(imports_of(KERAS_DOOR, "keras.src")) == {"keras.src.backend.common"}
 
 

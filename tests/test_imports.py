@@ -17,7 +17,8 @@ FILES += sorted(
     path for path in ROOT.glob("keras_blocks/**/*.py") if (ROOT / "keras_blocks/tuning") not in path.parents
 )
 DISPATCHES = [
-    ROOT / "keras_blocks" / "ops" / name for name in ("batch_norm.py", "grouped_conv.py", "nms.py", "roi_means.py")
+    ROOT / "keras_blocks" / "ops" / name
+    for name in ("batch_norm.py", "gradients.py", "grouped_conv.py", "nms.py", "roi_means.py")
 ]
 """Files that may look at the backend; all others are written with keras.ops alone."""
 HEAVY = ("keras_tuner", "matplotlib", "sklearn", "scipy", "typer", "rich", "PIL", "optuna", "plotly", "jinja2")
@@ -25,6 +26,7 @@ HEAVY += ("pycocotools", "cv2")
 IN_FUNCTIONS = {
     "detection": ("PIL", "pycocotools", "cv2"),
     "core/pictures.py": ("PIL",),
+    "look/canvas.py": ("PIL",),
     "models/rcnn_fitting.py": ("sklearn",),
 }
 """What a room, or a file, of keras_blocks imports where it is used: that importing the package is light has a test."""
@@ -39,6 +41,7 @@ FLOORS = {
         ("blocks",),
         ("costs", "weights", "metric", "detection"),
         ("models",),
+        ("look",),
         ("",),
     ),
     "tuning": (
@@ -49,7 +52,7 @@ FLOORS = {
         ("spaces",),
         ("report", "oracle"),
         ("search",),
-        ("options", "single_training", "detector_training", "detecting"),
+        ("options", "single_training", "detector_training", "detecting", "inspecting"),
         ("detector_commands",),
         ("cli", ""),
         ("command",),

@@ -1,4 +1,4 @@
-"""The command line: `keras-blocks search | worker | report | train | evaluate | detect | models | cost`.
+"""The command line: `keras-blocks search | worker | report | train | evaluate | detect | models | cost | inspect`.
 
 This file and those that it imports at the top need no Keras, so that help is shown at once; see `command`.
 What is heavy is imported by the commands that need it.
@@ -17,6 +17,7 @@ import typer.core
 from rich.console import Console
 
 from keras_blocks.tuning.detector_commands import begun_training, detected, say_evaluated, say_trained
+from keras_blocks.tuning.inspecting import inspected
 from keras_blocks.tuning.options import read_options, size, sizes, with_options
 from keras_blocks.tuning.saying import FAILED, INTERRUPTED, USAGE, say, stop, usage_errors
 from keras_blocks.tuning.search.settings import DATA_HELP, SIZE_HELP, SearchSettings, TrainingSettings
@@ -338,6 +339,17 @@ def cost_command(
             options["input_shape"] = sizes("--input-shape", input_shape, counts=(3,))
         spent = cost(architecture, **options)
     Console().print(costs_table([(name, spent)]))
+
+
+@app.command(cls=Command)
+def inspect(
+    name: Annotated[str, typer.Argument(help="A model, see `keras-blocks models`, or a .keras file.")],
+    input_shape: Annotated[str | None, typer.Option(help="Height,width,channels.", show_default="the model's")] = None,
+    page: Annotated[Path | None, typer.Option(help="File for an HTML page, with the drawing beside the table.")] = None,
+) -> None:
+    """Show each block of a model, not built: output shape, cost, and what it sees of the image."""
+    with usage_errors():
+        inspected(name, sizes("--input-shape", input_shape, counts=(3,)) if input_shape else None, page)
 
 
 def main(release: Callable[[], None] | None = None) -> None:

@@ -34,13 +34,10 @@ class LayerSpec:
         return self.cls(**options, name=prefix + self.name, dtype=self.dtype)
 
     def __call__(self, x: Any) -> Any:
-        if isinstance(x, ShapeTensor):
-            return x.through(self)
-        if isinstance(x, (list, tuple)) and any(isinstance(item, ShapeTensor) for item in x):
-            return shape_tensors(x[0].visit(self, [item.shape for item in x]), x[0].visit)
-        if isinstance(x, Mapping) and any(isinstance(item, ShapeTensor) for item in x.values()):
-            visit = next(iter(x.values())).visit
-            return shape_tensors(visit(self, {name: item.shape for name, item in x.items()}), visit)
+        together = x.values() if isinstance(x, Mapping) else x if isinstance(x, (list, tuple)) else [x]
+        first = next((tensor for tensor in together if isinstance(tensor, ShapeTensor)), None)
+        if first is not None:
+            return first.through(self, x)
         return self.make()(x)
 
 
@@ -92,8 +89,15 @@ class ShapeTensor:
         self.shape = tuple(shape)
         self.visit = visit
 
-    def through(self, step: Any) -> Any:
-        return shape_tensors(self.visit(step, self.shape), self.visit)
+    def through(self, step: Any, together: Any = None) -> Any:
+        """What a step gives for this, or for a list or a dict of which this is one."""
+        return shape_tensors(self.visit(step, _shapes(self if together is None else together)), self.visit)
+
+
+def _shapes(x: Any) -> Any:
+    if isinstance(x, Mapping):
+        return {name: one.shape for name, one in x.items()}
+    return [one.shape for one in x] if isinstance(x, (list, tuple)) else x.shape
 
 
 def shape_tensors(shape: Any, visit: Callable[[Any, Any], Any]) -> Any:

@@ -32,6 +32,14 @@ def replay(graph: keras.Function, inputs: Any, each: Callable[..., Any] = lambda
     return graph._run_through_graph(inputs, operation_fn=each)
 
 
+def calls(graph: keras.Function) -> Iterator[tuple[Any, list[Any], list[Any]]]:
+    """(operation, tensors it is given, tensors it gives) of each call in a graph, in the order of `replay`."""
+    by_depth = graph._nodes_by_depth
+    for depth in sorted(by_depth, reverse=True):
+        for node in by_depth[depth]:
+            yield node.operation, list(node.input_tensors), list(node.output_tensors)
+
+
 def is_input(tensor: keras.KerasTensor) -> bool:
     """Whether it is what `keras.Input` gave, rather than a layer's output."""
     history = getattr(tensor, "_keras_history", None)

@@ -12,6 +12,7 @@ from keras_blocks.core.grouped_conv2d import GroupedConv2D
 from keras_blocks.core.immutable import FrozenDict, freeze, thaw
 from keras_blocks.core.keywords import check_call
 from keras_blocks.core.normalization import BatchNormalization
+from keras_blocks.core.showing import html_of
 from keras_blocks.core.signature import takes
 from keras_blocks.ops.casting import wide
 from keras_blocks.typing import Activation, BatchNorm, DataFormat, Initializer, Padding, Pair, Regularizer
@@ -59,6 +60,9 @@ class LayerFactory:
         self.kernel_regularizer = keras_arguments.regularizer("kernel_regularizer", kernel_regularizer)
         self.data_format = keras_arguments.data_format("data_format", data_format)
         self.remat = validation.boolean("remat", remat)
+
+    def _repr_html_(self) -> str | None:
+        return html_of(self)
 
     @property
     def channel_axis(self) -> int:

@@ -35,6 +35,11 @@ class Cost(NamedTuple):
     def __add__(self, other: Any) -> "Cost":
         return Cost(*(mine + theirs for mine, theirs in zip(self, other)))
 
+    def _repr_html_(self) -> str:
+        words = ("parameters", "multiply-adds", "activation bytes")
+        rows = [f"<tr><th>{word}</th><td>{number:,}</td></tr>" for word, number in zip(words, self)]
+        return f"<table>{''.join(rows)}</table>"
+
 
 class CostRow(NamedTuple):
     """One block, or a layer between blocks, in the order of the forward pass.
@@ -119,8 +124,12 @@ def cost(
 
 def shape_after(step: Any, shape: Any) -> Any:
     """The output's shape of a spec, or of a layer that exists, for an input of this shape. Remembered as costs are."""
-    count = _spec_cost if isinstance(step, LayerSpec) else _layer_object_cost
-    return count(step, shape)[0]
+    return shape_and_cost(step, shape)[0]
+
+
+def shape_and_cost(step: Any, shape: Any, after: Any = None) -> tuple[Any, Cost]:
+    """That shape, which of a layer that exists may be known already, and the step's cost."""
+    return _spec_cost(step, shape) if isinstance(step, LayerSpec) else _layer_object_cost(step, shape, after)
 
 
 def cost_rows(architecture: type, **metaparameters: Any) -> list[CostRow]:
@@ -162,9 +171,8 @@ class _Ledger:
         self.rows: list[CostRow] = []
 
     def visit(self, step: Any, shape: Any) -> Any:
-        count = _spec_cost if isinstance(step, LayerSpec) else _layer_object_cost
         try:
-            after, spent = count(step, shape)
+            after, spent = shape_and_cost(step, shape)
         except ValueError as error:
             raise ValueError(f"the layer '{step.name}' cannot take the shape {shape}: {error}") from error
         self.total += spent
@@ -231,7 +239,8 @@ def _layer_object_cost(layer: Any, shape: Any, after: Any = None) -> tuple[Any, 
     if isinstance(layer, Block):
         return _chain_cost(layer.chain_for(shape), shape)
     if isinstance(layer, keras.Model):
-        return tuple(layer.compute_output_shape(shape)), _model_cost(layer, shape[1:])
+        after = tuple(layer.compute_output_shape(shape)) if after is None else after
+        return after, _model_cost(layer, shape[1:])
     if isinstance(layer, EachRegion):
         after, (params, macs, size) = tuple(layer.compute_output_shape(shape)), _model_cost(layer.network, None)
         return after, Cost(params, macs * after[1], size * after[1])

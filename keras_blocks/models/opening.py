@@ -1,32 +1,139 @@
 """A model's graph with its blocks opened: every layer in it is Keras' own."""
 
+import inspect
+import warnings
+from collections.abc import Callable
 from typing import Any
 
 import keras
 
+from keras_blocks.blocks.region_head import EachRegion
 from keras_blocks.core.block import Block
-from keras_blocks.core.graphs import replay
+from keras_blocks.core.graphs import replay, sublayers
 from keras_blocks.typing import Tensor
 
+Note = Callable[[Any, Any], None]
 
-def opened(model: keras.Model, x: Tensor, training: bool | None = None) -> Tensor:
-    """The model's graph applied to `x`, a tensor or several, with blocks, and models within the model, opened.
 
-    `training` is what the graph around it has told the model: it tells its layers.
+def opened(
+    model: keras.layers.Layer, x: Any, training: bool | None = None, note: Note = lambda part, outputs: None
+) -> Any:
+    """A model, or a layer that holds blocks, applied to `x`, a tensor or several, with all blocks in it opened.
+
+    Models within are opened, too, and layers that hold blocks, whose `call` is traced. `training` is what the graph
+    around it has told the model: it tells its layers. `note` is told what each block, and each model within, gives.
+
+    Raises:
+        ValueError: for a layer that holds blocks and whose `call` cannot be traced.
     """
     told = {} if training is None else {"training": training}
 
     def open_operation(operation: Any) -> Any:
-        if isinstance(operation, Block):
-            return lambda inner, **own: operation.expanded(inner, **{**own, **told})
-        if isinstance(operation, keras.Sequential | keras.Function):
-            return lambda inner, **own: opened(operation, inner, training=told.get("training", own.get("training")))
+        if isinstance(operation, Block) or _is_graph(operation) or _is_traced(operation):
+            return lambda *inner, **own: _noted(operation, inner, {**own, **told}, note)
         if isinstance(operation, keras.layers.Layer):
             return lambda *inner, **own: operation(*inner, **{**own, **told})
         return operation
 
+    if _is_traced(model):
+        graph, inputs = traced(model, (x,), told)
+        return replay(graph, inputs, open_operation)
     if isinstance(model, keras.Sequential):
         for layer in model.layers:
             x = open_operation(layer)(x)
         return x
     return replay(model, keras.tree.flatten(x), open_operation)
+
+
+def traced(layer: keras.layers.Layer, args: Any, kwargs: dict[str, Any]) -> tuple[keras.Function, list[Any]]:
+    """The graph of what a layer's `call` does, and those of its arguments that are the graph's inputs.
+
+    Raises:
+        ValueError: where its `call` does not work on Keras tensors, or it has weights that no layer in it holds.
+    """
+    title = f"the {type(layer).__name__} '{layer.name}'"
+    if own := _own_weights(layer):
+        raise ValueError(
+            f"{title} cannot be opened: its weight '{own[0].name}' belongs to no layer inside of it, and so would be "
+            "none of the flat model's. Put it into a layer of its own."
+        )
+    tells = "training" in inspect.signature(layer.call).parameters
+    flags = {"training": kwargs["training"]} if tells and kwargs.get("training") is not None else {}
+    rest = {name: value for name, value in kwargs.items() if name != "training"}
+    given = [tensor for tensor in keras.tree.flatten((args, rest)) if isinstance(tensor, keras.KerasTensor)]
+    graph = _graph_of(title, layer, args, {**rest, **flags}, given)
+    if tells and not flags:
+        in_training = _graph_of(title, layer, args, {**rest, "training": True}, given)
+        if _operations(graph) != _operations(in_training):
+            warnings.warn(
+                f"{title} has other layers in training than otherwise: the flat model has those of inference, always.",
+                stacklevel=2,
+            )
+    return graph, [_as_computed(layer, tensor) for tensor in given]
+
+
+def holds_blocks(layer: keras.layers.Layer) -> bool:
+    """Whether there is a block anywhere inside of a layer or a model."""
+    return any(isinstance(part, Block) or holds_blocks(part) for part in sublayers(layer))
+
+
+def _noted(operation: Any, inner: Any, own: dict[str, Any], note: Note) -> Any:
+    """What a block, a model or a layer that holds blocks gives, opened."""
+    if isinstance(operation, Block):
+        outputs = operation.expanded(inner[0], **own)
+    elif _is_traced(operation):
+        graph, inputs = traced(operation, inner, own)
+        outputs = opened(graph, inputs, own.get("training"), note)
+    else:
+        outputs = opened(operation, inner[0], own.get("training"), note)
+    note(operation, outputs)
+    return outputs
+
+
+def _is_graph(operation: Any) -> bool:
+    return isinstance(operation, keras.Sequential | keras.Function)
+
+
+def _is_traced(operation: Any) -> bool:
+    """Whether what it does is in its `call` alone, and a block is in it. Regions are looked at one by one: not so."""
+    if not isinstance(operation, keras.layers.Layer) or isinstance(operation, Block | EachRegion):
+        return False
+    caller = next(base for base in type(operation).__mro__ if "call" in vars(base))
+    ours = caller.__module__.partition(".")[0] in ("keras", "keras_blocks")
+    return not (_is_graph(operation) and ours) and holds_blocks(operation)
+
+
+def _own_weights(layer: keras.layers.Layer) -> list[Any]:
+    """The weights that a layer has beside those of the layers inside of it."""
+    inside = {id(weight) for part in sublayers(layer) for weight in part.weights}
+    return [weight for weight in layer.weights if id(weight) not in inside]
+
+
+def _graph_of(title: str, layer: Any, args: Any, kwargs: dict[str, Any], given: list[Any]) -> keras.Function:
+    fresh = {id(tensor): keras.KerasTensor(tensor.shape, _computed_dtype(layer, tensor)) for tensor in given}
+    fresh = {key: keras.Input(batch_shape=spec.shape, dtype=spec.dtype) for key, spec in fresh.items()}
+    args, kwargs = keras.tree.map_structure(lambda value: fresh.get(id(value), value), (args, kwargs))
+    try:
+        return keras.Function(list(fresh.values()), layer.call(*args, **kwargs))
+    except Exception as error:  # whatever a user's `call` raises on what is no array
+        raise ValueError(
+            f"{title} holds blocks and cannot be opened: its `call`, traced with Keras tensors, raised "
+            f"{type(error).__name__}: {error}. What is made of Keras layers and functions of keras.ops can be traced."
+        ) from error
+
+
+def _operations(graph: keras.Function) -> list[Any]:
+    """The graph's layers themselves, and the kinds of what is no layer; inputs are new each time."""
+    found = [operation for operation in graph.operations if not isinstance(operation, keras.layers.InputLayer)]
+    return [one if isinstance(one, keras.layers.Layer) else type(one).__name__ for one in found]
+
+
+def _computed_dtype(layer: Any, tensor: Any) -> str:
+    """The dtype in which a layer's `call` gets a tensor."""
+    is_float = "float" in tensor.dtype
+    return str(layer.compute_dtype if is_float and layer.autocast and layer.compute_dtype else tensor.dtype)
+
+
+def _as_computed(layer: Any, tensor: Tensor) -> Tensor:
+    dtype = _computed_dtype(layer, tensor)
+    return tensor if tensor.dtype == dtype else keras.ops.cast(tensor, dtype)

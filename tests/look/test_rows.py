@@ -1,0 +1,120 @@
+"""`cost_rows`: sums are the cost, receptive fields are those that gradients find and that papers tell."""
+
+import keras
+import numpy as np
+import pytest
+from gradients import input_gradients
+from thorough import run_all
+
+import keras_blocks
+from keras_blocks.look.rows import page
+
+pytestmark = pytest.mark.once
+SMALL = {"groups": [{"filters": [4]}], "stem": "tiny", "input_shape": (8, 8, 1), "classes": 3}
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "size", "step"),
+    [  # Araujo et al. 2019, table 1, and by hand: 5 poolings and 13 convolutions; strides in the 3x3
+        ("vgg16", "group5", 212, 32),
+        ("resnet50", "group4_block3", 427, 32),
+        *([("inception_v3", "group3_block2", 1311, 32)] if run_all() else []),
+    ],
+)
+def test_receptive_fields_of_the_papers(name, layer, size, step):
+    rows = {row.name: row for row in keras_blocks.cost_rows(name)}
+    assert (rows[layer].receptive_field, rows[layer].stride) == ((size, size), (step, step))
+    assert rows["head"].receptive_field is None
+    sums = tuple(sum(column) for column in list(zip(*rows.values()))[3:6])
+    assert sums == tuple(keras_blocks.cost(name))
+
+
+def seen_by_gradients(model, size, channels):
+    """(height, width) of the pixels that the middle of a model's output depends on, and the step to its neighbour."""
+    spans = []
+    for shift in (0, 1):
+        at = [length // 2 + shift for length in model.output_shape[1:3]]
+        picked = keras.Model(model.input, model.output[:, at[0] : at[0] + 1, at[1] : at[1] + 1])
+        images = np.random.default_rng(0).uniform(0.5, 1, (1, size, size, channels)).astype("float32")
+        gradient = np.abs(input_gradients(picked, images)).sum((0, 3))
+        spans.append([np.flatnonzero(gradient.sum(1 - axis)) for axis in (0, 1)])
+    lengths = tuple(int(one[-1] - one[0] + 1) for one in spans[0])
+    return lengths, tuple(int(after[0] - before[0]) for before, after in zip(*spans))
+
+
+def averaging(model):
+    """The flat model with average poolings in place of maxima, of which gradients tell one pixel alone; no weight
+    is below 0, so that none is cut off."""
+
+    def averaged(layer):
+        if isinstance(layer, keras_blocks.CeilMaxPooling2D):
+            return keras.layers.AveragePooling2D(layer.pool_size, layer.strides, padding="valid")
+        if isinstance(layer, keras.layers.MaxPooling2D):
+            return keras.layers.AveragePooling2D(layer.pool_size, layer.strides, padding=layer.padding)
+        return type(layer).from_config(layer.get_config())
+
+    flat = keras.models.clone_model(keras_blocks.expand(model), clone_function=averaged)
+    for weight in flat.weights:
+        weight.assign(np.full(weight.shape, 1 / max(1, np.prod(weight.shape[:-1])), "float32"))
+    return flat
+
+
+BLOCKS = {
+    "inception": (lambda: keras_blocks.InceptionB((2, 2, 2, 2, 2, 2)), 29),
+    "residual": (lambda: keras_blocks.ResidualBlock(2, "basic", strides=2), 21),
+    "dilated": (lambda: keras_blocks.DenseLayer(2, dilation_rate=2), 21),
+    "stem": (lambda: keras_blocks.ResNetStem(4), 41),
+    "fire": (lambda: keras_blocks.FireBlock(2), 13),
+    "reduction": (lambda: keras_blocks.GridReductionB((2, 2, 2, 2)), 31),
+}
+
+
+@pytest.mark.parametrize("name", BLOCKS if run_all() else ["residual", "stem"])
+def test_receptive_fields_of_blocks_are_those_of_gradients(name):
+    make, size = BLOCKS[name]
+    model = keras.Sequential([keras.Input((size, size, 2)), make()])
+    row = keras_blocks.cost_rows(model)[-1]
+    assert seen_by_gradients(averaging(model), size, 2) == (row.receptive_field, row.stride)
+
+
+VARIANTS = {
+    "vgg11": {"input_shape": (225, 225, 3)},
+    "resnet18": {"input_shape": (481, 481, 3), "groups": [{"filters": 2, "blocks": 2}] * 3},
+    "squeezenet_1.1": {"input_shape": (289, 289, 3)},
+    "resnet20_cifar": {"input_shape": (160, 160, 3)},
+    "densenet100_cifar": {"input_shape": (96, 96, 3), "groups": [{"layers": 2}] * 2},
+}
+
+
+@pytest.mark.skipif(not run_all(), reason="networks on large images; make test-all")
+@pytest.mark.parametrize("name", VARIANTS)
+def test_receptive_fields_of_variants_are_those_of_gradients(name):
+    model = keras_blocks.create_model(name, include_top=False, **VARIANTS[name])
+    row = keras_blocks.cost_rows(model)[-1]
+    assert seen_by_gradients(averaging(model), model.input_shape[1], 3) == (row.receptive_field, row.stride)
+
+
+def test_what_sees_all_what_grows_and_what_is_not_known():
+    gated = keras_blocks.cost_rows(keras_blocks.SqueezeExciteBlock(4), (8, 8, 16))
+    assert [row.receptive_field for row in gated] == [None] * 6
+    grown = {row.name: row for row in keras_blocks.cost_rows("autoencoder_cifar")}["decode_group1"]
+    assert grown.stride == (1, 1) and grown.receptive_field[0] >= 15
+    unknown = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Permute((2, 1, 3))])
+    assert keras_blocks.cost_rows(unknown)[0].receptive_field is None
+
+
+def test_the_page_and_the_command(tmp_path):
+    from typer.testing import CliRunner
+
+    from keras_blocks.tuning.cli import app
+
+    text = page(keras_blocks.SqueezeNet, title="<b>", **SMALL)
+    assert "&lt;b&gt;" in text and "<svg" in text and "group1_block1" in text
+    keras_blocks.SqueezeNet(**SMALL).save(tmp_path / "mine.keras")
+    for arguments in (["resnet20_cifar"], [str(tmp_path / "mine.keras"), "--page", str(tmp_path / "page.html")]):
+        result = CliRunner().invoke(app, ["inspect", *arguments])
+        assert result.exit_code == 0, result.output
+        assert "group1_block1" in result.output and "total" in result.output
+    assert "<svg" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    for wrong in ("resnet5", str(tmp_path / "none.keras")):
+        assert CliRunner().invoke(app, ["inspect", wrong]).exit_code == 2

@@ -1,0 +1,106 @@
+"""Grad-CAM and feature maps: by hand, of nested and of loaded models, on every backend."""
+
+import keras
+import numpy as np
+import pytest
+from checks import randomize
+from test_expanding import IMAGES, SHAPE, Subclassed, _called, fire
+
+import keras_blocks
+
+
+def numpy(x):
+    return np.asarray(keras.ops.convert_to_numpy(x))
+
+
+def classifier(activation="softmax"):
+    """Of a pooled feature map and one dense layer, Grad-CAM is the class' weights' mean of the map: known by hand."""
+    x = keras.Input(SHAPE, name="photo")
+    y = fire("fire")(keras_blocks.ConvBlock(3, name="first")(x))
+    y = keras.layers.Dense(5, name="scores")(keras.layers.GlobalAveragePooling2D()(y))
+    return keras.Model(x, keras.layers.Activation(activation)(y) if activation else y)
+
+
+def by_hand(model, images, classes):
+    maps = keras_blocks.feature_maps(model, images, "fire")
+    dense = next(layer for layer in keras_blocks.expand(model).layers if layer.name == "scores")
+    kernel = numpy(dense.kernel)
+    heat = np.maximum(np.einsum("bhwc,cb->bhw", maps, kernel[:, classes]), 0)
+    most = heat.max((1, 2), keepdims=True)
+    return heat / np.where(most > 0, most, 1)
+
+
+@pytest.mark.parametrize("kind", ["functional", "nested", "loaded"])
+def test_grad_cam_is_the_map_weighted_by_the_class(kind, tmp_path):
+    model = classifier()
+    randomize(model)
+    if kind != "functional":
+        outer = keras.Input(SHAPE)
+        model = keras.Model(outer, keras.Sequential([keras.Input(SHAPE), model])(outer))
+    if kind == "loaded":
+        model.save(tmp_path / "model.keras")
+        model = keras.saving.load_model(tmp_path / "model.keras")
+    chosen = numpy(model(IMAGES, training=False)).argmax(-1)
+    for given, classes in ((None, chosen), (2, [2, 2]), ([1, 4], [1, 4])):
+        heat = keras_blocks.grad_cam(model, IMAGES, given)
+        np.testing.assert_allclose(heat, by_hand(model, IMAGES, classes), atol=1e-5)
+    assert heat.shape == (2, 6, 6) and heat.min() >= 0 and heat.max() <= 1
+
+
+@pytest.mark.once
+def test_maps_of_blocks_layers_and_several():
+    model = classifier()
+    randomize(model)
+    block = model.get_layer("fire")
+    x = numpy(model.get_layer("first")(IMAGES, training=False))
+    expected = numpy(block(x, training=False))
+    assert keras_blocks.feature_maps(model, IMAGES, "fire").shape == (2, 6, 6, 4)
+    for layer in ("fire", block, "fire_concat"):
+        np.testing.assert_allclose(keras_blocks.feature_maps(model, IMAGES, layer), expected, atol=1e-6)
+    several = keras_blocks.feature_maps(model, IMAGES, ["fire_squeeze", "scores"])
+    assert {name: one.shape for name, one in several.items()} == {"fire_squeeze": (2, 6, 6, 2), "scores": (2, 5)}
+    subclassed = _called(Subclassed())
+    assert keras_blocks.feature_maps(subclassed, IMAGES, "held").shape == (2, 6, 6, 4)
+
+
+@pytest.mark.once
+def test_scores_are_those_before_a_softmax_or_their_logarithms():
+    apart, bare = classifier(), classifier(None)
+    randomize(apart)
+    bare.set_weights(apart.get_weights())
+    np.testing.assert_allclose(
+        keras_blocks.grad_cam(apart, IMAGES, 1, "fire"), keras_blocks.grad_cam(bare, IMAGES, 1), atol=1e-6
+    )
+    net = keras.Sequential([keras.Input(SHAPE), fire("fire"), keras.layers.GlobalAveragePooling2D()])
+    net.add(keras.layers.Dense(1, activation="sigmoid"))
+    assert keras_blocks.grad_cam(net, IMAGES, 0).shape == (2, 6, 6)
+
+
+@pytest.mark.once
+def test_side_outputs_do_not_count_and_shortcuts_are_gone_by():
+    net = keras_blocks.create_model("resnet20_cifar", classes=3, input_shape=(16, 16, 3))
+    images = np.random.default_rng(0).uniform(size=(1, 16, 16, 3)).astype("float32")
+    assert keras_blocks.grad_cam(net, images).shape == (1, 16, 16)
+    inside = keras_blocks.grad_cam(net, images, 1, layer="group2_block2_conv1")  # a shortcut goes by it
+    assert inside.shape == (1, 16, 16) and np.isfinite(inside).all()
+
+
+@pytest.mark.once
+def test_what_cannot_be_is_said():
+    model = classifier()
+    for error, match, wrong in (
+        (ValueError, "`class_index` must be a class from 0 to 4", {"class_index": 5}),
+        (ValueError, "`class_index`.*each of 2 images", {"class_index": [1]}),
+        (ValueError, "`layer` must be.*'fire_squeeze'", {"layer": "fire_squeezed"}),
+        (ValueError, "`layer` must be in the model", {"layer": keras.layers.ReLU()}),
+        (ValueError, "`layer` must give feature maps", {"layer": "scores"}),
+    ):
+        with pytest.raises(error, match=match):
+            keras_blocks.grad_cam(model, IMAGES, **wrong)
+    with pytest.raises(ValueError, match="`model` must give one score for each class"):
+        keras_blocks.grad_cam(keras.Sequential([keras.Input(SHAPE), fire("a")]), IMAGES)
+    with pytest.raises(TypeError, match="`model` must be a Keras model"):
+        keras_blocks.feature_maps(fire("a"), IMAGES, "a")
+    twice = keras.Sequential([keras.Input(SHAPE), keras.Sequential([fire("a")]), keras.Sequential([fire("a")])])
+    with pytest.raises(ValueError, match=r"names in one model must differ.*a_squeeze"):
+        keras_blocks.feature_maps(twice, IMAGES, "a")
