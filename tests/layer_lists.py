@@ -190,6 +190,19 @@ def cifar_resnet(depth, version="v1"):
     return net
 
 
+def deep_cifar_resnet(depth):
+    """He et al. 2016, the authors' code: bottlenecks, 9n + 2 layers, projections where the channels change."""
+    net = LayerList(size=32)
+    net.conv(16, 3)
+    for i in range(3):
+        for j in range((depth - 2) // 9):
+            kernels = ((1, 1), (3, 1), (1, 4))
+            residual_block(net, 16 * 2**i, kernels, "v2", strides=2 if i and not j else 1, projects=not j)
+    net.norm()
+    net.dense(10)
+    return net
+
+
 def wide_cifar_resnet(depth, factor):
     """Zagoruyko and Komodakis 2016, table 1: 6n + 4 layers, and a projection where the number of channels changes."""
     net = LayerList(size=32)
@@ -210,19 +223,20 @@ def wide_cifar_resnet(depth, factor):
     return net
 
 
-def dense_groups(net, layers, growth, classes):
-    """Huang et al. 2016, section 3, with bottlenecks of 4 k channels and a compression of 1/2."""
+def dense_groups(net, layers, growth, classes, bc=True):
+    """Huang et al. 2016, section 3; `bc`: with bottlenecks of 4 k channels and a compression of 1/2."""
     for i, n in enumerate(layers):
         for _ in range(n):
             before = net.channels
-            net.norm()
-            net.conv(4 * growth, 1)
+            if bc:
+                net.norm()
+                net.conv(4 * growth, 1)
             net.norm()
             net.conv(growth, 3)
             net.channels += before
         net.norm()
         if i < len(layers) - 1:
-            net.conv(net.channels // 2, 1)
+            net.conv(net.channels // (2 if bc else 1), 1)
             net.size //= 2
     net.dense(classes)
     return net
@@ -242,6 +256,13 @@ def cifar_densenet(depth, growth):
     net = LayerList(size=32)
     net.conv(2 * growth, 3)
     return dense_groups(net, ((depth - 4) // 6,) * 3, growth, 10)
+
+
+def plain_cifar_densenet(depth, growth):
+    """The same section: layers of one convolution, transitions that keep the channels, 16 channels at first."""
+    net = LayerList(size=32)
+    net.conv(16, 3)
+    return dense_groups(net, ((depth - 4) // 3,) * 3, growth, 10, bc=False)
 
 
 def squeezenet(stem, *groups, bypass=None, pad=0):
@@ -334,6 +355,7 @@ LISTS = {
     "resnet34": resnet(3, 4, 6, 3, kind="basic", version="v1"),
     "resnet18_v2": resnet(2, 2, 2, 2, kind="basic", version="v2"),
     "resnet34_v2": resnet(3, 4, 6, 3, kind="basic", version="v2"),
+    "resnet26": resnet(2, 2, 2, 2),
     **{f"resnet{depth}": resnet(*size) for depth, size in SIZES.items()},
     **{f"resnet{depth}_v1": resnet(*size, version="v1", bias="all") for depth, size in SIZES.items()},
     **{
@@ -345,7 +367,11 @@ LISTS = {
     **{f"seresnext{depth}_32x4d": resnext(*size, se=True) for depth, size in SIZES.items()},
     "resnext101_64x4d": resnext(*SIZES[101], groups=64),
     "resnext101_32x8d": resnext(*SIZES[101], width=8),
+    "resnext101_32x16d": resnext(*SIZES[101], width=16),
+    "seresnext101_64x4d": resnext(*SIZES[101], groups=64, se=True),
+    "seresnext101_32x8d": resnext(*SIZES[101], width=8, se=True),
     "resnext29_8x64d_cifar": cifar_resnext(8, 64),
+    "resnext29_16x64d_cifar": cifar_resnext(16, 64),
     "senet154": senet154(),
     "wide_resnet50_2": resnet(*SIZES[50], width=2),
     "wide_resnet101_2": resnet(*SIZES[101], width=2),
@@ -356,8 +382,13 @@ LISTS = {
     "densenet169": densenet(6, 12, 32, 32),
     "densenet201": densenet(6, 12, 48, 32),
     "densenet264": densenet(6, 12, 64, 48),
+    **{f"resnet{depth}_cifar_v2": deep_cifar_resnet(depth) for depth in (164, 1001)},
     "wide_resnet28_10_cifar": wide_cifar_resnet(28, 10),
+    "wide_resnet16_8_cifar": wide_cifar_resnet(16, 8),
+    "wide_resnet40_2_cifar": wide_cifar_resnet(40, 2),
+    "densenet40_cifar": plain_cifar_densenet(40, 12),
     "densenet100_cifar": cifar_densenet(100, 12),
+    "densenet190_cifar": cifar_densenet(190, 40),
     "siamese_koch2015": koch_twins(),
     "squeezenet_1.0": squeezenet(*V1_0),
     "squeezenet_1.0_caffe": squeezenet(*V1_0, pad=1),

@@ -18,7 +18,10 @@ NETWORKS = {
     "resnetv2_34": 97,
     "resnetv2_50": 97,
     "vgg11": 224,
+    "resnet26": 97,
     "seresnet50": 97,
+    "seresnext101_64x4d": 97,
+    "seresnext101_32x8d": 97,
     "legacy_senet154": 97,
 }
 

@@ -32,9 +32,15 @@ def _cifar(depth: int, filters: int) -> dict[str, Any]:
     return {"groups": groups, "filters": filters, "stem_filters": 2 * filters, "stem": "cifar", **shape}
 
 
+def _plain_cifar(depth: int, filters: int) -> dict[str, Any]:
+    """DenseNet for CIFAR: (depth - 4) / 3 dense layers in a block, of one convolution each, 16 channels at first."""
+    groups = ({"layers": (depth - 4) // 3},) * 3
+    return {**_cifar(depth, filters), "groups": groups, "stem_filters": 16, "bottleneck": 0, "compression": 1.0}
+
+
 @register
 class DenseNet(Architecture):
-    """DenseNet-BC, as an assembly of `DenseBlock`s and `TransitionBlock`s.
+    """DenseNet, by default DenseNet-BC, as an assembly of `DenseBlock`s and `TransitionBlock`s.
 
     Args:
         groups: list of groups, each `{"layers": 6}`, the number of its dense layers.
@@ -77,14 +83,18 @@ class DenseNet(Architecture):
         "densenet169": _variant(6, 12, 32, 32),
         "densenet201": _variant(6, 12, 48, 32),
         "densenet264": _variant(6, 12, 64, 48),
+        "densenet40_cifar": _plain_cifar(40, 12),
         "densenet100_cifar": _cifar(100, 12),
+        "densenet190_cifar": _cifar(190, 40),
     }
 
     sources = {
         **{f"densenet{n}": f"Huang et al. 2016, table 1; keras.applications' DenseNet{n}" for n in (121, 169, 201)},
         "densenet161": "torchvision's densenet161, but for BatchNormalization's epsilon, as keras.applications has it",
         "densenet264": "Huang et al. 2016, table 1",
+        "densenet40_cifar": "Huang et al. 2016, section 3 and table 2 (DenseNet, k = 12)",
         "densenet100_cifar": "Huang et al. 2016, section 3 and table 2 (DenseNet-BC, k = 12)",
+        "densenet190_cifar": "Huang et al. 2016, section 3 and table 2 (DenseNet-BC, k = 40)",
     }
 
     published = {f"densenet{depth}": f"DenseNet{depth}" for depth in (121, 169, 201)}

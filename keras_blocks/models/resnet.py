@@ -38,6 +38,20 @@ def _cifar(depth: int, version: Version) -> dict[str, Any]:
     }
 
 
+def _deep_cifar(depth: int) -> dict[str, Any]:
+    """Three groups of (depth - 2) / 9 bottlenecks to 64, 128 and 256 channels, which project where these change."""
+    groups = groups_of(*((depth - 2) // 9,) * 3, filters=16)
+    return {**_cifar(depth, "v2"), "groups": groups, "block": "bottleneck", "shortcut": "auto"}
+
+
+def _wide_cifar(depth: int, factor: int) -> dict[str, Any]:
+    """Three groups of (depth - 4) / 6 basic blocks, `factor` times as wide as a CIFAR ResNet's."""
+    groups = groups_of(*((depth - 4) // 6,) * 3, filters=16 * factor)
+    return {**_cifar(depth, "v2"), "groups": groups, "stem_filters": 16, "shortcut": "auto"}
+
+
+WIDE_CIFAR = ((28, 10), (16, 8), (40, 2))
+
 SIZES = {
     18: ("basic", groups_of(2, 2, 2, 2)),
     34: ("basic", groups_of(3, 4, 6, 3)),
@@ -65,8 +79,11 @@ def _variants() -> dict[str, dict[str, Any]]:
     for depth in (20, 32, 44, 56, 110):
         found[f"resnet{depth}_cifar"] = _cifar(depth, "v1")
         found[f"resnet{depth}_cifar_v2"] = _cifar(depth, "v2")
-    wide = {"groups": groups_of(4, 4, 4, filters=160), "stem_filters": 16, "shortcut": "auto"}
-    found["wide_resnet28_10_cifar"] = {**_cifar(28, "v2"), **wide}
+    for depth in (164, 1001):
+        found[f"resnet{depth}_cifar_v2"] = _deep_cifar(depth)
+    for depth, factor in WIDE_CIFAR:
+        found[f"wide_resnet{depth}_{factor}_cifar"] = _wide_cifar(depth, factor)
+    found["resnet26"] = {**found["resnet50"], "groups": groups_of(2, 2, 2, 2)}
     return found
 
 
@@ -86,7 +103,12 @@ def _sources() -> dict[str, str]:
     for depth in (20, 32, 44, 56, 110):
         found[f"resnet{depth}_cifar"] = "He et al. 2015, section 4.2"
         found[f"resnet{depth}_cifar_v2"] = f"He et al. 2015, section 4.2, with the blocks of {v2}"
-    found["wide_resnet28_10_cifar"] = "Zagoruyko and Komodakis 2016, table 1 (WRN-28-10), without its dropout"
+    for depth in (164, 1001):
+        found[f"resnet{depth}_cifar_v2"] = f"{v2} and table 4 (ResNet-{depth}, pre-activated)"
+    for depth, factor in WIDE_CIFAR:
+        wide = f"WRN-{depth}-{factor}"
+        found[f"wide_resnet{depth}_{factor}_cifar"] = f"Zagoruyko and Komodakis 2016, table 1 ({wide}), without dropout"
+    found["resnet26"] = "timm's resnet26"
     return found
 
 

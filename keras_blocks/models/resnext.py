@@ -69,13 +69,20 @@ class ResNeXt(ResidualNetwork):
         "resnext152_32x4d": _variant(152, 32, 4),
         "resnext101_64x4d": _variant(101, 64, 4),
         "resnext101_32x8d": _variant(101, 32, 8),
+        "resnext101_32x16d": _variant(101, 32, 16),
         "resnext29_8x64d_cifar": {
             **_variant(50, 8, 64, stem="cifar", input_shape=(32, 32, 3), classes=10),
+            "groups": groups_of(3, 3, 3),
+        },
+        "resnext29_16x64d_cifar": {
+            **_variant(50, 16, 64, stem="cifar", input_shape=(32, 32, 3), classes=10),
             "groups": groups_of(3, 3, 3),
         },
         "seresnext50_32x4d": _variant(50, 32, 4, se_ratio=16),
         "seresnext101_32x4d": _variant(101, 32, 4, se_ratio=16),
         "seresnext152_32x4d": _variant(152, 32, 4, se_ratio=16),
+        "seresnext101_64x4d": _variant(101, 64, 4, se_ratio=16),
+        "seresnext101_32x8d": _variant(101, 32, 8, se_ratio=16),
     }
 
     sources = {
@@ -84,11 +91,15 @@ class ResNeXt(ResidualNetwork):
         "resnext152_32x4d": "Xie et al. 2017, with the groups of ResNet-152",
         "resnext101_64x4d": "Xie et al. 2017, table 4; torchvision's resnext101_64x4d",
         "resnext101_32x8d": "torchvision's resnext101_32x8d",
+        "resnext101_32x16d": "Mahajan et al. 2018, section 3; timm's resnext101_32x16d",
         "resnext29_8x64d_cifar": "Xie et al. 2017, section 5.2 and table 7",
+        "resnext29_16x64d_cifar": "Xie et al. 2017, section 5.2 and table 7",
         **{
             f"seresnext{depth}_32x4d": f"Hu et al. 2017, table 1; timm's seresnext{depth}_32x4d"
             for depth in (50, 101, 152)
         },
+        "seresnext101_64x4d": "timm's seresnext101_64x4d",
+        "seresnext101_32x8d": "timm's seresnext101_32x8d",
     }
 
     def __init__(

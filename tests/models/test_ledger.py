@@ -26,7 +26,9 @@ LISTS = {**OTHER_LISTS, **INCEPTION_LISTS}
 LEDGER = {
     "autoencoder_cifar": (None, None, None),
     "beta_vae": (None, None, None),
+    "densenet40_cifar": (1_019_722, None, None),
     "densenet100_cifar": (769_162, None, None),
+    "densenet190_cifar": (None, None, None),
     "densenet121": (7_978_856, 8_062_504, 2.834),
     "densenet161": (28_681_000, None, 7.728),
     "densenet169": (14_149_480, 14_307_880, 3.36),
@@ -44,6 +46,7 @@ LEDGER = {
     "resnet34": (21_797_672, None, 3.664),
     "resnet18_v2": (11_687_720, None, None),
     "resnet34_v2": (21_795_880, None, None),
+    "resnet26": (15_995_176, None, None),
     "resnet50": (25_557_032, None, 4.089),
     "resnet101": (44_549_160, None, 7.801),
     "resnet152": (60_192_808, None, 11.514),
@@ -56,6 +59,8 @@ LEDGER = {
     "wide_resnet50_2": (68_883_240, None, 11.398),
     "wide_resnet101_2": (126_886_696, None, 22.753),
     "wide_resnet28_10_cifar": (36_479_194, None, None),
+    "wide_resnet16_8_cifar": (None, None, None),
+    "wide_resnet40_2_cifar": (None, None, None),
     "seresnet50": (28_088_024, None, None),
     "seresnet101": (49_326_872, None, None),
     "seresnet152": (66_821_848, None, None),
@@ -64,13 +69,19 @@ LEDGER = {
     "resnext152_32x4d": (59_951_400, None, None),
     "resnext101_64x4d": (83_455_272, None, 15.46),
     "resnext101_32x8d": (88_791_336, None, 16.414),
+    "resnext101_32x16d": (194_026_792, None, None),
     "resnext29_8x64d_cifar": (None, None, None),
+    "resnext29_16x64d_cifar": (None, None, None),
     "seresnext50_32x4d": (27_559_896, None, None),
     "seresnext101_32x4d": (48_955_416, None, None),
     "seresnext152_32x4d": (66_580_440, None, None),
+    "seresnext101_64x4d": (88_232_984, None, None),
+    "seresnext101_32x8d": (93_569_048, None, None),
     "senet154": (115_088_984, None, None),
     **{f"resnet{depth}_cifar": (None, None, None) for depth in (20, 32, 44, 56, 110)},
     **{f"resnet{depth}_cifar_v2": (None, None, None) for depth in (20, 32, 44, 56, 110)},
+    "resnet164_cifar_v2": (1_703_258, None, None),
+    "resnet1001_cifar_v2": (None, None, None),
     "siamese_koch2015": (38_951_745, None, None),
     "squeezenet_1.0": (1_248_424, 1_248_424, 0.819),
     "squeezenet_1.1": (1_235_496, 1_235_496, 0.349),
@@ -232,15 +243,29 @@ def test_a_variational_autoencoders_count_in_plain_arithmetic():
     assert (model.encoder.output_shape, model.decoder.output_shape) == ((None, 10), (None, 64, 64, 1))
 
 
-def test_resnext_29_has_the_papers_34_4_million():
-    """Table 7 of the paper: ResNeXt-29, 8x64d, 34.4M parameters."""
-    assert round(LISTS["resnext29_8x64d_cifar"].trainable / 1e6, 1) == 34.4
+# Millions, as the papers print them: Xie et al. 2017, table 7; Huang et al. 2016, table 2; Zagoruyko and Komodakis
+# 2016, tables 4 and 5, of pre-activated ResNets, too.
+MILLIONS = {
+    "resnext29_8x64d_cifar": 34.4,
+    "densenet40_cifar": 1.0,
+    "densenet100_cifar": 0.8,
+    "densenet190_cifar": 25.6,
+    "wide_resnet16_8_cifar": 11.0,
+    "wide_resnet40_2_cifar": 2.2,
+    "wide_resnet28_10_cifar": 36.5,
+    "resnet164_cifar_v2": 1.7,
+}
 
 
-def test_densenet_bc_100_has_the_papers_0_8_million():
-    """Table 2 of the paper: DenseNet-BC, k = 12, depth 100, 0.8M parameters."""
-    cls = architecture_of("densenet100_cifar")
-    assert round(keras_blocks.cost(cls, **cls.variants["densenet100_cifar"]).params / 1e6, 1) == 0.8
+@pytest.mark.parametrize("variant", MILLIONS)
+def test_as_many_millions_as_the_papers_print(variant):
+    assert round(LISTS[variant].trainable / 1e6, 1) == MILLIONS[variant]
+
+
+def test_two_papers_print_a_little_less():
+    """68.1M of ResNeXt-29 16x64d, Xie et al. 2017, table 7; 10.2M of ResNet-1001, Zagoruyko and Komodakis, table 5."""
+    assert 68.1e6 < LISTS["resnext29_16x64d_cifar"].trainable < 68.2e6
+    assert 10.2e6 < LISTS["resnet1001_cifar_v2"].trainable < 10.4e6
 
 
 def test_cifar_resnets_have_the_papers_depth():

@@ -13,7 +13,10 @@ NETWORKS = {
     "resnetv2_18": ("resnet18_v2", V2),
     "resnetv2_34": ("resnet34_v2", V2),
     "resnetv2_50": ("resnet50_v2", {**V2, "use_bias": False, "downsample": "first"}),
+    "resnet26": ("resnet26", {}),
     "seresnet50": ("seresnet50", {}),
+    "seresnext101_64x4d": ("seresnext101_64x4d", {}),
+    "seresnext101_32x8d": ("seresnext101_32x8d", {}),
     "legacy_senet154": ("senet154", {}),
     "vgg11": ("vgg11", {}),
 }
