@@ -36,12 +36,13 @@ def pytest_collection_finish():
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leaves what is marked `once` to PyTorch, but for `make test-all`."""
+    """Leaves what is marked `once` to PyTorch, but for `make test-all`, and for searches, which have a run of their own."""
     if run_alike():
         return
-    left = [item for item in items if item.get_closest_marker("once")]
+    searches = pathlib.Path(__file__).parent / "tuning"
+    left = [item for item in items if item.get_closest_marker("once") and searches not in item.path.parents]
     config.hook.pytest_deselected(items=left)
-    items[:] = [item for item in items if not item.get_closest_marker("once")]
+    items[:] = [item for item in items if item not in set(left)]
 
 
 @pytest.fixture(autouse=True)
