@@ -36,13 +36,13 @@ def pytest_collection_finish():
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leaves what is marked `once` to PyTorch, but for `make test-all`, and for searches, which have a run of their own."""
+    """Leaves what is marked `once` to PyTorch, but for `make test-all`; searches are tested on one backend as it is."""
     if run_alike():
         return
     searches = pathlib.Path(__file__).parent / "tuning"
-    left = [item for item in items if item.get_closest_marker("once") and searches not in item.path.parents]
-    config.hook.pytest_deselected(items=left)
-    items[:] = [item for item in items if item not in set(left)]
+    left = {item for item in items if item.get_closest_marker("once") and searches not in item.path.parents}
+    config.hook.pytest_deselected(items=list(left))
+    items[:] = [item for item in items if item not in left]
 
 
 @pytest.fixture(autouse=True)

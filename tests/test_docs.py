@@ -20,6 +20,7 @@ import keras_blocks
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 DETECTION = (ROOT / "docs" / "detection.md").read_text()
+LOOKING = (ROOT / "docs" / "looking_inside.md").read_text()
 SEARCHES = (ROOT / "docs" / "searches.md").read_text()
 
 
@@ -135,7 +136,7 @@ def test_readme_commands(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(not thorough.ONCE, reason="the command line is tested once")
-@pytest.mark.parametrize("arguments", [*commands(SEARCHES), *commands(DETECTION)], ids=" ".join)
+@pytest.mark.parametrize("arguments", [*commands(SEARCHES), *commands(DETECTION), *commands(LOOKING)], ids=" ".join)
 def test_commands_of_the_pages_are_understood(arguments):
     """Trials by the hundreds on many machines, detectors trained for hours: what they do is tested in tests/tuning."""
     assert understood(arguments)
@@ -181,6 +182,18 @@ def test_python_of_the_page_on_detection(tmp_path, monkeypatch, shared_data):
     assert namespace["train"].labels == ("Platelets", "RBC", "WBC") and namespace["train"].max_boxes == 28
     assert {item.name for item in tmp_path.iterdir()} >= {"found.png", "truth.png", "regions.npz"}
     assert namespace["regions"].shape == (2, 200, 4)
+
+
+@pytest.mark.once
+def test_python_of_the_page_on_looking_inside(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    namespace = {}
+    for number, code in enumerate(blocks("python", LOOKING), start=1):
+        exec(compile(code, f"looking_inside.md, python block {number}", "exec"), namespace)
+    printed = capsys.readouterr().out
+    for comment in re.findall(r"print\(.*\)\s+# (.*)", LOOKING):
+        assert comment in printed
+    assert namespace["heat"].shape == (2, 32, 32) and namespace["maps"].shape == (2, 16, 16, 32)
 
 
 def test_readme_table_has_every_public_name():

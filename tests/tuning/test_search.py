@@ -5,6 +5,7 @@ import dataclasses
 import errno
 import functools
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -445,9 +446,10 @@ def test_patience_reaches_the_training_and_is_no_obstacle_to_older_searches(untr
         Search(SearchSettings(data=str(few_digits), trials=2, patience=4), tmp_path / "older")
 
 
-def test_a_space_that_is_none_is_named(few_digits, tmp_path):
-    with pytest.raises(TypeError, match="`space` must be a search space, such as a HyperResNet; received 'resnet'"):
-        Search(SearchSettings(data=str(few_digits)), tmp_path / "run", space="resnet")
+@pytest.mark.parametrize(("space", "error"), [("resnet", ValueError), (3, TypeError), (["resnet"], TypeError)])
+def test_a_space_that_is_none_is_named(few_digits, tmp_path, space, error):
+    with pytest.raises(error, match=f"`space` must be .*; received {re.escape(repr(space))}"):
+        Search(SearchSettings(data=str(few_digits)), tmp_path / "run", space=space)
     assert not (tmp_path / "run").exists()
 
 
