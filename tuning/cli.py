@@ -19,13 +19,21 @@ from rich.console import Console
 from keras_blocks.tuning.detector_commands import begun_training, detected, say_evaluated, say_trained
 from keras_blocks.tuning.inspecting import inspected
 from keras_blocks.tuning.options import read_options, size, sizes, with_options
-from keras_blocks.tuning.saying import FAILED, INTERRUPTED, USAGE, say, stop, usage_errors
+from keras_blocks.tuning.saying import (
+    FAILED,
+    INTERRUPTED,
+    USAGE,
+    accuracy_of,
+    say,
+    say_begin,
+    say_result,
+    stop,
+    usage_errors,
+)
 from keras_blocks.tuning.search.settings import DATA_HELP, SIZE_HELP, SearchSettings, TrainingSettings
 
 if TYPE_CHECKING:
-    from keras_blocks.tuning.data.dataset import Dataset
     from keras_blocks.tuning.detector_training import DetectorTraining
-    from keras_blocks.tuning.run_folder import RunFolder
     from keras_blocks.tuning.single_training import SingleTraining
 
 app = typer.Typer(
@@ -99,7 +107,7 @@ def search(
         if at_least is not None and not hasattr(started, "dataset"):
             raise ValueError("--at-least is for searches on images in classes, which have a test accuracy.")
     if hasattr(started, "dataset"):
-        _say_begin(settings.model, started.dataset, started.folder)
+        say_begin(settings.model, started.dataset, started.folder)
     else:
         say(f"{started.space.name} on {started.settings.data}: {started.problem.described()}")
         say(f"run folder: {started.folder}")
@@ -118,18 +126,18 @@ def search(
             return say(
                 "\n".join([*words_of_result(result, started.settings.judged_by), f"report: {started.folder.report}"])
             )
-        _say_result(result, started.folder)
+        say_result(result, started.folder)
         again = evaluate_in_fresh_process(started.folder.best, started.folder.test)
     except (SearchFailed, FreshProcessFailed) as error:
         stop(error, FAILED)
     except KeyboardInterrupt:
         stop("interrupted. The same command again goes on with it.", INTERRUPTED)
-    say(f"test accuracy in a fresh process: {_accuracy(again)}")
+    say(f"test accuracy in a fresh process: {accuracy_of(again)}")
     same = [again[name] == result[name] for name in ("test_accuracy", "test_correct", "test_images")]
     if not all(same):
-        stop(f"the fresh process got {_accuracy(again)}, this one {_accuracy(result)}.", FAILED)
+        stop(f"the fresh process got {accuracy_of(again)}, this one {accuracy_of(result)}.", FAILED)
     if at_least is not None and 100 * result["test_accuracy"] < at_least:
-        stop(f"the test accuracy, {_accuracy(result)}, is below {at_least} %.", FAILED)
+        stop(f"the test accuracy, {accuracy_of(result)}, is below {at_least} %.", FAILED)
 
 
 @app.command(cls=Command)
@@ -243,7 +251,7 @@ def train(
     if "val" in result:
         say_trained(result, started.folder)
     else:
-        _say_result(result, started.folder)
+        say_result(result, started.folder)
 
 
 def _begun_classifier(
@@ -255,7 +263,7 @@ def _begun_classifier(
         raise ValueError(f"--{option} is for detectors, see `keras-blocks models '*rcnn*'`; {name} is none.")
     settings = TrainingSettings(**given)
     started = SingleTraining(name, settings, run or _default_run(name, settings.data), replace=fresh)
-    _say_begin(name, started.dataset, started.folder)
+    say_begin(name, started.dataset, started.folder)
     for change in started.changes:
         say(f"unlike the published model: {change}")
     return started
@@ -279,7 +287,7 @@ def evaluate(
     if "figures" in result:
         say_evaluated(result)
         return
-    say(f"test accuracy of {result['model']} on {result['data']}: {_accuracy(result)}")
+    say(f"test accuracy of {result['model']} on {result['data']}: {accuracy_of(result)}")
 
 
 @app.command(cls=Command)
@@ -365,30 +373,6 @@ def main(release: Callable[[], None] | None = None) -> None:
         if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler)
     app(prog_name="keras-blocks", obj=release)
-
-
-def _say_begin(model: str, data: "Dataset", folder: "RunFolder") -> None:
-    height, width, channels = data.image_shape
-    say(
-        f"{model} on {data.name}: {len(data.x_train)} images to train, {len(data.x_val)} to validate, "
-        f"{len(data.x_test)} held out, {height}x{width}x{channels}, {data.classes} classes"
-    )
-    for note in data.notes:
-        say(note)
-    say(f"run folder: {folder}")
-
-
-def _say_result(result: dict[str, Any], folder: "RunFolder") -> None:
-    say(
-        f"kept in {folder.best}: epoch {result['kept_epoch']} of {result['epochs']}, {result['params']:,} parameters, "
-        f"{100 * result['val_accuracy']:.2f} % validation accuracy",
-    )
-    say(f"test accuracy: {_accuracy(result)}")
-    say(f"report: {folder.report}")
-
-
-def _accuracy(result: dict[str, Any]) -> str:
-    return f"{100 * result['test_accuracy']:.2f} % ({result['test_correct']} of {result['test_images']} images)"
 
 
 def _default_run(model: str, data: str) -> Path:

@@ -2,10 +2,14 @@
 
 import contextlib
 from collections.abc import Iterator
-from typing import NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 from rich.console import Console
+
+if TYPE_CHECKING:
+    from keras_blocks.tuning.data.dataset import Dataset
+    from keras_blocks.tuning.run_folder import RunFolder
 
 USAGE, FAILED, INTERRUPTED = 2, 1, 130
 """Exit codes: a wrong argument; a command that did not succeed; Ctrl-C."""
@@ -35,3 +39,27 @@ def usage_errors() -> Iterator[None]:
         yield
     except (ValueError, TypeError, ImportError) as error:
         stop(error, USAGE)
+
+
+def say_begin(model: str, data: "Dataset", folder: "RunFolder") -> None:
+    height, width, channels = data.image_shape
+    say(
+        f"{model} on {data.name}: {len(data.x_train)} images to train, {len(data.x_val)} to validate, "
+        f"{len(data.x_test)} held out, {height}x{width}x{channels}, {data.classes} classes"
+    )
+    for note in data.notes:
+        say(note)
+    say(f"run folder: {folder}")
+
+
+def say_result(result: dict[str, Any], folder: "RunFolder") -> None:
+    say(
+        f"kept in {folder.best}: epoch {result['kept_epoch']} of {result['epochs']}, {result['params']:,} parameters, "
+        f"{100 * result['val_accuracy']:.2f} % validation accuracy",
+    )
+    say(f"test accuracy: {accuracy_of(result)}")
+    say(f"report: {folder.report}")
+
+
+def accuracy_of(result: dict[str, Any]) -> str:
+    return f"{100 * result['test_accuracy']:.2f} % ({result['test_correct']} of {result['test_images']} images)"

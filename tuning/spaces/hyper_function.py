@@ -45,7 +45,7 @@ class HyperFunction(keras_tuner.HyperModel):
     ...     return keras.Sequential([keras.Input((8, 8, 1)), *layers, keras_blocks.ClassifierHead(10)])
     >>> space = HyperFunction(net, filters=[4, 8], blocks=hp_range(1, 3), loss="sparse_categorical_crossentropy")
     >>> space.build(keras_tuner.HyperParameters()).count_params()
-    534
+    1010
     """
 
     def __init__(
