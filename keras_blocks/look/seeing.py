@@ -43,7 +43,10 @@ def feature_maps(model: keras.Model, images: Any, layer: Any) -> Any:
         raise ValueError("`layer` must be a layer or its name, or a list of them that is not empty; received none.")
     tensors = [flat.tensor(one) for one in layers]
     graph = keras.Model(flat.inputs, tensors)
-    maps = [_array(one) for one in keras.tree.flatten(graph(_as_tensors(images), training=False))]
+    given = _as_tensors(images)
+    if len(flat.graph.inputs) == 1 and not isinstance(given, (Mapping, list)):
+        _check_batch(given, flat.graph.inputs[0].shape)  # Keras takes one image of a channel for a batch of its rows
+    maps = [_array(one) for one in keras.tree.flatten(graph(given, training=False))]
     if not isinstance(layer, (list, tuple)):
         return maps[0]
     return dict(zip((one if isinstance(one, str) else one.name for one in layers), maps))
@@ -218,8 +221,10 @@ def _squashes(operation: Any) -> bool:
 def _classes(given: Any, batch: int, count: int) -> list[int] | None:
     if given is None:
         return None
-    many = isinstance(given, (Sequence, np.ndarray))
-    classes = [int(one) for one in given] if many else [validation.integer("class_index", given, least=0)] * batch
+    given = given.tolist() if isinstance(given, np.ndarray) else given
+    many = isinstance(given, Sequence) and not isinstance(given, str)
+    classes = [validation.integer("class_index", one, least=0) for one in (given if many else [given])]
+    classes = classes if many else classes * batch
     if len(classes) != batch or not all(0 <= one < count for one in classes):
         raise ValueError(
             f"`class_index` must be a class from 0 to {count - 1}, or one for each of {batch} images; received "

@@ -104,6 +104,8 @@ def test_what_cannot_be_is_said():
     for error, match, wrong in (
         (ValueError, "`class_index` must be a class from 0 to 4", {"class_index": 5}),
         (ValueError, "`class_index`.*each of 2 images", {"class_index": [1]}),
+        (TypeError, "`class_index` must be an integer.*0.5", {"class_index": [0.5, 1]}),
+        (TypeError, "`class_index` must be an integer.*cat", {"class_index": "cat"}),
         (ValueError, "`layer` must be.*'fire_squeeze'", {"layer": "fire_squeezed"}),
         (ValueError, "`layer` must be in the model", {"layer": keras.layers.ReLU()}),
         (ValueError, "`layer` must give feature maps", {"layer": "scores"}),
@@ -112,6 +114,9 @@ def test_what_cannot_be_is_said():
     ):
         with pytest.raises(error, match=match):
             keras_blocks.grad_cam(model, **{"images": IMAGES, **wrong})
+    grey = keras.Sequential([keras.Input((6, 6, 1)), fire("fire")])
+    with pytest.raises(ValueError, match="`images` must be a batch"):
+        keras_blocks.feature_maps(grey, IMAGES[0, ..., :1], "fire")
     with pytest.raises(ValueError, match="`model` must give one score for each class"):
         keras_blocks.grad_cam(keras.Sequential([keras.Input(SHAPE), fire("a")]), IMAGES)
     with pytest.raises(TypeError, match="`model` must be a Keras model"):
