@@ -15,7 +15,15 @@ from keras_blocks.core.graphs import replay, unallocated
 from keras_blocks.core.immutable import FrozenDict, freeze
 from keras_blocks.core.registration import subclasses
 from keras_blocks.core.signature import arguments
-from keras_blocks.costs.layer_costs import LAYER_RULES, VIEW_LAYERS, LayerCost, count_weights, layer_macs, measured
+from keras_blocks.costs.layer_costs import (
+    LAYER_RULES,
+    VIEW_LAYERS,
+    LayerCost,
+    count_weights,
+    layer_macs,
+    measured,
+    traced_shape,
+)
 
 
 class Cost(NamedTuple):
@@ -247,7 +255,7 @@ def _layer_object_cost(layer: Any, shape: Any, after: Any = None) -> tuple[Any, 
     if not layer.built:
         found = measured(lambda: type(layer).from_config(layer.get_config()), shape)
         return found.shape, Cost(found.params, found.macs, _values(type(layer), found.shape) * _bytes_per_value(layer))
-    after = tuple(layer.compute_output_shape(shape)) if after is None else after
+    after = tuple(traced_shape(layer, shape)) if after is None else after
     return after, _built_cost(layer, shape, after)
 
 

@@ -18,7 +18,7 @@ from keras_blocks.core.graphs import calls, replay, unallocated
 from keras_blocks.core.layers import SETTINGS
 from keras_blocks.core.signature import arguments
 from keras_blocks.costs.cost import Cost, block_chain, block_key, shape_and_cost
-from keras_blocks.costs.layer_costs import count_weights
+from keras_blocks.costs.layer_costs import count_weights, traced_shape
 from keras_blocks.models.network import Network
 from keras_blocks.models.opening import holds_blocks, traced
 from keras_blocks.models.registry import architecture_of
@@ -259,9 +259,13 @@ def _spent(step: Any, given: Any, after: Any) -> Cost | None:
 
 def _counted(step: Any, given: Any) -> tuple[Any, Cost | None]:
     """(output shape, Cost) of a step; without a cost where a size is not known."""
+    own = isinstance(step, keras.layers.Layer) and not isinstance(step, Block | EachRegion | keras.Model)
+    if own and holds_blocks(step):
+        shape = traced_shape(step, given)
+        return shape, _spent(step, given, shape)
     if _all_known(given):
         return shape_and_cost(step, given)
-    shape = (step.make() if isinstance(step, LayerSpec) else step).compute_output_shape(given)
+    shape = traced_shape(step.make() if isinstance(step, LayerSpec) else step, given)
     return (shape if isinstance(shape, (Mapping, list)) else tuple(shape)), None
 
 

@@ -43,7 +43,10 @@ def feature_maps(model: keras.Model, images: Any, layer: Any) -> Any:
         raise ValueError("`layer` must be a layer or its name, or a list of them that is not empty; received none.")
     tensors = [flat.tensor(one) for one in layers]
     graph = keras.Model(flat.inputs, tensors)
-    maps = [_array(one) for one in keras.tree.flatten(graph(_as_tensors(images), training=False))]
+    given = _as_tensors(images)
+    if len(flat.graph.inputs) == 1 and not isinstance(given, (Mapping, list)):
+        _check_batch(given, flat.graph.inputs[0].shape)  # Keras takes one image of a channel for a batch of its rows
+    maps = [_array(one) for one in keras.tree.flatten(graph(given, training=False))]
     if not isinstance(layer, (list, tuple)):
         return maps[0]
     return dict(zip((one if isinstance(one, str) else one.name for one in layers), maps))
@@ -53,9 +56,8 @@ def grad_cam(model: keras.Model, images: Any, class_index: Any = None, layer: An
     """Where a model looks when it tells a class: Grad-CAM, a heat map for each image.
 
     A layer's channels, each weighted by the mean gradient of the class' score with respect to it, are added up; what
-    speaks against the class counts as 0. The score is the one before the last layer's softmax or sigmoid, where that
-    is a layer of its own, as in all architectures of the library; of a `Dense` with a softmax in it, it is the
-    probability's logarithm.
+    speaks against the class counts as 0. The score is the one before the softmax or sigmoid of the last layer, be that
+    a layer of its own or a `Dense` with it inside; of any other layer with it inside, the probability's logarithm.
 
     Args:
         model: any model that holds blocks, of one input and one output of classes; see `keras_blocks.expand`. Of an
@@ -86,6 +88,7 @@ def grad_cam(model: keras.Model, images: Any, class_index: Any = None, layer: An
     if len(flat.graph.inputs) != 1:
         raise ValueError(f"`model` must take one batch of images; '{model.name}' has {len(flat.graph.inputs)} inputs.")
     images = keras.ops.convert_to_tensor(images, flat.graph.inputs[0].dtype)
+    _check_batch(images, flat.graph.inputs[0].shape)
     scores = flat.scores()
     features = flat.last_map(scores) if layer is None else flat.tensor(layer)
     if len(features.shape) != 4:
@@ -167,12 +170,17 @@ class Opened:
         return flat[0]
 
     def scores(self) -> keras.KerasTensor:
-        """The output before its softmax or sigmoid, where that is a layer of its own."""
+        """The output before its softmax or sigmoid, where that is a layer of its own or part of a dense one."""
         output = self.output()
         for operation, inputs, outputs in calls(self.graph):
-            alone = isinstance(operation, keras.layers.Activation | keras.layers.Softmax)
-            if alone and _squashes(operation) and outputs[0] is output:
+            if outputs[0] is not output or not _squashes(operation):
+                continue
+            if isinstance(operation, keras.layers.Activation | keras.layers.Softmax):
                 return inputs[0]
+            # A sure model's probability is 1 in float32, and no gradient comes through it.
+            if type(operation) is keras.layers.Dense and operation.quantization_mode is None:
+                found = keras.ops.matmul(inputs[0], operation.kernel)
+                return found if operation.bias is None else keras.ops.add(found, operation.bias)
         return output
 
     def squashed(self, scores: keras.KerasTensor) -> bool:
@@ -213,14 +221,25 @@ def _squashes(operation: Any) -> bool:
 def _classes(given: Any, batch: int, count: int) -> list[int] | None:
     if given is None:
         return None
-    many = isinstance(given, (Sequence, np.ndarray))
-    classes = [int(one) for one in given] if many else [validation.integer("class_index", given, least=0)] * batch
+    given = given.tolist() if isinstance(given, np.ndarray) else given
+    many = isinstance(given, Sequence) and not isinstance(given, str)
+    classes = [validation.integer("class_index", one, least=0) for one in (given if many else [given])]
+    classes = classes if many else classes * batch
     if len(classes) != batch or not all(0 <= one < count for one in classes):
         raise ValueError(
             f"`class_index` must be a class from 0 to {count - 1}, or one for each of {batch} images; received "
             f"{given!r}."
         )
     return classes
+
+
+def _check_batch(images: Any, expected: Any) -> None:
+    fits = len(images.shape) == len(expected)
+    if not fits or any(b is not None and a != b for a, b in zip(images.shape, expected)):
+        raise ValueError(
+            f"`images` must be a batch of the shape {tuple(expected)}; received {tuple(images.shape)}. One image is a "
+            "batch as `image[None]`."
+        )
 
 
 def _as_tensors(images: Any) -> Any:

@@ -76,6 +76,19 @@ def test_scores_are_those_before_a_softmax_or_their_logarithms():
     assert keras_blocks.grad_cam(net, IMAGES, 0).shape == (2, 6, 6)
 
 
+@pytest.mark.parametrize("activation, bias", [("softmax", True), ("sigmoid", False)])
+def test_a_sure_dense_layer_has_the_heat_of_its_scores(activation, bias):
+    """Its probabilities are 0 and 1 in float32: through them there is no gradient."""
+    x = keras.Input(SHAPE)
+    pooled = keras.layers.GlobalAveragePooling2D()(fire("fire")(x))
+    inside = keras.Model(x, keras.layers.Dense(3, activation, use_bias=bias, name="scores")(pooled))
+    randomize(inside)
+    dense = inside.get_layer("scores")
+    dense.kernel.assign(np.abs(numpy(dense.kernel)) * [[1e5, 1e4, 1e3]])
+    assert numpy(inside(IMAGES, training=False))[:, 0].min() == 1
+    np.testing.assert_allclose(keras_blocks.grad_cam(inside, IMAGES, 0), by_hand(inside, IMAGES, [0, 0]), atol=1e-5)
+
+
 @pytest.mark.once
 def test_side_outputs_do_not_count_and_shortcuts_are_gone_by():
     net = keras_blocks.create_model("resnet20_cifar", classes=3, input_shape=(16, 16, 3))
@@ -91,12 +104,19 @@ def test_what_cannot_be_is_said():
     for error, match, wrong in (
         (ValueError, "`class_index` must be a class from 0 to 4", {"class_index": 5}),
         (ValueError, "`class_index`.*each of 2 images", {"class_index": [1]}),
+        (TypeError, "`class_index` must be an integer.*0.5", {"class_index": [0.5, 1]}),
+        (TypeError, "`class_index` must be an integer.*cat", {"class_index": "cat"}),
         (ValueError, "`layer` must be.*'fire_squeeze'", {"layer": "fire_squeezed"}),
         (ValueError, "`layer` must be in the model", {"layer": keras.layers.ReLU()}),
         (ValueError, "`layer` must give feature maps", {"layer": "scores"}),
+        (ValueError, r"`images` must be a batch.*image\[None\]", {"images": IMAGES[0]}),
+        (ValueError, "`images` must be a batch of the shape", {"images": IMAGES[..., :1]}),
     ):
         with pytest.raises(error, match=match):
-            keras_blocks.grad_cam(model, IMAGES, **wrong)
+            keras_blocks.grad_cam(model, **{"images": IMAGES, **wrong})
+    grey = keras.Sequential([keras.Input((6, 6, 1)), fire("fire")])
+    with pytest.raises(ValueError, match="`images` must be a batch"):
+        keras_blocks.feature_maps(grey, IMAGES[0, ..., :1], "fire")
     with pytest.raises(ValueError, match="`model` must give one score for each class"):
         keras_blocks.grad_cam(keras.Sequential([keras.Input(SHAPE), fire("a")]), IMAGES)
     with pytest.raises(TypeError, match="`model` must be a Keras model"):

@@ -55,3 +55,24 @@ def test_weights_that_are_shared_count_once():
 @pytest.mark.parametrize("name", keras_blocks.list_models() if run_all() else ["vgg11", "siamese_koch2015"])
 def test_totals_of_variants_are_their_costs(name):
     assert rows(name)[-1].split() == ["total", f"{keras_blocks.cost(name).params:,}"]
+
+
+class Composed(keras.layers.Layer):
+    """As Keras' guide makes a layer of layers: it says no shape that it gives."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.left, self.right = fire("left"), fire("right")
+
+    def call(self, x):
+        return self.right(self.left(x))
+
+
+@pytest.mark.once
+def test_a_layer_of_blocks_with_a_call_alone_has_rows():
+    model = keras.Sequential([keras.Input((6, 6, 3)), Composed(name="own"), keras.layers.Flatten()])
+    by_block = keras_blocks.cost_rows(keras.Sequential([keras.Input((6, 6, 3)), fire("a"), fire("b")]))
+    own, _ = keras_blocks.cost_rows(model)
+    assert own.params == model.count_params() == sum(row.params for row in by_block)
+    assert own.macs == sum(row.macs for row in by_block)
+    keras_blocks.draw(model, depth=2)
