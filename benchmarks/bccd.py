@@ -4,6 +4,7 @@
     python benchmarks/bccd.py torchvision --seeds 3 --epochs 8 --python PATH  # where torchvision is installed
     python benchmarks/bccd.py fast_rcnn --seeds 1 --epochs 8
     python benchmarks/bccd.py rcnn --seeds 1 --epochs 2
+    python benchmarks/bccd.py seconds                                          # of an image, on a quiet machine
     python benchmarks/bccd.py table                                            # docs/bccd.json as a table
 
 All are given the same arrays in the same order, mirrored alike, with the same weights and schedule, Faster R-CNN and
@@ -27,6 +28,7 @@ import zipfile
 ROOT = pathlib.Path(__file__).absolute().parents[1]
 DATA = ROOT.parent / "shared" / "data"
 RESULTS = ROOT / "docs" / "bccd.json"
+SECONDS = ROOT / "docs" / "bccd_seconds.json"
 SIZE, BATCH, RATE, WARM_UP = (240, 320), 2, 0.0025, 100
 ANCHORS = (16, 32, 64, 96, 128)
 REGIONS = 200
@@ -223,6 +225,31 @@ def run(method, seed, epochs, python):
     }
 
 
+def seconds_of_an_image(rounds=3):
+    """Of the three in turn, two images at a time, and of selective search: medians. Weights make no difference."""
+    import keras_blocks
+
+    with tempfile.TemporaryDirectory() as folder:
+        testing = datasets(pathlib.Path(folder))[1].in_order()
+        images, _, _, _ = arrays(testing)
+    begun = time.monotonic()
+    regions = keras_blocks.region_proposals(testing, mode="single", max_regions=REGIONS)
+    found = {"selective search, single": [(time.monotonic() - begun) / len(images)], "selective search, fast": []}
+    for i in range(8):
+        begun = time.monotonic()
+        keras_blocks.selective_search(images[i], "fast")
+        found["selective search, fast"].append(time.monotonic() - begun)
+    models = {method: detector(method, testing.labels) for method in ("rcnn", "fast_rcnn", "faster_rcnn")}
+    for round_number in range(rounds + 1):
+        for method, model in models.items():
+            inputs = images if method == "faster_rcnn" else {"image": images, "proposals": regions}
+            begun = time.monotonic()
+            model.predict(inputs, batch_size=BATCH, verbose=0)
+            if round_number:  # the first compiles
+                found.setdefault(method, []).append((time.monotonic() - begun) / len(images))
+    return {name: round(statistics.median(values), 3) for name, values in found.items()}
+
+
 def table(known):
     """A line for each method: means over the seeds, with the half width of a 95 % interval (Student's t)."""
     from scipy import stats
@@ -247,7 +274,7 @@ def table(known):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("method", choices=["faster_rcnn", "torchvision", "fast_rcnn", "rcnn", "table"])
+    parser.add_argument("method", choices=["faster_rcnn", "torchvision", "fast_rcnn", "rcnn", "seconds", "table"])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--epochs", type=int, default=8)
@@ -256,6 +283,10 @@ if __name__ == "__main__":
     known = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
     if options.method == "table":
         table(known)
+    elif options.method == "seconds":
+        measured = seconds_of_an_image()
+        print(measured)
+        SECONDS.write_text(json.dumps(measured, indent=1) + "\n")
     else:
         for seed in range(options.first, options.first + options.seeds):
             row = run(options.method, seed, options.epochs, options.python)

@@ -195,7 +195,10 @@ def _test_part(own: Path | None, data: str | Path | None, image_size: ImageSize 
     if test is None:
         raise ValueError("`data` must be given, as the model is in no run's folder, which would have its test images.")
     if not test.is_file():
-        raise ValueError(f"`data` must be given, as {test} does not exist.")
+        raise ValueError(
+            f"`data` must be given, as {test} does not exist. After a search on data of your own, result.json has the "
+            "figures of its test part."
+        )
     return _stored(test)
 
 
