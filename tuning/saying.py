@@ -2,14 +2,10 @@
 
 import contextlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import typer
 from rich.console import Console
-
-if TYPE_CHECKING:
-    from keras_blocks.tuning.data.dataset import Dataset
-    from keras_blocks.tuning.run_folder import RunFolder
 
 USAGE, FAILED, INTERRUPTED = 2, 1, 130
 """Exit codes: a wrong argument; a command that did not succeed; Ctrl-C."""
@@ -41,7 +37,7 @@ def usage_errors() -> Iterator[None]:
         stop(error, USAGE)
 
 
-def say_begin(model: str, data: "Dataset", folder: "RunFolder") -> None:
+def say_begin(model: str, data: Any, folder: Any) -> None:
     height, width, channels = data.image_shape
     say(
         f"{model} on {data.name}: {len(data.x_train)} images to train, {len(data.x_val)} to validate, "
@@ -52,7 +48,7 @@ def say_begin(model: str, data: "Dataset", folder: "RunFolder") -> None:
     say(f"run folder: {folder}")
 
 
-def say_result(result: dict[str, Any], folder: "RunFolder") -> None:
+def say_result(result: dict[str, Any], folder: Any) -> None:
     say(
         f"kept in {folder.best}: epoch {result['kept_epoch']} of {result['epochs']}, {result['params']:,} parameters, "
         f"{100 * result['val_accuracy']:.2f} % validation accuracy",

@@ -84,7 +84,7 @@ def test_all_that_keras_trains_on_is_trained_on(name):
     space.example = data.example()
     job = GivenTask(space, data).job({"hyperparameters": {}})
     model = job.build()
-    trained = given_training.fit(job._candidate, model, data, epochs=1, monitor="val_loss")
+    trained = given_training.fit(job.candidate, model, data, epochs=1, monitor="val_loss")
     assert np.isfinite(trained.history["val_loss"]).all()
     assert given_training.tested(model, data)["loss"] == pytest.approx(trained.history["val_loss"][0], rel=1e-4)
     assert {leaf.shape[0] for leaf in keras.tree.flatten(data.example())} == {1}

@@ -65,18 +65,13 @@ def killed(command, run, done=1):
 
 SEARCHES = [
     ("getting_started", "MyHyperModel", "digits", "val_accuracy", {"max-params": 9000}),
-    *(
-        [
-            ("getting_started", "build_model", "digits", "val_loss:min", {"max-params": 9000}),
-            ("getting_started", "HyperRegressor", "numbers", "mean_absolute_error:min", {}),
-            ("custom_training_loop", "MyHyperModel", "images", "my_metric:min", {}),
-        ]
-        if run_all()
-        else []
-    ),
+    ("getting_started", "build_model", "digits", "val_loss:min", {"max-params": 9000}),
+    ("getting_started", "HyperRegressor", "numbers", "mean_absolute_error:min", {}),
+    ("custom_training_loop", "MyHyperModel", "images", "my_metric:min", {}),
 ]
 
 
+@pytest.mark.skipif(not run_all(), reason="a minute each; the same engine's searches are killed in test_search.py")
 @pytest.mark.parametrize(("module", "space", "data", "objective", "options"), SEARCHES, ids=lambda item: str(item)[:20])
 def test_a_published_search_that_is_killed_goes_on(module, space, data, objective, options, tmp_path, eager):
     from keras_blocks.tuning.cli import app

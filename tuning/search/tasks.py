@@ -108,11 +108,11 @@ class ImagesJob:
     """See `Job`."""
 
     def __init__(self, dataset: Dataset, candidate: Candidate) -> None:
-        self._dataset, self._candidate = dataset, candidate
+        self._dataset, self.candidate = dataset, candidate
 
     def build(self) -> keras.Model:
         data = self._dataset
-        return self._candidate.compiled(scale=data.scale, flips=data.flips, class_names=data.class_names)
+        return self.candidate.compiled(scale=data.scale, flips=data.flips, class_names=data.class_names)
 
     def data_bytes(self) -> float:
         return float(self._dataset.x_train.nbytes + self._dataset.x_val.nbytes)
@@ -123,7 +123,7 @@ class ImagesJob:
     def fit(self, model: keras.Model, request: TrialRequest, *, watch: Watch) -> Trained:
         return resumable.fit(
             model,
-            self._candidate.hyperparameters,
+            self.candidate.hyperparameters,
             self._dataset,
             epochs=request.epochs,
             monitor=request.monitor or "val_accuracy",
@@ -174,10 +174,10 @@ class GivenJob:
     """See `Job`."""
 
     def __init__(self, data: GivenData, candidate: HyperModelCandidate) -> None:
-        self._data, self._candidate = data, candidate
+        self._data, self.candidate = data, candidate
 
     def build(self) -> keras.Model:
-        return self._candidate.build()
+        return self.candidate.build()
 
     def data_bytes(self) -> float:
         return math.inf  # of a user's own data and model, nobody knows
@@ -187,7 +187,7 @@ class GivenJob:
 
     def fit(self, model: keras.Model, request: TrialRequest, *, watch: Watch) -> Trained:
         return given_training.fit(
-            self._candidate,
+            self.candidate,
             model,
             self._data,
             epochs=request.epochs,
@@ -200,9 +200,9 @@ class GivenJob:
 
     def told(self, trained: Trained) -> dict[str, Any]:
         metrics = given_training.at_best(trained)
-        found = self._candidate.found()
+        found = self.candidate.found()
         return {
             "metrics": metrics,
             **{name: metrics[name] for name in ("val_accuracy", "val_loss") if name in metrics},
-            **({"found": found, "values": self._candidate.values} if found else {}),
+            **({"found": found, "values": self.candidate.values} if found else {}),
         }
