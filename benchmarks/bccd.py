@@ -232,8 +232,8 @@ def seconds_of_an_image(rounds=3):
     with tempfile.TemporaryDirectory() as folder:
         testing = datasets(pathlib.Path(folder))[1].in_order()
         images, _, _, _ = arrays(testing)
-    begun = time.monotonic()
-    regions = keras_blocks.region_proposals(testing, mode="single", max_regions=REGIONS)
+        begun = time.monotonic()
+        regions = keras_blocks.region_proposals(testing, mode="single", max_regions=REGIONS)
     found = {"selective search, single": [(time.monotonic() - begun) / len(images)], "selective search, fast": []}
     for i in range(8):
         begun = time.monotonic()
