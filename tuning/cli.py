@@ -104,9 +104,9 @@ def search(
         run = run or _default_run(model, given.get("data", SearchSettings.data))
         settings = SearchSettings.of(_stored_settings(run, given) if resume else {}, **given)
         started = Search(settings, run, space=space, storage=storage, replace=fresh)
-        if at_least is not None and not hasattr(started, "dataset"):
+        if at_least is not None and not started.problem.is_of_images:
             raise ValueError("--at-least is for searches on images in classes, which have a test accuracy.")
-    if hasattr(started, "dataset"):
+    if started.problem.is_of_images:
         say_begin(settings.model, started.dataset, started.folder)
     else:
         say(f"{started.space.name} on {started.settings.data}: {started.problem.described()}")
@@ -122,7 +122,7 @@ def search(
                 run_workers(started, ray, progress)
             result = started.run(progress, devices=devices.split(",") if devices else ())
         console.print(trials_table(started.trials, started.best, started.settings.judged_by))
-        if not hasattr(started, "dataset"):
+        if not started.problem.is_of_images:
             return say(
                 "\n".join([*words_of_result(result, started.settings.judged_by), f"report: {started.folder.report}"])
             )

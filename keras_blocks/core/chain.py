@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from keras_blocks.core.immutable import FrozenDict, thaw
+from keras_blocks.core.shapes import shapes_of
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -91,13 +92,7 @@ class ShapeTensor:
 
     def through(self, step: Any, together: Any = None) -> Any:
         """What a step gives for this, or for a list or a dict of which this is one."""
-        return shape_tensors(self.visit(step, _shapes(self if together is None else together)), self.visit)
-
-
-def _shapes(x: Any) -> Any:
-    if isinstance(x, Mapping):
-        return {name: one.shape for name, one in x.items()}
-    return [one.shape for one in x] if isinstance(x, (list, tuple)) else x.shape
+        return shape_tensors(self.visit(step, shapes_of(self if together is None else together)), self.visit)
 
 
 def shape_tensors(shape: Any, visit: Callable[[Any, Any], Any]) -> Any:

@@ -16,6 +16,8 @@ _UNINITIALIZED = "uninitialized_variables"
 
 _patching = threading.Lock()
 _here = threading.local()
+_made_by: list[Callable[..., None]] = []
+"""Keras' own constructor of variables, once for each one that is within `unallocated_and_compiled`."""
 
 
 def replay(graph: keras.Function, inputs: Any, each: Callable[..., Any] = lambda operation: operation) -> Any:
@@ -71,14 +73,18 @@ def unallocated_and_compiled() -> Iterator[None]:
     value. Other threads' variables are not touched.
     """
     with _patching:
-        if getattr(keras.Variable.__init__, "defers", None) is None:
-            keras.Variable.__init__ = _deferring(keras.Variable.__init__)
+        _made_by.append(_made_by[0] if _made_by else keras.Variable.__init__)
+        keras.Variable.__init__ = _deferring(_made_by[0])
     _here.depth = getattr(_here, "depth", 0) + 1
     try:
         with unallocated():
             yield
     finally:
         _here.depth -= 1
+        with _patching:
+            own = _made_by.pop()
+            if not _made_by:  # the last one within leaves Keras as it was
+                keras.Variable.__init__ = own
 
 
 def _deferring(make: Callable[..., None]) -> Callable[..., None]:
@@ -94,7 +100,6 @@ def _deferring(make: Callable[..., None]) -> Callable[..., None]:
         else:
             make(self, initializer, shape, dtype, *args, **kwargs)
 
-    made.defers = True  # type: ignore[attr-defined]
     return made
 
 

@@ -1,6 +1,6 @@
 """Shapes of one tensor, or of several by name."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from keras_blocks.typing import Shape
@@ -11,6 +11,51 @@ def as_shapes(shape: Any) -> Any:
     if isinstance(shape, Mapping):
         return {name: as_shapes(one) for name, one in shape.items()}
     return tuple(shape)
+
+
+def map_shapes(function: Callable[[Any], Any], shape: Any) -> Any:
+    """What a function gives for a shape, or for each of those in a list or a dict of them."""
+    if isinstance(shape, Mapping):
+        return {name: map_shapes(function, one) for name, one in shape.items()}
+    if isinstance(shape, (list, tuple)) and shape and isinstance(shape[0], (list, tuple, Mapping)):
+        return [map_shapes(function, one) for one in shape]
+    return function(shape)
+
+
+def shapes_of(tensors: Any) -> Any:
+    """The shape of a tensor, or of each of those in a list or a dict of them."""
+    if isinstance(tensors, Mapping):
+        return {name: shapes_of(one) for name, one in tensors.items()}
+    return [shapes_of(one) for one in tensors] if isinstance(tensors, (list, tuple)) else tuple(tensors.shape)
+
+
+def with_batch(input_shape: Any) -> Any:
+    """The shape of one image, or a list or a dict of shapes, with a batch of any size in front.
+
+    Raises:
+        ValueError: for what is no shape.
+    """
+
+    def one(sizes: Any) -> Shape:
+        known = [size for size in sizes if size is not None] if isinstance(sizes, (list, tuple)) else [None]
+        if any(isinstance(size, bool) or not isinstance(size, int) or size < 1 for size in known):
+            raise ValueError(
+                "`input_shape` must be the sizes of one image, such as (224, 224, 3), without the batch, or of several "
+                f"inputs a list or a dict of such; received {input_shape!r}."
+            )
+        return (None, *sizes)
+
+    return map_shapes(one, input_shape)
+
+
+def check_fit(own: Shape, given: Shape) -> None:
+    """Refuses a shape, with the batch, that a model made for its own cannot take.
+
+    Raises:
+        ValueError: naming both.
+    """
+    if len(own) != len(given) or any(a != b for a, b in zip(own[1:], given[1:]) if a is not None and b is not None):
+        raise ValueError(f"`input_shape` must fit the model's {tuple(own[1:])}; received {tuple(given[1:])}.")
 
 
 def known_sizes(x: Any) -> Shape:

@@ -54,6 +54,13 @@ def takes(cls: type, name: str) -> bool:
     return False
 
 
+def needed(function: Callable[..., Any]) -> list[str]:
+    """Names of the arguments that a call of the function must give."""
+    several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    parameters = inspect.signature(function).parameters.values()
+    return [item.name for item in parameters if item.default is item.empty and item.kind not in several]
+
+
 def check_kept(title: str, owner: Any, names: Collection[str]) -> None:
     """Refuses a layer or a model whose class keeps an argument of its constructor elsewhere than its config looks.
 

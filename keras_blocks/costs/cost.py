@@ -14,6 +14,7 @@ from keras_blocks.core.chain import Chain, LayerSpec, ShapeTensor, walk
 from keras_blocks.core.graphs import replay, unallocated
 from keras_blocks.core.immutable import FrozenDict, freeze
 from keras_blocks.core.registration import subclasses
+from keras_blocks.core.shapes import check_fit
 from keras_blocks.core.signature import arguments
 from keras_blocks.costs.layer_costs import (
     LAYER_RULES,
@@ -278,8 +279,7 @@ def _model_cost(model: Any, input_shape: Any) -> Cost:
         raise TypeError(f"`target` must be a model of tensors; '{model.name}' has inputs of the shapes {shape}.")
     shape = _known("input_shape", shape)
     own = getattr(model, "input_shape", shape) if model.built else shape
-    if len(own) != len(shape) or any(mine not in (None, given) for mine, given in zip(own[1:], shape[1:])):
-        raise ValueError(f"`input_shape` must fit the model's {own[1:]}; received {shape[1:]}.")
+    check_fit(own, shape)
     if isinstance(model, keras.Sequential):
         total = NO_COST
         for layer in model.layers:

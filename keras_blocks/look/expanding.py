@@ -1,11 +1,11 @@
 """Any model that holds blocks, as a flat one."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import keras
 
 from keras_blocks.core.block import Block
+from keras_blocks.core.shapes import map_shapes, with_batch
 from keras_blocks.models.network import Network
 from keras_blocks.models.opening import Note, opened
 
@@ -43,10 +43,11 @@ def expand(model: keras.Model, input_shape: Any = None) -> keras.Model:
     """
     if not isinstance(model, keras.Model):
         hint = " A block alone has `block.expand(keras.Input(shape))`." if isinstance(model, Block) else ""
+        hint = f" `create_model({model!r})` makes a model of a name." if isinstance(model, str) else hint
         raise TypeError(f"`model` must be a Keras model; received {type(model).__name__}.{hint}")
     if isinstance(model, Network) and input_shape is None:
         return model.expand()
-    inputs = inputs_of(model) if input_shape is None else _inputs_like(_batches_of(input_shape))
+    inputs = inputs_of(model) if input_shape is None else _inputs_like(with_batch(input_shape))
     return flat_model(model, inputs)
 
 
@@ -79,17 +80,4 @@ def inputs_of(model: keras.Model) -> Any:
 
 
 def _inputs_like(shapes: Any) -> Any:
-    if isinstance(shapes, Mapping):
-        return {name: _inputs_like(shape) for name, shape in shapes.items()}
-    if shapes and isinstance(shapes[0], (list, tuple, Mapping)):
-        return [_inputs_like(shape) for shape in shapes]
-    return keras.Input(tuple(shapes[1:]))
-
-
-def _batches_of(shapes: Any) -> Any:
-    """The shapes of images, or of each of several inputs, with a batch of any size in front."""
-    if isinstance(shapes, Mapping):
-        return {name: _batches_of(shape) for name, shape in shapes.items()}
-    if shapes and isinstance(shapes[0], (list, tuple, Mapping)):
-        return [_batches_of(shape) for shape in shapes]
-    return (None, *shapes)
+    return map_shapes(lambda shape: keras.Input(tuple(shape[1:])), shapes)

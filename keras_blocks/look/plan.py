@@ -6,7 +6,7 @@ Tables, drawings and receptive fields all read a `Plan`.
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -16,6 +16,7 @@ from keras_blocks.core.block import Block
 from keras_blocks.core.chain import Chain, LayerSpec, ShapeTensor, walk
 from keras_blocks.core.graphs import calls, replay, unallocated
 from keras_blocks.core.layers import SETTINGS
+from keras_blocks.core.shapes import check_fit, map_shapes, shapes_of, with_batch
 from keras_blocks.core.signature import arguments
 from keras_blocks.costs.cost import Cost, block_chain, block_key, shape_and_cost
 from keras_blocks.costs.layer_costs import count_weights, traced_shape
@@ -118,7 +119,7 @@ class Plan:
 
     def add(self, step: Any, x: Any) -> Any:
         """A layer or block applied to a `Traced`, or a structure of them."""
-        given = _as_tuples(x)
+        given = shapes_of(x)
         shape, spent = _counted(step, given)
         return self.noted(step, step.name, x, given, shape, spent)
 
@@ -174,8 +175,8 @@ def plan_of(target: Any, input_shape: Any = None, **metaparameters: Any) -> Plan
     if isinstance(target, Network) and not target.assembly.ends:
         return _plan_of_outline(target)
     if isinstance(target, keras.Model):
-        return plan_of_model(target, None if input_shape is None else _batches(input_shape))
-    shape = _batches(input_shape) if input_shape is not None else _built_shape(target)
+        return plan_of_model(target, None if input_shape is None else with_batch(input_shape))
+    shape = with_batch(input_shape) if input_shape is not None else _built_shape(target)
     if isinstance(target, Block):
         return plan_of_chain(target.chain_for(shape), shape)
     plan = Plan()
@@ -191,6 +192,9 @@ def plan_of_chain(chain: Chain, shape: Any) -> Plan:
 def plan_of_model(model: Any, shape: Any = None) -> Plan:
     """The plan of a model, or of a layer that holds others; a shape with the batch, or `None` for its own."""
     plan = Plan()
+    if shape is not None and isinstance(model, keras.Sequential | keras.Function) and model.built:
+        for tensor, one in zip(model.inputs, keras_shapes(shape)):
+            check_fit(tensor.shape, one)
     if isinstance(model, keras.Sequential):
         x = _inputs(plan, _built_shape(model) if shape is None else shape)
         for layer in model.layers:
@@ -219,25 +223,17 @@ def _note(plan: Plan, operation: Any, made: list[Any] | None) -> Callable[..., A
         symbolic = {id(leaf): keras.KerasTensor(leaf.shape, leaf.dtype) for leaf in leaves}
         given, options = keras.tree.map_structure(lambda value: symbolic.get(id(value), value), (args, kwargs))
         spec = made.pop(0) if made else operation.compute_output_spec(*given, **options)
-        shape = _shapes_of(spec)
+        shape = shapes_of(spec)
         taken = args[0] if len(leaves) == len(_traced_in(args[:1])) else leaves
         spent: Cost | None = NO_COST
         if isinstance(operation, keras.layers.Layer):
             flat = [leaf.shape for leaf in leaves]
-            before = _as_tuples(taken) if isinstance(operation, Block) else flat[0] if len(flat) == 1 else flat
+            before = shapes_of(taken) if isinstance(operation, Block) else flat[0] if len(flat) == 1 else flat
             after = keras_shapes(shape)
             spent = _spent(operation, before, after[0] if len(after) == 1 else after)
-        return plan.noted(operation, operation.name, taken, _as_tuples(taken), shape, spent)
+        return plan.noted(operation, operation.name, taken, shapes_of(taken), shape, spent)
 
     return run
-
-
-def _shapes_of(tensors: Any) -> Any:
-    if isinstance(tensors, Mapping):
-        return {name: _shapes_of(one) for name, one in tensors.items()}
-    if isinstance(tensors, (list, tuple)):
-        return [_shapes_of(one) for one in tensors]
-    return tuple(tensors.shape)
 
 
 def _all_known(given: Any) -> bool:
@@ -306,15 +302,6 @@ def _traced_in(x: Any) -> list[Traced]:
     return [leaf for leaf in keras.tree.flatten(x) if isinstance(leaf, Traced)]
 
 
-def _as_tuples(x: Any) -> Any:
-    """The shapes of a structure of `Traced`s."""
-    if isinstance(x, Mapping):
-        return {name: _as_tuples(one) for name, one in x.items()}
-    if isinstance(x, (list, tuple)):
-        return [_as_tuples(one) for one in x]
-    return x.shape
-
-
 def keras_shapes(shape: Any) -> list[Any]:
     """Each of the shapes in a shape or a structure of them."""
     if isinstance(shape, Mapping):
@@ -322,15 +309,6 @@ def keras_shapes(shape: Any) -> list[Any]:
     if isinstance(shape, list) or (shape and isinstance(shape[0], (list, tuple, Mapping))):
         return [one for item in shape for one in keras_shapes(item)]
     return [tuple(shape)]
-
-
-def _batches(shape: Any) -> Any:
-    """A shape without the batch, or a structure of them, with it."""
-    if isinstance(shape, Mapping):
-        return {name: _batches(one) for name, one in shape.items()}
-    if isinstance(shape, Sequence) and shape and isinstance(shape[0], (list, tuple)):
-        return [_batches(one) for one in shape]
-    return (None, *shape)
 
 
 def _built_shape(layer: keras.layers.Layer) -> Any:
@@ -342,12 +320,4 @@ def _built_shape(layer: keras.layers.Layer) -> Any:
             f"{type(layer).__name__} '{layer.name}' is not built, so it does not know what it will be given: give "
             "`input_shape`, such as (224, 224, 3), without the batch."
         )
-    return _any_batch(shape)
-
-
-def _any_batch(shape: Any) -> Any:
-    if isinstance(shape, Mapping):
-        return {name: _any_batch(one) for name, one in shape.items()}
-    if shape and isinstance(shape[0], (list, tuple)):
-        return [_any_batch(one) for one in shape]
-    return (None, *shape[1:])
+    return map_shapes(lambda one: (None, *one[1:]), shape)

@@ -43,8 +43,9 @@ def feature_maps(model: keras.Model, images: Any, layer: Any) -> Any:
         raise ValueError("`layer` must be a layer or its name, or a list of them that is not empty; received none.")
     tensors = [flat.tensor(one) for one in layers]
     graph = keras.Model(flat.inputs, tensors)
-    given = _as_tensors(images)
-    if len(flat.graph.inputs) == 1 and not isinstance(given, (Mapping, list)):
+    alone = len(flat.graph.inputs) == 1 and not isinstance(images, Mapping)
+    given = keras.ops.convert_to_tensor(images) if alone else _as_tensors(images)
+    if alone:
         _check_batch(given, flat.graph.inputs[0].shape)  # Keras takes one image of a channel for a batch of its rows
     maps = [_array(one) for one in keras.tree.flatten(graph(given, training=False))]
     if not isinstance(layer, (list, tuple)):

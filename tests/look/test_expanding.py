@@ -153,6 +153,8 @@ class ByTraining(Subclassed):
 
 @pytest.mark.once
 def test_what_cannot_be_opened_is_said():
+    with pytest.raises(TypeError, match=r"`model` must be a Keras model; received str.*create_model\('resnet18'\)"):
+        keras_blocks.expand("resnet18")
     with pytest.raises(TypeError, match=r"`model` must be a Keras model; received FireBlock.*block.expand"):
         keras_blocks.expand(fire("a"))
     for unbuilt in (Subclassed(name="mine"), keras.Sequential([fire("a")], name="mine")):

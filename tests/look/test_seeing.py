@@ -117,6 +117,8 @@ def test_what_cannot_be_is_said():
     grey = keras.Sequential([keras.Input((6, 6, 1)), fire("fire")])
     with pytest.raises(ValueError, match="`images` must be a batch"):
         keras_blocks.feature_maps(grey, IMAGES[0, ..., :1], "fire")
+    as_list = keras_blocks.feature_maps(model, IMAGES.tolist(), "fire")
+    np.testing.assert_array_equal(as_list, keras_blocks.feature_maps(model, IMAGES, "fire"))
     with pytest.raises(ValueError, match="`model` must give one score for each class"):
         keras_blocks.grad_cam(keras.Sequential([keras.Input(SHAPE), fire("a")]), IMAGES)
     with pytest.raises(TypeError, match="`model` must be a Keras model"):

@@ -76,3 +76,15 @@ def test_a_layer_of_blocks_with_a_call_alone_has_rows():
     assert own.params == model.count_params() == sum(row.params for row in by_block)
     assert own.macs == sum(row.macs for row in by_block)
     keras_blocks.draw(model, depth=2)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("function", [keras_blocks.draw, keras_blocks.cost_rows, keras_blocks.summary])
+def test_a_shape_that_a_model_cannot_take_is_refused(function):
+    layers = [keras.Input((8, 8, 1)), fire("a")]
+    for model in (keras.Sequential(layers), keras.Model(layers[0], layers[1](layers[0]))):
+        with pytest.raises(ValueError, match=r"`input_shape` must fit the model's \(8, 8, 1\); received \(8, 8, 3\)"):
+            function(model, (8, 8, 3))
+    for wrong in ("8x8x1", (8, 8, 0), (8, 8.0, 1), [(8, 8, 1), "8"]):
+        with pytest.raises(ValueError, match="`input_shape` must be the sizes of one image"):
+            function(fire("b"), wrong)

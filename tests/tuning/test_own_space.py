@@ -12,6 +12,7 @@ from published import custom_training_loop, getting_started
 from thorough import run_all
 
 import keras_blocks
+from keras_blocks.core.graphs import unallocated_and_compiled
 from keras_blocks.tuning import HyperFunction, HyperResNet, hp_range
 from keras_blocks.tuning.data.given import GivenData
 from keras_blocks.tuning.search.tasks import GivenTask
@@ -308,3 +309,14 @@ def test_an_interrupted_training_goes_on(tmp_path):
         np.testing.assert_allclose(parts.history[name], values, rtol=1e-4)
     for mine, theirs in zip(other.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-6)
+
+
+def test_counting_leaves_keras_as_it_was():
+    made_by = keras.Variable.__init__
+    with unallocated_and_compiled(), unallocated_and_compiled():
+        assert keras.Variable.__init__ is not made_by
+        keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).compile("adam", "mse")
+    assert keras.Variable.__init__ is made_by
+    with pytest.raises(KeyError), unallocated_and_compiled():
+        raise KeyError
+    assert keras.Variable.__init__ is made_by

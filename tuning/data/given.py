@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_blocks.core.signature import needed
 from keras_blocks.tuning.data.dataset import Dataset
 
 PARTS = ("train", "validation", "test")
@@ -40,11 +41,8 @@ class GivenData:
         Raises:
             TypeError, ValueError: where that are no parts.
         """
-        parameters = inspect.signature(function).parameters.values()
-        if needed := [
-            item.name for item in parameters if item.default is item.empty and item.kind < item.VAR_POSITIONAL
-        ]:
-            raise TypeError(f"`data`: {name} must be a function without arguments; it wants {needed}.")
+        if wanted := needed(function):
+            raise TypeError(f"`data`: {name} must be a function without arguments; it wants {wanted}.")
         parts = function()
         if isinstance(parts, dict) and {*parts} >= {"train", "validation"} and {*parts} <= {*PARTS}:
             parts = tuple(parts[part] for part in PARTS if part in parts)

@@ -43,9 +43,14 @@ class Problem:
     where: Where | None = None
 
     @property
+    def is_of_images(self) -> bool:
+        """Whether its data are images in classes, and not a user's own."""
+        return isinstance(self.data, Dataset)
+
+    @property
     def told(self) -> set[str]:
         """What result.json must hold, to be told of."""
-        return TOLD_OF_IMAGES if isinstance(self.data, Dataset) else TOLD
+        return TOLD_OF_IMAGES if self.is_of_images else TOLD
 
     def described(self) -> str:
         """The data in words, where they are a user's own."""

@@ -252,7 +252,7 @@ class Search:
         if not is_whole_archive(folder.best):
             progress.note(f"{folder.best} is not there, or torn; the best candidate is trained again")
             return None
-        if isinstance(self.problem.data, Dataset) and not is_whole_archive(folder.test):
+        if self.problem.is_of_images and not is_whole_archive(folder.test):
             progress.note(f"{folder.test} is not there, or torn; it is written again")
             self.problem.save_test(folder)
         return result

@@ -8,6 +8,7 @@ import keras
 import keras_tuner
 
 from keras_blocks.core import validation
+from keras_blocks.core.signature import needed
 from keras_blocks.tuning.spaces import table as tables
 from keras_blocks.tuning.spaces.dimension import as_dimension
 from keras_blocks.tuning.spaces.table import KerasTunerSource, Table
@@ -66,13 +67,7 @@ class HyperFunction(keras_tuner.HyperModel):
         several = any(item.kind is item.VAR_KEYWORD for item in arguments.values())
         for key in dimensions if not several else ():
             validation.choice("dimension", key, (*arguments, *TRAINING))
-        needed = [
-            item.name for item in arguments.values() if item.default is item.empty and item.kind < item.VAR_POSITIONAL
-        ]
-        needed += [
-            item.name for item in arguments.values() if item.default is item.empty and item.kind is item.KEYWORD_ONLY
-        ]
-        if missing := [key for key in needed if key not in dimensions]:
+        if missing := [key for key in needed(function) if key not in dimensions]:
             raise ValueError(f"`dimensions` must have all that {self.name} needs; it lacks {missing}.")
         self.dimensions: Table = {key: as_dimension(key, given) for key, given in dimensions.items()}
         self._own = [key for key in dimensions if several or key in arguments]

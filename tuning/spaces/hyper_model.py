@@ -10,6 +10,7 @@ import keras_tuner
 from keras_tuner.engine import hyperparameters as kinds
 
 from keras_blocks.core.graphs import unallocated_and_compiled
+from keras_blocks.core.signature import needed
 from keras_blocks.costs.cost import Cost, cost
 from keras_blocks.tuning.digest import digest
 from keras_blocks.tuning.spaces.architecture import HyperArchitecture
@@ -105,7 +106,7 @@ class HyperModelSpace:
         Raises:
             ValueError: where it cannot be built, or not be counted though there is a budget.
         """
-        needed = [name for name in UNITS if getattr(budget, f"max_{name}") is not None]
+        limited = [name for name in UNITS if getattr(budget, f"max_{name}") is not None]
         hp = keras_tuner.HyperParameters()
         counted, why = NOT_COUNTED, "its size is known only when it is called on data"
         try:
@@ -121,7 +122,7 @@ class HyperModelSpace:
                     "built: "
                     f"{_line(real)}"
                 ) from real
-        for name in needed:
+        for name in limited:
             if counted[name] is None:
                 raise ValueError(
                     f"`max_{name}` cannot hold for {self.label}: its models' {UNITS[name]} cannot be counted before "
@@ -316,18 +317,17 @@ def as_hypermodel(given: Any, label: str) -> keras_tuner.HyperModel:
     wanted = "a keras_tuner.HyperModel, or a function build(hp) that gives a keras.Model"
     if not callable(given) or isinstance(given, keras.Model):
         raise TypeError(f"`space` must be {wanted}; received {given!r}.")
-    parameters = inspect.signature(given).parameters.values()
-    needed = [item.name for item in parameters if item.default is item.empty and item.kind < item.VAR_POSITIONAL]
+    wants = needed(given)
     if inspect.isclass(given):
-        if not issubclass(given, keras_tuner.HyperModel) or needed:
-            why = f"whose constructor wants {needed}: give an instance" if needed else "which is no hypermodel"
+        if not issubclass(given, keras_tuner.HyperModel) or wants:
+            why = f"whose constructor wants {wants}: give an instance" if wants else "which is no hypermodel"
             raise TypeError(f"`space` must be {wanted}; received the class {label}, {why}.")
         return given()
-    if not needed and not parameters:
+    if not inspect.signature(given).parameters:
         return as_hypermodel(given(), f"what {label} returned")
-    if len(needed) > 1:
+    if len(wants) > 1:
         raise TypeError(
-            f"`space` must be {wanted}; {label} wants {needed}. For a function of metaparameters take "
+            f"`space` must be {wanted}; {label} wants {wants}. For a function of metaparameters take "
             "HyperFunction(function, name=[values], ...)."
         )
     return _OfFunction(given)
