@@ -23,8 +23,8 @@ from keras_blocks.weights.convert import named_weights
 
 HERE = pathlib.Path(__file__).parent
 PACKAGES = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}
-READERS = [backend for backend in PACKAGES if thorough.run_alike() or keras.backend.backend() == backend]
-"""Those that read here what was saved here: from PyTorch to all, and all from all where KERAS_BLOCKS_ALL is set."""
+READERS = list(PACKAGES) if thorough.run_alike() else []
+"""Those that read here what was saved here: all read what PyTorch saved, and what all saved with KERAS_BLOCKS_ALL."""
 
 
 def as_models(row):

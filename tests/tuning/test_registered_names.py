@@ -1,18 +1,19 @@
 """Classes are known by the names under which Keras registers them: never by the bare one, never by where they lie."""
 
+import importlib
 import json
-import subprocess
 import sys
 
+import keras
 import keras_tuner
 import numpy as np
 import pytest
-from calling import light_environment
 
 import keras_blocks
 from keras_blocks.core.registration import class_named, registered_name
 from keras_blocks.models.architecture import Architecture
 from keras_blocks.tuning import Candidate, HyperAny, HyperResNet, Search, SearchSettings, space_from_config
+from keras_blocks.tuning.digest import architecture_digest
 
 NET = """
 import keras, keras_blocks
@@ -28,14 +29,6 @@ class HyperNet(HyperSqueezeNet):
 
     def table(self):
         return {{**super().table(), "filters": list(self.widths)}}
-"""
-
-DIGEST = """
-import sys, importlib, keras_blocks
-from keras_blocks.tuning.digest import architecture_digest
-
-net = importlib.import_module(sys.argv[1]).Opaque
-print(architecture_digest(net, dict(groups=[dict(filters=[8])], stem="tiny", input_shape=(8, 8, 1), classes=10)))
 """
 
 MOVES = """
@@ -122,19 +115,13 @@ def test_two_spaces_with_classes_of_one_name_search_side_by_side(importable, tmp
     assert params["one>Net"] < params["other>Net"]
 
 
-def test_moving_a_module_changes_no_digest(tmp_path):
-    (tmp_path / "here.py").write_text(MOVES)
-    (tmp_path / "there").mkdir()
-    (tmp_path / "there" / "deeper.py").write_text(MOVES)
-    found = [
-        subprocess.run(
-            [sys.executable, "-c", DIGEST, module],
-            capture_output=True,
-            text=True,
-            check=True,
-            cwd=tmp_path,
-            env=light_environment(),
-        ).stdout
-        for module in ("here", "there.deeper")
-    ]
-    assert found[0] == found[1] and len(found[0].strip()) == 64
+def test_moving_a_module_changes_no_digest(importable):
+    importable("here.py", MOVES)
+    importable("deeper.py", MOVES)
+    metaparameters = {"groups": [{"filters": [8]}], "stem": "tiny", "input_shape": (8, 8, 1), "classes": 10}
+    found = []
+    for name in ("here", "deeper"):
+        net = importlib.import_module(name).Opaque  # the later one is registered in place of the earlier
+        assert net.__module__ == name and keras.saving.get_registered_object("moves>Opaque") is net
+        found.append(architecture_digest(net, metaparameters))
+    assert found[0] == found[1] and len(found[0]) == 64

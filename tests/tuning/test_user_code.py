@@ -5,6 +5,7 @@ import sys
 
 import pytest
 from calling import light_environment
+from thorough import run_all
 
 from keras_blocks.tuning import HyperSqueezeNet
 from keras_blocks.tuning.spaces import user_code
@@ -27,6 +28,33 @@ if __name__ == "__main__":
 """
 
 
+TOLD = """
+import json, sys
+from keras_blocks.core.registration import class_named, registered_name
+from keras_blocks.models.architecture import Architecture
+from keras_blocks.tuning.spaces import user_code
+
+for about in json.loads(sys.argv[1]):
+    user_code.bring_in(about)
+print(registered_name(class_named("architecture", "my_search>OwnNet", Architecture)))
+"""
+
+
+def test_a_script_is_known_to_other_processes(tmp_path):
+    """What is `__main__` here is a module of its file's name there."""
+    script = tmp_path / "my_search.py"
+    ends = "from keras_blocks.tuning.spaces import user_code; import json"
+    script.write_text(f"{SCRIPT.partition('    settings =')[0]}    {ends}; print(json.dumps(user_code.origins(space)))")
+    told = run_python(script)
+    assert run_python("-c", TOLD, told).strip() == "my_search>OwnNet"
+
+
+def run_python(*arguments):
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=True, env=light_environment()).stdout
+
+
+@pytest.mark.skipif(not run_all(), reason="four processes that import Keras")
 def test_a_script_with_its_own_space_and_architecture(few_digits, tmp_path):
     script = tmp_path / "my_search.py"
     script.write_text(SCRIPT)

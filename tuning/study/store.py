@@ -1,6 +1,6 @@
 """Where studies are stored: an SQLite file for one machine, PostgreSQL for many. The one door to Optuna's storages.
 
-All private names of Optuna that we use are in this file; tests/tuning/test_doors.py has a list of them.
+All private names of Optuna that we use are in this file; tests/tuning/test_optuna_doors.py has a list of them.
 """
 
 import contextlib
