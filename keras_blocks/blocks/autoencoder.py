@@ -165,8 +165,10 @@ class DecoderBlock(CodingBlock):
 
 
 def before_and_after(kernel: Any, step: Any, trim: Any) -> tuple[Any, Any]:
-    """How much a strided convolution with "same" padding pads on either side where `trim` pixels are missing to a size
-    that `step` divides: what its adjoint cuts off."""
+    """How much a strided convolution with "same" padding pads on either side, which is what its adjoint cuts off.
+
+    Where `trim` pixels are missing to a size that `step` divides.
+    """
     padded = kernel - step + trim
     return padded // 2, padded - padded // 2
 

@@ -105,8 +105,7 @@ class LayerFactory:
         return self.layer(name, cls, **{**bound, **options})
 
     def norm(self, name: str) -> LayerSpec:
-        """A BatchNormalization over the channels, with the settings' momentum, epsilon, scale and center; with "groups"
-        among them a GroupNormalization."""
+        """A normalization of the channels, of batches or, with "groups" among the settings' options, of groups."""
         options = self.batch_norm if isinstance(self.batch_norm, Mapping) else {}
         cls = keras.layers.GroupNormalization if "groups" in options else BatchNormalization
         return self.layer(name, cls, axis=self.channel_axis, **options)

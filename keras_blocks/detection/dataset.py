@@ -304,8 +304,7 @@ class DetectionDataset(keras.utils.PyDataset):
         return move(boxes, self.original_sizes[index], self._inner[index])
 
     def ground_truth(self) -> list[dict[str, Any]]:
-        """What there is to find, in the files' pixels: for each image, in the order of `files`, a dict as `annotations`
-        has.
+        """What there is to find, in the files' pixels: for each of `files`, a dict as `annotations` has.
 
         Those boxes too that are in no batch: difficult ones, crowds, and those beyond `max_boxes`.
         """

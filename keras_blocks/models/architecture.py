@@ -198,7 +198,7 @@ class Architecture(Network):
         weighted_metrics: Any = None,
         **kwargs: Any,
     ) -> None:
-        """As in every Keras model; with auxiliary outputs, what is given for one output is meant so:
+        """Compiles as every Keras model; with auxiliary outputs, what is given for one output is meant as said here.
 
         Args:
             optimizer: as in Keras.

@@ -32,8 +32,9 @@ def check_path(path: Any) -> str:
 
 
 def load_weights(model: keras.Model, path: str | os.PathLike[str]) -> None:
-    """Loads a file's weights into a model: `.npz` and `.safetensors` by `convert_weights`, `.weights.h5`, or a whole
-    `.keras` model's.
+    """Loads a file's weights into a model.
+
+    `.npz` and `.safetensors` by `convert_weights`, `.weights.h5`, or a whole `.keras` model's.
 
     Raises:
         ValueError: for a file that is damaged or does not fit.

@@ -22,8 +22,10 @@ def main() -> None:
 
 
 def hold_back() -> None:
-    """Puts the package `keras_blocks` in place without running it, so that those of its modules which need no Keras can
-    be imported."""
+    """Puts the package `keras_blocks` in place without running it.
+
+    So those of its modules which need no Keras can be imported.
+    """
     if "keras_blocks" not in sys.modules:
         spec = importlib.util.find_spec("keras_blocks")
         assert spec is not None  # it is installed with this file

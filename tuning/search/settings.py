@@ -45,8 +45,9 @@ def _objective_name(given: Any) -> str:
 @documented
 @dataclasses.dataclass(frozen=True)
 class SearchSettings(NamedSettings):
-    """The settings of a search, checked. A search is only gone on with where those are the same that its trials'
-    results depend on.
+    """The settings of a search, checked.
+
+    A search is only gone on with where those are the same that its trials' results depend on.
 
     Args:
 

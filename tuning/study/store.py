@@ -208,8 +208,10 @@ class StudyStorage:
         return identity.get("run") if isinstance(identity, dict) else None
 
     def folder_of(self, name: str) -> str | None:
-        """Where the folder of the study's run was when its search last began, if that was on this machine, and with
-        this storage; see `folder_here`."""
+        """Where the folder of the study's run was when its search last began; see `folder_here`.
+
+        If that was on this machine, and with this storage.
+        """
         said = self.study(name).user_attrs.get("folder") if name in self.names() else None
         if not isinstance(said, dict) or said != self.folder_here(said.get("path", "")):
             return None

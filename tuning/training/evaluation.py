@@ -42,10 +42,10 @@ class FreshProcessFailed(RuntimeError):
 def evaluate_file(
     model: str | Path, data: str | Path | None = None, *, image_size: ImageSize | None = None
 ) -> dict[str, Any]:
-    """Loads a model and counts the test images to which it gives their own class; of a detector, see
-    `evaluate_detector`.
+    """Loads a model and counts the test images to which it gives their own class.
 
-    Classes are matched by their names, which models that `search` and `train` keep have; see `matched`.
+    Classes are matched by their names, which models that `search` and `train` keep have; see `matched`. Of a detector,
+    see `evaluate_detector`.
 
     Args:
         model: path of a `.keras` file, or of a run folder for its best.keras.
