@@ -18,7 +18,7 @@ def example():
     return module
 
 
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="a training, the same on every backend")
+@pytest.mark.skipif(not thorough.ONCE, reason="a training, the same on every backend")
 def test_three_labels_of_real_photos_are_learned_together(example, shared_data):
     images, digits = example.photos(shared_data / "sign_digits" / "sign_digits.zip")
     assert images.shape == (2062, 64, 64, 3) and images.dtype == "uint8"
