@@ -3,8 +3,8 @@
 import importlib.util
 import pathlib
 
-import keras
 import pytest
+import thorough
 
 pytest.importorskip("PIL")
 
