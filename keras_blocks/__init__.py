@@ -4,6 +4,7 @@ Importing the package registers every class, so that `keras.saving.load_model` f
 """
 
 from keras_blocks.blocks.anchors import AnchorGenerator
+from keras_blocks.blocks.attention import ConvolutionalBlockAttention, EfficientChannelAttention, SelectiveKernelBlock
 from keras_blocks.blocks.autoencoder import DecoderBlock, EncoderBlock
 from keras_blocks.blocks.auxiliary import AuxiliaryClassifier
 from keras_blocks.blocks.box_head import BoxHead
@@ -82,6 +83,7 @@ __all__ = [
     "ClassifierHead",
     "ContrastiveLoss",
     "ConvBlock",
+    "ConvolutionalBlockAttention",
     "Cost",
     "DecoderBlock",
     "DenseBlock",
@@ -90,6 +92,7 @@ __all__ = [
     "DetectionDataset",
     "DetectionDecoder",
     "Drawing",
+    "EfficientChannelAttention",
     "EncoderBlock",
     "FastRCNN",
     "FasterRCNN",
@@ -120,6 +123,7 @@ __all__ = [
     "RoIAlign",
     "RoIPool",
     "SENet",
+    "SelectiveKernelBlock",
     "Siamese",
     "SqueezeExciteBlock",
     "SqueezeNet",

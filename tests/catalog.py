@@ -21,6 +21,13 @@ SHARED = {
 }
 
 
+# Of residual blocks.
+DECLARED = {
+    "attention": {"layer": "keras_blocks>EfficientChannelAttention", "kernel_size": 5},
+    "convolution": keras_blocks.ConvBlock,
+}
+
+
 @dataclasses.dataclass(frozen=True)
 class Row:
     """A class with arguments that all differ from their defaults, and one published or hand-countable use of it.
@@ -327,6 +334,7 @@ LAYERS = [
             "se_ratio": 2,
             "se_use_bias": False,
             "block_dropout": 0.25,
+            **DECLARED,
             **SHARED,
         },
         (8, 8, 64),
@@ -353,6 +361,7 @@ LAYERS = [
             "se_use_bias": False,
             "block_dropout": 0.25,
             "version": "v2",
+            **DECLARED,
             **SHARED,
         },
         (8, 8, 64),
@@ -380,8 +389,48 @@ LAYERS = [
         "torchvision resnet50: conv1, bn1, maxpool",
     ),
     Row(
+        keras_blocks.EfficientChannelAttention,
+        {"kernel_size": 3, "gate": "hard_sigmoid", **SHARED},
+        (6, 6, 8),
+        {},
+        (6, 6, 8),
+        3,
+        0,
+        "timm ecaresnet50d: layer1.0.se has 5 of 256 channels; Wang et al. 2020, equation 12: 3 of 8",
+    ),
+    Row(
+        keras_blocks.ConvolutionalBlockAttention,
+        {"ratio": 2, "kernel_size": 3, "gate": "hard_sigmoid", **SHARED, "batch_norm": {"epsilon": 1e-5}},
+        (6, 6, 64),
+        {"use_bias": False},
+        (6, 6, 64),
+        2 * 64 * 4 + 7 * 7 * 2 + 2,
+        2,
+        "timm CbamModule(64)",
+    ),
+    Row(
+        keras_blocks.SelectiveKernelBlock,
+        {
+            "filters": 4,
+            "strides": 2,
+            "dilation_rate": 1,
+            "paths": 3,
+            "groups": 2,
+            "ratio": 2,
+            "divisor": 2,
+            "split": True,
+            **SHARED,
+        },
+        (7, 7, 12),
+        {"filters": 16, "ratio": 8, "divisor": 16, "split": True},
+        (7, 7, 16),
+        2 * (9 * 6 * 16 + 2 * 16) + 16 * 16 + 2 * 16 + 16 * 32,
+        2 * 2 * 16 + 2 * 16,
+        "timm SelectiveKernel(12, 16, rd_ratio=1 / 8, rd_divisor=16), counted by hand",
+    ),
+    Row(
         keras_blocks.SqueezeExciteBlock,
-        {"ratio": 2, "gate": "hard_sigmoid", **SHARED, "use_bias": False},
+        {"ratio": 2, "gate": "hard_sigmoid", "filters": 6, "divisor": 4, **SHARED, "use_bias": False},
         (8, 8, 256),
         {},
         (8, 8, 256),
@@ -443,6 +492,7 @@ RESNEXT = {
     "dropout": 0.25,
     "block_dropout": 0.5,
     "stem_filters": 6,
+    **DECLARED,
     **TOP,
     **SHARED,
 }
@@ -515,6 +565,7 @@ ARCHITECTURES = [
             "dropout": 0.25,
             "block_dropout": 0.5,
             "stem_filters": 6,
+            **DECLARED,
             **TOP,
             **SHARED,
         },
