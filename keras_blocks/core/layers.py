@@ -170,7 +170,7 @@ class LayerFactory:
     def _skipping(
         self, name: str, filters: int | None, kernel_size: Pair, depthwise: bool, options: dict[str, Any]
     ) -> tuple[LayerSpec, ...]:
-        """A convolution with strides and dilation, which Keras has not: of every so many pixels, where no other counts."""
+        """A convolution with strides and dilation, which Keras has not: of every second pixel where no other counts."""
         strides, dilation = _both(options.pop("strides")), _both(options.pop("dilation_rate"))
         every = self.layer(f"{name}_subsample", keras.layers.MaxPooling2D, pool_size=1, strides=strides)
         apart = any(rate % step for step, rate in zip(strides, dilation))  # then pixels that are skipped do count

@@ -141,7 +141,7 @@ class SizeLike(MapLayer):
         small = [mine for mine, size in zip(x[first : first + 2], sizes) if None not in (mine, size) and mine < size]
         if self.how == "crop" and small:
             raise ValueError(
-                f"a map of the shape {x} cannot be cropped to the size of one of {like}: `how='resize'` makes it larger."
+                f"a map of the shape {x} cannot be cropped to the size of one of {like}; `how='resize'` makes it so."
             )
         return (*x[:first], *sizes, *x[first + 2 :])
 
