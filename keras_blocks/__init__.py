@@ -4,6 +4,7 @@ Importing the package registers every class, so that `keras.saving.load_model` f
 """
 
 from keras_blocks.blocks.anchors import AnchorGenerator
+from keras_blocks.blocks.attention import ConvolutionalBlockAttention, EfficientChannelAttention, SelectiveKernelBlock
 from keras_blocks.blocks.autoencoder import DecoderBlock, EncoderBlock
 from keras_blocks.blocks.auxiliary import AuxiliaryClassifier
 from keras_blocks.blocks.box_head import BoxHead
@@ -16,6 +17,7 @@ from keras_blocks.blocks.grid_reduction import GridReductionA, GridReductionB, P
 from keras_blocks.blocks.heads import ClassifierHead, MultiLabelHead
 from keras_blocks.blocks.image_normalization import ImageNormalization
 from keras_blocks.blocks.inception import InceptionA, InceptionB, InceptionBlock, InceptionC
+from keras_blocks.blocks.inverted_residual import InvertedResidualBlock
 from keras_blocks.blocks.letterbox import Letterbox
 from keras_blocks.blocks.local_response_normalization import LocalResponseNormalization
 from keras_blocks.blocks.pairwise_distance import PairwiseDistance
@@ -28,6 +30,7 @@ from keras_blocks.blocks.roi import RoIAlign, RoIPool, WarpRegions
 from keras_blocks.blocks.squeeze_excite import SqueezeExciteBlock
 from keras_blocks.blocks.variational import VariationalBottleneck
 from keras_blocks.blocks.vgg import VGGGroup
+from keras_blocks.blocks.xception import XceptionBlock
 from keras_blocks.core.block import Block
 from keras_blocks.core.grouped_conv2d import GroupedConv2D
 from keras_blocks.costs.cost import Cost, cost
@@ -82,6 +85,7 @@ __all__ = [
     "ClassifierHead",
     "ContrastiveLoss",
     "ConvBlock",
+    "ConvolutionalBlockAttention",
     "Cost",
     "DecoderBlock",
     "DenseBlock",
@@ -90,6 +94,7 @@ __all__ = [
     "DetectionDataset",
     "DetectionDecoder",
     "Drawing",
+    "EfficientChannelAttention",
     "EncoderBlock",
     "FastRCNN",
     "FasterRCNN",
@@ -104,6 +109,7 @@ __all__ = [
     "InceptionB",
     "InceptionBlock",
     "InceptionC",
+    "InvertedResidualBlock",
     "Letterbox",
     "LocalResponseNormalization",
     "MultiLabelHead",
@@ -120,6 +126,7 @@ __all__ = [
     "RoIAlign",
     "RoIPool",
     "SENet",
+    "SelectiveKernelBlock",
     "Siamese",
     "SqueezeExciteBlock",
     "SqueezeNet",
@@ -130,6 +137,7 @@ __all__ = [
     "VOCDetection",
     "VariationalBottleneck",
     "WarpRegions",
+    "XceptionBlock",
     "coco_metrics",
     "convert_weights",
     "cost",

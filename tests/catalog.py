@@ -21,6 +21,13 @@ SHARED = {
 }
 
 
+# Of residual blocks.
+DECLARED = {
+    "attention": {"layer": "keras_blocks>EfficientChannelAttention", "kernel_size": 5},
+    "convolution": keras_blocks.ConvBlock,
+}
+
+
 @dataclasses.dataclass(frozen=True)
 class Row:
     """A class with arguments that all differ from their defaults, and one published or hand-countable use of it.
@@ -327,6 +334,7 @@ LAYERS = [
             "se_ratio": 2,
             "se_use_bias": False,
             "block_dropout": 0.25,
+            **DECLARED,
             **SHARED,
         },
         (8, 8, 64),
@@ -353,6 +361,7 @@ LAYERS = [
             "se_use_bias": False,
             "block_dropout": 0.25,
             "version": "v2",
+            **DECLARED,
             **SHARED,
         },
         (8, 8, 64),
@@ -380,8 +389,48 @@ LAYERS = [
         "torchvision resnet50: conv1, bn1, maxpool",
     ),
     Row(
+        keras_blocks.EfficientChannelAttention,
+        {"kernel_size": 3, "gate": "hard_sigmoid", **SHARED},
+        (6, 6, 8),
+        {},
+        (6, 6, 8),
+        3,
+        0,
+        "timm ecaresnet50d: layer1.0.se has 5 of 256 channels; Wang et al. 2020, equation 12: 3 of 8",
+    ),
+    Row(
+        keras_blocks.ConvolutionalBlockAttention,
+        {"ratio": 2, "kernel_size": 3, "gate": "hard_sigmoid", **SHARED, "batch_norm": {"epsilon": 1e-5}},
+        (6, 6, 64),
+        {"use_bias": False},
+        (6, 6, 64),
+        2 * 64 * 4 + 7 * 7 * 2 + 2,
+        2,
+        "timm CbamModule(64)",
+    ),
+    Row(
+        keras_blocks.SelectiveKernelBlock,
+        {
+            "filters": 4,
+            "strides": 2,
+            "dilation_rate": 1,
+            "paths": 3,
+            "groups": 2,
+            "ratio": 2,
+            "divisor": 2,
+            "split": True,
+            **SHARED,
+        },
+        (7, 7, 12),
+        {"filters": 16, "ratio": 8, "divisor": 16, "split": True},
+        (7, 7, 16),
+        2 * (9 * 6 * 16 + 2 * 16) + 16 * 16 + 2 * 16 + 16 * 32,
+        2 * 2 * 16 + 2 * 16,
+        "timm SelectiveKernel(12, 16, rd_ratio=1 / 8, rd_divisor=16), counted by hand",
+    ),
+    Row(
         keras_blocks.SqueezeExciteBlock,
-        {"ratio": 2, "gate": "hard_sigmoid", **SHARED, "use_bias": False},
+        {"ratio": 2, "gate": "hard_sigmoid", "filters": 6, "divisor": 4, **SHARED, "use_bias": False},
         (8, 8, 256),
         {},
         (8, 8, 256),
@@ -398,6 +447,36 @@ LAYERS = [
         33_280,
         512,
         "torchvision densenet121: features.transition1",
+    ),
+    Row(
+        keras_blocks.InvertedResidualBlock,
+        {
+            "filters": 4,
+            "expand_ratio": 2,
+            "kernel_size": (3, 5),
+            "strides": 2,
+            "padding": "same",
+            "se_ratio": 2,
+            "attention": keras_blocks.EfficientChannelAttention,
+            "drop_rate": 0.25,
+            **SHARED,
+        },
+        (7, 7, 24),
+        {"filters": 24},
+        (7, 7, 24),
+        8_832,
+        2 * (144 + 144 + 24),
+        "torchvision mobilenet_v2: features.3, parameters; running means and variances",
+    ),
+    Row(
+        keras_blocks.XceptionBlock,
+        {"filters": (4, 6), "strides": 2, "activated": False, **SHARED},
+        (7, 7, 64),
+        {"filters": (128, 128), "strides": 2},
+        (4, 4, 128),
+        9 * 64 + 64 * 128 + 9 * 128 + 128 * 128 + 64 * 128 + 3 * 2 * 128,
+        3 * 2 * 128,
+        "keras.applications Xception: block2, its two SeparableConv2D, and the convolution beside it",
     ),
     Row(
         keras_blocks.VariationalBottleneck,
@@ -443,6 +522,7 @@ RESNEXT = {
     "dropout": 0.25,
     "block_dropout": 0.5,
     "stem_filters": 6,
+    **DECLARED,
     **TOP,
     **SHARED,
 }
@@ -515,6 +595,7 @@ ARCHITECTURES = [
             "dropout": 0.25,
             "block_dropout": 0.5,
             "stem_filters": 6,
+            **DECLARED,
             **TOP,
             **SHARED,
         },

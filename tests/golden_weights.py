@@ -47,11 +47,11 @@ def weights(shapes, beta=0.0, gains=None):
     of three millions on its other side than float64 does, and each of them changes gradients by up to 10 %.
     """
     arrays = {name: weight(name, tuple(shape)) for name, shape in shapes.items()}
-    if any(".se." in name or ".se_module." in name for name in arrays):
-        # Branches that grow with depth saturate the gates of a squeeze-excitation, and put others at the brink: there
+    if any(part in name for name in arrays for part in (".se.", ".se_module.", ".attn.", "layer3.20.")):
+        # Branches that grow with depth saturate the gates of an attention, and put others at the brink: there
         # float32 differs from float64 by up to half of the output. With smaller branches by less than 1e-6.
         for name in arrays:
-            if name.endswith(".bn3.weight"):
+            if name.endswith((".bn3.weight", ".conv2.bn.weight", ".conv3.bn.weight")):
                 arrays[name] *= np.float32(0.2)
     for part, gain in (gains or {}).items():
         for name in arrays:

@@ -3,6 +3,7 @@
 The published counts prove these lists where there are any; the lists give what nobody published.
 """
 
+import functools
 import math
 
 
@@ -39,12 +40,29 @@ class LayerList:
         self.conv(filters, 3, strides)
         assert before % groups == filters % groups == 0
 
-    def squeeze_excite(self, ratio, bias=True):
+    def squeeze_excite(self, ratio, bias=True, least=1):
         """Hu et al. 2017, figure 3: two layers on the pooled channels."""
-        channels, squeezed = self.channels, self.channels // ratio
+        channels, squeezed = self.channels, max(least, self.channels // ratio)
         weights = 2 * channels * squeezed
         self.trainable += weights + bias * (channels + squeezed)
         self.macs += weights
+
+    def eca(self):
+        """Wang et al. 2020, equation 12: the nearest odd number to (log2 of the channels + 1) / 2, at least 3."""
+        kernel = {64: 3, 128: 5, 256: 5, 512: 5, 1024: 5, 2048: 7}[self.channels]
+        self.trainable += kernel
+        self.macs += kernel * self.channels
+
+    def selective_kernels(self, filters, strides):
+        """timm's: two 3x3 convolutions, each of half of the channels; 1x1 convolutions to an eighth, at least 16."""
+        channels, size, squeezed = self.channels, self.size, max(16, filters // 8)
+        for _ in range(2):
+            self.channels, self.size = channels // 2, size
+            self.conv(filters, 3, strides)
+            self.norm()
+        self.trainable += squeezed * filters * 3 + 2 * squeezed
+        self.statistics += 2 * squeezed
+        self.macs += squeezed * filters * 3
 
     def norm(self):
         self.trainable += 2 * self.channels
@@ -72,21 +90,26 @@ def vgg(*layers, norm=False):
 
 
 def residual_block(
-    net, filters, kernels, version, strides=1, projects=False, inner_bias=False, outer_bias=False, se=None
+    net, filters, kernels, version, strides=1, projects=False, inner_bias=False, outer_bias=False, se=None, attend=None
 ):
     """He et al. 2015, figure 5; 2016, figure 4(e). `outer_bias` is of the last convolution and the projection, `se`
-    whether a squeeze-excitation of ratio 16 has biases."""
+    whether a squeeze-excitation of ratio 16 has biases, `attend` what stands there in its place."""
     channels, size = net.channels, net.size
     strided = {"v1": 0, "v1.5": 1, "v2": 1}[version] if len(kernels) == 3 else 0
     if version == "v2":
         net.norm()
     for i, (kernel, width) in enumerate(kernels):
         last = i == len(kernels) - 1
+        if kernel == "sk":
+            net.selective_kernels(filters, strides)
+            continue
         net.conv(width * filters, kernel, strides if i == strided else 1, bias=outer_bias if last else inner_bias)
         if version != "v2" or not last:
             net.norm()
     if se is not None:
         net.squeeze_excite(16, bias=se)
+    if attend is not None:
+        attend(net)
     out = net.channels, net.size
     if projects:
         net.channels, net.size = channels, size
@@ -96,21 +119,39 @@ def residual_block(
         assert (net.channels, net.size) == out
 
 
-def resnet(*blocks, kind="bottleneck", version="v1.5", width=1, bias=None, strides_last=False, se=None):
+def stem(net, deep=False, bias=False, normalized=True):
+    """He et al. 2015, table 1; deep, 2018, figure 2(b): three 3x3 convolutions, the first two of 32 channels."""
+    for filters, kernel, strides in ((32, 3, 2), (32, 3, 1), (64, 3, 1)) if deep else ((64, 7, 2),):
+        net.conv(filters, kernel, strides, bias=bias)
+        if normalized:
+            net.norm()
+    net.size //= 2
+
+
+def resnet(
+    *blocks,
+    kind="bottleneck",
+    version="v1.5",
+    width=1,
+    bias=None,
+    strides_last=False,
+    se=None,
+    deep=False,
+    attend=None,
+    kernels=None,
+):
     """He et al. 2015, table 1. keras.applications has biases: in its v1 all convolutions, in its v2 (there with the
     strides in a group's last block) those that no normalization follows; `bias` is "all", "outer" or `None`."""
     net = LayerList()
-    kernels = ((1, width), (3, width), (1, 4)) if kind == "bottleneck" else ((3, 1), (3, 1))
-    net.conv(64, 7, 2, bias=bias is not None)
-    if version != "v2":
-        net.norm()
-    net.size //= 2
+    kernels = kernels or (((1, width), (3, width), (1, 4)) if kind == "bottleneck" else ((3, 1), (3, 1)))
+    stem(net, deep, bias=bias is not None, normalized=version != "v2")
     for i, n in enumerate(blocks):
         for j in range(n):
             strided = j == n - 1 and i < len(blocks) - 1 if strides_last else j == 0 and i > 0
             projects = j == 0 and (i > 0 or kind == "bottleneck")
             biases = {"inner_bias": bias == "all", "outer_bias": bias is not None}
-            residual_block(net, 64 * 2**i, kernels, version, 2 if strided else 1, projects, se=se, **biases)
+            strides = 2 if strided else 1
+            residual_block(net, 64 * 2**i, kernels, version, strides, projects, se=se, attend=attend, **biases)
     if version == "v2":
         net.norm()
     net.dense(1000)
@@ -135,12 +176,10 @@ def resnext_block(net, filters, groups, width, strides, entry=1, projection=1, s
         net.norm()
 
 
-def resnext(*blocks, groups=32, width=4, se=False):
+def resnext(*blocks, groups=32, width=4, se=False, deep=False):
     """Xie et al. 2017, table 1."""
     net = LayerList()
-    net.conv(64, 7, 2)
-    net.norm()
-    net.size //= 2
+    stem(net, deep)
     for i, n in enumerate(blocks):
         for j in range(n):
             resnext_block(net, 64 * 2**i, groups, width * 2**i, 2 if i and not j else 1, se=se)
@@ -305,6 +344,7 @@ def koch_twins():
 
 
 SIZES = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
+ROUNDED_SE = functools.partial(LayerList.squeeze_excite, ratio=16, least=8)
 V1_0 = ((96, 7), (16, 16, 32), (32, 48, 48, 64), (64,))
 CIFAR_DEPTHS = (20, 32, 44, 56, 110)
 
@@ -356,6 +396,16 @@ LISTS = {
     "resnet18_v2": resnet(2, 2, 2, 2, kind="basic", version="v2"),
     "resnet34_v2": resnet(3, 4, 6, 3, kind="basic", version="v2"),
     "resnet26": resnet(2, 2, 2, 2),
+    "resnet18d": resnet(2, 2, 2, 2, kind="basic", version="v1", deep=True),
+    "resnet34d": resnet(3, 4, 6, 3, kind="basic", version="v1", deep=True),
+    **{f"resnet{depth}d": resnet(*size, deep=True) for depth, size in SIZES.items()},
+    "ecaresnet50d": resnet(*SIZES[50], deep=True, attend=LayerList.eca),
+    "seresnet18": resnet(2, 2, 2, 2, kind="basic", version="v1", attend=ROUNDED_SE),
+    "seresnet34": resnet(3, 4, 6, 3, kind="basic", version="v1", attend=ROUNDED_SE),
+    "skresnet18": resnet(2, 2, 2, 2, kind="basic", version="v1", kernels=(("sk", 1), (3, 1))),
+    "skresnet34": resnet(3, 4, 6, 3, kind="basic", version="v1", kernels=(("sk", 1), (3, 1))),
+    "resnext50d_32x4d": resnext(*SIZES[50], deep=True),
+    "seresnext26d_32x4d": resnext(2, 2, 2, 2, deep=True, se=True),
     **{f"resnet{depth}": resnet(*size) for depth, size in SIZES.items()},
     **{f"resnet{depth}_v1": resnet(*size, version="v1", bias="all") for depth, size in SIZES.items()},
     **{

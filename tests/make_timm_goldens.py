@@ -12,6 +12,12 @@ import golden_weights
 import timm
 import torch
 
+# Not among timm's variants, but made of its parts.
+MADE_OF = {
+    "cbamresnet18": ("resnet18", {"block_args": {"attn_layer": "cbam"}}),
+    "ecaresnet18d": ("resnet18d", {"block_args": {"attn_layer": "eca"}}),
+}
+
 # name: pixels. VGG's head is no convolution over several places at 224 only; 97 is odd at every level.
 NETWORKS = {
     "resnetv2_18": 97,
@@ -23,30 +29,53 @@ NETWORKS = {
     "seresnext101_64x4d": 97,
     "seresnext101_32x8d": 97,
     "legacy_senet154": 97,
+    **dict.fromkeys(["resnet18d", "resnet34d", "resnet50d", "resnet101d", "resnet152d"], 97),
+    **dict.fromkeys(["seresnext26d_32x4d", "resnext50d_32x4d", "ecaresnet50d", *MADE_OF], 97),
+    **dict.fromkeys(["skresnet18", "skresnet34", "seresnet18", "seresnet34"], 97),
+    **dict.fromkeys(["regnetx_002", "regnetx_032", "regnety_002", "regnety_004", "regnety_032"], 97),
+    "inception_v4": 107,
+    "inception_resnet_v2": 107,
 }
+
+AGAIN = 64
+"""Pixels of a second size, of networks that take it."""
+
+
+def create(name, **options):
+    base, more = MADE_OF.get(name, (name, {}))
+    return timm.create_model(base, **more, **options)
+
+
+def logits_of(model, shape):
+    images = torch.from_numpy(golden_weights.images(shape).transpose(0, 3, 1, 2).copy())
+    with torch.no_grad():
+        return model.eval()(images).numpy()
 
 
 def store(name):
     pixels = NETWORKS[name]
-    parameters = sum(parameter.numel() for parameter in timm.create_model(name).parameters())
-    model = timm.create_model(name, num_classes=10)
+    parameters = sum(parameter.numel() for parameter in create(name).parameters())
+    model = create(name, num_classes=10)
     shapes = {name: list(value.shape) for name, value in model.state_dict().items()}
     arrays = golden_weights.weights(shapes)
     model.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
-    shape = [2, pixels, pixels, 3]
-    with torch.no_grad():
-        logits = model.eval()(torch.from_numpy(golden_weights.images(shape).transpose(0, 3, 1, 2).copy()))
+    shape, again = [2, pixels, pixels, 3], [2, AGAIN, AGAIN + 32, 3]
+    logits = logits_of(model, shape)
+    outputs = {"logits": golden_weights.rounded(logits)}
+    if pixels == 97:
+        outputs["again"] = golden_weights.rounded(logits_of(model, again))
     golden_weights.save(
         golden_weights.FIXTURES / "timm" / f"{name}.json.gz",
         {
             "source": f"timm {timm.__version__}, torch {torch.__version__}",
             "images": shape,
+            "again": again,
             "shapes": shapes,
-            "outputs": {"logits": golden_weights.rounded(logits.numpy())},
+            "outputs": outputs,
             "trainable with 1000 classes": parameters,
         },
     )
-    print(name, parameters, logits.std(0).mean().item(), logits.abs().max().item())
+    print(name, parameters, logits.std(0).mean().item(), abs(logits).max().item())
 
 
 if __name__ == "__main__":

@@ -9,13 +9,15 @@ from keras_blocks.blocks.squeeze_excite import SqueezeExciteBlock
 from keras_blocks.core import validation
 from keras_blocks.core.block import Block, register
 from keras_blocks.core.chain import LayerSpec, Split
+from keras_blocks.core.declaration import Declaration, layer_declaration
 from keras_blocks.core.layers import NORMALIZED
+from keras_blocks.core.sizes import DilatedMeanPooling
 from keras_blocks.typing import BlockOptions
 
 Version = Literal["v1", "v1.5", "v2"]
 Kind = Literal["basic", "bottleneck"]
 GroupedVersion = Literal["v1.5", "v2"]  # of "v1", the stride would leave the groups
-Shortcut = Literal["auto", "projection", "identity", "pad"]
+Shortcut = Literal["auto", "projection", "identity", "pad", "pooled"]
 ProjectionSize = Literal[1, 3]
 Convolution = tuple[str, int, int, dict[str, Any]]
 
@@ -29,6 +31,8 @@ class ResidualOptions(TypedDict, total=False):
     drop_rate: float
     se_use_bias: bool
     block_dropout: float
+    attention: Declaration
+    convolution: Declaration
 
 
 class ResidualBlockOptions(ResidualOptions, BlockOptions, total=False):
@@ -48,6 +52,9 @@ class ResidualUnit(Block):
 
     projection_size = 1
 
+    attended: str | None = None
+    """The convolution behind which the attention stands; `None` for the end of the main branch."""
+
     default_settings = NORMALIZED
 
     def __init__(
@@ -63,6 +70,8 @@ class ResidualUnit(Block):
         se_ratio: int | None = None,
         se_use_bias: bool = True,
         block_dropout: float = 0.0,
+        attention: Declaration = None,
+        convolution: Declaration = None,
         **kwargs: Unpack[BlockOptions],
     ):
         super().__init__(**kwargs)
@@ -76,6 +85,8 @@ class ResidualUnit(Block):
         self.se_ratio = validation.optional(validation.integer, "se_ratio", se_ratio)
         self.se_use_bias = validation.boolean("se_use_bias", se_use_bias)
         self.block_dropout = validation.share("block_dropout", block_dropout)
+        self.attention = layer_declaration("attention", attention)
+        self.convolution = layer_declaration("convolution", convolution, filters=self.filters)
         if self.dilation_rate > 1 and self._step > 1:
             raise ValueError(
                 "`strides` over 1 and `dilation_rate` over 1 cannot be combined without `atrous`; received "
@@ -99,10 +110,7 @@ class ResidualUnit(Block):
         return 1 if self.atrous else self.strides
 
     def chain(self, channels: int) -> list[LayerSpec | Split]:
-        shortcut, main = self._shortcut(channels), self._main()
-        if self.se_ratio is not None:
-            se = {"ratio": self.se_ratio, "use_bias": self.se_use_bias}
-            main = (*main, self.layer("se", SqueezeExciteBlock, **se))
+        shortcut, main = self._shortcut(channels), self._main(channels)
         if self.drop_rate:
             # A draw for each image, kept through all of its pixels and channels.
             drop = self.layer("drop", keras.layers.Dropout, rate=self.drop_rate, noise_shape=(None, 1, 1, 1))
@@ -114,7 +122,13 @@ class ResidualUnit(Block):
             return [*before, self.sum_of("add", shortcut, main)]  # the projection sees the activated input, too
         return [self.sum_of("add", shortcut, (*before, *main))]
 
-    def _main(self) -> tuple[LayerSpec, ...]:
+    def _attention(self, channels: int) -> tuple[LayerSpec, ...]:
+        """The attention of a block with so many input channels, or nothing."""
+        se = {"ratio": self.se_ratio, "use_bias": self.se_use_bias}
+        squeezed = () if self.se_ratio is None else (self.layer("se", SqueezeExciteBlock, **se),)
+        return squeezed if self.attention is None else (*squeezed, self.declared("attend", self.attention))
+
+    def _main(self, channels: int) -> tuple[LayerSpec, ...]:
         after = self.dilation_rate * (self.strides if self.atrous else 1)
         symmetric = {"padding": "symmetric"}
         *units, (last, filters, kernel_size, options) = self._convolutions(
@@ -122,22 +136,34 @@ class ResidualUnit(Block):
             {**symmetric, "dilation_rate": after},
         )
         main: list[LayerSpec] = []
+        attention = self._attention(channels)
         for name, width, size, more in units:
-            main += self.conv_unit(name, width, size, **more)
+            if self.convolution is not None and size > 1:
+                main.append(self.declared(name, self.convolution, **{**more, "filters": width}))
+            else:
+                main += self.conv_unit(name, width, size, **more)
+            if name == self.attended:
+                main += attention
             if self.block_dropout:
                 main.append(self.layer(f"{name}_dropout", keras.layers.Dropout, rate=self.block_dropout))
         if self.version == "v2":
-            return (*main, *self.padded_conv2d(last, filters, kernel_size, **options))
-        return (*main, *self.conv_unit(last, filters, kernel_size, activated=False, **options))
+            main += self.padded_conv2d(last, filters, kernel_size, **options)
+        else:
+            main += self.conv_unit(last, filters, kernel_size, activated=False, **options)
+        return (*main, *(attention if self.attended is None else ()))
 
     def _shortcut(self, channels: int) -> tuple[LayerSpec, ...]:
         if self._projects(channels):
             options: dict[str, Any] = {"strides": self._step, "padding": "symmetric"}
+            pool = self._pooling() if self.shortcut == "pooled" and self.strides > 1 else ()
+            if pool:
+                options["strides"] = 1
             if self.projection_size > 1:
                 options["dilation_rate"] = self.dilation_rate
             if self.version == "v2":
-                return self.padded_conv2d("projection", self.output_channels, self.projection_size, **options)
-            return self.conv_unit("projection", self.output_channels, self.projection_size, activated=False, **options)
+                return (*pool, *self.padded_conv2d("projection", self.output_channels, self.projection_size, **options))
+            unit = self.conv_unit("projection", self.output_channels, self.projection_size, activated=False, **options)
+            return (*pool, *unit)
         missing = self.output_channels - channels
         if self.shortcut == "identity" and missing:
             raise ValueError(
@@ -155,7 +181,14 @@ class ResidualUnit(Block):
 
     def _projects(self, channels: int) -> bool:
         same = channels == self.output_channels and self.strides == 1
-        return self.shortcut == "projection" or (self.shortcut == "auto" and not same)
+        return self.shortcut == "projection" or (self.shortcut in ("auto", "pooled") and not same)
+
+    def _pooling(self) -> tuple[LayerSpec, ...]:
+        """What has the strides of a pooled projection: of a window that hangs over the edge, the pixels inside count."""
+        if not self.atrous:
+            options = {"pool_size": self.strides, "strides": self.strides, "padding": "same"}
+            return (self.layer("projection_pool", keras.layers.AveragePooling2D, **options),)
+        return (self.layer("projection_pool", DilatedMeanPooling, dilation_rate=self.dilation_rate),)
 
 
 @register
@@ -173,7 +206,8 @@ class ResidualBlock(ResidualUnit):
         strides: step in pixels of the block, an integer.
         shortcut: "auto", the input itself where it has the output's shape, else a projection; "projection", a 1x1
             convolution always; "identity", the input, which must have as many channels as the output, and which
-            strides subsample; "pad", the input subsampled, with zero channels added on both sides (option A).
+            strides subsample; "pad", the input subsampled, with zero channels added on both sides (option A);
+            "pooled", as "auto", but that an average pooling has the projection's strides (ResNet-D).
         width: channels of the 3x3 convolution over `filters`, 2 for the wide ResNets.
         drop_rate: share of the images for which the main branch is dropped while training (stochastic depth).
         dilation_rate: distance between the taps of the 3x3 convolutions in pixels; not with strides over 1, unless
@@ -185,6 +219,13 @@ class ResidualBlock(ResidualUnit):
         se_use_bias: whether that block's convolutions have biases.
         block_dropout: share of the values dropped between each two convolutions of the main branch, behind the
             activation, while training.
+        attention: a layer that weighs what it is given, at the end of the main branch, before the addition: its class,
+            such as `keras_blocks.EfficientChannelAttention` or one of yours, one that is not built as a pattern, its
+            registered name, or a dict of "layer" and its arguments. Settings that it is not told are the block's.
+            `se_ratio` is the case of a `SqueezeExciteBlock`; with both, that comes first.
+        convolution: likewise a layer that stands for the first 3x3 convolution, with its normalization and activation,
+            such as `keras_blocks.SelectiveKernelBlock`; it is given those of `filters`, `strides`, `dilation_rate`,
+            `padding` and `groups` that its class takes.
         batch_norm: True by default.
         use_bias: False by default; `None` gives the biases of keras.applications' v2: those of the convolutions that
             no BatchNormalization of the block follows.
@@ -206,7 +247,8 @@ class ResidualBlock(ResidualUnit):
         He et al., "Deep Residual Learning for Image Recognition", 2015, figure 5 and section 3.3 (options A, B);
         "Identity Mappings in Deep Residual Networks", 2016, figure 4(e) (v2); torchvision (v1.5); Huang et al., "Deep
         Networks with Stochastic Depth", 2016; Zagoruyko and Komodakis, "Wide Residual Networks", 2016, section 2.4 for
-        `block_dropout`; Chen et al., "DeepLab", 2016, section 3.1 (atrous convolution).
+        `block_dropout`; Chen et al., "DeepLab", 2016, section 3.1 (atrous convolution); He et al., "Bag of Tricks for
+        Image Classification with Convolutional Neural Networks", 2018, figure 2(c) ("pooled").
 
     Example:
 
@@ -255,7 +297,8 @@ class ResNeXtBlock(ResidualUnit):
         shortcut: as in `ResidualBlock`.
         narrow_entry: whether the first 1x1 convolution has half of the grouped convolution's channels (SENet-154).
         projection_size: kernel size of the projection; 3 in SENet-154 where it strides.
-        drop_rate, dilation_rate, atrous, se_ratio, se_use_bias, block_dropout: as in `ResidualBlock`.
+        drop_rate, dilation_rate, atrous, se_ratio, se_use_bias, block_dropout, attention, convolution: as in
+            `ResidualBlock`.
         version: "v1.5", normalized after each convolution, as in the paper; or "v2", before each.
         batch_norm: True by default; use_bias: False by default.
         **kwargs: the settings of `Block`: `activation` ("relu"), `kernel_initializer` ("he_normal"),

@@ -1,9 +1,9 @@
 """Chains of layers as data: the one idea that all blocks share.
 
 A chain is a sequence of steps. A step is a layer that is yet to be made (`LayerSpec`) or a `Split`, which feeds the
-same tensor to several chains and merges what they give. Since branches are chains too, splits nest. The last step may
-be a `Fork`, whose branches stay apart: the block then has several outputs, a dict. A block of several inputs gets a
-dict: `Take` goes on with one of them, `Assign` adds what a chain makes of it to the dict. One spec that stands in
+same tensor to several chains and merges what they give. Since branches are chains too, splits nest. A
+`Fork`'s branches stay apart, as a dict: the block's outputs where it comes last. A block of several inputs gets a dict,
+too: `Take` goes on with one of them, `Assign` adds what a chain makes of it to the dict. One spec that stands in
 several places is one layer. Whatever is done with a block (building, calling, expanding, counting, converting) is one
 `walk` with a different visitor.
 """
@@ -52,7 +52,7 @@ class Split:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Fork:
-    """The same input to each of `branches`, name -> chain; what they give is a dict. The last step of a chain."""
+    """The same input to each of `branches`, name -> chain; what they give is a dict: outputs, or what is taken from it."""
 
     branches: FrozenDict
 
@@ -144,7 +144,7 @@ def walk(chain: Chain, x: Any, visit: Callable[[Any, Any], Any]) -> Any:
         if isinstance(step, Split):
             x = visit(step.merge, [walk(branch, x, visit) for branch in step.branches])
         elif isinstance(step, Fork):
-            return {name: walk(branch, x, visit) for name, branch in step.branches.items()}
+            x = {name: walk(branch, x, visit) for name, branch in step.branches.items()}
         elif isinstance(step, Take):
             x = x[step.name]
         elif isinstance(step, Assign):

@@ -12,8 +12,10 @@ from keras_blocks.core.grouped_conv2d import GroupedConv2D
 from keras_blocks.core.immutable import FrozenDict, freeze, thaw
 from keras_blocks.core.keywords import check_call
 from keras_blocks.core.normalization import BatchNormalization
+from keras_blocks.core.registration import class_named
 from keras_blocks.core.showing import html_of
 from keras_blocks.core.signature import takes
+from keras_blocks.core.sizes import ChannelKind, ChannelPooling, ChannelSlice, SizeHow, SizeLike
 from keras_blocks.ops.casting import wide
 from keras_blocks.typing import Activation, BatchNorm, DataFormat, Initializer, Padding, Pair, Regularizer
 
@@ -84,6 +86,12 @@ class LayerFactory:
         dtype = options.pop("dtype", self.dtype_policy)
         return LayerSpec(cls, name, FrozenDict({**bound, **options}), dtype)
 
+    def declared(self, name: str, declaration: Mapping[str, Any], **given: Any) -> LayerSpec:
+        """The layer that a `layer_declaration` tells of; it is given those of `given` that its class takes."""
+        options = dict(declaration)
+        cls = class_named(name, options.pop("layer"), keras.layers.Layer)
+        return self.layer(name, cls, **{**options, **{key: value for key, value in given.items() if takes(cls, key)}})
+
     def conv2d(
         self, name: str, filters: int, kernel_size: Pair, *, transposed: bool = False, **options: Any
     ) -> LayerSpec:
@@ -91,18 +99,25 @@ class LayerFactory:
 
         It has a bias unless the settings say otherwise, or a normalization follows (see `conv_unit`).
         """
-        bound = {
-            "filters": filters,
-            "kernel_size": kernel_size,
-            "padding": "same",
-            "use_bias": self.use_bias is not False,
-            "kernel_initializer": own_initializer(self.kernel_initializer, name),
-            "kernel_regularizer": self.kernel_regularizer,
-        }
+        bound = {"filters": filters, **self._of_kernels(name, "kernel", kernel_size)}
         cls = keras.layers.Conv2D if options.get("groups", 1) == 1 else GroupedConv2D
         if transposed:
             cls = keras.layers.Conv2DTranspose
         return self.layer(name, cls, **{**bound, **options})
+
+    def depthwise_conv2d(self, name: str, kernel_size: Pair, *, depth_multiplier: int = 1, **options: Any) -> LayerSpec:
+        """A convolution of each channel by itself, to `depth_multiplier` channels; the rest as of `conv2d`."""
+        bound = {"depth_multiplier": depth_multiplier, **self._of_kernels(name, "depthwise", kernel_size)}
+        return self.layer(name, keras.layers.DepthwiseConv2D, **{**bound, **options})
+
+    def _of_kernels(self, name: str, kind: str, kernel_size: Pair) -> dict[str, Any]:
+        return {
+            "kernel_size": kernel_size,
+            "padding": "same",
+            "use_bias": self.use_bias is not False,
+            f"{kind}_initializer": own_initializer(self.kernel_initializer, name),
+            f"{kind}_regularizer": self.kernel_regularizer,
+        }
 
     def norm(self, name: str) -> LayerSpec:
         """A normalization of the channels, of batches or, with "groups" among the settings' options, of groups."""
@@ -114,28 +129,58 @@ class LayerFactory:
         return self.layer(name, keras.layers.Activation, activation=self.activation)
 
     def padded_conv2d(
-        self, name: str, filters: int, kernel_size: Pair, *, padding: Padding = "same", **options: Any
+        self,
+        name: str,
+        filters: int | None,
+        kernel_size: Pair,
+        *,
+        padding: Padding = "same",
+        depthwise: bool = False,
+        separable: bool = False,
+        **options: Any,
     ) -> tuple[LayerSpec, ...]:
         """A convolution that may also pad as PyTorch and keras.applications do: "symmetric", as much on every side.
 
         Keras' "same" pads so that the last window ends at the border, which for strides over 1 shifts all windows
         by up to a pixel against those that published weights were trained with. Without strides both are one.
+
+        With `depthwise` it is of each channel by itself, without `filters`; with `separable` such a one, called
+        `name_depthwise`, and a 1x1 convolution behind it.
         """
-        kernel = _both(kernel_size)
-        if padding != "symmetric" or _both(options.get("strides", 1)) == (1, 1):
-            padding = "same" if padding == "symmetric" else padding
-            return (self.conv2d(name, filters, kernel_size, padding=padding, **options),)
-        dilation = _both(options.get("dilation_rate", 1))
-        borders = tuple(step * (size - 1) // 2 for size, step in zip(kernel, dilation))
-        conv = self.conv2d(name, filters, kernel_size, padding="valid", **options)
-        return (
-            (self.layer(f"{name}_pad", keras.layers.ZeroPadding2D, padding=borders), conv) if any(borders) else (conv,)
-        )
+        if separable:
+            bias = {key: options.pop(key) for key in ("use_bias",) if key in options}
+            given: dict[str, Any] = {"padding": padding, "use_bias": False, **options}
+            first = self.padded_conv2d(f"{name}_depthwise", None, kernel_size, depthwise=True, **given)
+            return (*first, self.conv2d(name, _filters(name, filters), 1, **bias))
+        if padding == "symmetric" and _dilated_strides(options):
+            return self._skipping(name, filters, kernel_size, depthwise, options)
+        strided = padding == "symmetric" and _both(options.get("strides", 1)) != (1, 1)
+        options["padding"] = "valid" if strided else "same" if padding == "symmetric" else padding
+        if depthwise:
+            conv = self.depthwise_conv2d(name, kernel_size, **options)
+        else:
+            conv = self.conv2d(name, _filters(name, filters), kernel_size, **options)
+        reach = zip(_both(kernel_size), _both(options.get("dilation_rate", 1)))
+        borders = tuple(step * (size - 1) // 2 for size, step in reach)
+        if not strided or not any(borders):
+            return (conv,)
+        return (self.layer(f"{name}_pad", keras.layers.ZeroPadding2D, padding=borders), conv)
+
+    def _skipping(
+        self, name: str, filters: int | None, kernel_size: Pair, depthwise: bool, options: dict[str, Any]
+    ) -> tuple[LayerSpec, ...]:
+        """A convolution with strides and dilation, which Keras has not: of every second pixel where no other counts."""
+        strides, dilation = _both(options.pop("strides")), _both(options.pop("dilation_rate"))
+        every = self.layer(f"{name}_subsample", keras.layers.MaxPooling2D, pool_size=1, strides=strides)
+        apart = any(rate % step for step, rate in zip(strides, dilation))  # then pixels that are skipped do count
+        rates = dilation if apart else tuple(rate // step for step, rate in zip(strides, dilation))
+        conv = self.padded_conv2d(name, filters, kernel_size, depthwise=depthwise, dilation_rate=rates, **options)
+        return (*conv, every) if apart else (every, *conv)
 
     def conv_unit(
         self,
         name: str,
-        filters: int,
+        filters: int | None,
         kernel_size: Pair,
         *,
         pre_activation: bool = False,
@@ -183,6 +228,28 @@ class LayerFactory:
     def product_of(self, name: str, *branches: Chain) -> Split:
         """Branches whose outputs are multiplied; one of size 1x1 scales the channels of the others."""
         return Split(branches, self.layer(name, keras.layers.Multiply))
+
+    def fitted(self, name: str, branch: Chain, like: Chain, how: SizeHow = "crop") -> Split:
+        """What the first branch gives, in the height and width of the second's: cropped in its middle, or resized."""
+        return Split((branch, like), self.layer(name, SizeLike, how=how))
+
+    def pooled_channels(self, name: str, kind: ChannelKind = "mean") -> LayerSpec:
+        """The mean of each pixel's channels, or the largest of them."""
+        return self.layer(name, ChannelPooling, kind=kind)
+
+    def part_of_channels(self, name: str, part: int, parts: int) -> LayerSpec:
+        """One of so many equal parts of the channels, counted from 0."""
+        return self.layer(name, ChannelSlice, part=part, parts=parts)
+
+
+def _filters(name: str, filters: int | None) -> int:
+    if filters is None:
+        raise TypeError(f"'{name}' must have `filters`: only a depthwise convolution has none.")
+    return filters
+
+
+def _dilated_strides(options: Mapping[str, Any]) -> bool:
+    return all(max(_both(options.get(name, 1))) > 1 for name in ("strides", "dilation_rate"))
 
 
 def _both(value: Any) -> tuple[int, ...]:

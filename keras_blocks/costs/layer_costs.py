@@ -105,6 +105,11 @@ def _convolution(options: Options, shape: Sizes) -> Counts:
     return _join(options, shape, after, filters), weights + filters * options["use_bias"], weights * math.prod(after)
 
 
+def _depthwise(options: Options, shape: Sizes) -> Counts:
+    channels, _ = _split(options, shape)
+    return _convolution({**options, "filters": channels * options["depth_multiplier"], "groups": channels}, shape)
+
+
 def _pooling(options: Options, shape: Sizes) -> Counts:
     channels, sizes = _split(options, shape)
     pool = _both(options["pool_size"])
@@ -199,6 +204,7 @@ LAYER_RULES: dict[type, Callable[[Options, Any], Counts]] = {
     keras.layers.Conv2D: _convolution,
     GroupedConv2D: _convolution,
     keras.layers.Dense: _dense,
+    keras.layers.DepthwiseConv2D: _depthwise,
     keras.layers.Dropout: _same_shape,
     keras.layers.Flatten: _flattened,
     keras.layers.GlobalAveragePooling2D: _global_pooling,

@@ -9,19 +9,22 @@ from keras_blocks.blocks.residual import ResidualOptions, ResidualUnit
 from keras_blocks.blocks.resnet_stem import ResNetStem
 from keras_blocks.core import validation
 from keras_blocks.core.chain import LayerSpec
+from keras_blocks.core.declaration import Declaration, layer_declaration
 from keras_blocks.core.layers import NORMALIZED
 from keras_blocks.core.signature import arguments
 from keras_blocks.models.architecture import Architecture
 from keras_blocks.models.output_stride import StridePlan
+from keras_blocks.models.residual_names import block_names, torch_names
 from keras_blocks.typing import ArchitectureOptions, Tensor
 
-Stem = Literal["imagenet", "timm", "deep", "cifar"]
-Shortcut = Literal["auto", "projection", "pad"]
+Stem = Literal["imagenet", "timm", "deep", "resnet_c", "cifar"]
+Shortcut = Literal["auto", "projection", "pad", "pooled"]
 
 STEM_OPTIONS: dict[str, dict[str, Any]] = {
     "imagenet": {},
     "timm": {"border": "lowest"},
     "deep": {"border": "ceil", "deep": True},
+    "resnet_c": {"deep": True},
 }
 TORCH_SETTINGS = {"batch_norm": {"epsilon": 1e-5, "momentum": 0.9}}
 
@@ -53,7 +56,7 @@ class ResidualNetwork(Architecture):
 
     Args:
         own: the subclass' own metaparameters.
-        groups, stem, ... stem_filters: see `ResNet`.
+        groups, stem, ... convolution: see `ResNet`.
         batch_norm, use_bias, kernel_initializer, **kwargs: see `Architecture`.
     """
 
@@ -75,6 +78,8 @@ class ResidualNetwork(Architecture):
         dropout: float = 0.0,
         block_dropout: float = 0.0,
         stem_filters: int | None = None,
+        attention: Declaration = None,
+        convolution: Declaration = None,
         **kwargs: Unpack[ArchitectureOptions],
     ):
         own = {
@@ -88,6 +93,8 @@ class ResidualNetwork(Architecture):
             "dropout": validation.share("dropout", dropout),
             "block_dropout": validation.share("block_dropout", block_dropout),
             "stem_filters": validation.optional(validation.integer, "stem_filters", stem_filters),
+            "attention": layer_declaration("attention", attention),
+            "convolution": layer_declaration("convolution", convolution, filters=1),
             **own,
         }
         StridePlan(own)  # refuses an output stride that cannot be reached
@@ -143,21 +150,8 @@ class ResidualNetwork(Architecture):
 
     def block_names(self, rename: Callable[[int, int, str], str]) -> dict[str, str]:
         """Path of a layer of the blocks -> its name elsewhere, by `rename(group, block, layer)`, all counted from 1."""
-        layers = [f"{name}{suffix}" for name in ("projection", "conv1", "conv2", "conv3") for suffix in ("", "_bn")]
-        # What the network never has must not be named: weights of a squeeze-excitation would count as a left-out top's.
-        layers += ["pre_bn"] * self.pre_activated
-        layers += ["se/reduce", "se/restore"] * (self.metaparameters.se_ratio is not None)
-        return {
-            f"group{i}_block{j}/{layer}": rename(i, j, layer)
-            for i, group in enumerate(self.metaparameters.groups, start=1)
-            for j in range(1, group["blocks"] + 1)
-            for layer in layers
-        }
+        return block_names(self.metaparameters, self.pre_activated, rename)
 
     def torch_names(self, se: str = "se") -> dict[str, str]:
         """The names that torchvision and timm give; timm's older networks call the squeeze-excitation otherwise."""
-        inner = {"projection": "downsample.0", "projection_bn": "downsample.1"}
-        inner |= {"se/reduce": f"{se}.fc1", "se/restore": f"{se}.fc2"}
-        inner |= {f"conv{k}_bn": f"bn{k}" for k in (1, 2, 3)}
-        names = self.block_names(lambda i, j, layer: f"layer{i}.{j - 1}.{inner.get(layer, layer)}")
-        return {"stem/conv": "conv1", "stem/conv_bn": "bn1", "head/scores": "fc", **names}
+        return torch_names(self.metaparameters, self.pre_activated, self.metaparameters.get("block") == "basic", se)

@@ -8,108 +8,10 @@ from keras_blocks.core import validation
 from keras_blocks.core.block import register
 from keras_blocks.core.chain import LayerSpec
 from keras_blocks.models.network import Names
-from keras_blocks.models.residual_network import (
-    TORCH_SETTINGS,
-    ResidualNetwork,
-    ResNetOptions,
-    Shortcut,
-    Stem,
-    groups_of,
-)
+from keras_blocks.models.residual_network import ResidualNetwork, ResNetOptions, Shortcut, Stem
+from keras_blocks.models.resnet_variants import SIZES, SOURCES, VARIANTS
 
 Downsample = Literal["first", "last"]
-
-KERAS = {"batch_norm": {"epsilon": 1.001e-5}}
-KERAS_V1: dict[str, Any] = {**KERAS, "version": "v1", "use_bias": True}
-KERAS_V2: dict[str, Any] = {**KERAS, "version": "v2", "use_bias": None, "downsample": "last"}
-
-
-def _cifar(depth: int, version: Version) -> dict[str, Any]:
-    """Three groups of (depth - 2) / 6 basic blocks on 16 to 64 channels, and parameter-free shortcuts."""
-    return {
-        "groups": groups_of(*((depth - 2) // 6,) * 3, filters=16),
-        "block": "basic",
-        "version": version,
-        "stem": "cifar",
-        "shortcut": "pad",
-        "input_shape": (32, 32, 3),
-        "classes": 10,
-        **TORCH_SETTINGS,
-    }
-
-
-def _deep_cifar(depth: int) -> dict[str, Any]:
-    """Three groups of (depth - 2) / 9 bottlenecks to 64, 128 and 256 channels, which project where these change."""
-    groups = groups_of(*((depth - 2) // 9,) * 3, filters=16)
-    return {**_cifar(depth, "v2"), "groups": groups, "block": "bottleneck", "shortcut": "auto"}
-
-
-def _wide_cifar(depth: int, factor: int) -> dict[str, Any]:
-    """Three groups of (depth - 4) / 6 basic blocks, `factor` times as wide as a CIFAR ResNet's."""
-    groups = groups_of(*((depth - 4) // 6,) * 3, filters=16 * factor)
-    return {**_cifar(depth, "v2"), "groups": groups, "stem_filters": 16, "shortcut": "auto"}
-
-
-WIDE_CIFAR = ((28, 10), (16, 8), (40, 2))
-
-SIZES = {
-    18: ("basic", groups_of(2, 2, 2, 2)),
-    34: ("basic", groups_of(3, 4, 6, 3)),
-    50: ("bottleneck", groups_of(3, 4, 6, 3)),
-    101: ("bottleneck", groups_of(3, 4, 23, 3)),
-    152: ("bottleneck", groups_of(3, 8, 36, 3)),
-}
-
-
-def _variants() -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
-    for depth, (block, groups) in SIZES.items():
-        size = {"block": block, "groups": groups}
-        if block == "basic":
-            found[f"resnet{depth}"] = {**size, "version": "v1", **TORCH_SETTINGS}
-            found[f"resnet{depth}_v2"] = {**size, "version": "v2", **TORCH_SETTINGS}
-        else:
-            found[f"resnet{depth}"] = {**size, "version": "v1.5", **TORCH_SETTINGS}
-            found[f"resnet{depth}_v1"] = {**size, **KERAS_V1}
-            found[f"resnet{depth}_v2"] = {**size, **KERAS_V2}
-    for depth in (50, 101, 152):
-        found[f"seresnet{depth}"] = {**found[f"resnet{depth}"], "se_ratio": 16}
-    for depth in (50, 101):
-        found[f"wide_resnet{depth}_2"] = {**found[f"resnet{depth}"], "width": 2}
-    for depth in (20, 32, 44, 56, 110):
-        found[f"resnet{depth}_cifar"] = _cifar(depth, "v1")
-        found[f"resnet{depth}_cifar_v2"] = _cifar(depth, "v2")
-    for depth in (164, 1001):
-        found[f"resnet{depth}_cifar_v2"] = _deep_cifar(depth)
-    for depth, factor in WIDE_CIFAR:
-        found[f"wide_resnet{depth}_{factor}_cifar"] = _wide_cifar(depth, factor)
-    found["resnet26"] = {**found["resnet50"], "groups": groups_of(2, 2, 2, 2)}
-    return found
-
-
-def _sources() -> dict[str, str]:
-    v1, v2 = "He et al. 2015, table 1", "He et al. 2016, figure 4(e)"
-    found = {}
-    for depth in (18, 34):
-        found[f"resnet{depth}"] = f"{v1}; torchvision's resnet{depth}"
-        found[f"resnet{depth}_v2"] = f"{v2}; timm's resnetv2_{depth}, but for the border of the stem's pooling"
-    for depth in (50, 101, 152):
-        found[f"resnet{depth}"] = f"torchvision's resnet{depth}"
-        found[f"resnet{depth}_v1"] = f"{v1}; keras.applications' ResNet{depth}, with its biases"
-        found[f"resnet{depth}_v2"] = f"{v2}; keras.applications' ResNet{depth}V2, with its biases and strides"
-        found[f"seresnet{depth}"] = f"Hu et al. 2017, figure 3 and table 1; timm's seresnet{depth}"
-    for depth in (50, 101):
-        found[f"wide_resnet{depth}_2"] = f"torchvision's wide_resnet{depth}_2"
-    for depth in (20, 32, 44, 56, 110):
-        found[f"resnet{depth}_cifar"] = "He et al. 2015, section 4.2"
-        found[f"resnet{depth}_cifar_v2"] = f"He et al. 2015, section 4.2, with the blocks of {v2}"
-    for depth in (164, 1001):
-        found[f"resnet{depth}_cifar_v2"] = f"{v2} and table 4 (ResNet-{depth}, pre-activated)"
-    for depth, factor in WIDE_CIFAR:
-        wide = f"WRN-{depth}-{factor}"
-        found[f"wide_resnet{depth}_{factor}_cifar"] = f"Zagoruyko and Komodakis 2016, table 1 ({wide}), without dropout"
-    found["resnet26"] = "timm's resnet26"
-    return found
 
 
 @register
@@ -122,8 +24,9 @@ class ResNet(ResidualNetwork):
         version: "v1", "v1.5" or "v2": see `ResidualBlock`.
         stem: "imagenet", the 7x7 convolution and pooling of `ResNetStem`; "timm", the same with the pooling's border
             of timm's `resnetv2_50`; "deep", three 3x3 convolutions, to twice the filters of the first group, and a
-            pooling that rounds up; "cifar", a 3x3 convolution of stride 1.
-        shortcut: of the blocks: "auto", "projection" or "pad" (option A, without parameters).
+            pooling that rounds up; "resnet_c", three 3x3 convolutions, to as many filters, and the pooling of
+            "imagenet"; "cifar", a 3x3 convolution of stride 1.
+        shortcut: of the blocks: "auto", "projection", "pad" (option A, without parameters) or "pooled" (ResNet-D).
         width: channels of the 3x3 convolutions over `filters`, 2 for the wide ResNets.
         downsample: "first", a group's first block has the stride; "last", the last block of the group before has it,
             as in keras.applications' v2.
@@ -136,6 +39,7 @@ class ResNet(ResidualNetwork):
         dropout: share of the pooled features dropped before the classifier's scores while training.
         block_dropout: share of the values dropped between each block's convolutions while training.
         stem_filters: of the stem's output; `None` for the first group's `filters`, twice as many for "deep".
+        attention, convolution: layers that stand in every block, see `ResidualBlock`.
         batch_norm: True by default; use_bias: False by default; see `ResidualBlock`.
         **kwargs: `input_shape`, `input_tensor`, `classes`, `include_top`, `pooling`, `classifier_activation`,
             `preprocess`, `labels`, `activation`, `kernel_initializer` ("he_normal"), `kernel_regularizer`,
@@ -159,7 +63,8 @@ class ResNet(ResidualNetwork):
         `resnet50_v1` and `resnet50_v2` keras.applications, whose convolutions have biases: `use_bias=False` gives the
         paper's. timm's `resnetv2_50` is `resnet50_v2` with `use_bias=False`, `downsample="first"`, `stem="timm"` and
         its BatchNormalization, `{"epsilon": 1e-5, "momentum": 0.9}`; its `resnetv2_18` is `resnet18_v2` with
-        `stem="timm"`.
+        `stem="timm"`. He et al., "Bag of Tricks for Image Classification with Convolutional Neural Networks", 2018,
+        for `resnet50d` and its like; Wang et al., "ECA-Net", 2020; Li et al., "Selective Kernel Networks", 2019.
 
     Example:
 
@@ -170,9 +75,9 @@ class ResNet(ResidualNetwork):
 
     block_class = ResidualBlock
 
-    variants = _variants()
+    variants = VARIANTS
 
-    sources = _sources()
+    sources = SOURCES
 
     published = {
         f"resnet{depth}_{version}": f"ResNet{depth}{suffix}"

@@ -14,8 +14,9 @@ from keras_blocks.models.residual_network import (
     Stem,
     groups_of,
 )
+from keras_blocks.models.resnet_variants import RESNET_D
 
-SIZES = {50: groups_of(3, 4, 6, 3), 101: groups_of(3, 4, 23, 3), 152: groups_of(3, 8, 36, 3)}
+SIZES = {26: groups_of(2, 2, 2, 2), 50: groups_of(3, 4, 6, 3), 101: groups_of(3, 4, 23, 3), 152: groups_of(3, 8, 36, 3)}
 
 
 def _variant(depth: int, cardinality: int, base_width: int, **options: Any) -> dict[str, Any]:
@@ -30,8 +31,8 @@ class ResNeXt(ResidualNetwork):
         groups: list of groups, each `{"filters": 64, "blocks": 3}`; all but the first halve the size.
         cardinality: number of groups of channels in each 3x3 convolution, the paper's C.
         base_width: channels of each of these where a group's `filters` are 64, in proportion elsewhere; the paper's d.
-        stem, shortcut, drop_rate, output_stride, se_ratio, se_use_bias, dropout, block_dropout, stem_filters: see
-            `ResNet`.
+        stem, shortcut, drop_rate, output_stride, se_ratio, se_use_bias, dropout, block_dropout, stem_filters,
+            attention, convolution: see `ResNet`.
         batch_norm: True by default; use_bias: False by default.
         **kwargs: `input_shape`, `input_tensor`, `classes`, `include_top`, `pooling`, `classifier_activation`,
             `preprocess`, `labels`, `activation`, `kernel_initializer` ("he_normal"), `kernel_regularizer`,
@@ -83,6 +84,8 @@ class ResNeXt(ResidualNetwork):
         "seresnext152_32x4d": _variant(152, 32, 4, se_ratio=16),
         "seresnext101_64x4d": _variant(101, 64, 4, se_ratio=16),
         "seresnext101_32x8d": _variant(101, 32, 8, se_ratio=16),
+        "resnext50d_32x4d": _variant(50, 32, 4, **RESNET_D),
+        "seresnext26d_32x4d": _variant(26, 32, 4, se_ratio=16, **RESNET_D),
     }
 
     sources = {
@@ -100,6 +103,8 @@ class ResNeXt(ResidualNetwork):
         },
         "seresnext101_64x4d": "timm's seresnext101_64x4d",
         "seresnext101_32x8d": "timm's seresnext101_32x8d",
+        "resnext50d_32x4d": "He et al. 2018, figure 2; timm's resnext50d_32x4d",
+        "seresnext26d_32x4d": "He et al. 2018, figure 2; timm's seresnext26d_32x4d",
     }
 
     def __init__(

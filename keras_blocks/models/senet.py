@@ -19,7 +19,7 @@ class SENet(ResNeXt):
 
     Args:
         groups, cardinality (64), base_width, stem ("deep"), shortcut, drop_rate, output_stride, se_ratio (16),
-            se_use_bias, block_dropout, stem_filters: see `ResNeXt`.
+            se_use_bias, block_dropout, stem_filters, attention, convolution: see `ResNeXt`.
         dropout: 0.2 by default; share of the pooled features dropped before the classifier's scores while training.
         batch_norm: True by default; use_bias: False by default.
         **kwargs: `input_shape`, `input_tensor`, `classes`, `include_top`, `pooling`, `classifier_activation`,

@@ -225,8 +225,8 @@ def _best_order(arrays: Arrays, names: Names, targets: Arrays, model: Any) -> Ar
 
     Names do not tell: files exist that have PyTorch's names and Keras' order.
     """
-    turned = {key: np.transpose(value, _TORCH_AXES.get(np.ndim(value))) for key, value in arrays.items()}
     back = {_renamed(name, names): name for name in targets}
+    turned = {key: _turned(value, targets.get(back.get(key))) for key, value in arrays.items()}
     if hasattr(model, "from_torch"):
         turned = {key: model.from_torch(back.get(key, key), value) for key, value in turned.items()}
 
@@ -241,7 +241,17 @@ def _best_order(arrays: Arrays, names: Names, targets: Arrays, model: Any) -> Ar
     return turned if fitting(turned) > fitting(arrays) else arrays
 
 
-_TORCH_AXES = {4: (2, 3, 1, 0), 2: (1, 0)}
+_TORCH_AXES = {4: (2, 3, 1, 0), 3: (2, 1, 0), 2: (1, 0)}
+
+
+def _turned(value: Any, target: Any) -> Any:
+    """PyTorch's array with Keras' order of axes. A depthwise kernel has there as many groups as channels."""
+    turned = np.transpose(value, _TORCH_AXES.get(np.ndim(value)))
+    if np.ndim(value) == 4 and value.shape[1] == 1 and target is not None and len(target.shape) == 4:
+        height, width, channels, multiplier = target.shape
+        if (height, width, 1, channels * multiplier) == turned.shape:
+            return turned.reshape(target.shape)
+    return turned
 
 
 def _known_layers(model: Any) -> set[str]:

@@ -4,7 +4,7 @@ import golden_weights
 import keras
 import pytest
 from golden_networks import assert_golden_outputs, golden_model
-from thorough import run_alike, run_all
+from thorough import ONCE, run_alike, run_all
 
 import keras_blocks
 
@@ -19,8 +19,14 @@ NETWORKS = {
     "seresnext101_32x8d": ("seresnext101_32x8d", {}),
     "legacy_senet154": ("senet154", {}),
     "vgg11": ("vgg11", {}),
+    **{f"resnet{depth}d": (f"resnet{depth}d", {}) for depth in (18, 34, 50, 101, 152)},
+    **{name: (name, {}) for name in ("seresnext26d_32x4d", "resnext50d_32x4d", "ecaresnet50d")},
+    **{name: (name, {}) for name in ("skresnet18", "skresnet34", "seresnet18", "seresnet34")},
+    "cbamresnet18": ("resnet18", {"attention": keras_blocks.ConvolutionalBlockAttention}),
+    "ecaresnet18d": ("resnet18d", {"attention": keras_blocks.EfficientChannelAttention()}),
 }
 FEW = ["resnetv2_18", "seresnet50", *(["resnetv2_50", "legacy_senet154"] if run_alike() else [])]
+FEW += ["ecaresnet18d", "skresnet18", "cbamresnet18"] if ONCE else []
 """The others differ in the number of layers, or by backend in nothing that is ours; KERAS_BLOCKS_ALL runs them."""
 CHOSEN = list(NETWORKS) if run_all() else FEW
 
@@ -29,7 +35,19 @@ CHOSEN = list(NETWORKS) if run_all() else FEW
 def test_same_outputs_as_timm(name, record_property):
     golden = golden_weights.load("timm", name)
     variant, options = NETWORKS[name]
-    assert_golden_outputs(golden_model(golden, variant, **options), golden, record_property)
+    model = golden_model(golden, variant, **options)
+    assert_golden_outputs(model, golden, record_property)
+
+
+@pytest.mark.skipif(not run_all(), reason="a second size; make test-all")
+@pytest.mark.parametrize("name", NETWORKS)
+def test_same_outputs_as_timm_at_another_size(name, record_property):
+    golden = golden_weights.load("timm", name)
+    if "again" not in golden["outputs"]:
+        pytest.skip("stored for one size")
+    variant, options = NETWORKS[name]
+    again = {"shapes": golden["shapes"], "images": golden["again"], "outputs": {"logits": golden["outputs"]["again"]}}
+    assert_golden_outputs(golden_model(again, variant, **options), again, record_property)
 
 
 @pytest.mark.skipif(not run_all(), reason="the ledger's counts, which are timm's, again; make test-all")
