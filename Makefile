@@ -15,7 +15,7 @@ install: $(INSTALLED)
 # again.
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable ".[tensorflow,jax,torch,safetensors,detection,proposals,tuning,postgres,dashboard,dev]"
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable ".[tensorflow,jax,torch,safetensors,hub,detection,proposals,tuning,postgres,dashboard,dev]"
 	$(BIN)/python -c "import sysconfig; print('$(CURDIR)', file=open(sysconfig.get_path('purelib') + '/checkout.pth', 'w'))"
 	touch $(INSTALLED)
 

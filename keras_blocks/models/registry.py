@@ -2,7 +2,10 @@
 
 import fnmatch
 import os
+import warnings
 from typing import Any
+
+import keras
 
 from keras_blocks.core import validation
 from keras_blocks.models.architecture import Architecture
@@ -13,7 +16,8 @@ from keras_blocks.models.faster_rcnn import FasterRCNN
 from keras_blocks.models.network import Network
 from keras_blocks.models.rcnn import RCNN
 from keras_blocks.models.siamese import Siamese
-from keras_blocks.weights.pretrained import check_path, load_imagenet, load_weights
+from keras_blocks.weights.adapting import Adapting
+from keras_blocks.weights.pretrained import check_imagenet, check_path, load_imagenet, load_weights
 
 ARCHITECTURES: tuple[type[Network], ...] = (AutoEncoder, *BACKBONES, FastRCNN, FasterRCNN, RCNN, Siamese)
 
@@ -38,10 +42,16 @@ def create_model(variant: str, /, *, weights: str | os.PathLike[str] | None = No
 
     Args:
         variant: one of `list_models()`.
-        weights: `None` for random weights; "imagenet" for those that keras.applications publishes, which expect images
-            prepared by the `preprocess_input` of the same family, such as `keras.applications.resnet_v2`, and are
-            fetched once into Keras' cache; or the path of a file: `.npz` or `.safetensors` (see `convert_weights`),
-            `.weights.h5`, or a `.keras` file of the same architecture.
+        weights: `None` for random weights. "imagenet" for those that keras.applications publishes, which expect images
+            prepared by the `preprocess_input` of the same family, such as `keras.applications.resnet_v2`; or, where it
+            has none, those of timm's on the Hugging Face hub, see docs/weights.md. "hf://owner/name", or
+            "hf://owner/name@revision/file.safetensors", for any repository of the hub with safetensors of this
+            network, under torchvision's, timm's, Keras' or our own names, which needs the extra `keras-blocks[hub]`:
+            they are fetched once into its cache, and compared with the digest that the hub gives. Or the path of a
+            file: `.npz` or `.safetensors` (see `convert_weights`), `.weights.h5`, or a `.keras` file of the same
+            architecture. With another number of `classes` than the source's, all but the last layer is taken from it;
+            with other channels of `input_shape` than three, the first convolution's kernel is summed for one, and
+            repeated for more, as in timm: a warning says so.
         **overrides: arguments of the architecture's constructor, named as in keras.applications: `include_top`,
             `input_tensor`, `input_shape`, `pooling`, `classes`, `classifier_activation`, `name`; and its
             metaparameters, which replace the variant's.
@@ -50,10 +60,11 @@ def create_model(variant: str, /, *, weights: str | os.PathLike[str] | None = No
         The model, an instance of its architecture's class.
 
     Raises:
-        OSError: where the published weights cannot be fetched, or there is no such file.
+        ImportError: for weights on the hub, without the extra that fetches them.
+        OSError: where the published weights cannot be fetched, are not what the hub says, or there is no such file.
         TypeError: for an argument that the variant does not take, with the nearest ones.
         ValueError: for an unknown name, with the nearest ones; for weights that do not fit; for "imagenet" with a
-            variant for which none are published, with those that have them.
+            variant for which none are published that are safe to read and free to use, with who publishes what.
 
     Example:
 
@@ -64,16 +75,19 @@ def create_model(variant: str, /, *, weights: str | os.PathLike[str] | None = No
     """
     cls = architecture_of(variant)
     if weights == "imagenet":
-        published = sorted(name for other in ARCHITECTURES for name in other.published)
-        if variant not in published:
-            raise ValueError(f"`weights='imagenet'` is published for {published}; received the variant '{variant}'.")
+        check_imagenet(variant, (name for other in ARCHITECTURES for name in other.published))
     elif weights is not None:
         check_path(weights)
     model = cls.from_variant(variant, **overrides)
+    if weights is None:
+        return model
+    adapting = Adapting(overrides.get("classes"), _image_channels(model))
     if weights == "imagenet":
-        load_imagenet(model, variant)
-    elif weights is not None:
-        load_weights(model, weights)
+        load_imagenet(model, variant, adapting)
+    else:
+        load_weights(model, weights, adapting)
+    for note in adapting.notes:
+        warnings.warn(f"`weights={weights!r}` for '{model.name}': {note}.", stacklevel=2)
     return model
 
 
@@ -87,6 +101,12 @@ def classifier_of(variant: str) -> type[Architecture]:
     """The class whose table has this variant, of those that classify images."""
     classes = {name: cls for cls in BACKBONES for name in cls.variants}
     return classes[validation.choice("variant", variant, classes, where="`keras_blocks.list_models()` that classify")]
+
+
+def _image_channels(model: Network) -> int | None:
+    """Of the images that the first layer takes; `None` where these are several."""
+    image = model.assembly.preprocessed
+    return model.channels(image.shape) if isinstance(image, keras.KerasTensor) else None
 
 
 def _by_name() -> dict[str, type[Network]]:

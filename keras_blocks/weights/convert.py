@@ -11,6 +11,7 @@ import numpy as np
 from keras_blocks.core.block import Block
 from keras_blocks.core.chain import Chain, LayerSpec, branches, specs
 from keras_blocks.core.graphs import sublayers
+from keras_blocks.weights.adapting import Adapting
 from keras_blocks.weights.files import read_arrays
 
 Arrays: TypeAlias = Mapping[str, Any]
@@ -50,13 +51,18 @@ def convert_weights(source: Arrays | str | os.PathLike[str] | keras.Model, model
     >>> ours = keras_blocks.create_model("resnet50_v1", include_top=False, input_shape=(64, 64, 3))
     >>> ours = keras_blocks.convert_weights(theirs, ours)
     """
+    return adapted_weights(source, model, Adapting())
+
+
+def adapted_weights(source: Arrays | str | os.PathLike[str] | keras.Model, model: M, adapting: Adapting) -> M:
+    """`convert_weights`, for a model that may have other classes or channels; `adapting` then has notes of it."""
     if not isinstance(model, keras.Model):
         raise TypeError(f"`model` must be a Keras model, such as `create_model` gives; received {model!r}.")
     targets = named_weights(model)
     arrays = _arrays(source, model)
     convention, names = _best_convention(arrays, targets, model)
     arrays = _best_order(arrays, names, targets, model)
-    found, problems, advice = _matched(arrays, names, targets, model)
+    found, problems, advice = _matched(arrays, names, targets, model, adapting)
     if not problems:
         found, problems = _assignable(found, names, targets)
     if not problems and convention is not None:
@@ -72,7 +78,9 @@ def convert_weights(source: Arrays | str | os.PathLike[str] | keras.Model, model
     return model
 
 
-def _matched(arrays: Arrays, names: Names, targets: Arrays, model: Any) -> tuple[dict[str, Any], list[str], str]:
+def _matched(
+    arrays: Arrays, names: Names, targets: Arrays, model: Any, adapting: Adapting
+) -> tuple[dict[str, Any], list[str], str]:
     """The array for each of the model's weights, what is missing, left over or of another shape, and what to do."""
     normalizations = _normalizations(model)
     found: dict[str, Any] = {}
@@ -89,6 +97,8 @@ def _matched(arrays: Arrays, names: Names, targets: Arrays, model: Any) -> tuple
             found[name] = np.zeros(shape, "float32")
         else:
             problems[name] = f"the model's {name}, of the shape {shape}, has no counterpart: the source has no '{key}'"
+    if problems:
+        adapting.apply(found, problems, targets, lambda name: _all_in_top([name], model))
     left_over = _fold_or_report(arrays, names, targets, found, normalizations, _known_layers(model))
     advice = top_advice(model) if problems and not left_over and _all_in_top(problems, model) else ""
     return found, [*problems.values(), *left_over], advice
@@ -112,7 +122,8 @@ def top_advice(model: Any) -> str:
         return ""
     return (
         f" All but the classifier fits, which has classes={metaparameters['classes']} here: `include_top=False` takes "
-        "the weights without it; or give `classes` as the source has them."
+        "the weights without it; `create_model(..., weights=..., classes=...)` all but it; or give `classes` as the "
+        "source has them."
     )
 
 

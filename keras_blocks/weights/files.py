@@ -35,10 +35,15 @@ def read_arrays(path: str | os.PathLike[str], most_bytes: int) -> dict[str, Any]
 def refuse_pickle(path: str) -> None:
     """Raises a ValueError for a file that is one by its name."""
     if path.endswith(PICKLES):
-        raise ValueError(
-            f"{path} is a pickle, which can run any code when it is read. Where you trust it, convert it with PyTorch: "
-            "safetensors.torch.save_file(torch.load(path, weights_only=True), 'weights.safetensors')."
-        )
+        raise ValueError(f"{path} is a pickle, which can run any code when it is read. {way_round(path)}.")
+
+
+def way_round(pickle: str) -> str:
+    """How a pickle comes in: a sentence without its end."""
+    return (
+        f"Where you trust it, convert it with PyTorch: state = torch.load({pickle!r}, weights_only=True); "
+        "safetensors.torch.save_file(state, 'weights.safetensors'), and give weights='weights.safetensors'"
+    )
 
 
 UNREADABLE = (

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 from calling import outputs_of
+from thorough import run_all
 
 import keras_blocks
 from keras_blocks.models.registry import ARCHITECTURES
@@ -119,17 +120,22 @@ def test_a_failed_download_says_so(no_download):
         keras_blocks.create_model("vgg16", weights="imagenet", include_top=False, input_shape=(32, 32, 3))
 
 
-@pytest.mark.parametrize(
-    ("variant", "options", "message"),
-    [
-        ("resnet18", {}, r"published for \['densenet121'.*'vgg19'\].*'resnet18'"),
-        ("resnet50_v1", {"classes": 10}, "`classes` must be 1000.*received 10"),
-        ("resnet50_v1", {"include_top": False, "input_shape": (64, 64, 1)}, "3 channels.*received 1"),
-    ],
-)
-def test_what_does_not_fit_is_refused_before_any_download(variant, options, message, no_download):
-    with pytest.raises(ValueError, match=message):
-        keras_blocks.create_model(variant, weights="imagenet", **options)
+def test_what_none_publishes_is_refused_before_any_download(no_download):
+    with pytest.raises(ValueError, match=r"published for \['densenet121'.*'vgg19'.*\].*'squeezenet_1.0'"):
+        keras_blocks.create_model("squeezenet_1.0", weights="imagenet")
+
+
+@pytest.mark.skipif(not run_all(), reason="adapted as files of all kinds are, see tests/test_hub.py; make test-all")
+def test_other_classes_and_channels(server):
+    theirs = server("resnet50_v2", include_top=True)
+    options = {"weights": "imagenet", "classes": 10, "input_shape": (64, 64, 1)}
+    channels = pytest.warns(UserWarning, match="channels=1 here")
+    with channels, pytest.warns(UserWarning, match="classes=10 here and 1000 in the source"):
+        ours = keras_blocks.create_model("resnet50_v2", **options)
+    kernel = theirs.get_layer("conv1_conv").kernel.numpy()
+    np.testing.assert_allclose(ours.get_layer("stem").conv.kernel.numpy(), kernel.sum(2, keepdims=True), atol=1e-5)
+    last = ours.get_layer("last_bn").gamma.numpy()
+    np.testing.assert_array_equal(last, theirs.get_layer("post_bn").gamma.numpy())
 
 
 def test_other_metaparameters_are_named(server):
