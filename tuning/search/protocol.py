@@ -46,7 +46,7 @@ class TrialRequest(Message):
     patience: int | None = None
     asks: bool = False  # whether each `Epoch` is answered, with yes to end the trial early
     most_early: int = 0  # steps up to which it does not end early
-    deciding: list[int] = dataclasses.field(default_factory=list)  # epochs that are validated with BatchNormalization's statistics taken anew
+    deciding: list[int] = dataclasses.field(default_factory=list)  # epochs that are validated honestly
     measures_latency: bool = False
     max_latency: float | None = None
     shared_weights: str | None = None  # path
