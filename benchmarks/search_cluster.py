@@ -27,7 +27,8 @@ from keras_blocks.tuning.run_folder import RunFolder
 from keras_blocks.tuning.search.settings import SearchSettings as Settings
 from keras_blocks.tuning.search.supervisor import Outcome
 from keras_blocks.tuning.search.worker import Worker
-from keras_blocks.tuning.study.samplers import make_pruner, make_sampler
+from keras_blocks.tuning.study.pruners import make_pruner
+from keras_blocks.tuning.study.samplers import make_sampler
 from keras_blocks.tuning.study.status import Status
 from keras_blocks.tuning.study.store import StudyStorage, sqlite_url
 from keras_blocks.tuning.study.study import Study

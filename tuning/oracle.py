@@ -18,7 +18,8 @@ from keras_blocks.tuning.spaces.table import GivenSource
 from keras_blocks.tuning.study.drawing import StudyEnded
 from keras_blocks.tuning.study.keras_tuner_space import KerasTunerSpace
 from keras_blocks.tuning.study.leases import Lease
-from keras_blocks.tuning.study.samplers import make_pruner, make_sampler
+from keras_blocks.tuning.study.pruners import make_pruner
+from keras_blocks.tuning.study.samplers import make_sampler
 from keras_blocks.tuning.study.sqlite_file import set_aside_if_damaged
 from keras_blocks.tuning.study.status import Status
 from keras_blocks.tuning.study.store import GRACE, StudyStorage, quiet_optuna, sqlite_url

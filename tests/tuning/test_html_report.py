@@ -427,7 +427,8 @@ def test_importances_of_few_trials():
 
 
 def test_a_report_of_a_real_study(tmp_path):
-    from keras_blocks.tuning.study.samplers import make_pruner, make_sampler
+    from keras_blocks.tuning.study.pruners import make_pruner
+    from keras_blocks.tuning.study.samplers import make_sampler
     from keras_blocks.tuning.study.store import StudyStorage, sqlite_url
     from keras_blocks.tuning.study.study import Study
 

@@ -19,7 +19,8 @@ from keras_blocks.tuning.search import settings as module
 from keras_blocks.tuning.search.settings_table import check_settings, documented, setting, settings_of
 from keras_blocks.tuning.spaces.families import FAMILIES, SPACES
 from keras_blocks.tuning.study.objectives import OBJECTIVES
-from keras_blocks.tuning.study.samplers import PRUNERS, SAMPLERS
+from keras_blocks.tuning.study.pruners import PRUNERS
+from keras_blocks.tuning.study.samplers import SAMPLERS
 from keras_blocks.tuning.training.augmentation import STRENGTHS
 
 SEARCHES = (pathlib.Path(__file__).parents[2] / "docs" / "searches.md").read_text()

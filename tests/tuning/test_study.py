@@ -19,7 +19,8 @@ from keras_blocks.tuning.study import samplers
 from keras_blocks.tuning.study.away import is_away
 from keras_blocks.tuning.study.drawing import StudyEnded
 from keras_blocks.tuning.study.keras_tuner_space import KerasTunerSpace
-from keras_blocks.tuning.study.samplers import make_pruner, make_sampler
+from keras_blocks.tuning.study.pruners import make_pruner
+from keras_blocks.tuning.study.samplers import make_sampler
 from keras_blocks.tuning.study.store import StudyStorage, quiet_optuna, sqlite_url
 from keras_blocks.tuning.study.study import MOST_LOSSES, Study
 

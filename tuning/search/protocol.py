@@ -45,6 +45,8 @@ class TrialRequest(Message):
     model: str  # path, to which the model goes if `Trained` is answered with yes
     patience: int | None = None
     asks: bool = False  # whether each `Epoch` is answered, with yes to end the trial early
+    most_early: int = 0  # steps up to which it does not end early
+    deciding: list[int] = dataclasses.field(default_factory=list)  # epochs that are validated honestly
     measures_latency: bool = False
     max_latency: float | None = None
     shared_weights: str | None = None  # path

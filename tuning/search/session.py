@@ -27,7 +27,8 @@ from keras_blocks.tuning.spaces.hyper_model import HyperModelSpace
 from keras_blocks.tuning.spaces.table import GivenSource
 from keras_blocks.tuning.spaces.user_things import Where, given_here
 from keras_blocks.tuning.study.place import Place
-from keras_blocks.tuning.study.samplers import make_pruner, make_sampler
+from keras_blocks.tuning.study.pruners import FIRST_RUNG, Rungs, make_pruner
+from keras_blocks.tuning.study.samplers import make_sampler
 from keras_blocks.tuning.study.status import Status
 from keras_blocks.tuning.study.store import StudyStorage, sqlite_url, stored_study
 from keras_blocks.tuning.study.study import Study
@@ -67,7 +68,9 @@ class Session:
         look_seconds: float = 1.0,
         save_seconds: float = 5.0,
     ) -> None:
-        self.settings, self.space, self.folder, self.place = settings, space, folder, place
+        self.settings = settings
+        self.rungs: Rungs | None = None
+        self.space, self.folder, self.place = space, folder, place
         self._backend, self._data_sha256 = backend, data_sha256
         self._setup = _setup(settings, space, data_sha256, data)
         self._make_supervisor, self._make_study, self._inspect = supervisor, study, inspect
@@ -120,18 +123,22 @@ class Session:
             if settings.sampler != "grid":  # which is fixed before the first trial
                 space.found = lambda: study.found()
         storage = StudyStorage(self.place.url, heartbeat=max(1, settings.grace // 6), grace=settings.grace)
+        if settings.pruner == "auto" or (settings.pruner != "none" and self.rungs is None):
+            settings, self.rungs = settings.settled(storage.identity_of(self.place.study))
+            self.settings = settings
         study: Study = self._make_study(
             storage,
             self.place.study,
             space=space,
             sampler=make_sampler(settings.sampler, settings.seed, space, objectives=len(settings.objectives)),
-            pruner=make_pruner(settings.pruner, settings.epochs),
+            pruner=make_pruner(settings.pruner, settings.epochs, self.rungs.first if self.rungs else FIRST_RUNG),
             directions=[objective.direction for objective in settings.judged_by],
             identity={
                 "settings": settings.identity(),
                 "backend": self._backend,
                 "data_sha256": self._data_sha256,
                 "space": space.identity(),
+                **({"rungs": self.rungs.kept()} if self.rungs and self.rungs.batches else {}),
                 **({"run": self.place.run} if self.place.run else {}),
             },
             inspect=lambda values: self._inspected(study, space, values),
@@ -223,7 +230,7 @@ class Session:
         supervisor = self._supervisor(f"worker{number}", workers=workers, environment=environment)
         study, note = self.open_study(), lambda text: self.note(text)
         sign = self.space.signature if isinstance(self.space, HyperModelSpace) else None
-        return Worker(name, study, supervisor, self.folder, self.settings, stop, note, sign)
+        return Worker(name, study, supervisor, self.folder, self.settings, stop, note, sign, self.rungs)
 
     def train_on(self, request: FinalRequest, *, epoch: OnEpoch) -> Outcome:
         """Trains the model that is kept, in the process of a worker that has ended, where there is one.

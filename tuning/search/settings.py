@@ -12,11 +12,12 @@ from keras_blocks.tuning.search.settings_table import NamedSettings, check_setti
 if TYPE_CHECKING:
     from keras_blocks.tuning.spaces.budget import Budget
     from keras_blocks.tuning.study.objectives import Objective
+    from keras_blocks.tuning.study.pruners import Rungs
     from keras_blocks.tuning.study.trial import Trial
 
 SpaceName = Literal["squeezenet", "vgg", "resnet", "resnext", "senet", "densenet", "inception", "any"]
 SamplerName = Literal["tpe", "random", "gp", "cmaes", "nsgaii", "qmc", "grid"]
-PrunerName = Literal["none", "median", "hyperband"]
+PrunerName = Literal["auto", "none", "median", "hyperband"]
 ObjectiveName = Literal["val_accuracy", "val_loss", "params", "macs", "activation_bytes", "latency", "seconds"]
 Augmentation = Literal["none", "light", "strong"]
 
@@ -30,6 +31,11 @@ From Python a dict: name -> such a text, an `hp_range` or `hp_choice`, or its `g
 TRIALS_HELP = "Candidates to train.\nThose refused for the budget and duplicates have numbers and do not count."
 OBJECTIVES_HELP = """{choices}, or a metric that fit logs with its direction, as val_auc:max; several give a front.
 Latency is of one image, seconds are of training. For several, the sampler must take them, and there is no pruner."""
+PRUNER_HELP = """{choices}.
+auto is hyperband where --max-seconds are given, else none; a search goes on with what it was begun with.
+hyperband drops two thirds of the trials after 3, 9, 27 ... epochs; median those below the median after any from 3 on. \
+What decides is validated with BatchNormalization's statistics taken anew from 16 batches."""
+FIRST_RUNG_HELP = "Epochs before a pruner may end a trial."
 NORM_HELP = """Add batch normalization to a model that was published without.
 Plain ones with ReLU hardly train from random weights without."""
 
@@ -72,7 +78,9 @@ class SearchSettings(NamedSettings):
         20, "Of the best one's training.\nIt begins anew, and its model is kept.", 1, 100_000
     )
     sampler: SamplerName = setting("tpe", "{choices}.")
-    pruner: PrunerName = setting("none", "{choices}.\nhyperband halves the trials after more and more epochs.")
+    pruner: PrunerName = setting("auto", PRUNER_HELP)
+    first_rung: int | None = setting(None, FIRST_RUNG_HELP, 1, 100_000, shown_default="3")
+    first_rung_steps: int | None = setting(None, "Steps before a pruner ends a trial, where these are more.", 1)
     objectives: tuple[ObjectiveName | str, ...] = setting(
         ("val_accuracy",), OBJECTIVES_HELP, option="--objective", read=_objective_name
     )
@@ -100,9 +108,9 @@ class SearchSettings(NamedSettings):
         parts = {name: part.get_config() if isinstance(part, Dimension) else part for name, part in self.parts.items()}
         object.__setattr__(self, "parts", parts)
         first, *others = self.objectives
-        if others and self.pruner != "none":
+        if others and self._is_pruned:
             raise ValueError(f"`pruner` must be 'none' with {len(others) + 1} objectives; received {self.pruner!r}.")
-        if self.pruner != "none" and first in COSTS:
+        if self._is_pruned and first in COSTS:
             raise ValueError(
                 f"`pruner` must be 'none' where the objective, {first!r}, is not known after each epoch; received "
                 f"{self.pruner!r}."
@@ -127,6 +135,35 @@ class SearchSettings(NamedSettings):
                 "with the version of keras-blocks that began it."
             )
         return cls(**{**stored, **changes})
+
+    @property
+    def _is_pruned(self) -> bool:
+        return self.pruner not in ("none", "auto")
+
+    def settled(self, begun: Any = None) -> tuple[SearchSettings, Rungs | None]:
+        """These with a pruner that has a name, and when it decides; `None` where there is none.
+
+        Args:
+            begun: the identity that the search was begun with, perhaps by an earlier version; `None` for a new one.
+
+        Raises:
+            TypeError, ValueError: for an identity of another kind.
+        """
+        from keras_blocks.tuning.study.objectives import COSTS
+        from keras_blocks.tuning.study.pruners import FIRST_RUNG, PRUNERS, Rungs
+
+        pruner: Any = self.pruner
+        if pruner == "auto" and isinstance(begun, dict):
+            pruner = begun.get("settings", {}).get("pruner")
+        if pruner not in PRUNERS[1:]:
+            may_be = len(self.objectives) == 1 and self.objectives[0] not in COSTS
+            pruner = "hyperband" if may_be and self.max_seconds is not None else "none"
+        settled = dataclasses.replace(self, pruner=pruner)
+        if pruner == "none":
+            return settled, None
+        if begun is not None:
+            return settled, Rungs.before(begun.get("rungs"), pruner, self.epochs)
+        return settled, Rungs(pruner, self.epochs, self.first_rung or FIRST_RUNG)
 
     @property
     def budget(self) -> Budget:

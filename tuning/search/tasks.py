@@ -131,6 +131,7 @@ class ImagesJob:
             path=request.checkpoint,
             signature=request.signature,
             watch=watch,
+            deciding=request.deciding,
         )
 
     def told(self, trained: Trained) -> dict[str, Any]:
@@ -196,6 +197,7 @@ class GivenJob:
             path=request.checkpoint,
             signature=request.signature,
             watch=watch,
+            deciding=request.deciding,
         )
 
     def told(self, trained: Trained) -> dict[str, Any]:

@@ -111,7 +111,7 @@ def _trial(line: Line, request: TrialRequest, task: Task) -> float:
 
     def watch(done: int, logs: dict[str, float]) -> bool:
         if request.asks:
-            return line.ask(Epoch(done, logs))
+            return line.ask(Epoch(done, logs)) and int(model.optimizer.iterations) > request.most_early
         line.say(Epoch(done, logs))
         return False
 

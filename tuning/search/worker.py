@@ -14,6 +14,7 @@ from keras_blocks.tuning.seeds import TRIAL, derived_seed
 from keras_blocks.tuning.study.drawing import StudyEnded
 from keras_blocks.tuning.study.leases import Lease
 from keras_blocks.tuning.study.objectives import ranking
+from keras_blocks.tuning.study.pruners import Rungs
 from keras_blocks.tuning.study.status import Status
 from keras_blocks.tuning.study.study import Study
 from keras_blocks.tuning.study.trial import Trial
@@ -46,6 +47,7 @@ class Worker:
         stop: when it is set, the running trial is given back and the worker ends.
         note: told what happens.
         sign: function of a candidate's values, to its signature, where trials may find further ones.
+        rungs: when trials may end early; `None` where none does.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Worker:
     stop: threading.Event = dataclasses.field(default_factory=threading.Event)
     note: Callable[[str], None] = lambda text: None
     sign: Callable[[dict[str, Any]], str] | None = None
+    rungs: Rungs | None = None
     _beaten: float = dataclasses.field(default=0.0, init=False)
 
     def run(self) -> str:
@@ -114,7 +117,9 @@ class Worker:
             checkpoint=str(self.folder.checkpoint(lease.number)),
             model=str(self.folder.model(lease.number)),
             patience=settings.patience,
-            asks=settings.pruner != "none",
+            asks=self.rungs is not None,
+            most_early=settings.first_rung_steps or 0,
+            deciding=self.rungs.deciding(always=settings.patience is not None) if self.rungs else [],
             measures_latency=settings.measures_latency,
             max_latency=settings.max_latency,
             shared_weights=self.folder.shared_weights(candidate) if settings.keep_weights else None,
@@ -141,7 +146,10 @@ class Worker:
 
     def _epoch(self, lease: Lease, done: int, logs: dict[str, float]) -> bool:
         objective = self.settings.judged_by[0].name
-        return objective in logs and self.study.report(lease, done, logs[objective])
+        if objective not in logs:
+            return False
+        # One that has trained to its end is complete, whatever the others had by then.
+        return self.study.report(lease, done, logs[objective]) and done < self.settings.epochs
 
     def _is_good(self, lease: Lease, result: dict[str, Any]) -> bool:
         """Whether the model would be among the best that are kept."""

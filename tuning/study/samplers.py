@@ -1,4 +1,4 @@
-"""Optuna's samplers and pruners by name, seeded so that a search that was interrupted draws what it would have."""
+"""Optuna's samplers by name, seeded so that a search that was interrupted draws what it would have."""
 
 import io
 import itertools
@@ -49,9 +49,6 @@ CMAES_STATE = {
     ),
 }
 """What Optuna's CMA-ES sampler keeps of itself in the study is made of."""
-
-PRUNERS = ("none", "median", "hyperband")
-"""The names of pruners."""
 
 
 def make_sampler(name: str, seed: int, space: Drawable | None = None, objectives: int = 1) -> BaseSampler:
@@ -167,27 +164,6 @@ def _check_cmaes_states(study: Study, sound: set[int]) -> None:
             ) from error
         if trial.state.is_finished():
             sound.add(trial.number)
-
-
-def make_pruner(name: str, epochs: int) -> optuna.pruners.BasePruner:
-    """An Optuna pruner, which ends a trial that is behind others at the same epoch.
-
-    Args:
-        name: "none"; "median", from the median of the others; "hyperband", successive halving of the epochs in
-            several brackets.
-        epochs: most of a trial.
-
-    Example:
-
-    >>> type(make_pruner("hyperband", epochs=27)).__name__
-    'HyperbandPruner'
-    """
-    validation.choice("pruner", name, PRUNERS)
-    if name == "median":
-        return optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=max(1, epochs // 10))
-    if name == "hyperband":
-        return optuna.pruners.HyperbandPruner(min_resource=1, max_resource=max(2, epochs), reduction_factor=3)
-    return optuna.pruners.NopPruner()
 
 
 def grid_of(space: Drawable) -> dict[str, list[Any]]:

@@ -204,8 +204,12 @@ class StudyStorage:
 
     def run_of(self, name: str) -> str | None:
         """What tells the run to which a study belongs; `None` where it does not say, as of version 0.1.0."""
-        identity = self.study(name).user_attrs.get("identity")
+        identity = self.identity_of(name)
         return identity.get("run") if isinstance(identity, dict) else None
+
+    def identity_of(self, name: str) -> Any:
+        """What a study was begun with, as it says itself; `None` where there is no such study, or it does not say."""
+        return self.study(name).user_attrs.get("identity") if name in self.names() else None
 
     def folder_of(self, name: str) -> str | None:
         """Where the folder of the study's run was when its search last began; see `folder_here`.

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +16,7 @@ from keras_blocks.tuning.run_folder import RunFolder
 from keras_blocks.tuning.seeds import FINAL, derived_seed
 from keras_blocks.tuning.study.objectives import objective_named
 from keras_blocks.tuning.training.hyperparameters import TrainingDiverged
+from keras_blocks.tuning.training.moving_statistics import HonestValidation, batches_of
 from keras_blocks.tuning.training.resumable import Keeping, Trained, Watch, WrongObjective, missing
 
 FAR = 10**9
@@ -45,6 +46,7 @@ def fit(
     path: str | Path | None = None,
     signature: str = "",
     watch: Watch | None = None,
+    deciding: Collection[int] = (),
 ) -> Trained:
     """Trains by the candidate's own `fit`, and leaves the weights of the best epoch in the model.
 
@@ -55,7 +57,7 @@ def fit(
         candidate: what is trained.
         model: that it has built.
         data: a `GivenData`.
-        epochs, patience, path, signature, watch: see `resumable.fit`.
+        epochs, patience, path, signature, watch, deciding: see `resumable.fit`.
         monitor: what is best, as an objective in a word; "" for the last epoch.
 
     Returns:
@@ -67,9 +69,12 @@ def fit(
     """
     args, kwargs = data.fit_arguments()
     keeping = _Keeping(monitor, path, signature, watch, epochs, patience, own=candidate.fits_itself)
+    keeping.honest = HonestValidation(
+        deciding, lambda: batches_of(data.train, candidate.values.get("batch_size")), keeping.notes.append
+    )
     if path is not None and Path(path).exists() and not model.built:
         model(data.example())  # a checkpoint is of variables
-    returned = candidate.fit(model, *args, **kwargs, epochs=epochs, callbacks=[keeping], verbose=0)
+    returned = candidate.fit(model, *args, **kwargs, epochs=epochs, callbacks=[keeping.honest, keeping], verbose=0)
     keeping.end(model, returned)
     return Trained(keeping.history, keeping.best, keeping.resumed, keeping.pruned, keeping.notes, keeping.aside)
 

@@ -14,6 +14,7 @@ from keras_blocks.tuning.files import set_aside
 from keras_blocks.tuning.study.objectives import objective_named
 from keras_blocks.tuning.training import checkpoint
 from keras_blocks.tuning.training import fit as training
+from keras_blocks.tuning.training.moving_statistics import HonestValidation, batches_of
 
 Watch = Callable[[int, dict[str, float]], object]
 
@@ -50,6 +51,7 @@ def fit(
     path: str | Path | None = None,
     signature: str = "",
     watch: Watch | None = None,
+    deciding: Collection[int] = (),
 ) -> Trained:
     """Trains, leaves the weights of the best epoch in the model, and writes a checkpoint after each epoch.
 
@@ -65,11 +67,17 @@ def fit(
         signature: of what is trained.
         watch: function of (epochs done, the epoch's metrics), told after the checkpoint is written; the training ends
             early where it returns True.
+        deciding: epochs that are validated with BatchNormalization's statistics taken anew, see `HonestValidation`.
+            Where one of them is the best, the model is left with these; checkpoints have the training's own.
 
     Raises:
         TrainingDiverged: where the loss became NaN or infinite.
     """
     keeping = Keeping(monitor, path, signature, watch, epochs, patience)
+    size = hyperparameters["batch_size"]
+    keeping.honest = HonestValidation(
+        deciding, lambda: batches_of((dataset.x_train, dataset.y_train), size), keeping.notes.append
+    )
     if path is not None and Path(path).exists():
         keeping.take_up(model)
     resumed = keeping.done
@@ -82,7 +90,7 @@ def fit(
             validation_data=(dataset.x_val, dataset.y_val),
             epochs=epochs,
             initial_epoch=resumed,
-            callbacks=[keeping],
+            callbacks=[keeping.honest, keeping],
             verbose=0,
         )
     model.set_weights(keeping.weights)
@@ -108,6 +116,7 @@ class Keeping(keras.callbacks.Callback):
         self.history: dict[str, list[float]] = {}
         self.best = -1
         self.weights: list[Any] = []
+        self.honest: HonestValidation | None = None
         self.pruned = False
         self.notes: list[str] = []
         self.aside = 0.0
@@ -145,7 +154,8 @@ class Keeping(keras.callbacks.Callback):
             raise missing(self.objective.name, logs)
         values, loss = self.history[self.objective.name], self.objective.loss
         if self.best < 0 or loss(values[-1]) < loss(values[self.best]):
-            self.best, self.weights = len(values) - 1, self.model.get_weights()
+            self.best = len(values) - 1
+            self.weights = self.honest.weights(self.model) if self.honest else self.model.get_weights()
         if self._path is not None and self.done < self._epochs:
             state = {"signature": self._signature, "history": self.history, "best": self.best}
             checkpoint.save(self._path, model=self.model, best=self.weights, state=state)
