@@ -5,12 +5,13 @@ of the maps of half the size; a bin is then the maximum of four pixels. There ar
 those of boxes within the image have; where one is larger, of a box that reaches far out of the image, there are more.
 """
 
+import functools
 from typing import Any
 
 import keras
 from keras import ops
 
-from keras_blocks.ops import precise
+from keras_blocks.ops import precise, roi_bags, roi_windows
 from keras_blocks.ops.grouped_conv import in_xla
 from keras_blocks.typing import Tensor
 
@@ -35,6 +36,8 @@ def maxima(features: Tensor, rows: Bounds, columns: Bounds) -> Tensor:
     """
     if isinstance(features, keras.KerasTensor):
         return _by_masks(features, rows, columns)
+    if keras.backend.backend() == "torch" and roi_bags.fits(features, rows, columns):
+        return roi_bags.maxima(features, rows, columns)
     axes = [(size, of[0].shape[2]) for size, of in zip(features.shape[1:3], (rows, columns))]
     unknown = None in features.shape[1:3]
     if unknown and keras.backend.backend() == "tensorflow" and in_xla():
@@ -69,43 +72,67 @@ def _windows(pixels: int) -> list[int]:
 
 
 def _by_tables(features: Tensor, rows: Bounds, columns: Bounds, windows: list[list[int]]) -> Tensor:
-    batch, height, width, channels = ops.shape(features)
-    down, across = windows
-    table, pixels, starts, end = features, [], [], 0
-    for i, size in enumerate(down):
-        if i:
-            table = _doubled(table, size // 2, axis=1)
-        wide = table
-        for j, span in enumerate(across):
-            if j:
-                wide = _doubled(wide, span // 2, axis=2)
-            pixels.append(ops.reshape(wide, (-1, channels)))
-            starts.append(end)
-            end = end + ops.shape(pixels[-1])[0]
-    pixels.append(ops.zeros_like(pixels[0][:1]))  # what is no bin is 0
+    places = _places(ops.shape(features), rows, columns, windows)
+    shape = (*ops.shape(places[0]), ops.shape(features)[3])
+    if keras.backend.backend() == "tensorflow" and not in_xla():
+        flat = [ops.reshape(place, (-1,)) for place in places]
+        found = roi_windows.maxima(lambda x: _tables(x, windows), _joined, features, flat)
+        return ops.reshape(found, shape)
+    pixels = _joined(_tables(features, windows))
+    values = [ops.take(pixels, place, axis=0) for place in places]
+    return functools.reduce(precise.maximum, values)
+
+
+def _tables(features: Tensor, windows: list[list[int]]) -> list[list[Tensor]]:
+    """Maxima of all windows of each size: a row for each height, in which there is one for each width."""
+    rows: list[list[Tensor]] = []
+    for i, size in enumerate(windows[0]):
+        row = [_doubled(rows[-1][0], size // 2, axis=1) if i else features]
+        for span in windows[1][1:]:
+            row.append(_doubled(row[-1], span // 2, axis=2))
+        rows.append(row)
+    return rows
+
+
+def _joined(tables: list[list[Tensor]]) -> Tensor:
+    """The pixels of all tables, and one of zeros: what is no bin is 0."""
+    channels = ops.shape(tables[0][0])[3]
+    pixels = [ops.reshape(table, (-1, channels)) for row in tables for table in row]
     # Reshaped, TensorFlow's gradient is summed up once, and not for each part by itself.
-    all_pixels = ops.reshape(ops.concatenate(pixels, axis=0), (-1, channels))
-    level_y, size_y, places_y = _cover(rows, down)
-    level_x, size_x, places_x = _cover(columns, across)
-    tables = level_y[:, :, :, None] * len(across) + level_x[:, :, None, :]
+    return ops.reshape(ops.concatenate([*pixels, ops.zeros_like(pixels[0][:1])], axis=0), (-1, channels))
+
+
+def _places(shape: Any, rows: Bounds, columns: Bounds, windows: list[list[int]]) -> list[Tensor]:
+    """Which rows of the tables, one below the other, hold the four windows of each bin, from above left to below right."""
+    batch, height, width, _ = shape
+    starts, end = [], 0
+    for size in windows[0]:
+        for span in windows[1]:
+            starts.append(ops.cast(end, "int32"))
+            end = end + batch * _left(height, size) * _left(width, span)
+    level_y, size_y, places_y = _cover(rows, windows[0])
+    level_x, size_x, places_x = _cover(columns, windows[1])
+    tables = level_y[:, :, :, None] * len(windows[1]) + level_x[:, :, None, :]
     heights, widths = (height - size_y + 1)[:, :, :, None], (width - size_x + 1)[:, :, None, :]
     image = ops.reshape(ops.arange(batch, dtype="int32"), (-1, 1, 1, 1))
-    begun = ops.take(ops.stack([ops.cast(start, "int32") for start in starts]), tables) + image * heights * widths
+    begun = ops.take(ops.stack(starts), tables) + image * heights * widths
     empty = ops.logical_or((rows[1] <= rows[0])[:, :, :, None], (columns[1] <= columns[0])[:, :, None, :])
-    found = None
-    for y in places_y:
-        for x in places_x:
-            place = ops.where(empty, end, begun + y[:, :, :, None] * widths + x[:, :, None, :])
-            values = ops.take(all_pixels, place, axis=0)
-            found = values if found is None else precise.maximum(found, values)
-    return found
+    return [
+        ops.where(empty, end, begun + y[:, :, :, None] * widths + x[:, :, None, :]) for y in places_y for x in places_x
+    ]
+
+
+def _left(pixels: Any, size: int) -> Any:
+    """Windows of a size along an axis."""
+    left = pixels - size + 1
+    return max(left, 0) if isinstance(left, int) else ops.maximum(left, 0)
 
 
 def _doubled(table: Tensor, size: int, axis: int) -> Tensor:
     """Maxima of windows twice as long as the table's, which are of `size`."""
     here, there = [slice(None)] * 4, [slice(None)] * 4
     pixels = ops.shape(table)[axis]
-    length = max(pixels - size, 0) if isinstance(pixels, int) else ops.maximum(pixels - size, 0)
+    length = _left(pixels, size + 1)
     here[axis], there[axis] = slice(0, length), slice(pixels - length, None)
     return precise.maximum(table[tuple(here)], table[tuple(there)])
 
