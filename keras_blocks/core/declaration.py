@@ -17,6 +17,10 @@ Declaration: TypeAlias = type | str | Mapping[str, Any] | keras.layers.Layer | N
 THE_OWNERS = ("name", "dtype", "trainable")
 """Arguments that are those of the block in which the layer stands."""
 
+OF_CODE = (keras.layers.JaxLayer, keras.layers.Lambda, keras.layers.TFSMLayer, keras.layers.TorchModuleWrapper)
+"""Layers whose arguments are code, or a path to it: Keras refuses these in files that it does not trust, and a
+declaration in a file is made by the constructor, which does not."""
+
 
 def layer_declaration(argument: str, value: Any, **given: Any) -> FrozenDict | None:
     """A layer as plain data, `{"layer": its registered name, ...}` with its arguments, for `LayerFactory.declared`.
@@ -29,7 +33,8 @@ def layer_declaration(argument: str, value: Any, **given: Any) -> FrozenDict | N
 
     Raises:
         TypeError: for what is none of these, and for arguments that the class does not take.
-        ValueError: for a name that no imported class has, and for arguments that the class refuses.
+        ValueError: for a name that no imported class has, for layers that bring code with them, and for arguments that
+            the class refuses.
 
     Example:
 
@@ -41,6 +46,12 @@ def layer_declaration(argument: str, value: Any, **given: Any) -> FrozenDict | N
     cls, options = _taken_apart(argument, value)
     if not (isinstance(cls, type) and issubclass(cls, keras.layers.Layer)) or issubclass(cls, keras.Model):
         raise TypeError(f"`{argument}` must be a layer: its class, name, pattern or dict; received {value!r}.")
+    if issubclass(cls, OF_CODE):
+        raise ValueError(
+            f"`{argument}` must be a layer that any file may hold, and {cls.__name__} runs code that its arguments "
+            "bring; received "
+            f"{value!r}. Write a `keras_blocks.Block`, or a layer, with that code, register it, and give its class."
+        )
     if own := [name for name in THE_OWNERS if name in options]:
         raise ValueError(f"`{argument}` must leave `{own[0]}` to the block that it stands in; received {value!r}.")
     options = serialized(options)
