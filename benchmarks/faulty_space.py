@@ -41,4 +41,4 @@ class HyperFaulty(HyperSqueezeNet):
             metaparameters["groups"] = []
         elif fault is not None:
             metaparameters["dropout"] = {"memory": 0.123, "hang": 0.321}[fault]
-        return Candidate("FaultyNet", metaparameters, hyperparameters)
+        return Candidate(sound.architecture, metaparameters, hyperparameters)
