@@ -35,6 +35,7 @@ from keras_blocks.core.block import Block
 from keras_blocks.core.grouped_conv2d import GroupedConv2D
 from keras_blocks.costs.cost import Cost, cost
 from keras_blocks.decode.predictions import decode_predictions
+from keras_blocks.deploy.deploying import deploy
 from keras_blocks.detection.coco import COCODetection
 from keras_blocks.detection.dataset import DetectionDataset
 from keras_blocks.detection.drawing import draw_detections
@@ -144,6 +145,7 @@ __all__ = [
     "cost_rows",
     "create_model",
     "decode_predictions",
+    "deploy",
     "draw",
     "draw_detections",
     "evaluate_detections",

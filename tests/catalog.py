@@ -749,6 +749,7 @@ NOT_LAYERS = {
     "cost_rows": "function; tests/look/test_rows.py",
     "decode_predictions": "function; tests/test_decoding.py",
     "create_model": "function; tests/models/test_registry.py",
+    "deploy": "function; tests/deploy/test_deploying.py",
     "draw": "function; tests/look/test_drawing.py",
     "draw_detections": "function; tests/detection/test_drawing.py",
     "evaluate_detections": "function; tests/detection/test_evaluation.py",

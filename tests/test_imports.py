@@ -42,6 +42,7 @@ FLOORS = {
         ("costs", "weights", "metric", "detection"),
         ("models",),
         ("look",),
+        ("deploy",),
         ("",),
     ),
     "tuning": (

@@ -42,6 +42,12 @@ def calls(graph: keras.Function) -> Iterator[tuple[Any, list[Any], list[Any]]]:
             yield node.operation, list(node.input_tensors), list(node.output_tensors)
 
 
+def told_to_train(graph: keras.Function) -> list[Any]:
+    """The operations that some call in a graph tells `training=True`, whatever the graph is told."""
+    nodes = (node for nodes in graph._nodes_by_depth.values() for node in nodes)
+    return [node.operation for node in nodes if node.arguments.kwargs.get("training") is True]
+
+
 def is_input(tensor: keras.KerasTensor) -> bool:
     """Whether it is what `keras.Input` gave, rather than a layer's output."""
     history = getattr(tensor, "_keras_history", None)

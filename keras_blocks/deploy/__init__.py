@@ -1,0 +1,1 @@
+"""Models for use alone: what only training needs is folded or left out."""

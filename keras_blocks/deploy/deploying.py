@@ -1,0 +1,157 @@
+"""A model for use alone: flat, without what only training needs, with normalizations folded into convolutions."""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from keras_blocks.core.graphs import calls, replay, told_to_train
+from keras_blocks.deploy.folding import affine_of, before, behind, folds_before, folds_behind, with_weights
+from keras_blocks.look.expanding import expand, inputs_of
+from keras_blocks.models.architecture import Architecture
+
+layers = keras.layers
+
+IDLE = (
+    layers.ActivityRegularization,
+    layers.AlphaDropout,
+    layers.Dropout,
+    layers.GaussianDropout,
+    layers.GaussianNoise,
+    layers.SpatialDropout1D,
+    layers.SpatialDropout2D,
+    layers.SpatialDropout3D,
+    layers.AugMix,
+    layers.CutMix,
+    layers.MixUp,
+    layers.RandAugment,
+    layers.RandomBrightness,
+    layers.RandomColorDegeneration,
+    layers.RandomColorJitter,
+    layers.RandomContrast,
+    layers.RandomElasticTransform,
+    layers.RandomErasing,
+    layers.RandomFlip,
+    layers.RandomGaussianBlur,
+    layers.RandomGrayscale,
+    layers.RandomHue,
+    layers.RandomInvert,
+    layers.RandomPerspective,
+    layers.RandomPosterization,
+    layers.RandomRotation,
+    layers.RandomSaturation,
+    layers.RandomSharpness,
+    layers.RandomShear,
+    layers.RandomTranslation,
+    layers.RandomZoom,
+)
+"""Layers that do nothing in inference. Others that are random do: `RandomCrop` crops in the middle."""
+
+Change = Callable[..., Any]
+"""What is called in place of a layer."""
+
+
+def deploy(model: keras.Model) -> keras.Model:
+    """A model for inference that gives a model's outputs, faster.
+
+    It is flat (see `expand`) and has weights of its own: what is done to it leaves the model as it is. Normalizations
+    are folded into the convolutions and dense layers before them, and into those behind them where no padding lies
+    between; dropout, noise, augmentation and auxiliary outputs are left out; preprocessing stays. Where a normalization
+    comes first, as in version 2 of ResNets, or a layer is called in several places, it stays.
+
+    Args:
+        model: a `Sequential`, a functional model, an architecture of the library, or a subclassed model that is built;
+            blocks may be in it or not.
+
+    Returns:
+        A `keras.Model` of the model's name, not compiled, whose outputs differ from the model's by rounding alone.
+
+    Raises:
+        TypeError, ValueError: as `expand`.
+
+    Reference:
+        Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference",
+        2018, section 3.2 and equation 14: the folding.
+
+    Example:
+
+    >>> import keras, keras_blocks
+    >>> model = keras_blocks.create_model("resnet18", input_shape=(64, 64, 3), classes=10)
+    >>> small = keras_blocks.deploy(model)
+    >>> sum(isinstance(layer, keras.layers.BatchNormalization) for layer in small.layers)
+    0
+    """
+    if isinstance(model, Architecture):
+        model = model.without_auxiliary()
+    flat = expand(model)
+    graph = _rebuilt(flat, dict.fromkeys(map(id, _idle(flat)), _nothing), model.name)
+    while changes := _foldings(graph):
+        graph = _rebuilt(graph, changes, model.name)
+    return graph
+
+
+def _idle(graph: keras.Model) -> list[Any]:
+    """The layers that do nothing in inference; one that a call tells to train does what it says."""
+    busy = {id(operation) for operation in told_to_train(graph)}
+    return [layer for layer in graph.layers if isinstance(layer, IDLE) and id(layer) not in busy]
+
+
+def _nothing(x: Any, *args: Any, **kwargs: Any) -> Any:
+    return x
+
+
+def _foldings(graph: keras.Model) -> dict[int, Change]:
+    """The identity of a layer -> what takes its place, of some pairs of a normalization and a layer beside it."""
+    made_by: dict[int, Any] = {}
+    taken_by: dict[int, Any] = {}
+    times_called: Counter[int] = Counter()
+    times_taken = Counter(id(tensor) for tensor in graph.outputs)
+    for operation, inputs, outputs in calls(graph):
+        times_called[id(operation)] += 1
+        times_taken.update(map(id, inputs))
+        made_by.update(dict.fromkeys(map(id, outputs), operation))
+        taken_by.update(dict.fromkeys(map(id, inputs), operation))
+    busy = {id(operation) for operation in told_to_train(graph)}
+    changes: dict[int, Change] = {}
+    for tensor, first in made_by.items():
+        second = taken_by.get(tensor)
+        pair = (id(first), id(second))
+        alone = times_taken[tensor] == times_called[pair[0]] == times_called[pair[1]] == 1
+        if not alone or busy.intersection(pair) or any(part in changes for part in pair):
+            continue
+        if folds_behind(second, first):
+            norm, layer, weights = second, first, behind(first, affine_of(second))
+        elif folds_before(first, second):
+            norm, layer, weights = first, second, before(second, affine_of(first))
+        else:
+            continue
+        changes |= {id(norm): _nothing, id(layer): with_weights(layer, weights)}
+    return changes
+
+
+def _rebuilt(graph: keras.Model, changes: dict[int, Change], name: str) -> keras.Model:
+    """The graph of new layers with the same weights, or of what takes their place."""
+    made: dict[int, Any] = {}
+
+    def each(operation: Any) -> Any:
+        if id(operation) in changes:
+            return changes[id(operation)]
+        if isinstance(operation, keras.layers.Layer):
+            return lambda *args, **kwargs: _copied(operation, made, *args, **kwargs)
+        return operation
+
+    inputs = inputs_of(graph)
+    return keras.Model(inputs, replay(graph, keras.tree.flatten(inputs), each), name=name)
+
+
+def _copied(layer: Any, made: dict[int, Any], *args: Any, **kwargs: Any) -> Any:
+    """What a copy of the layer gives, the same one at each of its calls."""
+    new = made.get(id(layer))
+    if new is None:
+        new = made[id(layer)] = type(layer).from_config(layer.get_config())
+        outputs = new(*args, **kwargs)
+        if layer.weights:
+            new.set_weights(layer.get_weights())
+        return outputs
+    return new(*args, **kwargs)

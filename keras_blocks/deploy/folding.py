@@ -1,0 +1,113 @@
+"""Normalizations folded into the layers beside them: kernel and bias of what both compute, where it is linear."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+from keras_blocks.core.grouped_conv2d import GroupedConv2D
+
+layers = keras.layers
+
+CONVOLUTIONS = (layers.Conv1D, layers.Conv2D, layers.Conv3D, GroupedConv2D)
+TRANSPOSED = (layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose)
+DEPTHWISE = (layers.DepthwiseConv1D, layers.DepthwiseConv2D)
+SEPARABLE = (layers.SeparableConv1D, layers.SeparableConv2D)
+LINEAR = (*CONVOLUTIONS, *TRANSPOSED, *DEPTHWISE, *SEPARABLE, layers.Dense)
+"""Layers that a normalization behind them can be folded into."""
+
+
+class Affine(NamedTuple):
+    """What a normalization does to each channel in inference: `scale * x + shift`, in float64."""
+
+    scale: np.ndarray
+    shift: np.ndarray
+
+
+def affine_of(norm: keras.layers.BatchNormalization) -> Affine:
+    """What a built normalization does in inference.
+
+    Example:
+
+    >>> norm = keras.layers.BatchNormalization(epsilon=0.0)
+    >>> norm.build((None, 2))
+    >>> affine_of(norm)
+    Affine(scale=array([1., 1.]), shift=array([0., 0.]))
+    """
+    scale = 1 / np.sqrt(_array(norm.moving_variance) + norm.epsilon)
+    scale = scale * _array(norm.gamma) if norm.scale else scale
+    shift = -_array(norm.moving_mean) * scale
+    return Affine(scale, shift + _array(norm.beta) if norm.center else shift)
+
+
+def folds_behind(norm: Any, layer: Any) -> bool:
+    """Whether a normalization of what a layer gives can be folded into it."""
+    return _is_plain(norm) and _is_linear(layer) and _axis(norm) == _axis(layer)
+
+
+def folds_before(norm: Any, layer: Any) -> bool:
+    """Whether a normalization of what a layer takes can be folded into it: where there is no border of zeros."""
+    if not folds_behind(norm, layer):
+        return False
+    if type(layer) is layers.Dense:
+        return True
+    unbordered = type(layer) in CONVOLUTIONS and (layer.padding == "valid" or set(layer.kernel_size) == {1})
+    return unbordered and layer.groups == 1
+
+
+def behind(layer: Any, affine: Affine) -> dict[str, np.ndarray]:
+    """Weights of the layer with what a normalization behind it does."""
+    bias = _array(layer.bias) if layer.use_bias else 0.0
+    weights = {"bias": bias * affine.scale + affine.shift}
+    if type(layer) in SEPARABLE:
+        weights["depthwise_kernel"] = _array(layer.depthwise_kernel)
+        weights["pointwise_kernel"] = _array(layer.pointwise_kernel) * affine.scale
+    elif type(layer) in TRANSPOSED:
+        weights["kernel"] = _array(layer.kernel) * affine.scale[:, None]  # (..., filters, channels)
+    else:
+        kernel = _array(layer.kernel)
+        weights["kernel"] = kernel * affine.scale.reshape(kernel.shape[-2:] if type(layer) in DEPTHWISE else -1)
+    return weights
+
+
+def before(layer: Any, affine: Affine) -> dict[str, np.ndarray]:
+    """Weights of the layer with what a normalization before it does."""
+    kernel = _array(layer.kernel)
+    bias = _array(layer.bias) if layer.use_bias else 0.0
+    moved = (kernel * affine.shift[:, None]).reshape(-1, kernel.shape[-1]).sum(axis=0)
+    return {"kernel": kernel * affine.scale[:, None], "bias": bias + moved}
+
+
+def with_weights(layer: Any, weights: Mapping[str, np.ndarray]) -> Callable[[Any], Any]:
+    """A layer as this one, with a bias and these weights, once it is called."""
+
+    def call(x: Any, *args: Any, **kwargs: Any) -> Any:
+        new = type(layer).from_config({**layer.get_config(), "use_bias": True})
+        outputs = new(x, *args, **kwargs)
+        for name, value in weights.items():
+            variable = getattr(new, name)
+            variable.assign(value.reshape(variable.shape).astype("float32"))
+        return outputs
+
+    return call
+
+
+def _is_plain(norm: Any) -> bool:
+    return isinstance(norm, layers.BatchNormalization) and not getattr(norm, "renorm", False)
+
+
+def _is_linear(layer: Any) -> bool:
+    changed = getattr(layer, "lora_enabled", False) or getattr(layer, "quantization_mode", None)
+    return type(layer) in LINEAR and layer.activation is keras.activations.linear and not changed
+
+
+def _axis(layer: Any) -> int:
+    """The channels' axis, counted from 0 with the batch; -1 for the last."""
+    if isinstance(layer, layers.BatchNormalization):
+        return -1 if layer.axis in (-1, layer.input_spec.ndim - 1) else layer.axis
+    return 1 if getattr(layer, "data_format", None) == "channels_first" else -1
+
+
+def _array(variable: Any) -> np.ndarray:
+    return np.asarray(keras.ops.convert_to_numpy(variable)).astype("float64")

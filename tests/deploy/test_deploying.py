@@ -1,0 +1,181 @@
+"""`deploy`: the same outputs without what only training needs; what stays where folding is not exact."""
+
+import keras
+import numpy as np
+import pytest
+from thorough import run_all
+
+import keras_blocks
+from keras_blocks.models.architecture import Architecture
+from keras_blocks.models.registry import architecture_of, list_models
+
+layers = keras.layers
+IMAGES = np.random.default_rng(0).normal(size=(2, 9, 9, 4)).astype("float32")
+
+
+def classifies(name):
+    return issubclass(architecture_of(name), Architecture) and "autoencoder" not in name and "vae" not in name
+
+
+def norms(model):
+    return sum(isinstance(layer, layers.BatchNormalization) for layer in keras_blocks.expand(model).layers)
+
+
+def outputs(model, images=IMAGES):
+    return [keras.ops.convert_to_numpy(one) for one in keras.tree.flatten(model.predict(images, verbose=0))]
+
+
+def trained(model):
+    """Normalizations and biases as after a training; kernels as they are, so that outputs stay of a size."""
+    rng = np.random.default_rng(1)
+    for weight in model.weights:
+        if weight.name in ("moving_variance", "gamma"):
+            weight.assign(rng.uniform(0.5, 1.5, weight.shape).astype("float32"))
+        elif weight.name in ("moving_mean", "beta", "bias"):
+            weight.assign(rng.normal(0, 0.3, weight.shape).astype("float32"))
+
+
+def check(model, images=IMAGES, left=0):
+    """Deploys it, and compares."""
+    trained(model)
+    before = model.get_weights()
+    small = keras_blocks.deploy(model)
+    for mine, theirs in zip(outputs(small, images), outputs(model, images), strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-5 * max(1.0, np.abs(theirs).max()))
+    assert norms(small) == left
+    assert not {id(weight) for weight in small.weights} & {id(weight) for weight in model.weights}
+    for mine, theirs in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    return small
+
+
+def chained(*parts):
+    return keras.Sequential([keras.Input((9, 9, 4)), *parts])
+
+
+NORM = layers.BatchNormalization
+BEFORE = {
+    "convolution": lambda: layers.Conv2D(6, 3, strides=2),
+    "without a bias": lambda: layers.Conv2D(6, 3, padding="same", use_bias=False),
+    "dilated": lambda: layers.Conv2D(6, 3, dilation_rate=2),
+    "grouped": lambda: keras_blocks.GroupedConv2D(6, 3, groups=2),
+    "depthwise": lambda: layers.DepthwiseConv2D(3, depth_multiplier=2),
+    "separable": lambda: layers.SeparableConv2D(6, 3, depth_multiplier=2),
+    "transposed": lambda: layers.Conv2DTranspose(6, 3, strides=2),
+    "dense": lambda: layers.Dense(6),
+}
+
+
+@pytest.mark.parametrize("kind", BEFORE if run_all() else ["convolution", "transposed", "depthwise"])
+def test_a_normalization_goes_into_the_layer_before_it(kind):
+    check(chained(BEFORE[kind](), NORM(), layers.ReLU()))
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("kind", BEFORE)
+@pytest.mark.parametrize("options", [{}, {"scale": False}, {"center": False, "epsilon": 1e-5}], ids=str)
+def test_every_kind_of_layer_takes_one(kind, options):
+    check(chained(BEFORE[kind](), layers.Dropout(0.5), NORM(**options), NORM()))
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("parts", "left"),
+    [
+        ([NORM(), layers.Conv2D(3, 3)], 0),
+        ([NORM(), layers.Conv2D(3, 1, padding="same", use_bias=False)], 0),
+        ([NORM(), layers.Dense(3)], 0),
+        ([NORM(), layers.Conv2D(3, 3, padding="same")], 1),  # the border of zeros is not normalized
+        ([NORM(), layers.ReLU(), layers.Conv2D(3, 3)], 1),
+        ([layers.Conv2D(3, 3, activation="relu"), NORM()], 1),
+        ([layers.Conv2D(4, 3), NORM(axis=1)], 1),  # of rows
+        ([layers.Conv2D(4, 3), layers.ZeroPadding2D(1), NORM()], 1),
+        ([layers.Conv2D(4, 3), layers.GroupNormalization(2)], 0),
+    ],
+)
+def test_what_is_not_exact_stays(parts, left):
+    check(chained(*[type(part).from_config(part.get_config()) for part in parts]), left=left)
+
+
+@pytest.mark.once
+def test_channels_first():
+    model = keras.Sequential(
+        [keras.Input((4, 9, 9)), layers.Conv2D(6, 3, data_format="channels_first"), NORM(axis=1), layers.ReLU()]
+    )
+    if keras.backend.backend() == "tensorflow":
+        pytest.skip("TensorFlow has no convolution with channels first on a CPU")
+    check(model, IMAGES.transpose(0, 3, 1, 2))
+
+
+@pytest.mark.once
+def test_a_layer_with_other_takers_or_calls_stays():
+    x = keras.Input((9, 9, 4))
+    conv, shared, norm = layers.Conv2D(4, 3, padding="same"), layers.Conv2D(4, 1), NORM()
+    check(keras.Model(x, {"normalized": NORM()(conv(x)), "also": conv.output}), left=1)
+    check(keras.Model(x, layers.Add()([NORM()(shared(x)), shared(layers.ReLU()(x))])), left=1)
+    check(keras.Model(x, layers.Add()([norm(layers.Conv2D(4, 1)(x)), norm(x)])), left=1)
+
+
+@pytest.mark.once
+def test_what_always_trains_stays():
+    """Dropout by which a user asks for several answers, and normalization by the batch."""
+    x = keras.Input((9, 9, 4))
+    model = keras.Model(x, layers.Dropout(0.5)(layers.Conv2D(4, 1)(x), training=True))
+    assert [type(layer) for layer in keras_blocks.deploy(model).layers[1:]] == [layers.Conv2D, layers.Dropout]
+    model = keras.Model(x, NORM()(layers.Conv2D(4, 1)(x), training=True))
+    assert norms(keras_blocks.deploy(model)) == 1
+
+
+@pytest.mark.once
+def test_augmentation_and_auxiliaries_are_left_out_and_preprocessing_stays(tmp_path):
+    model = keras_blocks.create_model(
+        "googlenet_cifar",
+        auxiliary=True,
+        preprocess=[layers.RandomFlip(), layers.Rescaling(1 / 255)],
+        input_shape=(32, 32, 3),
+        classes=3,
+        classifier_activation=None,
+    )
+    images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype("uint8")
+    trained(model)
+    small = keras_blocks.deploy(model)
+    theirs = model.without_auxiliary().predict(images, verbose=0)
+    np.testing.assert_allclose(outputs(small, images)[0], theirs, rtol=1e-5, atol=1e-5)
+    names = [type(layer).__name__ for layer in small.layers]
+    assert not {"RandomFlip", "Dropout", "BatchNormalization"} & set(names) and "Rescaling" in names
+    assert len(small.outputs) == 1 < len(keras.tree.flatten(model.output))
+    small.save(tmp_path / "small.keras")
+    again = keras.saving.load_model(tmp_path / "small.keras")
+    np.testing.assert_array_equal(outputs(again, images)[0], outputs(small, images)[0])
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("value", [None, "resnet18", layers.Dense(3)], ids=repr)
+def test_no_model(value):
+    with pytest.raises(TypeError, match="`model` must be a Keras model"):
+        keras_blocks.deploy(value)
+
+
+FEW = {"resnet18d": 0, "skresnet18": 0, "resnet20_cifar_v2": 10, "densenet40_cifar": 36 + 2 + 1}
+"""Name -> how many normalizations stay: those that come first, as in all layers and transitions of a DenseNet."""
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("name", [name for name in list_models() if classifies(name)] if run_all() else FEW)
+def test_networks_give_the_same(name):
+    size = 96 if "inception" in name else 32
+    model = keras_blocks.create_model(name, input_shape=(size, size, 3), classifier_activation=None)
+    images = np.random.default_rng(0).normal(size=(2, size, size, 3)).astype("float32")
+    check(model.without_auxiliary(), images, FEW[name] if name in FEW else norms(keras_blocks.deploy(model)))
+
+
+@pytest.mark.once
+@pytest.mark.skipif(not run_all(), reason="a detector, opened and made twice")
+def test_a_detector_finds_the_same():
+    model = keras_blocks.create_model("faster_rcnn_resnet18_fpn", input_shape=(96, 128, 3), classes=3)
+    images = np.random.default_rng(0).uniform(0, 255, (1, 96, 128, 3)).astype("float32")
+    small = keras_blocks.deploy(model)
+    theirs, ours = model.predict(images, verbose=0), small.predict(images, verbose=0)
+    assert theirs.keys() == ours.keys()
+    for name, value in theirs.items():
+        np.testing.assert_allclose(ours[name], value, rtol=1e-4, atol=1e-3)
