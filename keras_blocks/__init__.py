@@ -36,6 +36,7 @@ from keras_blocks.core.grouped_conv2d import GroupedConv2D
 from keras_blocks.costs.cost import Cost, cost
 from keras_blocks.decode.predictions import decode_predictions
 from keras_blocks.deploy.deploying import deploy
+from keras_blocks.deploy.exporting import Exported, export
 from keras_blocks.detection.coco import COCODetection
 from keras_blocks.detection.dataset import DetectionDataset
 from keras_blocks.detection.drawing import draw_detections
@@ -97,6 +98,7 @@ __all__ = [
     "Drawing",
     "EfficientChannelAttention",
     "EncoderBlock",
+    "Exported",
     "FastRCNN",
     "FasterRCNN",
     "FeaturePyramid",
@@ -150,6 +152,7 @@ __all__ = [
     "draw_detections",
     "evaluate_detections",
     "expand",
+    "export",
     "feature_maps",
     "grad_cam",
     "list_models",

@@ -754,6 +754,8 @@ NOT_LAYERS = {
     "draw_detections": "function; tests/detection/test_drawing.py",
     "evaluate_detections": "function; tests/detection/test_evaluation.py",
     "expand": "function; tests/look/test_expanding.py",
+    "export": "function; tests/deploy/test_exporting.py",
+    "Exported": "what `export` returns; tests/deploy/test_exporting.py",
     "feature_maps": "function; tests/look/test_seeing.py",
     "grad_cam": "function; tests/look/test_seeing.py",
     "list_models": "function; tests/models/test_registry.py",

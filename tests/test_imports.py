@@ -20,6 +20,7 @@ DISPATCHES = [
     ROOT / "keras_blocks" / "ops" / name
     for name in ("batch_norm.py", "gradients.py", "grouped_conv.py", "nms.py", "roi_means.py")
 ]
+DISPATCHES.append(ROOT / "keras_blocks" / "deploy" / "runtimes.py")
 """Files that may look at the backend; all others are written with keras.ops alone."""
 HEAVY = ("keras_tuner", "matplotlib", "sklearn", "scipy", "typer", "rich", "PIL", "optuna", "plotly", "jinja2")
 HEAVY += ("pycocotools", "cv2")

@@ -9,7 +9,7 @@ from keras_blocks.core import validation
 from keras_blocks.core.block import Block, register
 from keras_blocks.core.chain import Chain, Fork, LayerSpec
 from keras_blocks.core.immutable import FrozenDict
-from keras_blocks.typing import BlockOptions, Ints, Shape, Tensor
+from keras_blocks.typing import BlockOptions, Config, Ints, Shape, Tensor
 
 
 @register
@@ -27,6 +27,11 @@ class FlattenRegions(keras.layers.Layer):
                 raise ValueError(f"regions must have a known size to be flattened; received the shape {input_shape}.")
             size *= side
         return (*input_shape[:2], size)
+
+    def get_config(self) -> Config:
+        """As of any layer: by itself, Keras makes none of a layer that was given a policy of dtypes."""
+        config: Config = super().get_config()
+        return config
 
 
 @register

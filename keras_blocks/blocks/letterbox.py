@@ -129,6 +129,11 @@ class LetterboxBoxes(NamedArguments, keras.layers.Layer):
     def compute_output_shape(self, input_shape: Any) -> Shape:
         return tuple(input_shape["boxes"])
 
+    def get_config(self) -> Config:
+        """As of any layer: by itself, Keras makes none of a layer that was given a policy of dtypes."""
+        config: Config = super().get_config()
+        return config
+
 
 def fitted(old: Any, canvas: tuple[int, int]) -> list[Any]:
     """The largest height and width in the proportion of `old` that fit the canvas; numbers, or integer tensors."""

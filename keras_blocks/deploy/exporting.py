@@ -1,0 +1,220 @@
+"""Models as files of other runtimes, each run there and compared before it is said to be done."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import shutil
+import tempfile
+import warnings
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
+
+import keras
+import numpy as np
+
+from keras_blocks.core import validation
+from keras_blocks.core.extras import require
+from keras_blocks.deploy.deploying import deploy
+from keras_blocks.deploy.runtimes import RUNTIMES, Outputs, run_openvino, torch_options
+
+Format = Literal["saved_model", "onnx", "litert", "openvino", "torch"]
+
+CARD = ".json"
+"""What is behind the path of the file that tells of an exported one."""
+
+IMAGES = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Exported:
+    """An exported file, and how far its outputs are from the model's.
+
+    Args:
+        path: of the file, or of the folder of a SavedModel.
+        format: which it has.
+        runtime: what ran it, with its version.
+        difference: the largest one of any output, as a share of that output's largest value, at least 1.
+        outputs: the outputs' names in the order in which the file has them; "" for one without a name.
+        labels: the classes' names, where the model has them.
+        in_own_precision: the difference in the precision that the runtime takes by itself, where that is another one:
+            OpenVINO takes bfloat16 where the processor has it.
+    """
+
+    path: str
+    format: Format
+    runtime: str
+    difference: float
+    outputs: tuple[str, ...]
+    labels: tuple[str, ...] | None = None
+    in_own_precision: float | None = None
+
+    def __str__(self) -> str:
+        own = "" if self.in_own_precision is None else f"; {self.in_own_precision:.1e} in its own precision"
+        return f"{self.path}: {self.format}, {self.difference:.1e} from the model's outputs in {self.runtime}{own}"
+
+
+def export(
+    model: keras.Model,
+    path: str | os.PathLike[str],
+    format: Format = "onnx",
+    *,
+    inputs: Any = None,
+    tolerance: float = 1e-4,
+    overwrite: bool = False,
+) -> Exported:
+    """Writes a model as a file of another runtime, and runs it there: what it says is done gives the model's outputs.
+
+    What is written is `deploy(model)`: preprocessing and what decodes detections are in the file. Beside it lies a file
+    of the same name and ".json" behind, with the inputs, the outputs' order, the classes' names and the difference.
+
+    Args:
+        model: see `deploy`.
+        path: of the file, with the format's ending: ".onnx", ".tflite", ".xml", ".pt2"; of a SavedModel's folder.
+        format: "saved_model" (TensorFlow), "onnx", "litert" (once TensorFlow Lite), "openvino", or "torch" (what
+            `torch.export.load` reads), from PyTorch. What writes a format, and what runs it, must be installed.
+        inputs: to compare on, as the model takes them, such as real images; `None` for two random ones.
+        tolerance: the largest difference of any output, as a share of that output's largest value, at least 1.
+        overwrite: whether what is at the path is replaced.
+
+    Returns:
+        What was written, and how far it is from the model.
+
+    Raises:
+        FileExistsError: where there is something at the path.
+        ImportError: without what writes and runs the format.
+        TypeError, ValueError: for an argument out of range; for a model of unknown size without `inputs`; where Keras
+            cannot write the model in this format, with what it raised; where the outputs differ, with how far. Then
+            nothing is at the path that was not there.
+
+    Example:
+
+    >>> import keras_blocks
+    >>> model = keras_blocks.create_model("resnet20_cifar", labels=[f"class {i}" for i in range(10)])
+    >>> keras_blocks.export(model, "resnet20.onnx").labels[3]  # doctest: +SKIP
+    'class 3'
+    """
+    validation.choice("format", format, get_args(Format))
+    runtime, target = RUNTIMES[format], pathlib.Path(path)
+    tolerance = validation.number("tolerance", tolerance, least=0.0, most=1.0)
+    if target.suffix != runtime.suffix and runtime.suffix:
+        raise ValueError(f"`path` must end with '{runtime.suffix}' for format='{format}'; received {str(path)!r}.")
+    if target.exists() and not validation.boolean("overwrite", overwrite):
+        raise FileExistsError(f"`path`: {path} is there already. `overwrite=True` replaces it.")
+    if format == "torch" and keras.backend.backend() != "torch":
+        raise ValueError(
+            f"`format='torch'` is written by the PyTorch backend; this is {keras.backend.backend()}. A saved .keras "
+            "file loads there, with KERAS_BACKEND=torch."
+        )
+    for module, package in runtime.needs:
+        require(module, "export")
+    deployed = deploy(model)
+    inputs = _random_inputs(deployed) if inputs is None else keras.tree.map_structure(np.asarray, inputs)
+    theirs = _named(deployed.predict(inputs, verbose=0))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=target.parent) as folder:
+        part = os.path.join(folder, target.name)
+        _write(deployed, part, format, inputs)
+        order, difference = _compared(theirs, _run(part, format, inputs))
+        own = _compared(theirs, run_openvino(part, inputs, None))[1] if format == "openvino" else None
+        if not difference <= tolerance:
+            raise ValueError(
+                f"`format='{format}'`: the outputs of '{model.name}' in {runtime.version} differ by {difference:.1e} "
+                f"from the model's, more than tolerance={tolerance}; nothing was written."
+            )
+        labels = getattr(getattr(model, "metaparameters", None), "labels", None)
+        done = Exported(str(target), format, runtime.version, difference, order, labels and tuple(labels), own)
+        pathlib.Path(part + CARD).write_text(json.dumps(_card(done, model, inputs), indent=2) + "\n")
+        _move(folder, target)
+    return done
+
+
+def _write(model: keras.Model, path: str, format: Format, inputs: Any) -> None:
+    model(keras.tree.map_structure(lambda array: array[:1], inputs))  # one that was never called has no ONNX
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the converters, on what they are made of
+            options = torch_options(model) if format == "torch" else {}
+            model.export(path, format=RUNTIMES[format].keras_format, verbose=False, **options)
+    except Exception as error:  # each converter has errors of its own
+        raise ValueError(
+            f"`format='{format}'`: Keras {keras.__version__} cannot write '{model.name}' from the "
+            f"{keras.backend.backend()} backend: {_first_line(error)}"
+        ) from error
+
+
+def _run(path: str, format: Format, inputs: Any) -> Outputs:
+    try:
+        return RUNTIMES[format].run(path, inputs)
+    except Exception as error:  # each runtime has errors of its own
+        raise ValueError(
+            f"`format='{format}'`: {RUNTIMES[format].version} cannot run what Keras {keras.__version__} wrote from the "
+            f"{keras.backend.backend()} backend: {_first_line(error)}; nothing was kept."
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+
+
+def _random_inputs(model: keras.Model) -> Any:
+    """Two images, or what the model takes, of values as in a file of images where it has preprocessing."""
+    rng = np.random.default_rng(0)
+
+    def one(tensor: keras.KerasTensor) -> np.ndarray:
+        shape = tuple(tensor.shape[1:])
+        if None in shape:
+            raise ValueError(f"`inputs` must be given for '{model.name}', which takes any size: {tuple(tensor.shape)}.")
+        return rng.uniform(0, 1, (IMAGES, *shape)).astype(tensor.dtype)
+
+    return keras.tree.map_structure(one, model.input)
+
+
+def _named(outputs: Any) -> dict[str, np.ndarray]:
+    """Name -> output; of a list its numbers, of one alone ""."""
+    if isinstance(outputs, Mapping):
+        return {name: np.asarray(outputs[name]) for name in outputs}
+    if isinstance(outputs, (list, tuple)):
+        return {str(i): np.asarray(output) for i, output in enumerate(outputs)}
+    return {"": np.asarray(outputs)}
+
+
+def _compared(theirs: Mapping[str, np.ndarray], found: Outputs) -> tuple[tuple[str, ...], float]:
+    """The names in the order of the file's outputs, and the largest difference."""
+    if isinstance(found, Mapping) and set(found) == set(theirs):
+        return tuple(found), max(_difference(theirs[name], found[name]) for name in found)
+    arrays = list(found.values()) if isinstance(found, Mapping) else list(found)
+    if len(arrays) != len(theirs):
+        raise ValueError(f"the file has {len(arrays)} outputs, and the model {len(theirs)}.")
+    left, order, worst = dict(theirs), [], 0.0
+    for array in arrays:  # the file keeps no names: each is the one that it is nearest to
+        differences = {name: _difference(value, array) for name, value in left.items()}
+        name = min(differences, key=differences.__getitem__)
+        worst = max(worst, differences[name])
+        order.append(name)
+        del left[name]
+    return tuple(order), worst
+
+
+def _difference(theirs: np.ndarray, found: np.ndarray) -> float:
+    """As a share of the largest value, at least 1; infinite for other shapes, and for what is not a number in one."""
+    if theirs.shape != found.shape or not np.array_equal(np.isnan(theirs), np.isnan(found)):
+        return float("inf")
+    if not theirs.size:
+        return 0.0
+    theirs, found = np.nan_to_num(theirs.astype("float64")), np.nan_to_num(found.astype("float64"))
+    return float(np.abs(theirs - found).max() / max(1.0, np.abs(theirs).max()))
+
+
+def _card(done: Exported, model: keras.Model, inputs: Any) -> dict[str, Any]:
+    taken = keras.tree.map_structure(lambda array: f"{array.dtype} {['batch', *array.shape[1:]]}", inputs)
+    return {"model": model.name, "inputs": taken, **dataclasses.asdict(done), "path": os.path.basename(done.path)}
+
+
+def _move(folder: str, target: pathlib.Path) -> None:
+    """All that was written takes its place beside the target: weights of their own file, too."""
+    for name in sorted(os.listdir(folder)):
+        place = target.parent / name
+        if place.is_dir() and not place.is_symlink():
+            shutil.rmtree(place)
+        os.replace(os.path.join(folder, name), place)

@@ -1,0 +1,128 @@
+"""`export`: what it says is done gives the model's outputs in its runtime, and what is not leaves nothing behind."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from thorough import run_all
+
+import keras_blocks
+from keras_blocks.deploy import exporting
+from keras_blocks.deploy.runtimes import RUNTIMES, Runtime
+
+BACKEND = keras.backend.backend()
+WRITES = {
+    "tensorflow": ["saved_model", "onnx", "litert", "openvino"],
+    "torch": ["onnx", "openvino", "torch"],
+    "jax": [],
+}
+"""Backend -> what Keras 3.15 writes from it with what is installed here."""
+
+
+@pytest.fixture(scope="module")
+def model():
+    net = keras_blocks.create_model(
+        "resnet20_cifar",
+        groups=[{"filters": 4, "blocks": 1}],
+        preprocess=[keras.layers.Rescaling(1 / 255)],
+        input_shape=(8, 8, 3),
+        classes=3,
+        labels=["hen", "egg", "nest"],
+    )
+    rng = np.random.default_rng(2)
+    for weight in net.weights:
+        if "moving" in weight.name or weight.name in ("gamma", "bias"):
+            weight.assign(rng.uniform(0.5, 1.5, weight.shape).astype("float32"))
+    return net
+
+
+@pytest.mark.filterwarnings("ignore")  # from inside of the converters
+@pytest.mark.parametrize("format", WRITES[BACKEND] if run_all() else WRITES[BACKEND][1:3])
+def test_a_file_gives_the_models_outputs(format, model, tmp_path):
+    path = tmp_path / "new" / f"model{RUNTIMES[format].suffix}"
+    images = np.random.default_rng(0).uniform(0, 255, (3, 8, 8, 3)).astype("float32")
+    done = keras_blocks.export(model, path, format, inputs=images)
+    assert done.labels == ("hen", "egg", "nest") and done.difference <= 1e-5
+    found = RUNTIMES[format].run(str(path), images[:1])  # another size of batch than it was compared on
+    (array,) = found.values() if isinstance(found, dict) else found
+    expected = model.predict(images[:1], verbose=0)
+    assert 0.01 < expected.min() < 0.99
+    np.testing.assert_allclose(array, expected, atol=1e-5)
+    card = json.loads(path.with_name(path.name + ".json").read_text())
+    assert card["labels"] == ["hen", "egg", "nest"] and card["inputs"] == "float32 ['batch', 8, 8, 3]"
+    assert {file.name for file in path.parent.iterdir()} <= {path.name, path.name + ".json", "model.bin"}
+    with pytest.raises(FileExistsError, match=r"`overwrite=True` replaces it"):
+        keras_blocks.export(model, path, format)
+    assert format in str(done) and str(path) in str(done)
+
+
+def of_zeros(path, inputs):
+    """A runtime that gives zeros."""
+    return [np.zeros((len(inputs), 3), "float32")]
+
+
+def broken(path, inputs):
+    raise OSError("no such operation\nand more")
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("run", "message"),
+    [
+        (of_zeros, "the outputs of 'resnet20_cifar' in .* differ by"),
+        (broken, "cannot run what Keras .*: OSError: no such op"),
+    ],
+)
+def test_what_differs_is_not_written(run, message, model, tmp_path, monkeypatch):
+    suffix, needs = ".onnx", (("onnxruntime", "onnxruntime"),)
+    monkeypatch.setitem(exporting.RUNTIMES, "onnx", Runtime("onnx", suffix, needs, run))
+    monkeypatch.setattr(keras.Model, "export", lambda self, path, **options: open(path, "w").close())
+    with pytest.raises(ValueError, match=message):
+        keras_blocks.export(model, tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.once
+def test_what_keras_cannot_write_is_said(model, tmp_path, monkeypatch):
+    def refused(self, path, **options):
+        raise RuntimeError("an operation\nin the way")
+
+    monkeypatch.setattr(keras.Model, "export", refused)
+    with pytest.raises(
+        ValueError, match=r"cannot write 'resnet20_cifar' from the \w+ backend: RuntimeError: an operation$"
+    ):
+        keras_blocks.export(model, tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"format": "onxx"}, ValueError, "Did you mean 'onnx'"),
+        ({"path": "model.pb"}, ValueError, "must end with '.onnx'"),
+        ({"tolerance": -1.0}, ValueError, "`tolerance`"),
+        ({"model": "resnet18"}, TypeError, "`model` must be a Keras model"),
+    ],
+)
+def test_bad_arguments(arguments, error, message, model, tmp_path):
+    given = {"model": model, "path": "model.onnx", **arguments}
+    with pytest.raises(error, match=message):
+        keras_blocks.export(given.pop("model"), tmp_path / given.pop("path"), **given)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.once
+def test_unknown_sizes_need_inputs(tmp_path):
+    model = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(2, 3)])
+    with pytest.raises(ValueError, match=r"`inputs` must be given for .* which takes any size"):
+        keras_blocks.export(model, tmp_path / "model.onnx")
+
+
+@pytest.mark.once
+def test_a_runtime_that_is_missing_is_named(model, tmp_path, monkeypatch):
+    needs = (("no_such_runtime", "no-such-runtime"),)
+    monkeypatch.setitem(exporting.RUNTIMES, "onnx", Runtime("onnx", ".onnx", needs, of_zeros))
+    with pytest.raises(ImportError, match=r"no_such_runtime.*pip install 'keras-blocks\[export\]'"):
+        keras_blocks.export(model, tmp_path / "model.onnx")
