@@ -1,4 +1,4 @@
-"""A detector's training that was interrupted goes on after its last epoch by the same command, as if it had not been."""
+"""A detector's training that was interrupted goes on after its last epoch by the same command, as if never stopped."""
 
 import json
 import shutil
