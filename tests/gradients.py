@@ -2,7 +2,7 @@
 
 import keras
 import numpy as np
-from calling import stateless
+from calling import as_array, stateless
 
 
 def mean_of_squares(outputs):
@@ -76,3 +76,23 @@ def input_gradients(layer, inputs):
         loss = mean_of_squares(layer(inputs))
         (found,) = torch.autograd.grad(loss, [inputs])
     return np.asarray(keras.ops.convert_to_numpy(found))
+
+
+def value_gradient(function, features):
+    """The gradient of the sum of what the function gives for the features."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        features = tf.constant(features)
+        with tf.GradientTape() as tape:
+            tape.watch(features)
+            total = tf.reduce_sum(function(features))
+        return as_array(tape.gradient(total, features))
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return as_array(jax.jit(jax.grad(lambda x: function(x).sum()))(features))
+    import torch
+
+    features = torch.tensor(features, requires_grad=True)
+    return as_array(torch.autograd.grad(function(features).sum(), [features])[0])

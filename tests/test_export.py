@@ -126,3 +126,24 @@ def test_a_detector_as_saved_model(detector, tmp_path):
     detector.export(tmp_path / "saved", verbose=False)
     loaded = tf.saved_model.load(str(tmp_path / "saved"))
     check_detections(loaded.serve(images), detector, images)
+
+
+@pytest.mark.parametrize("kind", ["FastRCNN", "RCNN"])
+@slow
+@pytest.mark.filterwarnings("ignore:In the future `np.object`:FutureWarning")  # from inside of tf2onnx
+def test_detectors_that_are_told_where_to_look_as_onnx(kind, tmp_path):
+    import onnxruntime
+
+    keras.utils.set_random_seed(3)
+    own = {"FastRCNN": {"levels": ["P2"], "image_size": (32, 40)}, "RCNN": {"region_size": 16, "context": 2}}[kind]
+    options = {"classes": 3, "hidden": [8], "score_threshold": 0.2, "max_detections": 6, "input_shape": (32, 40, 3)}
+    model = getattr(keras_blocks, kind)("resnet20_cifar", **options, **own)
+    rng = np.random.default_rng(0)
+    corners = rng.uniform(0, 20, (2, 9, 2))
+    boxes = np.concatenate([corners, corners + rng.uniform(4, 20, (2, 9, 2))], axis=-1)
+    inputs = {"image": rng.uniform(size=(2, 32, 40, 3)).astype("float32"), "proposals": boxes.astype("float32")}
+    model(inputs)
+    model.export(tmp_path / "model.onnx", format="onnx", verbose=False)
+    session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"))
+    found = session.run(None, {one.name: inputs[one.name] for one in session.get_inputs()})
+    check_detections(dict(zip((output.name for output in session.get_outputs()), found)), model, inputs)

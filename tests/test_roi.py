@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from calling import as_array, program
 from detection_goldens import cases, golden
-from gradients import input_gradients
+from gradients import input_gradients, value_gradient
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -60,26 +60,6 @@ def test_levels_are_torchvision_s():
 
 
 every_operation = pytest.mark.parametrize("name", OPERATIONS)
-
-
-def value_gradient(function, features):
-    """Of the sum of the outputs."""
-    if BACKEND == "tensorflow":
-        import tensorflow as tf
-
-        features = tf.constant(features)
-        with tf.GradientTape() as tape:
-            tape.watch(features)
-            total = tf.reduce_sum(function(features))
-        return as_array(tape.gradient(total, features))
-    if BACKEND == "jax":
-        import jax
-
-        return as_array(jax.jit(jax.grad(lambda x: function(x).sum()))(features))
-    import torch
-
-    features = torch.tensor(features, requires_grad=True)
-    return as_array(torch.autograd.grad(function(features).sum(), [features])[0])
 
 
 @every_operation

@@ -224,7 +224,8 @@ def train(
     """Train a named model from random weights, and keep its best epoch.
 
     A detector takes a folder of images with boxes, of Pascal VOC's layout or COCO's. By default it is trained for 20
-    epochs, in batches of 2, at a rate of 0.0025, with horizontal flips; its epoch with the highest mAP is kept.
+    epochs, in batches of 2, at a rate of 0.0025, with horizontal flips; its epoch with the highest mAP is kept. The
+    same command again goes on with a detector's training that was interrupted.
     """
     from keras_blocks.models.detector import Detector
     from keras_blocks.models.registry import architecture_of
@@ -236,7 +237,8 @@ def train(
     own = {option: value for option, value in own.items() if value is not None}
     with usage_errors():
         given = read_options(TrainingSettings, given)
-        if issubclass(architecture_of(name), Detector):
+        detects = issubclass(architecture_of(name), Detector)
+        if detects:
             given |= own
             started = begun_training(name, given, run or _default_run(name, given.get("data", "")), fresh)
         else:
@@ -247,8 +249,8 @@ def train(
     except TrainingDiverged as error:
         stop(error, FAILED)
     except KeyboardInterrupt:
-        stop("interrupted.", INTERRUPTED)
-    if "val" in result:
+        stop("interrupted." + " The same command again goes on with it." * detects, INTERRUPTED)
+    if detects:
         say_trained(result, started.folder)
     else:
         say_result(result, started.folder)

@@ -1,19 +1,19 @@
 """DetectorTraining: a named detector trained on a folder of images with boxes, kept in a run folder."""
 
 import dataclasses
+import hashlib
+import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import keras
-import numpy as np
 
 from keras_blocks.blocks.image_normalization import ImageNormalization
 from keras_blocks.core.extras import require
 from keras_blocks.detection.dataset import DetectionDataset
 from keras_blocks.detection.drawing import draw_detections
-from keras_blocks.detection.evaluation import evaluate_detections
 from keras_blocks.models.faster_rcnn import PYRAMID_SIZES
 from keras_blocks.models.registry import architecture_of
 from keras_blocks.tuning.data.boxed import LAYOUTS, divided, objects_in, read_boxed, taken, usual_size
@@ -23,6 +23,7 @@ from keras_blocks.tuning.search.progress import NoProgress, Progress
 from keras_blocks.tuning.search.settings_table import check_settings, documented, setting
 from keras_blocks.tuning.seeds import FINAL, derived_seed
 from keras_blocks.tuning.training.detection import AT_A_TIME, check_detector, figures_on, plain_figures
+from keras_blocks.tuning.training.detector_epochs import DetectorEpochs
 from keras_blocks.tuning.training.fit import fit
 from keras_blocks.tuning.training.hyperparameters import TrainingDiverged
 from keras_blocks.weights.pretrained import check_path, load_weights
@@ -84,7 +85,8 @@ class DetectorTraining:
         name: one of `keras_blocks.list_models()` that detects.
         settings: `DetectorSettings`.
         run: path of the run folder.
-        replace: remove the run that is there. Never removes anything else.
+        replace: remove the run that is there. Never removes anything else. Without it, a training that was interrupted,
+            with the same settings, goes on after its last epoch.
 
     Raises:
         TypeError, ValueError: for a name that is unknown or of no such detector, and for data, weights or a folder that
@@ -105,7 +107,10 @@ class DetectorTraining:
         check_detector("name", self.architecture, name)
         require("pycocotools", "detection")
         self.folder = RunFolder(run)
-        self.folder.replaceable(replace=replace)
+        description = {"kind": "detector", "model": name, **dataclasses.asdict(settings)}
+        goes_on = not replace and self._was_interrupted(description)
+        if not goes_on:
+            self.folder.replaceable(replace=replace)
         if settings.weights is not None:
             _check_weights(settings.weights)
         self.images = read_boxed(settings.data)
@@ -117,7 +122,29 @@ class DetectorTraining:
         self._set_sizes()
         self.train, self.val, self.test = self._parts()
         self.model = self._model()
-        self.folder.create({"kind": "detector", "model": name, **dataclasses.asdict(settings)}, replace=replace)
+        self.epochs = self._epochs(description)
+        if goes_on:
+            self.epochs.take_up(self.model)
+            self.notes += self.epochs.notes
+        else:
+            self.folder.create(description, replace=replace)
+
+    def _was_interrupted(self, description: dict[str, Any]) -> bool:
+        """Whether the folder holds a run that was begun by the same command, and has no result."""
+        if not self.folder.is_run():
+            return False
+        said = self.folder.describe()
+        same = all(said.get(key) == value for key, value in json.loads(json.dumps(description)).items())
+        return same and self.folder.results() is None
+
+    def _epochs(self, description: dict[str, Any]) -> DetectorEpochs:
+        images = [Path(file).name for dataset in (self.train, self.val) for file in dataset.files]
+        told = [description, self.metaparameters, self.images.labels, self.image_size, images]
+        signature = hashlib.sha256(json.dumps(told).encode()).hexdigest()
+        return DetectorEpochs(self.val, self.folder.final, signature, self.folder.save_model, self._watch)
+
+    def _watch(self, done: int, logs: Mapping[str, float]) -> None:
+        self._progress.epoch(done, dict(logs))
 
     def _set_sizes(self) -> None:
         """The images' size, and the anchors that go with it."""
@@ -187,6 +214,7 @@ class DetectorTraining:
             load_weights(model.backbone, self.settings.weights)
             model.freeze_normalization()  # its statistics are worth more than those of a few images
         model.compile(keras.optimizers.SGD(self.settings.learning_rate, **OPTIMIZER))
+        model.optimizer.build(model.trainable_variables)
         return model
 
     def describe(self) -> str:
@@ -201,6 +229,8 @@ class DetectorTraining:
     def run(self, progress: Progress | None = None) -> dict[str, Any]:
         """Trains, keeps the epoch with the highest mAP on the validation images, and evaluates it on the test images.
 
+        A training that was interrupted goes on after its last epoch.
+
         Args:
             progress: told of each epoch, see `report.Progress`.
 
@@ -210,16 +240,17 @@ class DetectorTraining:
         Raises:
             TrainingDiverged: where a loss became NaN or infinite.
         """
-        progress, began = progress or NoProgress(), time.perf_counter()
-        progress.training(self.settings.epochs)
-        keeper = _KeepBest(self.val, self.folder.save_model, progress.epoch)
-        how = {"learning_rate": self.settings.learning_rate, "batch_size": None, "warmup": WARMUP}
-        history = fit(
-            self.model, how, self.train, epochs=self.settings.epochs, shuffle=False, callbacks=[keeper], verbose=0
-        ).history
-        if keeper.weights is None:
+        self._progress, began = progress or NoProgress(), time.perf_counter()
+        self._progress.training(self.settings.epochs)
+        done, epochs = self.epochs.done, self.settings.epochs
+        if done < epochs:
+            self.train.epoch = done  # whose order and flips follow from it
+            how = {"learning_rate": self.settings.learning_rate, "batch_size": None, "warmup": WARMUP}
+            more = {"epochs": epochs, "initial_epoch": done, "callbacks": [self.epochs]}
+            fit(self.model, how, self.train, shuffle=False, verbose=0, **more)
+        if not self.epochs.weights:
             raise TrainingDiverged("the training diverged in its first epoch.")
-        self.model.set_weights(keeper.weights)
+        self.model.set_weights(self.epochs.weights)
         self._draw(self.test or self.val)
         result = {
             "model": self.name,
@@ -229,16 +260,17 @@ class DetectorTraining:
             "train_images": len(self.train.files),
             "val_images": len(self.val.files),
             "test_images": len(self.test.files) if self.test else 0,
-            "val": plain_figures(keeper.figures),
+            "val": plain_figures(self.epochs.figures),
             "test": figures_on(self.model, self.test) if self.test else None,
-            "kept_epoch": keeper.epoch + 1,
+            "kept_epoch": self.epochs.epoch + 1,
             "epochs": self.settings.epochs,
             "params": self.model.count_params(),
             "seconds": round(time.perf_counter() - began, 3),
             "metaparameters": self.metaparameters,
-            "history": history,
+            "history": self.epochs.history,
         }
         written: dict[str, Any] = write_json(self.folder.result, result)
+        self.folder.final.unlink(missing_ok=True)
         return written
 
     def _draw(self, dataset: DetectionDataset) -> None:
@@ -251,38 +283,6 @@ class DetectorTraining:
             picture = draw_detections(few.original(i), one, few.labels)
             with replacing(self.folder.picture(i)) as part:
                 picture.save(part)
-
-
-class _KeepBest(keras.callbacks.Callback):
-    """After each epoch, validates, and keeps the model where its mAP is the highest so far.
-
-    Args:
-        dataset: it is validated on.
-        keep: function of the model.
-        watch: function of (epochs done, the epoch's metrics).
-    """
-
-    def __init__(
-        self,
-        dataset: DetectionDataset,
-        keep: Callable[[keras.Model], object],
-        watch: Callable[[int, Mapping[str, float]], object],
-    ) -> None:
-        super().__init__()
-        self._dataset, self._keep, self._watch = dataset, keep, watch
-        self.epoch, self.figures = -1, {"mAP": -1.0}
-        self.weights: list[Any] | None = None
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        logs = {} if logs is None else logs
-        if not np.isfinite(logs["loss"]):
-            return
-        figures = evaluate_detections(self.model, self._dataset)
-        logs |= {f"val_{name}": figures[name] for name in ("mAP", "mAP@0.5")}
-        if figures["mAP"] >= self.figures["mAP"]:
-            self.epoch, self.figures, self.weights = epoch, figures, self.model.get_weights()
-            self._keep(self.model)
-        self._watch(epoch + 1, logs)
 
 
 def _check_weights(path: str) -> None:

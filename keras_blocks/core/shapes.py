@@ -1,7 +1,10 @@
 """Shapes of one tensor, or of several by name."""
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+import keras
 
 from keras_blocks.typing import Shape
 
@@ -60,7 +63,19 @@ def check_fit(own: Shape, given: Shape) -> None:
 
 def known_sizes(x: Any) -> Shape:
     """The shape of a tensor, with `None` for what is not known yet."""
-    return tuple(size if isinstance(size, int) else None for size in x.shape)  # some tracers have symbolic sizes
+    return tuple(map(_known, x.shape))
+
+
+def _known(size: Any) -> int | None:
+    if isinstance(size, int):
+        return size
+    if not keras.ops.is_tensor(size):  # some tracers have symbolic sizes
+        return None
+    with (
+        warnings.catch_warnings()
+    ):  # PyTorch's, which makes ONNX, has tensors, and warns that this is no part of the graph
+        warnings.simplefilter("ignore")
+        return int(size)
 
 
 def compatible(shapes: Sequence[Shape]) -> bool:

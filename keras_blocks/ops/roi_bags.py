@@ -17,10 +17,10 @@ def fits(features: Tensor, rows: Any, columns: Any) -> bool:
     """Whether this is the faster way, and one that can be taken: what is traced knows no sizes."""
     import torch
 
-    if features.device.type != "cpu" or torch.compiler.is_compiling() or torch.jit.is_tracing():
+    if features.device.type != "cpu" or torch.compiler.is_compiling():
         return False
     pixels = int(((rows[1] - rows[0]).sum(2) * (columns[1] - columns[0]).sum(2)).sum())
-    return pixels <= MOST_PIXELS * rows[0].numel() * columns[0].shape[2]
+    return pixels <= MOST_PIXELS * int(rows[0].numel() * columns[0].shape[2])
 
 
 def maxima(features: Tensor, rows: Any, columns: Any) -> Tensor:

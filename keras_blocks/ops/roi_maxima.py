@@ -11,7 +11,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_blocks.ops import precise, roi_bags, roi_windows
+from keras_blocks.ops import roi_bags, roi_windows
+from keras_blocks.ops.casting import wide
 from keras_blocks.ops.grouped_conv import in_xla
 from keras_blocks.typing import Tensor
 
@@ -79,8 +80,41 @@ def _by_tables(features: Tensor, rows: Bounds, columns: Bounds, windows: list[li
         found = roi_windows.maxima(lambda x: _tables(x, windows), _joined, features, flat)
         return ops.reshape(found, shape)
     pixels = _joined(_tables(features, windows))
-    values = [ops.take(pixels, place, axis=0) for place in places]
-    return functools.reduce(precise.maximum, values)
+    if keras.backend.backend() == "jax":
+        return _largest_in_jax(pixels, places)
+    return functools.reduce(_larger, [ops.take(pixels, place, axis=0) for place in places])
+
+
+def _largest_in_jax(pixels: Tensor, places: list[Tensor]) -> Tensor:
+    """The largest of the rows at four places, with a gradient of which one at a time is added to a single sum.
+
+    JAX's own makes a sum of each, and halves what it sends to two that are equal; here the first has all of it.
+    """
+    import jax
+
+    shape, dtype = pixels.shape, pixels.dtype
+
+    def largest(values: list[Tensor]) -> Tensor:
+        return functools.reduce(jax.numpy.maximum, values)
+
+    @jax.custom_vjp
+    def look_up(pixels: Tensor, places: list[Tensor]) -> Tensor:
+        return largest([pixels[place] for place in places])
+
+    def forward(pixels: Tensor, places: list[Tensor]) -> tuple[Tensor, tuple[Tensor, list[Tensor]]]:
+        values = [pixels[place] for place in places]
+        which = jax.numpy.argmax(jax.numpy.stack(values), axis=0).astype("int8")
+        return largest(values), (which, places)
+
+    def backward(found: tuple[Tensor, list[Tensor]], gradient: Tensor) -> tuple[Tensor, list[None]]:
+        which, places = found
+        total = jax.numpy.zeros(shape, wide(str(dtype)))  # sums of many, also of 16 bits
+        for i, place in enumerate(places):
+            total = total.at[place].add(jax.numpy.where(which == i, gradient, 0))
+        return total.astype(dtype), [None] * len(places)
+
+    look_up.defvjp(forward, backward)
+    return look_up(pixels, places)
 
 
 def _tables(features: Tensor, windows: list[list[int]]) -> list[list[Tensor]]:
@@ -103,7 +137,7 @@ def _joined(tables: list[list[Tensor]]) -> Tensor:
 
 
 def _places(shape: Any, rows: Bounds, columns: Bounds, windows: list[list[int]]) -> list[Tensor]:
-    """Which rows of the tables, one below the other, hold the four windows of each bin, from above left to below right."""
+    """Which rows of the joined tables hold the four windows of each bin, from above left to below right."""
     batch, height, width, _ = shape
     starts, end = [], 0
     for size in windows[0]:
@@ -134,7 +168,14 @@ def _doubled(table: Tensor, size: int, axis: int) -> Tensor:
     pixels = ops.shape(table)[axis]
     length = _left(pixels, size + 1)
     here[axis], there[axis] = slice(0, length), slice(pixels - length, None)
-    return precise.maximum(table[tuple(here)], table[tuple(there)])
+    return _larger(table[tuple(here)], table[tuple(there)])
+
+
+def _larger(a: Tensor, b: Tensor) -> Tensor:
+    """The larger of two, and the first of equals, to which all of the gradient goes, as TensorFlow's own does it."""
+    if keras.backend.backend() == "tensorflow":
+        return ops.maximum(a, b)
+    return ops.where(ops.logical_or(a >= b, a != a), a, b)
 
 
 def _cover(bounds: Bounds, windows: list[int]) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:

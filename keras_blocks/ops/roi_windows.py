@@ -1,7 +1,7 @@
 """RoIPool in TensorFlow's graph: the maximum of windows of tables, with a gradient that is put together by hand.
 
-TensorFlow's own goes four times through all bins, and for each table five times through the map. Here bins are sorted by
-how many windows cover them, one, two or four, and the gradient goes to where the maximum is, to the first of equals.
+TensorFlow's own goes four times through all bins, and for each table five times through the map. Here bins are sorted
+by how many windows cover them, one, two or four, and the gradient goes to where the maximum is, to the first of equals.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,8 +23,8 @@ def maxima(
             before it; and the first of a row of the first of the row before.
         joined: from tables to their pixels one below the other, and one of zeros.
         features: (batch, height, width, channels).
-        places: of each bin, the rows of these pixels that hold its windows: above to the left, above to the right, below to
-            the left, below to the right; int32, (bins,).
+        places: of each bin, the rows of these pixels that hold its windows: above to the left, above to the right,
+            below to the left, below to the right; int32, (bins,).
 
     Returns:
         (bins, channels).

@@ -81,6 +81,11 @@ def rate_at(epoch: float, hyperparameters: Mapping[str, Any], epochs: int) -> fl
     return rate * 0.5 * (1 + math.cos(math.pi * (epoch - rising) / max(epochs - rising, 1e-9)))
 
 
+def learning_rate_of(model: keras.Model) -> float:
+    """Of the optimizer, as it is."""
+    return float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
+
+
 class RateSchedule(keras.callbacks.Callback):
     """Sets `rate_at` before each epoch, and before each step of those in which the warm-up is.
 
@@ -107,7 +112,7 @@ class RateSchedule(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         if logs is not None:
-            logs["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+            logs["learning_rate"] = learning_rate_of(self.model)
 
     def _set(self, epoch: float) -> None:
         self.model.optimizer.learning_rate = rate_at(epoch, self._hyperparameters, self._epochs)
