@@ -12,12 +12,14 @@ import keras
 from keras_blocks.tuning.data.dataset import Dataset
 from keras_blocks.tuning.data.given import GivenData
 from keras_blocks.tuning.data.load import load_dataset
+from keras_blocks.tuning.data.stored import bytes_held
 from keras_blocks.tuning.run_folder import RunFolder
+from keras_blocks.tuning.search.callbacks import callbacks_at
 from keras_blocks.tuning.search.protocol import FinalRequest, Setup, TrialRequest
 from keras_blocks.tuning.spaces import user_code
 from keras_blocks.tuning.spaces.candidate import Candidate
 from keras_blocks.tuning.spaces.hyper_model import HyperModelCandidate, HyperModelSpace
-from keras_blocks.tuning.spaces.user_things import thing_at
+from keras_blocks.tuning.spaces.user_things import Where, thing_at
 from keras_blocks.tuning.training import final_training, given_training, latency, resumable
 from keras_blocks.tuning.training.resumable import Trained, Watch
 
@@ -65,14 +67,18 @@ def task_of(setup: Setup) -> Task:
     for about in setup.imports:
         user_code.bring_in(about)
     if setup.task is None:
-        return ImagesTask(load_dataset(setup.data, seed=setup.seed, image_size=setup.image_size))
+        return ImagesTask(_dataset(setup), setup.callbacks)
     space = HyperModelSpace.from_config(setup.task["space"])
     place = setup.task["data"]
     if place is None:
-        data = GivenData.from_dataset(load_dataset(setup.data, seed=setup.seed, image_size=setup.image_size))
+        data = GivenData.from_dataset(_dataset(setup))
     else:
         data = GivenData.from_function(thing_at(place), place["label"], setup.task["data_id"])
-    return GivenTask(space, data)
+    return GivenTask(space, data, setup.callbacks)
+
+
+def _dataset(setup: Setup) -> Dataset:
+    return load_dataset(setup.data, seed=setup.seed, image_size=setup.image_size, memory=setup.data_memory)
 
 
 class ImagesTask:
@@ -80,16 +86,17 @@ class ImagesTask:
 
     Args:
         dataset: a `Dataset`.
+        callbacks: where the function is that makes the user's.
     """
 
-    def __init__(self, dataset: Dataset) -> None:
-        self._dataset = dataset
+    def __init__(self, dataset: Dataset, callbacks: Where | None = None) -> None:
+        self._dataset, self._callbacks = dataset, callbacks
 
     def fingerprint(self) -> str:
         return self._dataset.fingerprint()
 
     def job(self, candidate: dict[str, Any]) -> "ImagesJob":
-        return ImagesJob(self._dataset, Candidate(**candidate))
+        return ImagesJob(self._dataset, Candidate(**candidate), self._callbacks)
 
     def final(self, request: FinalRequest, *, watch: Watch, note: Note) -> dict[str, Any]:
         return final_training.train_and_keep(
@@ -99,6 +106,7 @@ class ImagesTask:
             epochs=request.epochs,
             seed=request.seed,
             watch=watch,
+            callbacks=callbacks_at(self._callbacks),
             note=note,
             notes=request.notes,
         )
@@ -107,15 +115,15 @@ class ImagesTask:
 class ImagesJob:
     """See `Job`."""
 
-    def __init__(self, dataset: Dataset, candidate: Candidate) -> None:
-        self._dataset, self.candidate = dataset, candidate
+    def __init__(self, dataset: Dataset, candidate: Candidate, callbacks: Where | None) -> None:
+        self._dataset, self.candidate, self._callbacks = dataset, candidate, callbacks
 
     def build(self) -> keras.Model:
         data = self._dataset
         return self.candidate.compiled(scale=data.scale, flips=data.flips, class_names=data.class_names)
 
     def data_bytes(self) -> float:
-        return float(self._dataset.x_train.nbytes + self._dataset.x_val.nbytes)
+        return float(bytes_held(self._dataset.x_train) + bytes_held(self._dataset.x_val))
 
     def latency(self, model: keras.Model) -> float:
         return latency.measure(model, self._dataset.image_shape)
@@ -131,6 +139,7 @@ class ImagesJob:
             path=request.checkpoint,
             signature=request.signature,
             watch=watch,
+            callbacks=callbacks_at(self._callbacks),
         )
 
     def told(self, trained: Trained) -> dict[str, Any]:
@@ -144,16 +153,17 @@ class GivenTask:
     Args:
         space: a `HyperModelSpace`.
         data: a `GivenData`.
+        callbacks: where the function is that makes the user's.
     """
 
-    def __init__(self, space: HyperModelSpace, data: GivenData) -> None:
-        self._space, self._data = space, data
+    def __init__(self, space: HyperModelSpace, data: GivenData, callbacks: Where | None = None) -> None:
+        self._space, self._data, self._callbacks = space, data, callbacks
 
     def fingerprint(self) -> str:
         return self._data.fingerprint()
 
     def job(self, candidate: dict[str, Any]) -> "GivenJob":
-        return GivenJob(self._data, self._space.candidate(candidate["hyperparameters"]))
+        return GivenJob(self._data, self._space.candidate(candidate["hyperparameters"]), self._callbacks)
 
     def final(self, request: FinalRequest, *, watch: Watch, note: Note) -> dict[str, Any]:
         return given_training.train_and_keep(
@@ -165,6 +175,7 @@ class GivenTask:
             epochs=request.epochs,
             seed=request.seed,
             watch=watch,
+            callbacks=callbacks_at(self._callbacks),
             note=note,
             notes=request.notes,
         )
@@ -173,8 +184,8 @@ class GivenTask:
 class GivenJob:
     """See `Job`."""
 
-    def __init__(self, data: GivenData, candidate: HyperModelCandidate) -> None:
-        self._data, self.candidate = data, candidate
+    def __init__(self, data: GivenData, candidate: HyperModelCandidate, callbacks: Where | None) -> None:
+        self._data, self.candidate, self._callbacks = data, candidate, callbacks
 
     def build(self) -> keras.Model:
         return self.candidate.build()
@@ -196,6 +207,7 @@ class GivenJob:
             path=request.checkpoint,
             signature=request.signature,
             watch=watch,
+            callbacks=callbacks_at(self._callbacks),
         )
 
     def told(self, trained: Trained) -> dict[str, Any]:

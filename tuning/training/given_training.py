@@ -1,8 +1,7 @@
 """The training of a user's own model on a user's own data, by the hypermodel's own `fit`."""
 
 import math
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,10 +10,9 @@ import numpy as np
 
 from keras_blocks.core.graphs import begin_at
 from keras_blocks.tuning.data.given import GivenData, are_arrays, as_arguments
-from keras_blocks.tuning.files import write_json
 from keras_blocks.tuning.run_folder import RunFolder
-from keras_blocks.tuning.seeds import FINAL, derived_seed
 from keras_blocks.tuning.study.objectives import objective_named
+from keras_blocks.tuning.training import kept
 from keras_blocks.tuning.training.hyperparameters import TrainingDiverged
 from keras_blocks.tuning.training.resumable import Keeping, Trained, Watch, WrongObjective, missing
 
@@ -45,6 +43,7 @@ def fit(
     path: str | Path | None = None,
     signature: str = "",
     watch: Watch | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> Trained:
     """Trains by the candidate's own `fit`, and leaves the weights of the best epoch in the model.
 
@@ -55,7 +54,7 @@ def fit(
         candidate: what is trained.
         model: that it has built.
         data: a `GivenData`.
-        epochs, patience, path, signature, watch: see `resumable.fit`.
+        epochs, patience, path, signature, watch, callbacks: see `resumable.fit`.
         monitor: what is best, as an objective in a word; "" for the last epoch.
 
     Returns:
@@ -69,7 +68,7 @@ def fit(
     keeping = _Keeping(monitor, path, signature, watch, epochs, patience, own=candidate.fits_itself)
     if path is not None and Path(path).exists() and not model.built:
         model(data.example())  # a checkpoint is of variables
-    returned = candidate.fit(model, *args, **kwargs, epochs=epochs, callbacks=[keeping], verbose=0)
+    returned = candidate.fit(model, *args, **kwargs, epochs=epochs, callbacks=[*callbacks, keeping], verbose=0)
     keeping.end(model, returned)
     return Trained(keeping.history, keeping.best, keeping.resumed, keeping.pruned, keeping.notes, keeping.aside)
 
@@ -193,6 +192,7 @@ def train_and_keep(
     monitor: str,
     epochs: int,
     seed: int,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
     watch: Watch | None = None,
     note: Callable[[str], object] = lambda text: None,
     notes: Mapping[str, Any] | None = None,
@@ -205,45 +205,35 @@ def train_and_keep(
         candidate: what is trained.
         about: plain data of the candidate for result.json.
         monitor: the objective by which the best epoch is known, in a word.
-        epochs, seed, watch, note, notes: see `final_training.train_and_keep`.
+        epochs, seed, callbacks, watch, note, notes: see `final_training.train_and_keep`.
 
     Returns:
         What result.json holds.
     """
-    began = time.perf_counter()
-    keras.utils.clear_session()
-    keras.utils.set_random_seed(derived_seed(seed, FINAL))
-    model = candidate.build()
-    trained = fit(
-        candidate,
-        model,
-        data,
-        epochs=epochs,
-        monitor=monitor,
-        path=folder.final,
-        signature=f"{candidate.signature()} {epochs} {seed}",
-        watch=watch,
-    )
-    for text in trained.notes:
-        note(text)
-    folder.save_model(model)
-    metrics = at_best(trained)
-    result = {
-        "data": data.name,
-        **({"objective": objective_named(monitor).name} if monitor else {}),
-        "metrics": metrics,
-        "test_metrics": tested(model, data),
-        "kept_epoch": trained.best + 1,
-        "epochs": epochs,
-        "params": model.count_params(),
-        "seconds": round(time.perf_counter() - began, 3),
-        **about,
-        "history": trained.history,
-        **(notes or {}),
-    }
-    written: dict[str, Any] = write_json(folder.result, result)
-    folder.final.unlink(missing_ok=True)
-    return written
+
+    def train(model: keras.Model) -> Trained:
+        return fit(
+            candidate,
+            model,
+            data,
+            epochs=epochs,
+            monitor=monitor,
+            path=folder.final,
+            signature=f"{candidate.signature()} {epochs} {seed}",
+            watch=watch,
+            callbacks=callbacks,
+        )
+
+    def told(model: keras.Model, trained: Trained) -> dict[str, Any]:
+        return {
+            "data": data.name,
+            **({"objective": objective_named(monitor).name} if monitor else {}),
+            "metrics": at_best(trained),
+            "test_metrics": tested(model, data),
+            **about,
+        }
+
+    return kept.train_and_keep(folder, candidate.build, train, told, epochs=epochs, seed=seed, note=note, notes=notes)
 
 
 def at_best(trained: Trained) -> dict[str, float]:

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,7 @@ def fit(
     path: str | Path | None = None,
     signature: str = "",
     watch: Watch | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> Trained:
     """Trains, leaves the weights of the best epoch in the model, and writes a checkpoint after each epoch.
 
@@ -65,6 +66,7 @@ def fit(
         signature: of what is trained.
         watch: function of (epochs done, the epoch's metrics), told after the checkpoint is written; the training ends
             early where it returns True.
+        callbacks: further ones.
 
     Raises:
         TrainingDiverged: where the loss became NaN or infinite.
@@ -82,10 +84,12 @@ def fit(
             validation_data=(dataset.x_val, dataset.y_val),
             epochs=epochs,
             initial_epoch=resumed,
-            callbacks=[keeping],
+            callbacks=[*callbacks, keeping],
+            class_weight=training.class_weights(hyperparameters, dataset.y_train),
             verbose=0,
         )
     model.set_weights(keeping.weights)
+    training.without_smoothing(model)
     return Trained(keeping.history, keeping.best, resumed, keeping.pruned, keeping.notes, keeping.aside)
 
 
