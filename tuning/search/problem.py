@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from keras_blocks.tuning.data.dataset import Dataset
+from keras_blocks.tuning.data.folds import check_folds
 from keras_blocks.tuning.data.given import GivenData
 from keras_blocks.tuning.run_folder import RunFolder
 from keras_blocks.tuning.search.callbacks import place_of_callbacks
@@ -88,8 +89,14 @@ def problem_of(
     if (callbacks := callbacks or settings.callbacks) is not None:
         where = place_of_callbacks(callbacks)
         settings = dataclasses.replace(settings, callbacks=where["label"])
-        return dataclasses.replace(_problem_of(settings, space, data), callbacks=where)
-    return _problem_of(settings, space, data)
+        return dataclasses.replace(_foldable(_problem_of(settings, space, data)), callbacks=where)
+    return _foldable(_problem_of(settings, space, data))
+
+
+def _foldable(problem: Problem) -> Problem:
+    if problem.settings.folds is not None:
+        check_folds(problem.data, problem.settings.folds)
+    return problem
 
 
 def _problem_of(settings: SearchSettings, space: Given | None, data: Callable[[], Any] | str | None) -> Problem:

@@ -282,8 +282,8 @@ def _setup(
         imports, task = [], {"space": space.get_config(), "data": data, "data_id": settings.data_id}
         if isinstance(space.hypermodel, HyperArchitecture):
             imports = user_code.origins(space.hypermodel)
-        return Setup(*given, data_sha256, imports, task, callbacks, settings.data_memory)
-    return Setup(*given, data_sha256, user_code.origins(space), None, callbacks, settings.data_memory)
+        return Setup(*given, data_sha256, imports, task, callbacks, settings.folds, settings.data_memory)
+    return Setup(*given, data_sha256, user_code.origins(space), None, callbacks, settings.folds, settings.data_memory)
 
 
 class _Running(threading.Thread):

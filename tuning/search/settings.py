@@ -20,10 +20,12 @@ SamplerName = Literal["tpe", "random", "gp", "cmaes", "nsgaii", "qmc", "grid"]
 PrunerName = Literal["none", "median", "hyperband"]
 ObjectiveName = Literal["val_accuracy", "val_loss", "params", "macs", "activation_bytes", "latency", "seconds"]
 Augmentation = Literal["none", "light", "strong"]
+# fmt: off
 OptimizerName = Literal[
-    *("adamw", "sgd", "adam", "adamax", "adafactor", "lamb", "muon", "nadam", "schedulefreeadamw", "adadelta"),
-    *("adagrad", "ftrl", "lion", "rmsprop"),
+    "adamw", "sgd", "adam", "adamax", "adafactor", "lamb", "muon", "nadam", "schedulefreeadamw", "adadelta", "adagrad",
+    "ftrl", "lion", "rmsprop",
 ]
+# fmt: on
 ScheduleName = Literal[
     "cosine", "constant", "cosine_restarts", "exponential", "inverse_time", "linear", "piecewise", "polynomial"
 ]
@@ -35,10 +37,13 @@ MEMORY_HELP = """Bytes that a folder's images may take in each process.
 More are decoded once into a file, and read from it as they are needed."""
 SIZE_HELP = "Height x width to which a folder's images are resized: 64 or 48x64."
 PARTS_HELP = """A part of the space: groups=3, version=v1,v2, filters=16..64, learning_rate=1e-4..1e-2. \
-All have optimizer, learning_rate, weight_decay, batch_size, augmentation, warmup, lottery, schedule, label_smoothing, class_weight; all but any have groups, \
+All have optimizer, learning_rate, weight_decay, batch_size, augmentation, warmup, lottery, schedule, \
+label_smoothing, class_weight; all but any have groups, \
 filters, dropout, activation, batch_norm. An unknown name lists those of the space.
 From Python a dict: name -> such a text, an `hp_range` or `hp_choice`, or its `get_config()`."""
 PATIENCE_HELP = "Epochs without a better one after which a trial's training ends."
+FOLDS_HELP = """Folds of cross-validation: each trial trains so many times, and its value is the mean.
+The training and the validation images together are divided; with them there is no pruner."""
 CALLBACKS_HELP = """Callbacks of your own: a function my_module:my_callbacks that returns a list of them.
 It is called for each training, in its process; the metrics that they add to the logs can be objectives."""
 TRIALS_HELP = "Candidates to train.\nThose refused for the budget and duplicates have numbers and do not count."
@@ -116,6 +121,7 @@ class SearchSettings(DataSettings):
         None, "Bytes that a trial may take.", 2**27, shown_default="its share of the machine"
     )
     keep: int = changeable(1, "Best trials whose models are kept.", 1, 10_000)
+    folds: int | None = setting(None, FOLDS_HELP, 2, 100)
     callbacks: str | None = setting(None, CALLBACKS_HELP)
     keep_weights: bool = setting(False, "Go on from an earlier trial's weights of the same architecture.")
     workers: int = changeable(1, "Trials at a time on this machine.", 1, 1000)
@@ -138,6 +144,9 @@ class SearchSettings(DataSettings):
                 f"`pruner` must be 'none' where the objective, {first!r}, is not known after each epoch; received "
                 f"{self.pruner!r}."
             )
+        for name, off in (("pruner", "none"), ("keep_weights", False)):
+            if self.folds is not None and (given := getattr(self, name)) != off:
+                raise ValueError(f"`{name}` must be {off!r} with `folds`; received {given!r} with {self.folds} folds.")
         if others and self.sampler in SINGLE_OBJECTIVE:
             raise ValueError(
                 f"`sampler` must take {len(others) + 1} objectives, as 'nsgaii'; received {self.sampler!r}."

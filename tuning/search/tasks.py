@@ -3,6 +3,7 @@
 A task is data with what can be built of a candidate's plain data, trained on them, and told of it.
 """
 
+import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -10,6 +11,7 @@ from typing import Any, Protocol
 import keras
 
 from keras_blocks.tuning.data.dataset import Dataset
+from keras_blocks.tuning.data.folds import Divided, fold_of
 from keras_blocks.tuning.data.given import GivenData
 from keras_blocks.tuning.data.load import load_dataset
 from keras_blocks.tuning.data.stored import bytes_held
@@ -20,7 +22,7 @@ from keras_blocks.tuning.spaces import user_code
 from keras_blocks.tuning.spaces.candidate import Candidate
 from keras_blocks.tuning.spaces.hyper_model import HyperModelCandidate, HyperModelSpace
 from keras_blocks.tuning.spaces.user_things import Where, thing_at
-from keras_blocks.tuning.training import final_training, given_training, latency, resumable
+from keras_blocks.tuning.training import final_training, folds, given_training, latency, resumable
 from keras_blocks.tuning.training.resumable import Trained, Watch
 
 Note = Callable[[str], object]
@@ -67,18 +69,67 @@ def task_of(setup: Setup) -> Task:
     for about in setup.imports:
         user_code.bring_in(about)
     if setup.task is None:
-        return ImagesTask(_dataset(setup), setup.callbacks)
+        return ImagesTask(_dataset(setup), Own.of(setup))
     space = HyperModelSpace.from_config(setup.task["space"])
     place = setup.task["data"]
     if place is None:
         data = GivenData.from_dataset(_dataset(setup))
     else:
         data = GivenData.from_function(thing_at(place), place["label"], setup.task["data_id"])
-    return GivenTask(space, data, setup.callbacks)
+    return GivenTask(space, data, Own.of(setup))
 
 
 def _dataset(setup: Setup) -> Dataset:
     return load_dataset(setup.data, seed=setup.seed, image_size=setup.image_size, memory=setup.data_memory)
+
+
+@dataclasses.dataclass(frozen=True)
+class Own:
+    """What the user of a search has set of its trainings, besides what is drawn.
+
+    Attributes:
+        where: the function is that makes the user's callbacks, if any.
+        folds: of cross-validation, if any.
+        seed: of the search.
+    """
+
+    where: Where | None = None
+    folds: int | None = None
+    seed: int = 0
+
+    @classmethod
+    def of(cls, setup: Setup) -> "Own":
+        return cls(setup.callbacks, setup.folds, setup.seed)
+
+    def callbacks(self) -> list[keras.callbacks.Callback]:
+        """New ones."""
+        return callbacks_at(self.where)
+
+
+def _on_each_fold(
+    job: "Job",
+    own: Own,
+    data: Divided,
+    model: keras.Model,
+    request: TrialRequest,
+    train: Callable[[keras.Model, Any, Any, Watch | None], Trained],
+    watch: Watch,
+) -> Trained:
+    """Trains once or, with folds, on each of them."""
+    if (count := own.folds) is None:
+        return train(model, data, None, watch)
+    return folds.fit(
+        model,
+        job.build,
+        lambda one, number, before, watch: train(one, fold_of(data, number, count, own.seed), before, watch),
+        folds=count,
+        epochs=request.epochs,
+        monitor=request.monitor,
+        seed=request.seed,
+        path=request.checkpoint,
+        signature=request.signature,
+        watch=watch,
+    )
 
 
 class ImagesTask:
@@ -86,17 +137,17 @@ class ImagesTask:
 
     Args:
         dataset: a `Dataset`.
-        callbacks: where the function is that makes the user's.
+        own: what the user has set besides.
     """
 
-    def __init__(self, dataset: Dataset, callbacks: Where | None = None) -> None:
-        self._dataset, self._callbacks = dataset, callbacks
+    def __init__(self, dataset: Dataset, own: Own) -> None:
+        self._dataset, self._own = dataset, own
 
     def fingerprint(self) -> str:
         return self._dataset.fingerprint()
 
     def job(self, candidate: dict[str, Any]) -> "ImagesJob":
-        return ImagesJob(self._dataset, Candidate(**candidate), self._callbacks)
+        return ImagesJob(self._dataset, Candidate(**candidate), self._own)
 
     def final(self, request: FinalRequest, *, watch: Watch, note: Note) -> dict[str, Any]:
         return final_training.train_and_keep(
@@ -106,7 +157,7 @@ class ImagesTask:
             epochs=request.epochs,
             seed=request.seed,
             watch=watch,
-            callbacks=callbacks_at(self._callbacks),
+            callbacks=self._own.callbacks(),
             note=note,
             notes=request.notes,
         )
@@ -115,8 +166,8 @@ class ImagesTask:
 class ImagesJob:
     """See `Job`."""
 
-    def __init__(self, dataset: Dataset, candidate: Candidate, callbacks: Where | None) -> None:
-        self._dataset, self.candidate, self._callbacks = dataset, candidate, callbacks
+    def __init__(self, dataset: Dataset, candidate: Candidate, own: Own) -> None:
+        self._dataset, self.candidate, self._own = dataset, candidate, own
 
     def build(self) -> keras.Model:
         data = self._dataset
@@ -129,18 +180,22 @@ class ImagesJob:
         return latency.measure(model, self._dataset.image_shape)
 
     def fit(self, model: keras.Model, request: TrialRequest, *, watch: Watch) -> Trained:
-        return resumable.fit(
-            model,
-            self.candidate.hyperparameters,
-            self._dataset,
-            epochs=request.epochs,
-            monitor=request.monitor or "val_accuracy",
-            patience=request.patience,
-            path=request.checkpoint,
-            signature=request.signature,
-            watch=watch,
-            callbacks=callbacks_at(self._callbacks),
-        )
+        def train(model: keras.Model, dataset: Any, folds: Any, watch: Watch | None) -> Trained:
+            return resumable.fit(
+                model,
+                self.candidate.hyperparameters,
+                dataset,
+                epochs=request.epochs,
+                monitor=request.monitor or "val_accuracy",
+                patience=request.patience,
+                path=request.checkpoint,
+                signature=request.signature,
+                watch=watch,
+                callbacks=self._own.callbacks(),
+                folds=folds,
+            )
+
+        return _on_each_fold(self, self._own, self._dataset, model, request, train, watch)
 
     def told(self, trained: Trained) -> dict[str, Any]:
         best = {name: values[trained.best] for name, values in trained.history.items()}
@@ -153,17 +208,17 @@ class GivenTask:
     Args:
         space: a `HyperModelSpace`.
         data: a `GivenData`.
-        callbacks: where the function is that makes the user's.
+        own: what the user has set besides.
     """
 
-    def __init__(self, space: HyperModelSpace, data: GivenData, callbacks: Where | None = None) -> None:
-        self._space, self._data, self._callbacks = space, data, callbacks
+    def __init__(self, space: HyperModelSpace, data: GivenData, own: Own) -> None:
+        self._space, self._data, self._own = space, data, own
 
     def fingerprint(self) -> str:
         return self._data.fingerprint()
 
     def job(self, candidate: dict[str, Any]) -> "GivenJob":
-        return GivenJob(self._data, self._space.candidate(candidate["hyperparameters"]), self._callbacks)
+        return GivenJob(self._data, self._space.candidate(candidate["hyperparameters"]), self._own)
 
     def final(self, request: FinalRequest, *, watch: Watch, note: Note) -> dict[str, Any]:
         return given_training.train_and_keep(
@@ -175,7 +230,7 @@ class GivenTask:
             epochs=request.epochs,
             seed=request.seed,
             watch=watch,
-            callbacks=callbacks_at(self._callbacks),
+            callbacks=self._own.callbacks(),
             note=note,
             notes=request.notes,
         )
@@ -184,8 +239,8 @@ class GivenTask:
 class GivenJob:
     """See `Job`."""
 
-    def __init__(self, data: GivenData, candidate: HyperModelCandidate, callbacks: Where | None) -> None:
-        self._data, self.candidate, self._callbacks = data, candidate, callbacks
+    def __init__(self, data: GivenData, candidate: HyperModelCandidate, own: Own) -> None:
+        self._data, self.candidate, self._own = data, candidate, own
 
     def build(self) -> keras.Model:
         return self.candidate.build()
@@ -197,18 +252,22 @@ class GivenJob:
         return latency.measure_on(model, self._data.example())
 
     def fit(self, model: keras.Model, request: TrialRequest, *, watch: Watch) -> Trained:
-        return given_training.fit(
-            self.candidate,
-            model,
-            self._data,
-            epochs=request.epochs,
-            monitor=request.monitor,
-            patience=request.patience,
-            path=request.checkpoint,
-            signature=request.signature,
-            watch=watch,
-            callbacks=callbacks_at(self._callbacks),
-        )
+        def train(model: keras.Model, data: Any, folds: Any, watch: Watch | None) -> Trained:
+            return given_training.fit(
+                self.candidate,
+                model,
+                data,
+                epochs=request.epochs,
+                monitor=request.monitor,
+                patience=request.patience,
+                path=request.checkpoint,
+                signature=request.signature,
+                watch=watch,
+                callbacks=self._own.callbacks(),
+                folds=folds,
+            )
+
+        return _on_each_fold(self, self._own, self._data, model, request, train, watch)
 
     def told(self, trained: Trained) -> dict[str, Any]:
         metrics = given_training.at_best(trained)

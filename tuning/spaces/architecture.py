@@ -66,8 +66,8 @@ class HyperArchitecture(keras_tuner.HyperModel):
             Those of the training are `optimizer`, `learning_rate`, `weight_decay`, `batch_size`, which is None for data
             that make their own batches, as a `tf.data.Dataset`, `augmentation`, and, fixed unless given, `warmup`,
             `lottery`, `schedule`, `label_smoothing` and `class_weight`, see `training.hyperparameters`. A dimension
-            that each group has, such as `blocks`, may be given for one group: `group2_blocks`. Attributes `training_dimensions` and
-            `architecture_dimensions` hold all.
+            that each group has, such as `blocks`, may be given for one group: `group2_blocks`. Attributes
+            `training_dimensions` and `architecture_dimensions` hold all.
 
     Raises:
         TypeError, ValueError: for an argument out of range, naming it, its value and what is allowed; for an unknown

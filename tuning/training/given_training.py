@@ -14,7 +14,7 @@ from keras_blocks.tuning.run_folder import RunFolder
 from keras_blocks.tuning.study.objectives import objective_named
 from keras_blocks.tuning.training import kept
 from keras_blocks.tuning.training.hyperparameters import TrainingDiverged
-from keras_blocks.tuning.training.resumable import Keeping, Trained, Watch, WrongObjective, missing
+from keras_blocks.tuning.training.resumable import Histories, Keeping, Trained, Watch, WrongObjective, missing
 
 FAR = 10**9
 """An epoch that no training reaches."""
@@ -44,6 +44,7 @@ def fit(
     signature: str = "",
     watch: Watch | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    folds: Histories | None = None,
 ) -> Trained:
     """Trains by the candidate's own `fit`, and leaves the weights of the best epoch in the model.
 
@@ -54,7 +55,7 @@ def fit(
         candidate: what is trained.
         model: that it has built.
         data: a `GivenData`.
-        epochs, patience, path, signature, watch, callbacks: see `resumable.fit`.
+        epochs, patience, path, signature, watch, callbacks, folds: see `resumable.fit`.
         monitor: what is best, as an objective in a word; "" for the last epoch.
 
     Returns:
@@ -65,7 +66,7 @@ def fit(
         TrainingDiverged: where the loss or the objective became NaN or infinite.
     """
     args, kwargs = data.fit_arguments()
-    keeping = _Keeping(monitor, path, signature, watch, epochs, patience, own=candidate.fits_itself)
+    keeping = _Keeping(monitor, path, signature, watch, epochs, patience, folds, own=candidate.fits_itself)
     if path is not None and Path(path).exists() and not model.built:
         model(data.example())  # a checkpoint is of variables
     returned = candidate.fit(model, *args, **kwargs, epochs=epochs, callbacks=[*callbacks, keeping], verbose=0)
@@ -77,9 +78,9 @@ class _Keeping(Keeping):
     """`Keeping` for a training of which it knows nothing. `own`: whether the hypermodel has a `fit` of its own."""
 
     def __init__(
-        self, monitor: str, path: Any, signature: str, watch: Any, epochs: int, patience: Any, own: bool
+        self, monitor: str, path: Any, signature: str, watch: Any, epochs: int, patience: Any, folds: Any, own: bool
     ) -> None:
-        super().__init__(monitor or "val_loss", path, signature, watch, epochs, patience)
+        super().__init__(monitor or "val_loss", path, signature, watch, epochs, patience, folds)
         self._file, self._judges, self._own = path, bool(monitor), own
         self._trainings, self.resumed = 0, 0
         self._path = None  # a loop of its own does not go on from a checkpoint

@@ -16,6 +16,7 @@ from keras_blocks.tuning.training import checkpoint
 from keras_blocks.tuning.training import fit as training
 
 Watch = Callable[[int, dict[str, float]], object]
+Histories = Sequence[dict[str, list[float]]]
 
 
 @dataclasses.dataclass
@@ -51,6 +52,7 @@ def fit(
     signature: str = "",
     watch: Watch | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    folds: Histories | None = None,
 ) -> Trained:
     """Trains, leaves the weights of the best epoch in the model, and writes a checkpoint after each epoch.
 
@@ -67,11 +69,12 @@ def fit(
         watch: function of (epochs done, the epoch's metrics), told after the checkpoint is written; the training ends
             early where it returns True.
         callbacks: further ones.
+        folds: histories of the folds before this one, see `training.folds`: the checkpoint keeps them.
 
     Raises:
         TrainingDiverged: where the loss became NaN or infinite.
     """
-    keeping = Keeping(monitor, path, signature, watch, epochs, patience)
+    keeping = Keeping(monitor, path, signature, watch, epochs, patience, folds)
     if path is not None and Path(path).exists():
         keeping.take_up(model)
     resumed = keeping.done
@@ -104,8 +107,10 @@ class Keeping(keras.callbacks.Callback):
         watch: Watch | None,
         epochs: int,
         patience: int | None = None,
+        folds: Histories | None = None,
     ) -> None:
         super().__init__()
+        self._folds = {} if folds is None else {"folds": list(folds)}
         self._epochs, self._patience = epochs, patience
         self._path, self._signature, self._watch = path, signature, watch
         self.objective = objective_named(monitor)
@@ -126,6 +131,9 @@ class Keeping(keras.callbacks.Callback):
 
     def take_up(self, model: keras.Model) -> None:
         assert self._path is not None
+        state = checkpoint.state_of(self._path)
+        if state is not None and state["signature"] == self._signature and not state["history"]:
+            return  # it was left between two folds
         try:
             state, weights = checkpoint.load(self._path, model)
             if state["signature"] != self._signature or state["format"] != checkpoint.FORMAT:
@@ -151,7 +159,7 @@ class Keeping(keras.callbacks.Callback):
         if self.best < 0 or loss(values[-1]) < loss(values[self.best]):
             self.best, self.weights = len(values) - 1, self.model.get_weights()
         if self._path is not None and self.done < self._epochs:
-            state = {"signature": self._signature, "history": self.history, "best": self.best}
+            state = {"signature": self._signature, "history": self.history, "best": self.best, **self._folds}
             checkpoint.save(self._path, model=self.model, best=self.weights, state=state)
         if self._watch is not None and self._watch(self.done, dict(logs)):
             self.pruned = True
