@@ -90,6 +90,16 @@ class GivenData:
         inputs = batch[0] if isinstance(batch, (tuple, list)) else batch
         return keras.tree.map_structure(lambda leaf: keras.ops.convert_to_numpy(leaf[:1]), inputs)
 
+    def shapes(self) -> str:
+        """What the training part consists of, in words: of arrays, or of the first batch."""
+        batch = self.train if are_arrays(self.train) else _first_batch(self.train)
+        batch = batch if isinstance(batch, (tuple, list)) else (batch,)
+        told = (
+            f"{name} of {', '.join(str(tuple(leaf.shape)) for leaf in keras.tree.flatten(part))}"
+            for name, part in zip(("x", "y"), batch)
+        )
+        return " and ".join(told)
+
     def described(self) -> str:
         """The parts in words."""
         parts = ((part, getattr(self, part)) for part in PARTS)

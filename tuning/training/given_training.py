@@ -11,6 +11,7 @@ import numpy as np
 from keras_blocks.core.graphs import begin_at
 from keras_blocks.tuning.data.given import GivenData, are_arrays, as_arguments
 from keras_blocks.tuning.run_folder import RunFolder
+from keras_blocks.tuning.saying import without_dump
 from keras_blocks.tuning.study.objectives import objective_named
 from keras_blocks.tuning.training import kept
 from keras_blocks.tuning.training.hyperparameters import TrainingDiverged
@@ -69,7 +70,12 @@ def fit(
     keeping = _Keeping(monitor, path, signature, watch, epochs, patience, folds, own=candidate.fits_itself)
     if path is not None and Path(path).exists() and not model.built:
         model(data.example())  # a checkpoint is of variables
-    returned = candidate.fit(model, *args, **kwargs, epochs=epochs, callbacks=[*callbacks, keeping], verbose=0)
+    try:
+        returned = candidate.fit(model, *args, **kwargs, epochs=epochs, callbacks=[*callbacks, keeping], verbose=0)
+    except (ValueError, TypeError) as error:
+        if isinstance(error, (TrainingDiverged, WrongObjective)) or "shape" not in str(error):
+            raise
+        raise ValueError(f"{_cause(error)} The data have {data.shapes()}{_sides(model)}.") from error
     keeping.end(model, returned)
     return Trained(keeping.history, keeping.best, keeping.resumed, keeping.pruned, keeping.notes, keeping.aside)
 
@@ -178,6 +184,18 @@ def _told(returned: Any, objective: str, *, own: bool) -> dict[str, float]:
             "'default_objective:min'."
         )
     return {objective: value}
+
+
+def _cause(error: Exception) -> str:
+    """What an error says, without Keras' list of a call's arguments."""
+    return f"{without_dump(error)[:300].rstrip('.')}."
+
+
+def _sides(model: keras.Model) -> str:
+    """What a model takes and gives, in words, where it says so."""
+    inputs, outputs = (getattr(model, name, None) or () for name in ("inputs", "outputs"))
+    shown = (", ".join(str(tuple(item.shape)) for item in side) for side in (inputs, outputs))
+    return "; the model takes {} and gives {}".format(*shown) if inputs and outputs else ""
 
 
 def _number(value: Any) -> Any:
