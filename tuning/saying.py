@@ -64,5 +64,16 @@ def say_result(result: dict[str, Any], folder: Any) -> None:
     say(f"report: {folder.report}")
 
 
+def say_own(result: dict[str, Any]) -> None:
+    """What a model came to on data of a user's own."""
+    told = ", ".join(f"{name} {value:.4g}" for name, value in result["metrics"].items())
+    say(f"test of {result['model']} on {result['data']}: {told}")
+
+
+def is_place(text: object) -> bool:
+    """Whether a setting says where a user's own function is, as my_module:my_data."""
+    return re.fullmatch(r"[\w.]+:[\w.]+", str(text)) is not None
+
+
 def accuracy_of(result: dict[str, Any]) -> str:
     return f"{100 * result['test_accuracy']:.2f} % ({result['test_correct']} of {result['test_images']} images)"

@@ -43,6 +43,10 @@ class GivenData:
         Raises:
             TypeError, ValueError: where that are no parts.
         """
+        if not callable(function):
+            raise TypeError(
+                f"`data`: {name} must be a function that returns the data; it is {type(function).__name__}."
+            )
         if wanted := needed(function):
             raise TypeError(f"`data`: {name} must be a function without arguments; it wants {wanted}.")
         parts = function()
