@@ -10,6 +10,8 @@ from keras_blocks.tuning.training import given_training
 
 grain = pytest.importorskip("grain")
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*grain dataset", "ignore:.*ran out of data")  # as Keras' own `fit`
+
 X, Y = np.arange(24, dtype="float32").reshape(12, 2) / 24, np.arange(12, dtype="float32")[:, None]
 
 

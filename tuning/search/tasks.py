@@ -140,8 +140,8 @@ class ImagesTask:
         own: what the user has set besides.
     """
 
-    def __init__(self, dataset: Dataset, own: Own) -> None:
-        self._dataset, self._own = dataset, own
+    def __init__(self, dataset: Dataset, own: Own | None = None) -> None:
+        self._dataset, self._own = dataset, own or Own()
 
     def fingerprint(self) -> str:
         return self._dataset.fingerprint()
@@ -211,8 +211,8 @@ class GivenTask:
         own: what the user has set besides.
     """
 
-    def __init__(self, space: HyperModelSpace, data: GivenData, own: Own) -> None:
-        self._space, self._data, self._own = space, data, own
+    def __init__(self, space: HyperModelSpace, data: GivenData, own: Own | None = None) -> None:
+        self._space, self._data, self._own = space, data, own or Own()
 
     def fingerprint(self) -> str:
         return self._data.fingerprint()
