@@ -17,15 +17,16 @@ import typer.core
 from rich.console import Console
 
 from keras_blocks.tuning.detector_commands import begun_training, detected, say_evaluated, say_trained
-from keras_blocks.tuning.inspecting import inspected
+from keras_blocks.tuning.inspecting import costed, inspected, listed
 from keras_blocks.tuning.options import read_options, size, sizes, with_options
 from keras_blocks.tuning.saying import (
     FAILED,
     INTERRUPTED,
-    USAGE,
     accuracy_of,
+    is_place,
     say,
     say_begin,
+    say_own,
     say_result,
     stop,
     usage_errors,
@@ -151,6 +152,7 @@ def worker(
     workers: Workers = 1,
     devices: Devices = None,
     data: Annotated[str | None, typer.Option(help="Where the search's data are on this machine.")] = None,
+    callbacks: Annotated[str | None, typer.Option(help="Where the search's own callbacks are: my_module:name.")] = None,
     modules: Annotated[
         list[str] | None, typer.Option("--import", help="Module with the search's own spaces and architectures.")
     ] = None,
@@ -168,7 +170,8 @@ def worker(
         folder = RunFolder(run or Path("runs") / study)
         if folder.is_run():
             folder.describe()
-        session = Session.joined(study, storage, folder, workers=workers, **({"data": data} if data else {}))
+        given = {name: text for name, text in (("data", data), ("callbacks", callbacks)) if text}
+        session = Session.joined(study, storage, folder, workers=workers, **given)
         if not folder.is_run():
             folder.create({"kind": "worker", "study": study})
     try:
@@ -275,14 +278,19 @@ def _begun_classifier(
 def evaluate(
     model: Annotated[Path, typer.Argument(help="A .keras file, or the folder of a run.")],
     data: Annotated[
-        str | None, typer.Option(help=f"{DATA_HELP} Or the folder of a run. By default the model's own run.")
+        str | None,
+        typer.Option(help=f"{DATA_HELP} Or the folder of a run, or my_module:my_data. By default the run's own."),
     ] = None,
     image_size: Annotated[str | None, typer.Option(help=SIZE_HELP)] = None,
 ) -> None:
     """Evaluate a saved model on test images: a classifier's accuracy, or a detector's figures as COCO has them."""
+    from keras_blocks.tuning.search.own_evaluation import evaluate_own
+    from keras_blocks.tuning.spaces.user_things import is_named
     from keras_blocks.tuning.training.evaluation import evaluate_file
 
     with usage_errors():
+        if data is not None and is_named(data):
+            return say_own(evaluate_own(model, data))
         result = evaluate_file(model, data, image_size=size("--image-size", image_size) if image_size else None)
     for note in result["notes"]:
         say(note)
@@ -312,15 +320,7 @@ def detect(
 @app.command(cls=Command)
 def models(pattern: Annotated[str, typer.Argument(help="Shell-style pattern of names.")] = "*") -> None:
     """List the models with what one image costs."""
-    from keras_blocks.costs.cost import cost
-    from keras_blocks.models.registry import architecture_of, list_models
-    from keras_blocks.tuning.report.terminal import costs_table
-
-    names = list_models(pattern)
-    if not names:
-        stop(f"no model matches {pattern!r}; there are {', '.join(list_models())}.", USAGE)
-    found = [(name, architecture_of(name)) for name in names]
-    Console().print(costs_table([(name, cost(model, **model.variants[name])) for name, model in found]))
+    listed(pattern)
 
 
 @app.command(name="cost", cls=Command)
@@ -334,21 +334,8 @@ def cost_command(
     ] = None,
 ) -> None:
     """Count a model's parameters, multiply-adds and activation memory for one image, without building it."""
-    from keras_blocks.core.signature import takes
-    from keras_blocks.costs.cost import cost
-    from keras_blocks.models.detector import Detector
-    from keras_blocks.models.registry import architecture_of
-    from keras_blocks.tuning.report.terminal import costs_table
-
     with usage_errors():
-        architecture = architecture_of(name)
-        options = dict(architecture.variants[name])
-        if takes(architecture, "classes") and (classes is not None or not issubclass(architecture, Detector)):
-            options["classes"] = 1000 if classes is None else classes
-        if input_shape:
-            options["input_shape"] = sizes("--input-shape", input_shape, counts=(3,))
-        spent = cost(architecture, **options)
-    Console().print(costs_table([(name, spent)]))
+        costed(name, sizes("--input-shape", input_shape, counts=(3,)) if input_shape else None, classes)
 
 
 @app.command(cls=Command)
@@ -388,8 +375,9 @@ def _stored_settings(run: Path, given: dict[str, Any]) -> dict[str, Any]:
     if (kind := folder.describe().get("kind")) != "search":
         raise ValueError(f"`resume` goes on with a search; {run} is a {kind!r} run.")
     settings: dict[str, Any] = folder.describe("search")["settings"]
-    if re.fullmatch(r"[\w.]+:[\w.]+", str(settings.get("data"))) and "data" not in given:  # no code runs as a file says
-        raise ValueError(f"`data` must be given again: --data {settings['data']}, if it is yours.")
+    for name in ("data", "callbacks"):
+        if is_place(settings.get(name)) and name not in given:  # no code runs as a file says
+            raise ValueError(f"`{name}` must be given again: --{name} {settings[name]}, if it is yours.")
     return settings
 
 

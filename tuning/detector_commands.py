@@ -1,5 +1,6 @@
 """What the command line does for detectors, which it asks of this file. Keras is imported when they are called."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,8 +22,10 @@ def begun_training(name: str, given: dict[str, Any], run: Path, fresh: bool) -> 
     """
     from keras_blocks.tuning.detector_training import DetectorSettings, DetectorTraining
 
-    if "batch_norm" in given:
-        raise ValueError(f"--batch-norm is for classifiers; {name} is a detector.")
+    known = {field.name for field in dataclasses.fields(DetectorSettings)}
+    for option in given:
+        if option not in known:
+            raise ValueError(f"--{option.replace('_', '-')} is for classifiers; {name} is a detector.")
     started = DetectorTraining(name, DetectorSettings(**given), run, replace=fresh)
     for line in (started.describe(), *started.notes, f"run folder: {started.folder}"):
         say(line)

@@ -28,8 +28,9 @@ def check_fits(what: str, needed: int, fix: str) -> None:
     """
     there = memory_of_machine()
     if needed > there:
-        raise ValueError(f"{what} would take {_shown(needed)} of memory, of {_shown(there)} that are here. {fix}")
+        raise ValueError(f"{what} would take {in_units(needed)} of memory, of {in_units(there)} that are here. {fix}")
 
 
-def _shown(size: int) -> str:
+def in_units(size: float) -> str:
+    """Bytes in words."""
     return f"{size / 2**30:,.1f} GiB" if size >= 2**30 else f"{size / 2**20:,.1f} MiB"

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from keras_blocks.tuning.data.dataset import Dataset
+from keras_blocks.tuning.data.npz import write_arrays
 from keras_blocks.tuning.files import PART_PREFIX, changed, is_left, replacing, whole_name, write_json
 
 RUN_MARK = "keras_blocks run, version 1"
@@ -267,9 +268,8 @@ class RunFolder:
     def save_test(self, dataset: Dataset) -> None:
         """Keeps the held-out images and labels, so that a process without the data can evaluate."""
         with replacing(self.test) as part:
-            np.savez_compressed(
-                part, x_test=dataset.x_test, y_test=dataset.y_test, class_names=np.array(dataset.class_names)
-            )
+            others = {"y_test": dataset.y_test, "class_names": np.array(dataset.class_names)}
+            write_arrays(part, {"x_test": dataset.x_test}, others)
 
     # -- of trials ---------------------------------------------------------------------------------------------------
 

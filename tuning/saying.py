@@ -1,6 +1,7 @@
 """How the command line speaks: what it says, how it ends, and what a user can get wrong."""
 
 import contextlib
+import re
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
@@ -10,6 +11,8 @@ from rich.console import Console
 USAGE, FAILED, INTERRUPTED = 2, 1, 130
 """Exit codes: a wrong argument; a command that did not succeed; Ctrl-C."""
 
+COLOURS = re.compile(r"\x1b\[\d*m")
+
 
 def say(text: str) -> None:
     """On the screen, in one line where the text is."""
@@ -17,9 +20,13 @@ def say(text: str) -> None:
 
 
 def complain(message: object) -> None:
-    """Says what is wrong, in one line. Keras adds a dump of the arguments, which is left out."""
-    text = str(message).partition("Arguments received by")[0]
-    typer.echo(f"keras-blocks: {' '.join(text.split())}", err=True)
+    """Says what is wrong, in one line."""
+    typer.echo(f"keras-blocks: {without_dump(message)}", err=True)
+
+
+def without_dump(message: object) -> str:
+    """What an error says, in one line; without the arguments of a call, which Keras adds, and its colours."""
+    return " ".join(COLOURS.sub("", str(message).partition("Arguments received by")[0]).split())
 
 
 def stop(message: object, code: int) -> NoReturn:
@@ -55,6 +62,17 @@ def say_result(result: dict[str, Any], folder: Any) -> None:
     )
     say(f"test accuracy: {accuracy_of(result)}")
     say(f"report: {folder.report}")
+
+
+def say_own(result: dict[str, Any]) -> None:
+    """What a model came to on data of a user's own."""
+    told = ", ".join(f"{name} {value:.4g}" for name, value in result["metrics"].items())
+    say(f"test of {result['model']} on {result['data']}: {told}")
+
+
+def is_place(text: object) -> bool:
+    """Whether a setting says where a user's own function is, as my_module:my_data."""
+    return re.fullmatch(r"[\w.]+:[\w.]+", str(text)) is not None
 
 
 def accuracy_of(result: dict[str, Any]) -> str:

@@ -8,13 +8,14 @@ from keras_blocks.core.registration import registered_name
 from keras_blocks.core.signature import arguments
 from keras_blocks.costs.cost import cost
 from keras_blocks.models.registry import classifier_of
-from keras_blocks.tuning.data.load import load_dataset
 from keras_blocks.tuning.run_folder import RunFolder
+from keras_blocks.tuning.search.callbacks import callbacks_at, place_of_callbacks
 from keras_blocks.tuning.search.progress import NoProgress, Progress
 from keras_blocks.tuning.search.settings import TrainingSettings
 from keras_blocks.tuning.spaces.candidate import Candidate
 from keras_blocks.tuning.spaces.families import space_of_architecture
 from keras_blocks.tuning.training.final_training import train_and_keep
+from keras_blocks.tuning.training.hyperparameters import LATER
 
 
 class SingleTraining:
@@ -40,14 +41,12 @@ class SingleTraining:
         self.settings = settings
         self.architecture = classifier_of(name)
         hyperparameters = {
-            "optimizer": "adamw",
-            "learning_rate": settings.learning_rate,
-            "weight_decay": 1e-4,
-            "batch_size": settings.batch_size,
-            "augmentation": settings.augmentation,
+            name: getattr(settings, name)
+            for name in (*("optimizer", "learning_rate", "weight_decay", "batch_size", "augmentation"), *LATER)
         }
+        self._callbacks = None if settings.callbacks is None else place_of_callbacks(settings.callbacks)
         self.folder = RunFolder(run)
-        self.dataset = load_dataset(settings.data, seed=settings.seed, image_size=settings.image_size)
+        self.dataset = settings.dataset()
         space = space_of_architecture(self.architecture).from_dataset(self.dataset)
         published = self.architecture.variants[name]
         fitted = space.fitted_to_images(dict(published))
@@ -91,6 +90,8 @@ class SingleTraining:
             self.candidate,
             epochs=self.settings.epochs,
             seed=self.settings.seed,
+            patience=self.settings.patience,
+            callbacks=callbacks_at(self._callbacks),
             watch=progress.epoch,
             note=progress.note,
         )

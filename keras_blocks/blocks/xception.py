@@ -49,9 +49,7 @@ class XceptionBlock(Block):
 
     default_settings = FrozenDict({"batch_norm": True, "use_bias": False})
 
-    def __init__(
-        self, filters: Ints, strides: int = 1, *, activated: bool = True, **kwargs: Unpack[BlockOptions]
-    ):
+    def __init__(self, filters: Ints, strides: int = 1, *, activated: bool = True, **kwargs: Unpack[BlockOptions]):
         super().__init__(**kwargs)
         numbers = validation.sequence("filters", filters, of="numbers of filters")
         self.filters = tuple(validation.integer(f"filters[{i}]", number) for i, number in enumerate(numbers))

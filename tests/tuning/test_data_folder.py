@@ -1,6 +1,8 @@
 """Folders of images: which files are read, which are left out and said to be, and folders that are parts."""
 
 import os
+import shutil
+import types
 
 import numpy as np
 import pytest
@@ -90,12 +92,14 @@ def test_sizes_are_read_before_pixels(folder, monkeypatch):
     with pytest.raises(ValueError, match=r"large\.png must have 1,000 pixels at most"):
         load_dataset(folder)
     (folder / "b" / "large.png").unlink()
-    monkeypatch.setattr("keras_blocks.tuning.data.folder._open", None)
+    monkeypatch.setattr("keras_blocks.tuning.data.decoding._open", None)
     image(folder / "b" / "other.png", size=(5, 4))
     with pytest.raises(ValueError, match=r"`image_size` must be given.* 4x4, 4x5"):
         load_dataset(folder)
-    monkeypatch.setattr("keras_blocks.tuning.memory.memory_of_machine", lambda: 10**6)
-    with pytest.raises(ValueError, match=r"7 images of 1024x1024 would take .* Give a smaller `image_size`"):
+    monkeypatch.setattr("keras_blocks.tuning.data.decoding.memory_of_machine", lambda: 10**6)
+    monkeypatch.setenv("KERAS_BLOCKS_IMAGES", str(folder.parent / "store"))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: types.SimpleNamespace(free=10**6))
+    with pytest.raises(ValueError, match=r"7 images of 1024x1024 do not fit .* Give a smaller `image_size`"):
         load_dataset(folder, image_size=1024)
 
 

@@ -271,7 +271,7 @@ def test_what_goes_wrong_in_a_trial_ends_that_trial_alone(untrained, few_digits,
     assert ended["train"] == ended["die once"] == [("completed", None)] * 2
     assert ended["fail"] == [("failed", "ValueError: bad")] * 2
     assert ended["segfault"] == [("failed", "the process that trains it was ended by SIGSEGV")] * 2
-    assert ended["nan"] == [("failed", "`values` must be finite; received [nan].")] * 2
+    assert ended["nan"] == [("failed", "`objectives`: this trial's 'val_accuracy' must be finite; it came to nan.")] * 2
     assert ended["die"] == [("failed", killed)] * 2
     assert ended["exit"] == [("failed", "the process that trains it ended with code 3: the last words")] * 2
     assert all(status == "refused" and error.startswith("invalid: `groups`") for status, error in ended["invalid"])

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from keras_blocks.tuning.data.stored import Images, StoredImages
+
 MOST_PIXEL = 1e30
 """Near the end of float32, one over the largest pixel is 0 for the libraries that compute with it."""
 
@@ -20,12 +22,14 @@ CHANNELS = 4
 """The most channels that images mostly have: where the last axis is longer and the first is not, they come first."""
 
 
-def as_images(name: str, value: npt.ArrayLike) -> np.ndarray:
+def as_images(name: str, value: npt.ArrayLike | StoredImages) -> Images:
     """Images with a channel axis, uint8 or float32, all pixels finite.
 
     Raises:
         ValueError: for what are none, and for images in channels_first.
     """
+    if isinstance(value, StoredImages):
+        return value
     images = np.asarray(value)
     if images.dtype.kind not in "uif":
         raise ValueError(f"`{name}` must hold numbers; received an array of {images.dtype}.")
@@ -52,12 +56,14 @@ def largest(images: np.ndarray) -> float:
     return max(float(images.max()), -float(images.min()))
 
 
-def scale_of(images: np.ndarray) -> float:
+def scale_of(images: Images) -> float:
     """What pixels are multiplied by to be at most 1."""
-    return 1 / 255 if images.dtype == np.uint8 else 1 / max(1.0, largest(images))
+    if isinstance(images, StoredImages) or images.dtype == np.uint8:
+        return 1 / 255
+    return 1 / max(1.0, largest(images))
 
 
-def check_same_scale(name: str, images: np.ndarray, other: str, others: np.ndarray) -> None:
+def check_same_scale(name: str, images: Images, other: str, others: Images) -> None:
     """Refuses images that are on another scale than those that they belong to, such as 0..1 and 0..255.
 
     Args:
@@ -67,6 +73,8 @@ def check_same_scale(name: str, images: np.ndarray, other: str, others: np.ndarr
     Raises:
         ValueError: with the range of both.
     """
+    if isinstance(images, StoredImages) or isinstance(others, StoredImages):
+        return  # they were decoded here
     bounds, means = (largest(images), largest(others)), (_mean(images), _mean(others))
     if images.dtype == others.dtype == np.uint8 and min(bounds) > 1:
         return  # images of 8 bits have one scale, and may be dark
@@ -79,12 +87,14 @@ def check_same_scale(name: str, images: np.ndarray, other: str, others: np.ndarr
     )
 
 
-def check_expected(name: str, images: np.ndarray, expected: float, *, factor: float = 64) -> None:
+def check_expected(name: str, images: Images, expected: float, *, factor: float = 64) -> None:
     """Refuses images for a model that was trained on pixels up to `expected`, where these are quite others.
 
     Raises:
         ValueError: with both ranges.
     """
+    if isinstance(images, StoredImages):
+        images = images[:SAMPLE]
     most = largest(images)
     if images.dtype == np.uint8 and expected == 255 and most > 1:
         return

@@ -13,6 +13,7 @@ from keras_blocks.core import validation
 from keras_blocks.tuning.data.arrays import MOST_PIXEL, as_images, check_same_scale, scale_of
 from keras_blocks.tuning.data.labels import as_places, check_classes
 from keras_blocks.tuning.data.split import stratified
+from keras_blocks.tuning.data.stored import Images, StoredImages, chunks, remembered, taken
 from keras_blocks.tuning.seeds import SPLIT, derived_seed
 
 VALIDATION_SHARE, TEST_SHARE = 0.15, 0.2
@@ -30,6 +31,7 @@ class Dataset:
     Attributes:
         name: what it is called in reports.
         x_train, y_train, x_val, y_val, x_test, y_test: images (number, height, width, channels) and labels (number,).
+            Images of a folder that do not fit into the memory are `StoredImages`, of which indexing reads some.
         class_names: name of each class, in the order of the labels.
         scale: what pixels are multiplied by to be at most 1.
         flips: whether a mirrored image keeps its class.
@@ -47,11 +49,11 @@ class Dataset:
     """
 
     name: str
-    x_train: np.ndarray
+    x_train: Images
     y_train: np.ndarray
-    x_val: np.ndarray
+    x_val: Images
     y_val: np.ndarray
-    x_test: np.ndarray
+    x_test: Images
     y_test: np.ndarray
     class_names: tuple[str, ...]
     scale: float
@@ -70,7 +72,7 @@ class Dataset:
 
     def _check_part(self, x: str, y: str) -> None:
         images, labels = getattr(self, x), getattr(self, y)
-        if not isinstance(images, np.ndarray) or images.ndim != 4 or images.shape[1:] != np.shape(self.x_train)[1:]:
+        if not isinstance(images, Images) or images.ndim != 4 or images.shape[1:] != np.shape(self.x_train)[1:]:
             raise ValueError(
                 f"`{x}` must be an array (number, height, width, channels), of one size in all parts; received "
                 f"{type(images).__name__} of the shape {np.shape(images)}. `Dataset.from_arrays` takes more."
@@ -97,22 +99,23 @@ class Dataset:
 
     def fingerprint(self) -> str:
         """A digest of all images, labels and their division."""
-        digest = hashlib.sha256()
-        for part in (self.x_train, self.y_train, self.x_val, self.y_val, self.x_test, self.y_test):
-            digest.update(f"{part.dtype} {part.shape}".encode())
-            digest.update(np.ascontiguousarray(part).data)
-        return digest.hexdigest()
+        parts = (self.x_train, self.y_train, self.x_val, self.y_val, self.x_test, self.y_test)
+        first = self.x_train
+        if isinstance(first, StoredImages):  # to read them all takes minutes
+            division = [part.places if isinstance(part, StoredImages) else part for part in parts]
+            return remembered(first, _digest_of(division), lambda: _digest_of(parts))
+        return _digest_of(parts)
 
     @classmethod
     def from_arrays(
         cls,
         name: str,
-        x_train: npt.ArrayLike,
+        x_train: npt.ArrayLike | StoredImages,
         y_train: npt.ArrayLike,
-        x_test: npt.ArrayLike,
+        x_test: npt.ArrayLike | StoredImages,
         y_test: npt.ArrayLike,
         *,
-        x_val: npt.ArrayLike | None = None,
+        x_val: npt.ArrayLike | StoredImages | None = None,
         y_val: npt.ArrayLike | None = None,
         seed: int = 0,
         class_names: Sequence[str] | None = None,
@@ -166,7 +169,7 @@ class Dataset:
     def from_images(
         cls,
         name: str,
-        images: npt.ArrayLike,
+        images: npt.ArrayLike | StoredImages,
         labels: npt.ArrayLike,
         *,
         seed: int = 0,
@@ -179,7 +182,7 @@ class Dataset:
         places, names = as_places({"labels": (labels, len(pixels))}, class_names)
         rest, held_out = stratified(places["labels"], TEST_SHARE, derived_seed(TEST_SEED, SPLIT))
         return cls._divided(
-            {"x_train": pixels[rest], "x_test": pixels[held_out]},
+            {"x_train": taken(pixels, rest), "x_test": taken(pixels, held_out)},
             {"y_train": places["labels"][rest], "y_test": places["labels"][held_out]},
             names,
             seed=seed,
@@ -190,7 +193,7 @@ class Dataset:
     @classmethod
     def _divided(
         cls,
-        images: dict[str, np.ndarray],
+        images: dict[str, Images],
         labels: dict[str, np.ndarray],
         names: tuple[str, ...],
         *,
@@ -206,5 +209,14 @@ class Dataset:
             rest, chosen = stratified(labels["y_train"], VALIDATION_SHARE, derived_seed(seed, SPLIT))
             for axis in ("x", "y"):
                 whole = parts[f"{axis}_train"]
-                parts |= {f"{axis}_train": whole[rest], f"{axis}_val": whole[chosen]}
+                parts |= {f"{axis}_train": taken(whole, rest), f"{axis}_val": taken(whole, chosen)}
         return cls(class_names=names, scale=scale, **about, **parts)
+
+
+def _digest_of(parts: Sequence[Images]) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(f"{part.dtype} {part.shape}".encode())
+        for some in chunks(part):
+            digest.update(np.ascontiguousarray(some).data)
+    return digest.hexdigest()

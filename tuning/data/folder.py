@@ -1,23 +1,20 @@
 """Folders of images, a folder for each class, maybe within folders for the parts."""
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from keras_blocks.core import validation
-from keras_blocks.core.pictures import GREY, header_of, read_picture
 from keras_blocks.tuning.data import listing
 from keras_blocks.tuning.data.dataset import TEST_SEED, TEST_SHARE, Dataset
+from keras_blocks.tuning.data.decoding import DATA_MEMORY, read_images
 from keras_blocks.tuning.data.listing import LeftOut
 from keras_blocks.tuning.data.split import stratified
-from keras_blocks.tuning.memory import check_fits
+from keras_blocks.tuning.data.stored import taken
 from keras_blocks.tuning.seeds import SPLIT, derived_seed
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 ImageSize = int | tuple[int, int]
 """(height, width), or one number for both."""
@@ -41,22 +38,46 @@ class Picture:
     part: str
 
 
-def read_folder(path: Path, seed: int, image_size: ImageSize | None) -> Dataset:
+def read_folder(path: Path, seed: int, image_size: ImageSize | None, memory: int = DATA_MEMORY) -> Dataset:
     """A folder with a folder for each class; or with the folders train and val or test, which hold those.
 
     Raises:
         ValueError: for other folders, and images that cannot be read.
     """
-    size = None if image_size is None else validation.pair("image_size", image_size)
     left = LeftOut(path)
     try:
         names, pictures = _found(path, left)
-        images = _read([picture.file for picture in pictures], size, left)
+        return dataset_of(path.resolve().name or "images", names, pictures, seed, image_size, left, memory)
     except OSError as error:
         raise ValueError(f"`data`, the folder {path}: {error}") from error
+
+
+def dataset_of(
+    name: str,
+    names: Sequence[str],
+    pictures: Sequence[Picture],
+    seed: int,
+    image_size: ImageSize | None,
+    left: LeftOut,
+    memory: int,
+) -> Dataset:
+    """The images of files, with the parts that are not there drawn.
+
+    Args:
+        name: of the data.
+        names: of the classes.
+        pictures: the files, a training part among their parts, or none of any part.
+        seed: of the validation part.
+        image_size, memory: see `load_dataset`.
+        left: is told what is not read.
+
+    Raises:
+        ValueError: for images that cannot be read.
+    """
+    size = None if image_size is None else validation.pair("image_size", image_size)
+    images, where = read_images([picture.file for picture in pictures], size, left, memory)
     labels, parts = (np.array(column) for column in zip(*((item.label, item.part) for item in pictures)))
-    name = path.resolve().name or "images"
-    about: dict[str, Any] = {"class_names": names, "notes": left.notes()}
+    about: dict[str, Any] = {"class_names": names, "notes": [*left.notes(), *([where] if where else [])]}
     places = {part: np.flatnonzero(parts == part) for part in np.unique(parts).tolist()}
     if len(places) == 1:
         return Dataset.from_images(name, images, labels, seed=seed, **about)
@@ -64,7 +85,7 @@ def read_folder(path: Path, seed: int, image_size: ImageSize | None) -> Dataset:
         rest, held_out = stratified(labels[places["train"]], TEST_SHARE, derived_seed(TEST_SEED, SPLIT))
         places |= {"train": places["train"][rest], "test": places["train"][held_out]}
     for part, of in places.items():
-        about |= {f"x_{part}": images[of], f"y_{part}": labels[of]}
+        about |= {f"x_{part}": taken(images, of), f"y_{part}": labels[of]}
     return Dataset.from_arrays(name, seed=seed, **about)
 
 
@@ -142,56 +163,3 @@ def _parts(path: Path, folders: Sequence[Path], left: LeftOut) -> dict[str, Path
 def _holds_classes(folder: Path) -> bool:
     inner = listing.folders_in(folder, LeftOut(folder))
     return bool(inner) and not listing.holds_images(folder)
-
-
-def _read(files: Sequence[Path], size: tuple[int, int] | None, left: LeftOut) -> np.ndarray:
-    """All images as one uint8 array, in colour unless all are grey."""
-    _check_sizes(files, size, left)
-    pictures: list[Image.Image | None] = []
-    upright = None
-    for file in files:
-        opened = _open(file, size)
-        upright = upright or opened.size
-        if opened.size != upright:
-            raise _several({opened.size, upright})
-        pictures.append(opened)
-    assert upright is not None
-    mode = "L" if all(picture is not None and picture.mode == "L" for picture in pictures) else "RGB"
-    width, height = upright
-    images = np.empty((len(files), height, width, 3)[: 3 + (mode == "RGB")], "uint8")
-    for i, picture in enumerate(pictures):
-        assert picture is not None
-        images[i] = np.asarray(picture.convert(mode))
-        pictures[i] = None  # they take as much memory as the array
-    return images
-
-
-def _check_sizes(files: Sequence[Path], size: tuple[int, int] | None, left: LeftOut) -> None:
-    """Looks at what the files say of themselves, before any pixel is read."""
-    sizes: dict[tuple[int, ...], tuple[int, int]] = {}
-    grey = True
-    for file in files:
-        header = header_of("data", file)
-        sizes.setdefault(tuple(sorted(header.size)), header.size)  # a photo may lie on its side
-        grey = grey and header.mode in GREY
-        if header.frames:
-            left.add("images' later frames", file)
-    if size is None and len(sizes) > 1:
-        raise _several(sizes.values())
-    height, width = size or next(iter(sizes.values()))[::-1]
-    check_fits(
-        f"`data`: {len(files):,} images of {height}x{width}",
-        len(files) * height * width * (1 if grey else 3),
-        "Give a smaller `image_size`, or fewer images.",
-    )
-
-
-def _open(file: Path, size: tuple[int, int] | None) -> "Image.Image":
-    """One image upright, grey or in colour, resized to (height, width)."""
-    picture = read_picture("data", file)
-    return picture if size is None else picture.resize(size[::-1])
-
-
-def _several(sizes: Iterable[tuple[int, int]]) -> ValueError:
-    shown = sorted(f"{height}x{width}" for width, height in sizes)
-    return ValueError(f"`image_size` must be given, as the images are of several sizes: {', '.join(shown[:5])} ...")

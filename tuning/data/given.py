@@ -10,7 +10,9 @@ import keras
 import numpy as np
 
 from keras_blocks.core.signature import needed
+from keras_blocks.tuning.data.batches import Batches
 from keras_blocks.tuning.data.dataset import Dataset
+from keras_blocks.tuning.data.stored import Images
 
 PARTS = ("train", "validation", "test")
 
@@ -41,6 +43,10 @@ class GivenData:
         Raises:
             TypeError, ValueError: where that are no parts.
         """
+        if not callable(function):
+            raise TypeError(
+                f"`data`: {name} must be a function that returns the data; it is {type(function).__name__}."
+            )
         if wanted := needed(function):
             raise TypeError(f"`data`: {name} must be a function without arguments; it wants {wanted}.")
         parts = function()
@@ -57,9 +63,9 @@ class GivenData:
 
     @classmethod
     def from_dataset(cls, dataset: Dataset) -> "GivenData":
-        """The images of a `Dataset`, scaled to 0 .. 1."""
+        """The images of a `Dataset`, scaled to 0 .. 1; of those that are in a file, `Batches` of 32."""
         parts = ((getattr(dataset, f"x_{part}"), getattr(dataset, f"y_{part}")) for part in ("train", "val", "test"))
-        train, validation, test = (((x * dataset.scale).astype("float32"), y) for x, y in parts)
+        train, validation, test = (_scaled(x, y, dataset.scale) for x, y in parts)
         return cls(dataset.name, train, validation, test, f"scaled {dataset.fingerprint()}")
 
     def fingerprint(self) -> str:
@@ -87,6 +93,16 @@ class GivenData:
         batch = self.train if are_arrays(self.train) else _first_batch(self.train)
         inputs = batch[0] if isinstance(batch, (tuple, list)) else batch
         return keras.tree.map_structure(lambda leaf: keras.ops.convert_to_numpy(leaf[:1]), inputs)
+
+    def shapes(self) -> str:
+        """What the training part consists of, in words: of arrays, or of the first batch."""
+        batch = self.train if are_arrays(self.train) else _first_batch(self.train)
+        batch = batch if isinstance(batch, (tuple, list)) else (batch,)
+        told = (
+            f"{name} of {', '.join(str(tuple(leaf.shape)) for leaf in keras.tree.flatten(part))}"
+            for name, part in zip(("x", "y"), batch)
+        )
+        return " and ".join(told)
 
     def described(self) -> str:
         """The parts in words."""
@@ -122,6 +138,13 @@ def _check_part(name: str, part: Any) -> None:
         hasattr(part, "__iter__") or hasattr(part, "__getitem__")
     ):
         raise TypeError(f"`data`: {name} must be (x, y) of arrays, or what makes batches; received {_described(part)}.")
+
+
+def _scaled(images: Images, labels: np.ndarray, scale: float) -> Any:
+    if isinstance(images, np.ndarray):
+        return (images * scale).astype("float32"), labels
+    mixed = np.random.default_rng(0).permutation(len(images))  # of these batches, Keras draws the order
+    return Batches(images.taken(mixed), labels[mixed], scale=scale)
 
 
 def _first_batch(part: Any) -> Any:

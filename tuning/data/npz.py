@@ -2,13 +2,14 @@
 
 import math
 import zipfile
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from keras_blocks.tuning.data.dataset import Dataset
+from keras_blocks.tuning.data.stored import Images, array_header, chunks
 from keras_blocks.tuning.memory import check_fits
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
@@ -65,11 +66,28 @@ def read_arrays(path: Path, wanted: Collection[str]) -> tuple[dict[str, Any], li
         raise ValueError(f"`data`, the file {path}: {error}") from error
 
 
+def write_arrays(path: Path, images: Mapping[str, Images], others: Mapping[str, np.ndarray]) -> None:
+    """Writes an .npz file, compressed; of images that are in a file, a few at a time.
+
+    Args:
+        path: of the file.
+        images, others: arrays by their names.
+    """
+    np.savez_compressed(path, **others)  # type: ignore[arg-type]  # none is named allow_pickle
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in images.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                header = {"descr": array.dtype.str, "fortran_order": False, "shape": array.shape}
+                np.lib.format.write_array_header_1_0(file, header)
+                for some in chunks(array):
+                    file.write(np.ascontiguousarray(some).data)
+
+
 def _size(archive: zipfile.ZipFile, name: str) -> int:
     """The bytes of an array, by its header."""
     member = f"{name}.npy" if f"{name}.npy" in archive.namelist() else name
     with archive.open(member) as file:
-        shape, dtype = _header(file)
+        shape, dtype = array_header(file)
     size = math.prod(shape) * dtype.itemsize
     held = archive.getinfo(member).file_size
     if size > held:
@@ -78,12 +96,3 @@ def _size(archive: zipfile.ZipFile, name: str) -> int:
             f"are {held:,}."
         )
     return size
-
-
-def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
-    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-    version = np.lib.format.read_magic(file)
-    if version not in read:
-        raise ValueError(f"its format {version} is of arrays with named fields, which are no images.")
-    shape, _, dtype = read[version](file)
-    return shape, dtype

@@ -224,10 +224,12 @@ def trials_table(trials: Sequence[Trial], best: Trial | None, objectives: Sequen
     Args:
         trials: list of `Trial`.
         best: the one that was trained on, or `None`.
-        objectives: the study's, which are shown besides the validation accuracy.
+        objectives: the study's, which are shown besides the validation accuracy, where there is one.
     """
     sizes = [measure(name) for name in ("params", "macs", "seconds")]
-    names = dict.fromkeys([*(objective.name for objective in objectives), "val_accuracy"])
+    own = [objective.name for objective in objectives]
+    has_accuracy = any(measured(trial, "val_accuracy", objectives) is not None for trial in trials)
+    names = dict.fromkeys([*own, *(["val_accuracy"] if has_accuracy else [])])
     judged = [measure(name, objectives) for name in names if measure(name) not in sizes]
     ranked = ranking(trials, objectives)
     placed = {trial.number for trial in ranked}

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from keras_blocks.tuning.data.dataset import Dataset
+from keras_blocks.tuning.data.folds import check_folds
 from keras_blocks.tuning.data.given import GivenData
-from keras_blocks.tuning.data.load import load_dataset
 from keras_blocks.tuning.run_folder import RunFolder
+from keras_blocks.tuning.search.callbacks import place_of_callbacks
 from keras_blocks.tuning.search.settings import SearchSettings
 from keras_blocks.tuning.spaces.architecture import HyperArchitecture
 from keras_blocks.tuning.spaces.families import space_for
@@ -35,12 +36,14 @@ class Problem:
         space: what candidates are drawn from.
         data: images in classes, or a user's own.
         where: the function that gives the data, if there is one.
+        callbacks: the function that gives the user's callbacks, if there is one.
     """
 
     settings: SearchSettings
     space: Space
     data: Dataset | GivenData
     where: Where | None = None
+    callbacks: Where | None = None
 
     @property
     def is_of_images(self) -> bool:
@@ -56,23 +59,47 @@ class Problem:
         """The data in words, where they are a user's own."""
         return self.data.described() if isinstance(self.data, GivenData) else self.data.name
 
+    def places(self) -> dict[str, Where | None]:
+        """Where another process finds what is the user's own, by a session's arguments."""
+        return {"data": self.where, "callbacks": self.callbacks}
+
     def save_test(self, folder: RunFolder) -> None:
         """Keeps the held-out part, where it is images."""
         if isinstance(self.data, Dataset):
             folder.save_test(self.data)
 
 
-def problem_of(settings: SearchSettings, space: Given | None, data: Callable[[], Any] | str | None) -> Problem:
+def problem_of(
+    settings: SearchSettings,
+    space: Given | None,
+    data: Callable[[], Any] | str | None,
+    callbacks: Callable[[], Any] | str | None = None,
+) -> Problem:
     """What a user gave, checked.
 
     Args:
         settings: `SearchSettings`.
         space: see `Search`; `None` for the one that `settings.model` names.
         data: see `Search`; `None` for what `settings.data` says.
+        callbacks: see `Search`; `None` for those that `settings.callbacks` names.
 
     Raises:
         TypeError, ValueError: for what can be no space or no data, and for what trials would not find.
     """
+    if (callbacks := callbacks or settings.callbacks) is not None:
+        where = place_of_callbacks(callbacks)
+        settings = dataclasses.replace(settings, callbacks=where["label"])
+        return dataclasses.replace(_foldable(_problem_of(settings, space, data)), callbacks=where)
+    return _foldable(_problem_of(settings, space, data))
+
+
+def _foldable(problem: Problem) -> Problem:
+    if problem.settings.folds is not None:
+        check_folds(problem.data, problem.settings.folds)
+    return problem
+
+
+def _problem_of(settings: SearchSettings, space: Given | None, data: Callable[[], Any] | str | None) -> Problem:
     if data is None and is_named(settings.data):
         data = settings.data
     if space is not None and not isinstance(space, HyperArchitecture):
@@ -90,7 +117,7 @@ def problem_of(settings: SearchSettings, space: Given | None, data: Callable[[],
         space = HyperModelSpace.of(space)
     _refuse_settings(settings)
     if data is None:
-        given = GivenData.from_dataset(load_dataset(settings.data, seed=settings.seed, image_size=settings.image_size))
+        given = GivenData.from_dataset(settings.dataset())
         return _checked(Problem(settings, space, given))
     where = _where(data)
     given = GivenData.from_function(thing_at(where), where["label"], settings.data_id)
@@ -98,7 +125,7 @@ def problem_of(settings: SearchSettings, space: Given | None, data: Callable[[],
 
 
 def _of_images(settings: SearchSettings, space: HyperArchitecture | None) -> Problem:
-    dataset = load_dataset(settings.data, seed=settings.seed, image_size=settings.image_size)
+    dataset = settings.dataset()
     if space is None:
         space = space_for(settings.model, dataset, settings.parts)
         settings = dataclasses.replace(settings, parts=space.get_config()["parts"])  # as they are read

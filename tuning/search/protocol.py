@@ -29,6 +29,9 @@ class Setup(Message):
     data_sha256: str  # that the data must have
     imports: list[dict[str, Any]]  # of `user_code.origins`
     task: dict[str, Any] | None = None  # a user's own space, data and their id; `None` for images in classes
+    callbacks: dict[str, Any] | None = None  # where the user's function is that makes them
+    folds: int | None = None  # of cross-validation
+    data_memory: int = 2**30  # bytes that a folder's images may take
 
 
 @dataclasses.dataclass(frozen=True)

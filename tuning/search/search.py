@@ -49,6 +49,8 @@ class Search:
         data: a function without arguments, or its place, "my_module:my_data", called in each trial's process. It
             returns (train, validation) or (train, validation, test), see `GivenData`. By default what `settings.data`
             names.
+        callbacks: a function without arguments that returns a list of callbacks, new ones for each training, or its
+            place, "my_module:my_callbacks". By default that which `settings.callbacks` names.
         storage: URL of the study's storage, "postgresql://..." where many machines search; by default an SQLite file
             in the run folder. It is given again to go on: what a folder says of other places is not followed.
         replace: remove the run and the study that are there. Never removes anything else.
@@ -73,6 +75,7 @@ class Search:
         *,
         space: Given | None = None,
         data: Callable[[], Any] | str | None = None,
+        callbacks: Callable[[], Any] | str | None = None,
         storage: str | None = None,
         replace: bool = False,
         session: Callable[..., Session] = Session,
@@ -80,7 +83,7 @@ class Search:
         if not isinstance(settings, SearchSettings):
             raise TypeError(f"`settings` must be SearchSettings(...), such as trials=8; received {settings!r}.")
         self.folder = RunFolder(run)
-        self.problem = problem_of(settings, space, data)
+        self.problem = problem_of(settings, space, data, callbacks)
         self.settings, self.space = settings, space = self.problem.settings, self.problem.space
         self._storage, data_sha256 = storage, self.problem.data.fingerprint()
         going_on = self.folder.is_run() and not replace
@@ -93,7 +96,7 @@ class Search:
                 place=place,
                 backend=keras.backend.backend(),
                 data_sha256=data_sha256,
-                **({"data": self.problem.where} if self.problem.where else {}),
+                **{name: where for name, where in self.problem.places().items() if where},
             )
             self.session.publish()
         if going_on:

@@ -25,7 +25,7 @@ from keras_blocks.tuning.spaces.budget import inspected
 from keras_blocks.tuning.spaces.families import space_from_config
 from keras_blocks.tuning.spaces.hyper_model import HyperModelSpace
 from keras_blocks.tuning.spaces.table import GivenSource
-from keras_blocks.tuning.spaces.user_things import Where, given_here
+from keras_blocks.tuning.spaces.user_things import Where, callbacks_here, given_here
 from keras_blocks.tuning.study.place import Place
 from keras_blocks.tuning.study.pruners import FIRST_RUNG, Rungs, make_pruner
 from keras_blocks.tuning.study.samplers import make_sampler
@@ -45,6 +45,7 @@ class Session:
         backend: of Keras, by name.
         data_sha256: the data's fingerprint.
         data: where another process finds the function that gives the data, where they are a user's own.
+        callbacks: the same of the user's callbacks.
         supervisor: makes what trains, as `Supervisor` is made.
         study: makes a connection to the study, as `Study` is made.
         inspect: function of a candidate, a budget and trials: what the candidate comes to.
@@ -62,6 +63,7 @@ class Session:
         backend: str,
         data_sha256: str,
         data: Where | None = None,
+        callbacks: Where | None = None,
         supervisor: Callable[..., Supervisor] = Supervisor,
         study: Callable[..., Study] = Study,
         inspect: Callable[..., dict[str, Any]] = inspected,
@@ -72,7 +74,7 @@ class Session:
         self.rungs: Rungs | None = None
         self.space, self.folder, self.place = space, folder, place
         self._backend, self._data_sha256 = backend, data_sha256
-        self._setup = _setup(settings, space, data_sha256, data)
+        self._setup = _setup(settings, space, data_sha256, data, callbacks)
         self._make_supervisor, self._make_study, self._inspect = supervisor, study, inspect
         self._look_seconds, self._save_seconds = look_seconds, save_seconds
         self.study = self.open_study()
@@ -113,6 +115,7 @@ class Session:
             backend=about["backend"],
             data_sha256=about["data_sha256"],
             data=data,
+            callbacks=callbacks_here(settings.callbacks, changes),
         )
 
     def open_study(self) -> Study:
@@ -274,15 +277,20 @@ class Session:
 
 
 def _setup(
-    settings: SearchSettings, space: HyperArchitecture | HyperModelSpace, data_sha256: str, data: Where | None
+    settings: SearchSettings,
+    space: HyperArchitecture | HyperModelSpace,
+    data_sha256: str,
+    data: Where | None,
+    callbacks: Where | None,
 ) -> Setup:
     """What a process that trains loads."""
+    given = (settings.data, settings.seed, settings.image_size)
     if isinstance(space, HyperModelSpace):
         imports, task = [], {"space": space.get_config(), "data": data, "data_id": settings.data_id}
         if isinstance(space.hypermodel, HyperArchitecture):
             imports = user_code.origins(space.hypermodel)
-        return Setup(settings.data, settings.seed, settings.image_size, data_sha256, imports, task)
-    return Setup(settings.data, settings.seed, settings.image_size, data_sha256, user_code.origins(space))
+        return Setup(*given, data_sha256, imports, task, callbacks, settings.folds, settings.data_memory)
+    return Setup(*given, data_sha256, user_code.origins(space), None, callbacks, settings.folds, settings.data_memory)
 
 
 class _Running(threading.Thread):

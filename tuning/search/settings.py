@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from keras_blocks.tuning.search.settings_table import NamedSettings, check_settings, documented, setting, settings_of
 
 if TYPE_CHECKING:
+    from keras_blocks.tuning.data.dataset import Dataset
     from keras_blocks.tuning.spaces.budget import Budget
     from keras_blocks.tuning.study.objectives import Objective
     from keras_blocks.tuning.study.pruners import Rungs
@@ -20,14 +21,32 @@ SamplerName = Literal["tpe", "random", "gp", "cmaes", "nsgaii", "qmc", "grid"]
 PrunerName = Literal["auto", "none", "median", "hyperband"]
 ObjectiveName = Literal["val_accuracy", "val_loss", "params", "macs", "activation_bytes", "latency", "seconds"]
 Augmentation = Literal["none", "light", "strong"]
+# fmt: off
+OptimizerName = Literal[
+    "adamw", "sgd", "adam", "adamax", "adafactor", "lamb", "muon", "nadam", "schedulefreeadamw", "adadelta", "adagrad",
+    "ftrl", "lion", "rmsprop",
+]
+# fmt: on
+ScheduleName = Literal[
+    "cosine", "constant", "cosine_restarts", "exponential", "inverse_time", "linear", "piecewise", "polynomial"
+]
+ClassWeight = Literal["none", "balanced"]
 
 DATA_ID_HELP = "What tells data of your own from others, where they are not all arrays."
-DATA_HELP = "digits, mnist, fashion_mnist, cifar10, cifar100, a folder of images by class, or an .npz file."
+DATA_HELP = "digits, mnist, fashion_mnist, cifar10, cifar100, a folder of images by class, a .csv or an .npz file."
+MEMORY_HELP = """Bytes that a folder's images may take in each process.
+More are decoded once into a file, and read from it as they are needed."""
 SIZE_HELP = "Height x width to which a folder's images are resized: 64 or 48x64."
 PARTS_HELP = """A part of the space: groups=3, version=v1,v2, filters=16..64, learning_rate=1e-4..1e-2. \
-All have optimizer, learning_rate, weight_decay, batch_size, augmentation, warmup, lottery; all but any have groups, \
+All have optimizer, learning_rate, weight_decay, batch_size, augmentation, warmup, lottery, schedule, \
+label_smoothing, class_weight; all but any have groups, \
 filters, dropout, activation, batch_norm. An unknown name lists those of the space.
 From Python a dict: name -> such a text, an `hp_range` or `hp_choice`, or its `get_config()`."""
+PATIENCE_HELP = "Epochs without a better one after which a trial's training ends."
+FOLDS_HELP = """Folds of cross-validation: each trial trains so many times, and its value is the mean.
+The training and the validation images together are divided; with them there is no pruner."""
+CALLBACKS_HELP = """Callbacks of your own: a function my_module:my_callbacks that returns a list of them.
+It is called for each training, in its process; the metrics that they add to the logs can be objectives."""
 TRIALS_HELP = "Candidates to train.\nThose refused for the budget and duplicates have numbers and do not count."
 OBJECTIVES_HELP = """{choices}, or a metric that fit logs with its direction, as val_auc:max; several give a front.
 Latency is of one image, seconds are of training. For several, the sampler must take them, and there is no pruner."""
@@ -38,6 +57,22 @@ What decides is validated with BatchNormalization's statistics taken anew from 1
 FIRST_RUNG_HELP = "Epochs before a pruner may end a trial."
 NORM_HELP = """Add batch normalization to a model that was published without.
 Plain ones with ReLU hardly train from random weights without."""
+
+
+class DataSettings(NamedSettings):
+    """Settings that name data."""
+
+    data: str
+    image_size: tuple[int, int] | None
+    data_memory: int
+    seed: int
+
+    def dataset(self) -> Dataset:
+        """The images in classes that they name."""
+        from keras_blocks.tuning.data.load import load_dataset  # help is shown without it
+
+        return load_dataset(self.data, seed=self.seed, image_size=self.image_size, memory=self.data_memory)
+
 
 changeable = functools.partial(setting, changeable=True)
 
@@ -50,7 +85,7 @@ def _objective_name(given: Any) -> str:
 
 @documented
 @dataclasses.dataclass(frozen=True)
-class SearchSettings(NamedSettings):
+class SearchSettings(DataSettings):
     """The settings of a search, checked.
 
     A search is only gone on with where those are the same that its trials' results depend on.
@@ -70,10 +105,11 @@ class SearchSettings(NamedSettings):
     data: str = changeable("digits", DATA_HELP)  # they are known by their contents
     data_id: str | None = changeable(None, DATA_ID_HELP)  # it is the data's fingerprint
     image_size: tuple[int, int] | None = setting(None, SIZE_HELP)
+    data_memory: int = changeable(2**30, MEMORY_HELP, 0, shown_default="1 GiB")
     parts: dict[str, Any] = setting({}, PARTS_HELP, option="--set")
     trials: int = changeable(8, TRIALS_HELP, 1, 1_000_000)
     epochs: int = setting(5, "Of each trial; with a pruner the most.", 1, 100_000)
-    patience: int | None = setting(None, "Epochs without a better one after which a trial's training ends.", 1, 100_000)
+    patience: int | None = setting(None, PATIENCE_HELP, 1, 100_000)
     final_epochs: int = changeable(
         20, "Of the best one's training.\nIt begins anew, and its model is kept.", 1, 100_000
     )
@@ -94,6 +130,8 @@ class SearchSettings(NamedSettings):
         None, "Bytes that a trial may take.", 2**27, shown_default="its share of the machine"
     )
     keep: int = changeable(1, "Best trials whose models are kept.", 1, 10_000)
+    folds: int | None = setting(None, FOLDS_HELP, 2, 100)
+    callbacks: str | None = setting(None, CALLBACKS_HELP)
     keep_weights: bool = setting(False, "Go on from an earlier trial's weights of the same architecture.")
     workers: int = changeable(1, "Trials at a time on this machine.", 1, 1000)
     grace: int = changeable(60, "Seconds without a sign of life until another worker takes a trial on.", 1, 86_400)
@@ -115,6 +153,9 @@ class SearchSettings(NamedSettings):
                 f"`pruner` must be 'none' where the objective, {first!r}, is not known after each epoch; received "
                 f"{self.pruner!r}."
             )
+        for name, off in (("pruner", "none"), ("keep_weights", False)):
+            if self.folds is not None and (given := getattr(self, name)) != off:
+                raise ValueError(f"`{name}` must be {off!r} with `folds`; received {given!r} with {self.folds} folds.")
         if others and self.sampler in SINGLE_OBJECTIVE:
             raise ValueError(
                 f"`sampler` must take {len(others) + 1} objectives, as 'nsgaii'; received {self.sampler!r}."
@@ -205,8 +246,8 @@ class SearchSettings(NamedSettings):
 
 @documented
 @dataclasses.dataclass(frozen=True)
-class TrainingSettings(NamedSettings):
-    """The settings of one model's training, checked. The optimizer is AdamW.
+class TrainingSettings(DataSettings):
+    """The settings of one model's training, checked.
 
     Args:
 
@@ -221,11 +262,19 @@ class TrainingSettings(NamedSettings):
 
     data: str = setting("digits", DATA_HELP)
     image_size: tuple[int, int] | None = setting(None, SIZE_HELP)
+    data_memory: int = setting(2**30, MEMORY_HELP, 0, shown_default="1 GiB")
     epochs: int = setting(30, "Of the training.", 1, 100_000)
-    learning_rate: float = setting(3e-3, "At the beginning; it falls to 0 along half a cosine.", 1e-8, 10)
+    patience: int | None = setting(None, "Epochs without a lower validation loss after which it ends.", 1, 100_000)
+    optimizer: OptimizerName = setting("adamw", "{choices}.")
+    learning_rate: float = setting(3e-3, "At the beginning, for AdamW; others want others.", 1e-8, 10)
+    schedule: ScheduleName = setting("cosine", "How the learning rate falls: {choices}.")
+    weight_decay: float = setting(1e-4, "Of the optimizer.", 0, 10)
+    label_smoothing: float = setting(0.0, "Share of a label that is spread over all classes.", 0, 0.99)
+    class_weight: ClassWeight = setting("none", "{choices}: all classes weigh as much as each other.")
     batch_size: int = setting(32, "Images in a step.", 1, 2**20)
     augmentation: Augmentation = setting("light", "{choices}.")
     batch_norm: bool = setting(True, NORM_HELP, option="--batch-norm/--no-batch-norm", shown_default="batch-norm")
+    callbacks: str | None = setting(None, CALLBACKS_HELP)
     seed: int = setting(0, "Of everything that is drawn, from 0.", 0, 2**32 - 1)
 
     def __post_init__(self) -> None:

@@ -3,6 +3,7 @@
 A task is data with what can be built of a candidate's plain data, trained on them, and told of it.
 """
 
+import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -10,15 +11,18 @@ from typing import Any, Protocol
 import keras
 
 from keras_blocks.tuning.data.dataset import Dataset
+from keras_blocks.tuning.data.folds import Divided, fold_of
 from keras_blocks.tuning.data.given import GivenData
 from keras_blocks.tuning.data.load import load_dataset
+from keras_blocks.tuning.data.stored import bytes_held
 from keras_blocks.tuning.run_folder import RunFolder
+from keras_blocks.tuning.search.callbacks import callbacks_at
 from keras_blocks.tuning.search.protocol import FinalRequest, Setup, TrialRequest
 from keras_blocks.tuning.spaces import user_code
 from keras_blocks.tuning.spaces.candidate import Candidate
 from keras_blocks.tuning.spaces.hyper_model import HyperModelCandidate, HyperModelSpace
-from keras_blocks.tuning.spaces.user_things import thing_at
-from keras_blocks.tuning.training import final_training, given_training, latency, resumable
+from keras_blocks.tuning.spaces.user_things import Where, thing_at
+from keras_blocks.tuning.training import final_training, folds, given_training, latency, resumable
 from keras_blocks.tuning.training.resumable import Trained, Watch
 
 Note = Callable[[str], object]
@@ -65,14 +69,67 @@ def task_of(setup: Setup) -> Task:
     for about in setup.imports:
         user_code.bring_in(about)
     if setup.task is None:
-        return ImagesTask(load_dataset(setup.data, seed=setup.seed, image_size=setup.image_size))
+        return ImagesTask(_dataset(setup), Own.of(setup))
     space = HyperModelSpace.from_config(setup.task["space"])
     place = setup.task["data"]
     if place is None:
-        data = GivenData.from_dataset(load_dataset(setup.data, seed=setup.seed, image_size=setup.image_size))
+        data = GivenData.from_dataset(_dataset(setup))
     else:
         data = GivenData.from_function(thing_at(place), place["label"], setup.task["data_id"])
-    return GivenTask(space, data)
+    return GivenTask(space, data, Own.of(setup))
+
+
+def _dataset(setup: Setup) -> Dataset:
+    return load_dataset(setup.data, seed=setup.seed, image_size=setup.image_size, memory=setup.data_memory)
+
+
+@dataclasses.dataclass(frozen=True)
+class Own:
+    """What the user of a search has set of its trainings, besides what is drawn.
+
+    Attributes:
+        where: the function is that makes the user's callbacks, if any.
+        folds: of cross-validation, if any.
+        seed: of the search.
+    """
+
+    where: Where | None = None
+    folds: int | None = None
+    seed: int = 0
+
+    @classmethod
+    def of(cls, setup: Setup) -> "Own":
+        return cls(setup.callbacks, setup.folds, setup.seed)
+
+    def callbacks(self) -> list[keras.callbacks.Callback]:
+        """New ones."""
+        return callbacks_at(self.where)
+
+
+def _on_each_fold(
+    job: "Job",
+    own: Own,
+    data: Divided,
+    model: keras.Model,
+    request: TrialRequest,
+    train: Callable[[keras.Model, Any, Any, Watch | None], Trained],
+    watch: Watch,
+) -> Trained:
+    """Trains once or, with folds, on each of them."""
+    if (count := own.folds) is None:
+        return train(model, data, None, watch)
+    return folds.fit(
+        model,
+        job.build,
+        lambda one, number, before, watch: train(one, fold_of(data, number, count, own.seed), before, watch),
+        folds=count,
+        epochs=request.epochs,
+        monitor=request.monitor,
+        seed=request.seed,
+        path=request.checkpoint,
+        signature=request.signature,
+        watch=watch,
+    )
 
 
 class ImagesTask:
@@ -80,16 +137,17 @@ class ImagesTask:
 
     Args:
         dataset: a `Dataset`.
+        own: what the user has set besides.
     """
 
-    def __init__(self, dataset: Dataset) -> None:
-        self._dataset = dataset
+    def __init__(self, dataset: Dataset, own: Own | None = None) -> None:
+        self._dataset, self._own = dataset, own or Own()
 
     def fingerprint(self) -> str:
         return self._dataset.fingerprint()
 
     def job(self, candidate: dict[str, Any]) -> "ImagesJob":
-        return ImagesJob(self._dataset, Candidate(**candidate))
+        return ImagesJob(self._dataset, Candidate(**candidate), self._own)
 
     def final(self, request: FinalRequest, *, watch: Watch, note: Note) -> dict[str, Any]:
         return final_training.train_and_keep(
@@ -99,6 +157,7 @@ class ImagesTask:
             epochs=request.epochs,
             seed=request.seed,
             watch=watch,
+            callbacks=self._own.callbacks(),
             note=note,
             notes=request.notes,
         )
@@ -107,32 +166,37 @@ class ImagesTask:
 class ImagesJob:
     """See `Job`."""
 
-    def __init__(self, dataset: Dataset, candidate: Candidate) -> None:
-        self._dataset, self.candidate = dataset, candidate
+    def __init__(self, dataset: Dataset, candidate: Candidate, own: Own) -> None:
+        self._dataset, self.candidate, self._own = dataset, candidate, own
 
     def build(self) -> keras.Model:
         data = self._dataset
         return self.candidate.compiled(scale=data.scale, flips=data.flips, class_names=data.class_names)
 
     def data_bytes(self) -> float:
-        return float(self._dataset.x_train.nbytes + self._dataset.x_val.nbytes)
+        return float(bytes_held(self._dataset.x_train) + bytes_held(self._dataset.x_val))
 
     def latency(self, model: keras.Model) -> float:
         return latency.measure(model, self._dataset.image_shape)
 
     def fit(self, model: keras.Model, request: TrialRequest, *, watch: Watch) -> Trained:
-        return resumable.fit(
-            model,
-            self.candidate.hyperparameters,
-            self._dataset,
-            epochs=request.epochs,
-            monitor=request.monitor or "val_accuracy",
-            patience=request.patience,
-            path=request.checkpoint,
-            signature=request.signature,
-            watch=watch,
-            deciding=request.deciding,
-        )
+        def train(model: keras.Model, dataset: Any, folds: Any, watch: Watch | None) -> Trained:
+            return resumable.fit(
+                model,
+                self.candidate.hyperparameters,
+                dataset,
+                epochs=request.epochs,
+                monitor=request.monitor or "val_accuracy",
+                patience=request.patience,
+                path=request.checkpoint,
+                signature=request.signature,
+                watch=watch,
+                callbacks=self._own.callbacks(),
+                folds=folds,
+                deciding=request.deciding,
+            )
+
+        return _on_each_fold(self, self._own, self._dataset, model, request, train, watch)
 
     def told(self, trained: Trained) -> dict[str, Any]:
         best = {name: values[trained.best] for name, values in trained.history.items()}
@@ -145,16 +209,17 @@ class GivenTask:
     Args:
         space: a `HyperModelSpace`.
         data: a `GivenData`.
+        own: what the user has set besides.
     """
 
-    def __init__(self, space: HyperModelSpace, data: GivenData) -> None:
-        self._space, self._data = space, data
+    def __init__(self, space: HyperModelSpace, data: GivenData, own: Own | None = None) -> None:
+        self._space, self._data, self._own = space, data, own or Own()
 
     def fingerprint(self) -> str:
         return self._data.fingerprint()
 
     def job(self, candidate: dict[str, Any]) -> "GivenJob":
-        return GivenJob(self._data, self._space.candidate(candidate["hyperparameters"]))
+        return GivenJob(self._data, self._space.candidate(candidate["hyperparameters"]), self._own)
 
     def final(self, request: FinalRequest, *, watch: Watch, note: Note) -> dict[str, Any]:
         return given_training.train_and_keep(
@@ -166,6 +231,7 @@ class GivenTask:
             epochs=request.epochs,
             seed=request.seed,
             watch=watch,
+            callbacks=self._own.callbacks(),
             note=note,
             notes=request.notes,
         )
@@ -174,8 +240,8 @@ class GivenTask:
 class GivenJob:
     """See `Job`."""
 
-    def __init__(self, data: GivenData, candidate: HyperModelCandidate) -> None:
-        self._data, self.candidate = data, candidate
+    def __init__(self, data: GivenData, candidate: HyperModelCandidate, own: Own) -> None:
+        self._data, self.candidate, self._own = data, candidate, own
 
     def build(self) -> keras.Model:
         return self.candidate.build()
@@ -187,18 +253,23 @@ class GivenJob:
         return latency.measure_on(model, self._data.example())
 
     def fit(self, model: keras.Model, request: TrialRequest, *, watch: Watch) -> Trained:
-        return given_training.fit(
-            self.candidate,
-            model,
-            self._data,
-            epochs=request.epochs,
-            monitor=request.monitor,
-            patience=request.patience,
-            path=request.checkpoint,
-            signature=request.signature,
-            watch=watch,
-            deciding=request.deciding,
-        )
+        def train(model: keras.Model, data: Any, folds: Any, watch: Watch | None) -> Trained:
+            return given_training.fit(
+                self.candidate,
+                model,
+                data,
+                epochs=request.epochs,
+                monitor=request.monitor,
+                patience=request.patience,
+                path=request.checkpoint,
+                signature=request.signature,
+                watch=watch,
+                callbacks=self._own.callbacks(),
+                folds=folds,
+                deciding=request.deciding,
+            )
+
+        return _on_each_fold(self, self._own, self._data, model, request, train, watch)
 
     def told(self, trained: Trained) -> dict[str, Any]:
         metrics = given_training.at_best(trained)

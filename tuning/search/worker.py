@@ -1,6 +1,7 @@
 """Worker: takes the study's trials, one after another, has them trained, and tells what came of them."""
 
 import dataclasses
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -181,7 +182,11 @@ class Worker:
                     f"`objectives`: this trial has no {objective.name!r}; its training has logged "
                     f"{', '.join(sorted(result.get('metrics', ()))) or 'nothing'}."
                 )
-        return [float(known[objective.name]) for objective in self.settings.judged_by]
+        values = {objective.name: float(known[objective.name]) for objective in self.settings.judged_by}
+        for name, value in values.items():
+            if not math.isfinite(value):
+                raise ValueError(f"`objectives`: this trial's {name!r} must be finite; it came to {value}.")
+        return list(values.values())
 
     def _learn(self, lease: Lease, found: list[dict[str, Any]], values: dict[str, Any]) -> None:
         """Keeps the hyperparameters that the trial has asked for while it trained: later trials draw them."""

@@ -31,7 +31,7 @@ from keras_blocks.tuning.study.sources import Source
 from keras_blocks.tuning.training.augmentation import STRENGTHS
 from keras_blocks.tuning.training.fit import fit
 from keras_blocks.tuning.training.fit_arguments import WrongCall
-from keras_blocks.tuning.training.hyperparameters import DEFAULTS, TrainingDiverged, checked
+from keras_blocks.tuning.training.hyperparameters import DEFAULTS, RATES, TrainingDiverged, checked
 
 RATE = "learning_rate"
 
@@ -64,10 +64,10 @@ class HyperArchitecture(keras_tuner.HyperModel):
         name: of the space; the architecture's by default.
         **overrides: name of a dimension -> a value, which fixes it; a list of values or `hp_choice`; or `hp_range`.
             Those of the training are `optimizer`, `learning_rate`, `weight_decay`, `batch_size`, which is None for data
-            that make their own batches, as a `tf.data.Dataset`, `augmentation`, and, fixed to none unless given,
-            `warmup` and `lottery`, see `training.fit`. A dimension that each group has,
-            such as `blocks`, may be given for one group: `group2_blocks`. Attributes `training_dimensions` and
-            `architecture_dimensions` hold all.
+            that make their own batches, as a `tf.data.Dataset`, `augmentation`, and, fixed unless given, `warmup`,
+            `lottery`, `schedule`, `label_smoothing` and `class_weight`, see `training.hyperparameters`. A dimension
+            that each group has, such as `blocks`, may be given for one group: `group2_blocks`. Attributes
+            `training_dimensions` and `architecture_dimensions` hold all.
 
     Raises:
         TypeError, ValueError: for an argument out of range, naming it, its value and what is allowed; for an unknown
@@ -308,9 +308,11 @@ class HyperArchitecture(keras_tuner.HyperModel):
         return tables.draw(dimensions, source)[1]
 
     def _training_table(self) -> Values:
+        others = set(self.possible_values("optimizer", list(self.learning_rates))) - {*self.learning_rates}
+        ranges = self.learning_rates | {name: RATES[name] for name in sorted(others & {*RATES})}
         rates = {
             f"{name}_{RATE}": hp_range(low, high, sampling="log", default=(low * high) ** 0.5).when("optimizer", name)
-            for name, (low, high) in self.learning_rates.items()
+            for name, (low, high) in ranges.items()
         }
         return {
             "optimizer": list(self.learning_rates),

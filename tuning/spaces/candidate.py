@@ -13,7 +13,7 @@ from keras_blocks.costs.cost import Cost, cost
 from keras_blocks.models.architecture import Architecture
 from keras_blocks.tuning.digest import architecture_digest, digest
 from keras_blocks.tuning.training import fit as training
-from keras_blocks.tuning.training.hyperparameters import DEFAULTS
+from keras_blocks.tuning.training.hyperparameters import told_apart_by
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Candidate:
 
     def signature(self) -> str:
         """A digest that is equal for two candidates that are the same model, trained in the same way."""
-        return digest([self.architecture_signature(), {**DEFAULTS, **self.hyperparameters}])
+        return digest([self.architecture_signature(), told_apart_by(self.hyperparameters)])
 
     def compiled(
         self, *, scale: float = 1.0, flips: bool = False, class_names: Sequence[str] | None = None

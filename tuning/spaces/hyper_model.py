@@ -11,10 +11,12 @@ from keras_tuner.engine import hyperparameters as kinds
 
 from keras_blocks.core.graphs import unallocated_and_compiled
 from keras_blocks.core.signature import needed
-from keras_blocks.costs.cost import Cost, cost
+from keras_blocks.costs.cost import Cost
 from keras_blocks.tuning.digest import digest
+from keras_blocks.tuning.saying import without_dump
 from keras_blocks.tuning.spaces.architecture import HyperArchitecture
 from keras_blocks.tuning.spaces.budget import UNITS, Budget
+from keras_blocks.tuning.spaces.counting import NOT_COUNTED, Misfit, check_inputs, counted
 from keras_blocks.tuning.spaces.user_things import (
     decoded,
     encoded,
@@ -28,7 +30,6 @@ from keras_blocks.tuning.study.sources import Source
 from keras_blocks.tuning.study.trial import Trial
 
 Values = dict[str, Any]
-NOT_COUNTED: dict[str, int | None] = dict.fromkeys(UNITS)
 
 
 class HyperModelSpace:
@@ -104,13 +105,15 @@ class HyperModelSpace:
         """Builds the model of the default hyperparameters, without its variables where that is possible.
 
         Raises:
-            ValueError: where it cannot be built, or not be counted though there is a budget.
+            ValueError: where it cannot be built, does not take the data, or cannot be counted though there is a budget.
         """
         limited = [name for name in UNITS if getattr(budget, f"max_{name}") is not None]
         hp = keras_tuner.HyperParameters()
         counted, why = NOT_COUNTED, "its size is known only when it is called on data"
         try:
             counted = self._counted(hp)
+        except Misfit:
+            raise
         except Exception as error:  # as users' code goes, of any kind
             self.countable, why = False, _line(error)
             hp = keras_tuner.HyperParameters()
@@ -213,7 +216,9 @@ class HyperModelSpace:
             self.hypermodel.declare_hyperparameters(hp)
             return self.hypermodel.cost(hp)._asdict()
         with unallocated_and_compiled():
-            return counted(self._model(hp), self.example)
+            model = self._model(hp)
+            check_inputs(self.label, model, self.example)
+            return counted(model, self.example)
 
     def _model(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         self.hypermodel.declare_hyperparameters(hp)
@@ -333,33 +338,6 @@ def as_hypermodel(given: Any, label: str) -> keras_tuner.HyperModel:
     return _OfFunction(given)
 
 
-def counted(model: keras.Model, example: Any = None) -> dict[str, int | None]:
-    """Parameters, multiply-adds and activation bytes of a model, each `None` where it cannot be told.
-
-    Args:
-        model: built or not, with or without values in its variables.
-        example: the inputs of one example.
-    """
-    found = dict(NOT_COUNTED)
-    shape = getattr(example, "shape", None)
-    if not model.built:
-        if shape is None:
-            return found
-        model.build((None, *shape[1:]))
-    found["params"] = model.count_params()
-    for sizes in (None, shape and tuple(shape[1:])):
-        try:
-            return cost(model, sizes)._asdict()
-        except (
-            ValueError,
-            TypeError,
-            AttributeError,
-            NotImplementedError,
-        ):  # sizes are unknown, or a layer counts none
-            continue
-    return found
-
-
 def _label(given: keras_tuner.HyperModel, described: Mapping[str, Any]) -> str:
     """The module and name by which people know an instance: its class', or the function's of which it is the space."""
     if "hypermodel" not in described:
@@ -396,4 +374,4 @@ def _range(hp: Any) -> str:
 
 
 def _line(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
+    return f"{type(error).__name__}: {without_dump(error)[:500]}"

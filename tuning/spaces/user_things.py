@@ -147,6 +147,18 @@ def given_here(data: str, changes: Mapping[str, Any]) -> Where | None:
     return named(data, "data")[1]
 
 
+def callbacks_here(callbacks: str | None, changes: Mapping[str, Any]) -> Where | None:
+    """Where the function is that makes a search's callbacks, on a machine that joins it, see `given_here`."""
+    if callbacks is None:
+        return None
+    if callbacks not in changes.values() and callbacks.partition(":")[0] not in sys.modules:
+        raise ValueError(
+            f"`callbacks`: the search's callbacks are made by {callbacks}, the user's own; say so here, too: "
+            f"--callbacks {callbacks}."
+        )
+    return named(callbacks, "callbacks")[1]
+
+
 def _own_names(module: Any) -> list[str]:
     return [name for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__]
 

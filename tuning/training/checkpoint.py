@@ -64,5 +64,15 @@ def load(path: str | Path, model: keras.Model) -> tuple[dict[str, Any], list[np.
     return state, values["best"]
 
 
+def state_of(path: str | Path) -> dict[str, Any] | None:
+    """The plain data of a file; `None` where there is none, or it cannot be read."""
+    try:
+        with Path(path).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            state: dict[str, Any] = json.loads(file["state"].tobytes())
+    except Exception:  # a torn file can fail anywhere
+        return None
+    return state if state.get("format") == FORMAT else None
+
+
 def _numbered(arrays: Mapping[str, np.ndarray], name: str) -> list[np.ndarray]:
     return [arrays[f"{name}{i}"] for i in range(sum(key.removeprefix(name).isdigit() for key in arrays))]

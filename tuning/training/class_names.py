@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_blocks.tuning.data.stored import Images
+
 
 @dataclasses.dataclass(frozen=True)
 class Labelled:
@@ -18,7 +20,7 @@ class Labelled:
         notes: what the user should know of how they were read.
     """
 
-    images: np.ndarray
+    images: Images
     labels: np.ndarray
     class_names: tuple[str, ...]
     name: str

@@ -16,6 +16,7 @@ from keras_blocks.tuning.data.labels import as_places
 from keras_blocks.tuning.data.load import data_path, load_dataset
 from keras_blocks.tuning.data.npz import read_arrays
 from keras_blocks.tuning.run_folder import RunFolder
+from keras_blocks.tuning.saying import is_place
 from keras_blocks.tuning.training.class_names import Labelled, labels_of, matched
 from keras_blocks.tuning.training.detection import evaluate_detector
 from keras_blocks.tuning.training.fit import correct_of
@@ -195,10 +196,10 @@ def _test_part(own: Path | None, data: str | Path | None, image_size: ImageSize 
     if test is None:
         raise ValueError("`data` must be given, as the model is in no run's folder, which would have its test images.")
     if not test.is_file():
-        raise ValueError(
-            f"`data` must be given, as {test} does not exist. After a search on data of your own, result.json has the "
-            "figures of its test part."
-        )
+        about = RunFolder(test.parent).describe().get("settings") or {}
+        if is_place(about.get("data")):
+            raise ValueError(f"`data` must be given again: --data {about['data']}, if it is yours.")
+        raise ValueError(f"`data` must be given, as {test} does not exist.")
     return _stored(test)
 
 

@@ -1,18 +1,15 @@
 """The training of the model that a run keeps, and its one look at the test images."""
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
 
 from keras_blocks.tuning.data.dataset import Dataset
-from keras_blocks.tuning.files import write_json
 from keras_blocks.tuning.run_folder import RunFolder
-from keras_blocks.tuning.seeds import FINAL, derived_seed
 from keras_blocks.tuning.training import fit as training
-from keras_blocks.tuning.training import resumable
-from keras_blocks.tuning.training.resumable import Watch
+from keras_blocks.tuning.training import kept, resumable
+from keras_blocks.tuning.training.resumable import Trained, Watch
 
 
 def train_and_keep(
@@ -22,6 +19,8 @@ def train_and_keep(
     *,
     epochs: int,
     seed: int,
+    patience: int | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
     watch: Watch | None = None,
     note: Callable[[str], object] = lambda text: None,
     notes: Mapping[str, Any] | None = None,
@@ -37,6 +36,8 @@ def train_and_keep(
         candidate: a `Candidate`, which is of the floor above.
         epochs: of the training.
         seed: from which the training's is derived.
+        patience: epochs without a better one after which it ends.
+        callbacks: further ones.
         watch: function of (epochs done, the epoch's metrics).
         note: function of a text, told where a damaged file was set aside.
         notes: further plain data for result.json.
@@ -47,43 +48,44 @@ def train_and_keep(
     Raises:
         TrainingDiverged: where the loss became NaN or infinite.
     """
-    began = time.perf_counter()
-    keras.utils.clear_session()
-    keras.utils.set_random_seed(derived_seed(seed, FINAL))
-    model = candidate.compiled(scale=dataset.scale, flips=dataset.flips, class_names=dataset.class_names)
-    trained = resumable.fit(
-        model,
-        candidate.hyperparameters,
-        dataset,
+    how = candidate.hyperparameters
+
+    def train(model: keras.Model) -> Trained:
+        return resumable.fit(
+            model,
+            how,
+            dataset,
+            epochs=epochs,
+            patience=patience,
+            path=folder.final,
+            signature=f"{candidate.signature()} {epochs} {seed}",
+            watch=watch,
+            callbacks=callbacks,
+        )
+
+    def told(model: keras.Model, trained: Trained) -> dict[str, Any]:
+        folder.save_test(dataset)
+        correct = training.correct_of(model, dataset.x_test, dataset.y_test)
+        return {
+            "data": dataset.name,
+            "class_names": dataset.class_names,
+            "test_images": len(dataset.x_test),
+            "test_correct": correct,
+            "test_accuracy": correct / len(dataset.x_test),
+            "val_accuracy": trained.history["val_accuracy"][trained.best],
+            "val_loss": trained.history["val_loss"][trained.best],
+            "architecture": candidate.architecture,
+            "metaparameters": candidate.metaparameters,
+            "hyperparameters": how,
+        }
+
+    return kept.train_and_keep(
+        folder,
+        lambda: candidate.compiled(scale=dataset.scale, flips=dataset.flips, class_names=dataset.class_names),
+        train,
+        told,
         epochs=epochs,
-        path=folder.final,
-        signature=f"{candidate.signature()} {epochs} {seed}",
-        watch=watch,
+        seed=seed,
+        note=note,
+        notes=notes,
     )
-    for text in trained.notes:
-        note(text)
-    history, best = trained.history, trained.best
-    folder.save_model(model)
-    folder.save_test(dataset)
-    correct = training.correct_of(model, dataset.x_test, dataset.y_test)
-    result = {
-        "data": dataset.name,
-        "class_names": dataset.class_names,
-        "test_images": len(dataset.x_test),
-        "test_correct": correct,
-        "test_accuracy": correct / len(dataset.x_test),
-        "val_accuracy": history["val_accuracy"][best],
-        "val_loss": history["val_loss"][best],
-        "kept_epoch": best + 1,
-        "epochs": epochs,
-        "params": model.count_params(),
-        "seconds": round(time.perf_counter() - began, 3),
-        "architecture": candidate.architecture,
-        "metaparameters": candidate.metaparameters,
-        "hyperparameters": candidate.hyperparameters,
-        "history": history,
-        **(notes or {}),
-    }
-    written: dict[str, Any] = write_json(folder.result, result)
-    folder.final.unlink(missing_ok=True)
-    return written

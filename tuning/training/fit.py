@@ -1,15 +1,16 @@
 """A compiled model from plain metaparameters and hyperparameters, and its training."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 import keras
 import numpy as np
 
+from keras_blocks.tuning.data.batches import Batches, streamed
+from keras_blocks.tuning.data.stored import Images
 from keras_blocks.tuning.training.augmentation import augmentation_layers
 from keras_blocks.tuning.training.fit_arguments import fit_arguments
-from keras_blocks.tuning.training.hyperparameters import DEFAULTS, OPTIMIZERS, TrainingDiverged, checked
+from keras_blocks.tuning.training.hyperparameters import DEFAULTS, OPTIMIZERS, SCHEDULES, TrainingDiverged, checked
 from keras_blocks.tuning.training.lottery import lottery
 
 
@@ -45,7 +46,7 @@ def compiled(
     )
     model.compile(
         optimizer=optimizer(hyperparameters["learning_rate"], hyperparameters["weight_decay"]),
-        loss="sparse_categorical_crossentropy",
+        loss=loss_of(hyperparameters["label_smoothing"]),
         metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
     )
     # TensorFlow traces the training step twice if its first trace creates variables: the optimizer's, or those of a
@@ -54,14 +55,57 @@ def compiled(
     return model
 
 
+class SmoothedCrossentropy(keras.losses.Loss):
+    """Cross-entropy of integer labels, of which a share is spread over all classes; Keras has it for one-hot ones.
+
+    It is of the training alone: see `without_smoothing`.
+
+    Args:
+        smoothing: the share.
+    """
+
+    def __init__(self, smoothing: float) -> None:
+        super().__init__(name="smoothed_crossentropy")
+        self.smoothing = smoothing
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        labels = keras.ops.reshape(y_true, keras.ops.shape(y_pred)[:-1])
+        one_hot = keras.ops.one_hot(keras.ops.cast(labels, "int32"), y_pred.shape[-1], dtype=y_pred.dtype)
+        return keras.losses.categorical_crossentropy(one_hot, y_pred, label_smoothing=self.smoothing)
+
+
+def loss_of(smoothing: float) -> Any:
+    """The loss of integer labels."""
+    return SmoothedCrossentropy(smoothing) if smoothing else "sparse_categorical_crossentropy"
+
+
+def without_smoothing(model: keras.Model) -> None:
+    """Compiles a trained model with Keras' own loss, so that its file is read without this package."""
+    if isinstance(model.loss, SmoothedCrossentropy):
+        model.compile(
+            optimizer=model.optimizer,
+            loss="sparse_categorical_crossentropy",
+            metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        )
+
+
+def class_weights(hyperparameters: Mapping[str, Any], labels: np.ndarray) -> dict[int, float] | None:
+    """Class -> the weight of its images: balanced, all classes weigh as much as each other."""
+    if {**DEFAULTS, **hyperparameters}["class_weight"] == "none":
+        return None
+    found, counts = np.unique(labels, return_counts=True)
+    return {int(label): len(labels) / (len(found) * int(count)) for label, count in zip(found, counts)}
+
+
 def rate_at(epoch: float, hyperparameters: Mapping[str, Any], epochs: int) -> float:
     """The learning rate at a point of the training: it follows from nothing else, so that a training can be continued.
 
-    It rises linearly through the first `warmup` of the epochs, then falls to zero along half a cosine.
+    It rises linearly through the first `warmup` of the epochs, then falls as the `schedule` has it: by default to zero
+    along half a cosine.
 
     Args:
         epoch: passed so far; within the warm-up, and in the epoch in which it ends, also parts of one.
-        hyperparameters: `learning_rate`, and `warmup`, a share of the epochs.
+        hyperparameters: `learning_rate`, and, if given, `warmup`, a share of the epochs, and `schedule`.
         epochs: of the whole training.
 
     Reference:
@@ -78,7 +122,8 @@ def rate_at(epoch: float, hyperparameters: Mapping[str, Any], epochs: int) -> fl
     rising: float = {**DEFAULTS, **hyperparameters}["warmup"] * epochs
     if epoch < rising:
         return rate * epoch / rising
-    return rate * 0.5 * (1 + math.cos(math.pi * (epoch - rising) / max(epochs - rising, 1e-9)))
+    schedule = SCHEDULES[{**DEFAULTS, **hyperparameters}["schedule"]]
+    return rate * schedule((epoch - rising) / max(epochs - rising, 1e-9))
 
 
 def learning_rate_of(model: keras.Model) -> float:
@@ -141,20 +186,22 @@ def fit(model: keras.Model, hyperparameters: Mapping[str, Any], *args: Any, **kw
     if draws > 1 and given["initial_epoch"] == 0:
         lottery(model, given["x"], given["y"], draws=draws, hyperparameters=hyperparameters)
     given["callbacks"] += [RateSchedule(hyperparameters, given["epochs"]), keras.callbacks.TerminateOnNaN()]
-    history = model.fit(**given)
+    history = model.fit(**streamed(given))
     for name, values in history.history.items():
         if not np.all(np.isfinite(values)):
             raise TrainingDiverged(f"the training diverged: its {name} became {values[-1]} in epoch {len(values)}.")
     return history
 
 
-def correct_of(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> int:
+def correct_of(model: keras.Model, images: Images, labels: np.ndarray) -> int:
     """How many of the images the model gives their own class.
 
     Raises:
         ValueError: where the model's outputs are NaN, of which NumPy's largest would be class 0.
     """
-    scores = model.predict(images, batch_size=256, verbose=0)
+    given: Any = images if isinstance(images, np.ndarray) else Batches(images, batch_size=256)
+    size = {"batch_size": 256} if given is images else {}
+    scores = model.predict(given, **size, verbose=0)
     if undefined := int(np.isnan(scores).any(axis=-1).sum()):
         raise ValueError(
             f"`model`: its outputs are NaN for {undefined} of {len(images)} images, so they are of no class. Look for "

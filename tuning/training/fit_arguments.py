@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from keras_blocks.core import validation
+from keras_blocks.tuning.data.stored import Images
 from keras_blocks.tuning.training.hyperparameters import DEFAULTS
 
 SETS_THE_RATE = (keras.callbacks.LearningRateScheduler, keras.callbacks.ReduceLROnPlateau)
@@ -71,7 +72,7 @@ def _callbacks(given: Any) -> list[keras.callbacks.Callback]:
             raise TypeError(f"`callbacks` must be a list of keras.callbacks.Callback; received {given!r}.")
         if isinstance(callback, SETS_THE_RATE):
             raise ValueError(
-                f"`callbacks[{i}]` must not set the learning rate, which falls from the drawn one along half a cosine; "
+                f"`callbacks[{i}]` must not set the learning rate, which the `schedule` sets; "
                 f"received a {type(callback).__name__}. Leave it out, or give the space `learning_rate` and `warmup`."
             )
     return list(given)
@@ -91,7 +92,7 @@ def _is_array(x: Any) -> bool:
 def _check_lottery(hyperparameters: Mapping[str, Any], given: Mapping[str, Any]) -> None:
     if {**DEFAULTS, **hyperparameters}["lottery"] > 1:
         for name in ("x", "y"):
-            if not type(given.get(name)).__module__.startswith("numpy"):
+            if not isinstance(given.get(name), Images):
                 raise TypeError(
                     f"`{name}` must be a NumPy array for a `lottery`; received {type(given.get(name)).__name__}. Give "
                     "the space `lottery=1`."

@@ -1,8 +1,7 @@
 """The training of a user's own model on a user's own data, by the hypermodel's own `fit`."""
 
 import math
-import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,13 +10,13 @@ import numpy as np
 
 from keras_blocks.core.graphs import begin_at
 from keras_blocks.tuning.data.given import GivenData, are_arrays, as_arguments
-from keras_blocks.tuning.files import write_json
 from keras_blocks.tuning.run_folder import RunFolder
-from keras_blocks.tuning.seeds import FINAL, derived_seed
+from keras_blocks.tuning.saying import without_dump
 from keras_blocks.tuning.study.objectives import objective_named
+from keras_blocks.tuning.training import kept
 from keras_blocks.tuning.training.hyperparameters import TrainingDiverged
 from keras_blocks.tuning.training.moving_statistics import HonestValidation, batches_of
-from keras_blocks.tuning.training.resumable import Keeping, Trained, Watch, WrongObjective, missing
+from keras_blocks.tuning.training.resumable import Histories, Keeping, Trained, Watch, WrongObjective, missing
 
 FAR = 10**9
 """An epoch that no training reaches."""
@@ -47,6 +46,8 @@ def fit(
     signature: str = "",
     watch: Watch | None = None,
     deciding: Collection[int] = (),
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    folds: Histories | None = None,
 ) -> Trained:
     """Trains by the candidate's own `fit`, and leaves the weights of the best epoch in the model.
 
@@ -57,7 +58,7 @@ def fit(
         candidate: what is trained.
         model: that it has built.
         data: a `GivenData`.
-        epochs, patience, path, signature, watch, deciding: see `resumable.fit`.
+        epochs, patience, path, signature, watch, callbacks, folds, deciding: see `resumable.fit`.
         monitor: what is best, as an objective in a word; "" for the last epoch.
 
     Returns:
@@ -68,13 +69,20 @@ def fit(
         TrainingDiverged: where the loss or the objective became NaN or infinite.
     """
     args, kwargs = data.fit_arguments()
-    keeping = _Keeping(monitor, path, signature, watch, epochs, patience, own=candidate.fits_itself)
+    keeping = _Keeping(monitor, path, signature, watch, epochs, patience, folds, own=candidate.fits_itself)
     keeping.honest = HonestValidation(
         deciding, lambda: batches_of(data.train, candidate.values.get("batch_size")), keeping.notes.append
     )
     if path is not None and Path(path).exists() and not model.built:
         model(data.example())  # a checkpoint is of variables
-    returned = candidate.fit(model, *args, **kwargs, epochs=epochs, callbacks=[keeping.honest, keeping], verbose=0)
+    try:
+        returned = candidate.fit(
+            model, *args, **kwargs, epochs=epochs, callbacks=[*callbacks, keeping.honest, keeping], verbose=0
+        )
+    except (ValueError, TypeError) as error:
+        if isinstance(error, (TrainingDiverged, WrongObjective)) or "shape" not in str(error):
+            raise
+        raise ValueError(f"{_cause(error)} The data have {data.shapes()}{_sides(model)}.") from error
     keeping.end(model, returned)
     return Trained(keeping.history, keeping.best, keeping.resumed, keeping.pruned, keeping.notes, keeping.aside)
 
@@ -83,9 +91,9 @@ class _Keeping(Keeping):
     """`Keeping` for a training of which it knows nothing. `own`: whether the hypermodel has a `fit` of its own."""
 
     def __init__(
-        self, monitor: str, path: Any, signature: str, watch: Any, epochs: int, patience: Any, own: bool
+        self, monitor: str, path: Any, signature: str, watch: Any, epochs: int, patience: Any, folds: Any, own: bool
     ) -> None:
-        super().__init__(monitor or "val_loss", path, signature, watch, epochs, patience)
+        super().__init__(monitor or "val_loss", path, signature, watch, epochs, patience, folds)
         self._file, self._judges, self._own = path, bool(monitor), own
         self._trainings, self.resumed = 0, 0
         self._path = None  # a loop of its own does not go on from a checkpoint
@@ -185,6 +193,18 @@ def _told(returned: Any, objective: str, *, own: bool) -> dict[str, float]:
     return {objective: value}
 
 
+def _cause(error: Exception) -> str:
+    """What an error says, without Keras' list of a call's arguments."""
+    return f"{without_dump(error)[:300].rstrip('.')}."
+
+
+def _sides(model: keras.Model) -> str:
+    """What a model takes and gives, in words, where it says so."""
+    inputs, outputs = (getattr(model, name, None) or () for name in ("inputs", "outputs"))
+    shown = (", ".join(str(tuple(item.shape)) for item in side) for side in (inputs, outputs))
+    return "; the model takes {} and gives {}".format(*shown) if inputs and outputs else ""
+
+
 def _number(value: Any) -> Any:
     return keras.ops.convert_to_numpy(value) if keras.ops.is_tensor(value) else value
 
@@ -198,6 +218,7 @@ def train_and_keep(
     monitor: str,
     epochs: int,
     seed: int,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
     watch: Watch | None = None,
     note: Callable[[str], object] = lambda text: None,
     notes: Mapping[str, Any] | None = None,
@@ -210,45 +231,35 @@ def train_and_keep(
         candidate: what is trained.
         about: plain data of the candidate for result.json.
         monitor: the objective by which the best epoch is known, in a word.
-        epochs, seed, watch, note, notes: see `final_training.train_and_keep`.
+        epochs, seed, callbacks, watch, note, notes: see `final_training.train_and_keep`.
 
     Returns:
         What result.json holds.
     """
-    began = time.perf_counter()
-    keras.utils.clear_session()
-    keras.utils.set_random_seed(derived_seed(seed, FINAL))
-    model = candidate.build()
-    trained = fit(
-        candidate,
-        model,
-        data,
-        epochs=epochs,
-        monitor=monitor,
-        path=folder.final,
-        signature=f"{candidate.signature()} {epochs} {seed}",
-        watch=watch,
-    )
-    for text in trained.notes:
-        note(text)
-    folder.save_model(model)
-    metrics = at_best(trained)
-    result = {
-        "data": data.name,
-        **({"objective": objective_named(monitor).name} if monitor else {}),
-        "metrics": metrics,
-        "test_metrics": tested(model, data),
-        "kept_epoch": trained.best + 1,
-        "epochs": epochs,
-        "params": model.count_params(),
-        "seconds": round(time.perf_counter() - began, 3),
-        **about,
-        "history": trained.history,
-        **(notes or {}),
-    }
-    written: dict[str, Any] = write_json(folder.result, result)
-    folder.final.unlink(missing_ok=True)
-    return written
+
+    def train(model: keras.Model) -> Trained:
+        return fit(
+            candidate,
+            model,
+            data,
+            epochs=epochs,
+            monitor=monitor,
+            path=folder.final,
+            signature=f"{candidate.signature()} {epochs} {seed}",
+            watch=watch,
+            callbacks=callbacks,
+        )
+
+    def told(model: keras.Model, trained: Trained) -> dict[str, Any]:
+        return {
+            "data": data.name,
+            **({"objective": objective_named(monitor).name} if monitor else {}),
+            "metrics": at_best(trained),
+            "test_metrics": tested(model, data),
+            **about,
+        }
+
+    return kept.train_and_keep(folder, candidate.build, train, told, epochs=epochs, seed=seed, note=note, notes=notes)
 
 
 def at_best(trained: Trained) -> dict[str, float]:

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from keras_blocks.core import validation
+from keras_blocks.tuning.data.stored import Images
 from keras_blocks.tuning.training.hyperparameters import DEFAULTS, TrainingDiverged
 
 LOTTERY_STEPS = 16
@@ -16,7 +17,7 @@ LOTTERY_STEPS = 16
 
 def lottery(
     model: keras.Model,
-    images: np.ndarray,
+    images: Images,
     labels: np.ndarray,
     *,
     draws: int,
@@ -51,7 +52,7 @@ def lottery(
     validation.integer("draws", draws, least=2, most=10_000)
     size = hyperparameters["batch_size"]
     for name, array in (("images", images), ("labels", labels)):
-        if not isinstance(array, np.ndarray):
+        if not isinstance(array, Images):
             raise TypeError(f"`{name}` must be a NumPy array, for a `lottery`; received {type(array).__name__}.")
     few = np.random.default_rng(0).permutation(len(images))[: size * steps]  # of all classes, if they are sorted, too
     passes = max(1, steps // -(-len(few) // size))

@@ -14,6 +14,7 @@ import numpy as np
 
 from keras_blocks.core.graphs import sublayers
 from keras_blocks.tuning.data.given import are_arrays
+from keras_blocks.tuning.data.stored import StoredImages
 
 BATCHES = 16
 """Batches of the training's data from which the statistics are taken."""
@@ -157,10 +158,15 @@ def batches_of(part: Any, size: int | None, count: int = BATCHES) -> Batches:
         drawn = np.random.default_rng(0).permutation(len(leaves[0]))  # of all classes, if they are sorted, too
         whole = max(1, len(drawn) // (size or 32))
         for rows in np.array_split(drawn[: whole * (size or 32)], whole)[:count]:
-            yield keras.tree.map_structure(lambda leaf, rows=rows: np.asarray(leaf)[rows], part[0])
+            yield keras.tree.map_structure(lambda leaf, rows=rows: np.asarray(_rows(leaf, rows)), part[0])
         return
     is_indexed = isinstance(part, keras.utils.PyDataset)
     batches = (part[i] for i in range(part.num_batches or count)) if is_indexed else iter(part)
     for batch in itertools.islice(batches, count):
         inputs = keras.utils.unpack_x_y_sample_weight(batch)[0]
         yield keras.tree.map_structure(np.asarray, inputs)
+
+
+def _rows(leaf: Any, rows: np.ndarray) -> Any:
+    """Some rows; of images in a file, those alone are read."""
+    return leaf[rows] if isinstance(leaf, StoredImages) else np.asarray(leaf)[rows]

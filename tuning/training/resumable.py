@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from keras_blocks.tuning.training import fit as training
 from keras_blocks.tuning.training.moving_statistics import HonestValidation, batches_of
 
 Watch = Callable[[int, dict[str, float]], object]
+Histories = Sequence[dict[str, list[float]]]
 
 
 @dataclasses.dataclass
@@ -52,6 +53,8 @@ def fit(
     signature: str = "",
     watch: Watch | None = None,
     deciding: Collection[int] = (),
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    folds: Histories | None = None,
 ) -> Trained:
     """Trains, leaves the weights of the best epoch in the model, and writes a checkpoint after each epoch.
 
@@ -69,11 +72,13 @@ def fit(
             early where it returns True.
         deciding: epochs that are validated with BatchNormalization's statistics taken anew, see `HonestValidation`.
             Where one of them is the best, the model is left with these; checkpoints have the training's own.
+        callbacks: further ones.
+        folds: histories of the folds before this one, see `training.folds`: the checkpoint keeps them.
 
     Raises:
         TrainingDiverged: where the loss became NaN or infinite.
     """
-    keeping = Keeping(monitor, path, signature, watch, epochs, patience)
+    keeping = Keeping(monitor, path, signature, watch, epochs, patience, folds)
     size = hyperparameters["batch_size"]
     keeping.honest = HonestValidation(
         deciding, lambda: batches_of((dataset.x_train, dataset.y_train), size), keeping.notes.append
@@ -90,10 +95,12 @@ def fit(
             validation_data=(dataset.x_val, dataset.y_val),
             epochs=epochs,
             initial_epoch=resumed,
-            callbacks=[keeping.honest, keeping],
+            callbacks=[*callbacks, keeping.honest, keeping],
+            class_weight=training.class_weights(hyperparameters, dataset.y_train),
             verbose=0,
         )
     model.set_weights(keeping.weights)
+    training.without_smoothing(model)
     return Trained(keeping.history, keeping.best, resumed, keeping.pruned, keeping.notes, keeping.aside)
 
 
@@ -108,8 +115,10 @@ class Keeping(keras.callbacks.Callback):
         watch: Watch | None,
         epochs: int,
         patience: int | None = None,
+        folds: Histories | None = None,
     ) -> None:
         super().__init__()
+        self._folds = {} if folds is None else {"folds": list(folds)}
         self._epochs, self._patience = epochs, patience
         self._path, self._signature, self._watch = path, signature, watch
         self.objective = objective_named(monitor)
@@ -131,6 +140,9 @@ class Keeping(keras.callbacks.Callback):
 
     def take_up(self, model: keras.Model) -> None:
         assert self._path is not None
+        state = checkpoint.state_of(self._path)
+        if state is not None and state["signature"] == self._signature and not state["history"]:
+            return  # it was left between two folds
         try:
             state, weights = checkpoint.load(self._path, model)
             if state["signature"] != self._signature or state["format"] != checkpoint.FORMAT:
@@ -157,7 +169,7 @@ class Keeping(keras.callbacks.Callback):
             self.best = len(values) - 1
             self.weights = self.honest.weights(self.model) if self.honest else self.model.get_weights()
         if self._path is not None and self.done < self._epochs:
-            state = {"signature": self._signature, "history": self.history, "best": self.best}
+            state = {"signature": self._signature, "history": self.history, "best": self.best, **self._folds}
             checkpoint.save(self._path, model=self.model, best=self.weights, state=state)
         if self._watch is not None and self._watch(self.done, dict(logs)):
             self.pruned = True
