@@ -9,10 +9,13 @@ import types
 import pytest
 
 from keras_blocks.tuning import Search, SearchSettings
+from keras_blocks.tuning.run_folder import RunFolder
+from keras_blocks.tuning.search.protocol import CANDIDATE
 from keras_blocks.tuning.search.session import Session
-from keras_blocks.tuning.search.supervisor import Supervisor
+from keras_blocks.tuning.search.supervisor import Outcome, Supervisor
 from keras_blocks.tuning.search.worker import Worker
 from keras_blocks.tuning.study.pruners import Rungs, make_pruner
+from keras_blocks.tuning.study.status import Status
 
 FIXTURE = pathlib.Path(__file__).parents[1] / "fixtures" / "0.1.0" / "search"
 
@@ -138,6 +141,18 @@ def test_one_that_0_1_0_began_goes_on_with_what_it_had(pruner, untrained, unrepo
 
 
 def test_who_has_trained_to_the_end_is_not_ended_early(tmp_path):
-    study = types.SimpleNamespace(report=lambda lease, done, value: True)
-    worker = Worker("w", study, None, None, SearchSettings(epochs=4), threading.Event(), rungs=Rungs("median", 4))
-    assert [worker._epoch(None, done, {"val_accuracy": 0.1}) for done in (1, 3, 4)] == [True, True, False]
+    """Whatever a pruner says: its last epoch costs nothing any more."""
+    answers = []
+
+    class Trains:
+        def run(self, request, *, epoch, **kwargs):
+            answers.extend(epoch(done, {"val_accuracy": 0.1}) for done in (1, 3, 4))
+            stop.set()
+            return Outcome(Status.PRUNED)
+
+    stop = threading.Event()
+    lease = types.SimpleNamespace(number=0, candidate=dict.fromkeys(("signature", *CANDIDATE), {}))
+    told = {"report": lambda lease, done, value: True, "prune": lambda lease, result: False}
+    study = types.SimpleNamespace(next=lambda name: lease, **told)
+    Worker("w", study, Trains(), RunFolder(tmp_path), SearchSettings(epochs=4), stop, rungs=Rungs("median", 4)).run()
+    assert answers == [True, True, False]

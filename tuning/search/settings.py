@@ -35,6 +35,9 @@ PRUNER_HELP = """{choices}.
 auto is hyperband where --max-seconds are given, else none; a search goes on with what it was begun with.
 hyperband drops two thirds of the trials after 3, 9, 27 ... epochs; median those below the median after any from 3 on. \
 What decides is validated with BatchNormalization's statistics taken anew from 16 batches."""
+BEGIN_HELP = """What is tried first: {choices}.
+largest are the 10 with the most parameters of 200 random draws within the budget; defaults are the space's, of one \
+trial."""
 FIRST_RUNG_HELP = "Epochs before a pruner may end a trial."
 NORM_HELP = """Add batch normalization to a model that was published without.
 Plain ones with ReLU hardly train from random weights without."""
@@ -77,6 +80,7 @@ class SearchSettings(NamedSettings):
         20, "Of the best one's training.\nIt begins anew, and its model is kept.", 1, 100_000
     )
     sampler: SamplerName = setting("tpe", "{choices}.")
+    begin: Literal["largest", "defaults"] | None = setting(None, BEGIN_HELP, shown_default="as the sampler draws")
     pruner: PrunerName = setting("auto", PRUNER_HELP)
     first_rung: int | None = setting(None, FIRST_RUNG_HELP, 1, 100_000, shown_default="3")
     first_rung_steps: int | None = setting(None, "Steps before a pruner ends a trial, where these are more.", 1)
