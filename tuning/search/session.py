@@ -145,6 +145,7 @@ class Session:
             max_trials=settings.trials,
             seed=derived_seed(settings.seed, CANDIDATES),
             begin=settings.begin,
+            stops=settings.stop == "auto",
         )
         return study
 

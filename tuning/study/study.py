@@ -16,6 +16,7 @@ from keras_blocks.tuning.study.drawing import Drawer, StudyEnded
 from keras_blocks.tuning.study.leases import Lease, history, is_left, lost_again, postponed
 from keras_blocks.tuning.study.sources import Drawable
 from keras_blocks.tuning.study.status import Status
+from keras_blocks.tuning.study.stopping import reason_to_stop
 from keras_blocks.tuning.study.store import StudyStorage, another_runs, state_of
 from keras_blocks.tuning.study.trial import Trial
 
@@ -56,6 +57,7 @@ class Study:
         max_trials: to end after, or `None`.
         seed: of what is drawn at random.
         begin: what is tried first, see `Drawer`.
+        stops: whether no trial is begun where `reason_to_stop` has one.
         patience, random_draws, most_failures, most_losses: see the constants above.
         is_gone: function of what `this_process` said, whether that process has ended.
 
@@ -77,6 +79,7 @@ class Study:
         max_trials: int | None = None,
         seed: int = 0,
         begin: str | None = None,
+        stops: bool = False,
         patience: float = PATIENCE,
         random_draws: int = RANDOM_DRAWS,
         most_failures: int = MOST_FAILURES,
@@ -87,6 +90,7 @@ class Study:
         self._storage, self._is_gone = storage, is_gone
         self._most_failures, self._most_losses = most_failures, most_losses
         self._nothing_new: str | None = None
+        self._stops = stops
         self._ended: dict[int, Trial] = {}
         self.directions = tuple(directions)
         with storage.exclusive(name):
@@ -127,6 +131,8 @@ class Study:
                 self._check_failures(counted)
                 all_done = self.max_trials is not None and len(counted) >= self.max_trials
                 reason = f"all {len(counted)} trials are done" if all_done else self._nothing_new
+                if reason is None and self._stops and len(self.directions) == 1:
+                    reason = reason_to_stop(trials, self.directions[0])
             try:
                 if reason is not None:
                     raise StudyEnded(reason)
