@@ -106,7 +106,7 @@ def export(
             f"`format='torch'` is written by the PyTorch backend; this is {keras.backend.backend()}. A saved .keras "
             "file loads there, with KERAS_BACKEND=torch."
         )
-    for module, package in runtime.needs:
+    for module, _ in runtime.needs:
         require(module, "export")
     deployed = deploy(model)
     inputs = _random_inputs(deployed) if inputs is None else keras.tree.map_structure(np.asarray, inputs)

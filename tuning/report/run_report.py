@@ -63,6 +63,7 @@ def _write_search_report(
                 "settings": {key: value for key, value in settings.items() if value is not None},
                 "versions": run["versions"],
                 "Keras backend": about["backend"],
+                **({"why it ended": result["ended"]} if result and isinstance(result.get("ended"), str) else {}),
             },
             study=study,
             result=result,

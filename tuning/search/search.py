@@ -22,6 +22,7 @@ from keras_blocks.tuning.study.objectives import ranking
 from keras_blocks.tuning.study.place import Place
 from keras_blocks.tuning.study.sqlite_file import set_aside_if_damaged
 from keras_blocks.tuning.study.status import Status
+from keras_blocks.tuning.study.stopping import STOPPED
 from keras_blocks.tuning.study.store import StudyStorage, quiet_optuna, without_password
 from keras_blocks.tuning.study.study import Study
 from keras_blocks.tuning.study.trial import Trial, architectures, write_csv
@@ -181,6 +182,8 @@ class Search:
         with quiet_optuna():
             try:
                 why = self.session.run(progress, devices=devices)
+                if why.startswith(STOPPED):
+                    progress.note(why)
                 result = self._finished(why, progress)
                 self._write_report(progress)
                 return result

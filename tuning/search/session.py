@@ -147,6 +147,8 @@ class Session:
             inspect=lambda values: self._inspected(study, space, values),
             max_trials=settings.trials,
             seed=derived_seed(settings.seed, CANDIDATES),
+            begin=settings.begin,
+            stops=settings.stop == "auto",
         )
         return study
 

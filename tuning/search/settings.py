@@ -54,6 +54,11 @@ PRUNER_HELP = """{choices}.
 auto is hyperband where --max-seconds are given, else none; a search goes on with what it was begun with.
 hyperband drops two thirds of the trials after 3, 9, 27 ... epochs; median those below the median after any from 3 on. \
 What decides is validated with BatchNormalization's statistics taken anew from 16 batches."""
+BEGIN_HELP = """What is tried first: {choices}.
+largest are the 10 with the most parameters of 200 random draws within the budget; defaults are the space's, of one \
+trial."""
+STOP_HELP = """auto: the search stops when 30 trials in a row were no better than the best.
+It is asked with one objective only, of 20 trials or more, by Optuna's terminator."""
 FIRST_RUNG_HELP = "Epochs before a pruner may end a trial."
 NORM_HELP = """Add batch normalization to a model that was published without.
 Plain ones with ReLU hardly train from random weights without."""
@@ -114,12 +119,14 @@ class SearchSettings(DataSettings):
         20, "Of the best one's training.\nIt begins anew, and its model is kept.", 1, 100_000
     )
     sampler: SamplerName = setting("tpe", "{choices}.")
+    begin: Literal["largest", "defaults"] | None = setting(None, BEGIN_HELP, shown_default="as the sampler draws")
     pruner: PrunerName = setting("auto", PRUNER_HELP)
     first_rung: int | None = setting(None, FIRST_RUNG_HELP, 1, 100_000, shown_default="3")
     first_rung_steps: int | None = setting(None, "Steps before a pruner ends a trial, where these are more.", 1)
     objectives: tuple[ObjectiveName | str, ...] = setting(
         ("val_accuracy",), OBJECTIVES_HELP, option="--objective", read=_objective_name
     )
+    stop: Literal["auto"] | None = changeable(None, STOP_HELP)
     max_params: int | None = setting(None, "Most parameters of a candidate.", 1)
     max_macs: int | None = setting(None, "Most multiply-adds for one image.", 1)
     max_activation_bytes: int | None = setting(None, "Most bytes of activations for one image.", 1)
@@ -146,6 +153,8 @@ class SearchSettings(DataSettings):
         parts = {name: part.get_config() if isinstance(part, Dimension) else part for name, part in self.parts.items()}
         object.__setattr__(self, "parts", parts)
         first, *others = self.objectives
+        if others and self.stop is not None:
+            raise ValueError(f"`stop` must be left out with {len(others) + 1} objectives; received {self.stop!r}.")
         if others and self._is_pruned:
             raise ValueError(f"`pruner` must be 'none' with {len(others) + 1} objectives; received {self.pruner!r}.")
         if self._is_pruned and first in COSTS:

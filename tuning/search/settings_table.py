@@ -1,7 +1,6 @@
 """Settings that are said once: a field's type, default, bounds and help make its check, option and documentation."""
 
 import dataclasses
-import types
 from collections.abc import Callable
 from typing import Any, Literal, Self, TypeVar, cast, get_args, get_origin, get_type_hints
 
@@ -112,7 +111,7 @@ def settings_of(cls: type) -> tuple[Setting, ...]:
     hints, settings = get_type_hints(cls), []
     for field in dataclasses.fields(cls):
         hint, default, about = hints[field.name], field.default, dict(field.metadata)
-        optional = isinstance(hint, types.UnionType)
+        optional = type(None) in get_args(hint)
         made = Setting(field.name, get_args(hint)[0] if optional else hint, optional, default, **about)
         about["option"] = made.option or f"--{made.name.replace('_', '-')}"
         if made.shown_default is None and all(default is not item for item in (None, False, dataclasses.MISSING)):

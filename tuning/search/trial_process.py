@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from keras_blocks.tuning.search.tasks import Task
     from keras_blocks.tuning.training.resumable import Trained
 
-MOST_LEFT, MOST_LEFT_BYTES = 4, 64 * 2**20
+MOST_LEFT, MOST_LEFT_BYTES = 12, 64 * 2**20
 """Trials, and bytes of their variables and images, after which their garbage is looked for: that takes about a tenth of
 a second, and small trials are short."""
 

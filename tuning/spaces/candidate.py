@@ -1,6 +1,7 @@
 """Candidate: one draw from a search space, as plain data that anyone can build, count and compare."""
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -59,6 +60,10 @@ class Candidate:
 
     def architecture_signature(self) -> str:
         """A digest that is equal for two candidates whose models have the same layers."""
+        return self._digest
+
+    @functools.cached_property
+    def _digest(self) -> str:
         return architecture_digest(self.architecture_class, self.metaparameters)
 
     def signature(self) -> str:

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import optuna
 
 from keras_blocks.tuning.seeds import CANDIDATES, derived_seed
-from keras_blocks.tuning.study.leases import history
-from keras_blocks.tuning.study.sources import Drawable, RandomSource, TrialSource
+from keras_blocks.tuning.study.leases import history_of
+from keras_blocks.tuning.study.sources import DefaultSource, Drawable, RandomSource, TrialSource
 from keras_blocks.tuning.study.status import Status
 from keras_blocks.tuning.study.store import StudyStorage, state_of
 from keras_blocks.tuning.study.trial import Trial
@@ -19,16 +19,24 @@ SAMPLED_DRAWS = 8
 """The sampler draws one candidate so often, and learns of those that were refused; then it is drawn at random."""
 
 
+FIRST = "first"
+"""The attribute of Optuna's study with what is tried first, where that is not left to the sampler."""
+
+LARGEST, DRAWS = 10, 200
+"""Of so many random draws within the budget, so many with the most parameters are tried first."""
+
+
 class StudyEnded(RuntimeError):
     """There is no further candidate, and why."""
 
 
 class Drawn(NamedTuple):
-    """A candidate that may be run: Optuna's trial, what was drawn, and what the study's `inspect` said of it."""
+    """A candidate that may be run: Optuna's trial, what was drawn, what `inspect` said of it; and `leases.history`."""
 
     trial: optuna.Trial
     values: dict[str, Any]
     candidate: dict[str, Any]
+    past: dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +49,8 @@ class Drawer:
         inspect: see `Study`.
         seed: of what is drawn at random.
         random_draws: of one candidate, before there is none.
+        begin: what is tried first: "largest", see `LARGEST`; "defaults", those of the space; `None`: what the sampler
+            draws.
     """
 
     study: optuna.Study
@@ -48,6 +58,7 @@ class Drawer:
     inspect: Callable[[dict[str, Any]], dict[str, Any]]
     seed: int
     random_draws: int
+    begin: str | None = None
 
     def draw(self, space: Drawable, trials: Sequence[Trial]) -> Drawn:
         """A trial that waits, or a new candidate.
@@ -63,10 +74,13 @@ class Drawer:
         for trial in trials:
             if trial.signature is not None and trial.duplicate_of is None:
                 known.setdefault(trial.signature, trial)
+        if self.begin is not None and (drawn := self._first(space, trials, known)) is not None:
+            return drawn
+        waits = any(trial.status is Status.WAITING for trial in trials)
         for _ in range(SAMPLED_DRAWS):
             if self._is_exhausted(trials):
                 raise StudyEnded("all combinations of the grid were tried")
-            if (drawn := self._accepted(space, known)) is not None:
+            if (drawn := self._accepted(space, known, new=not waits)) is not None:
                 return drawn
         rng = random.Random(derived_seed(self.seed, CANDIDATES, len(trials)))
         refusals = set()
@@ -83,12 +97,47 @@ class Drawer:
             raise StudyEnded(f"no candidate within the budget was found in {self.random_draws} draws: {min(refusals)}")
         raise StudyEnded("all candidates of the space were tried")
 
-    def _accepted(self, space: Drawable, known: dict[str, Trial]) -> Drawn | None:
-        """The next trial of Optuna, or `None` where it ended at once: it was refused, or known already."""
+    def _first(self, space: Drawable, trials: Sequence[Trial], known: dict[str, Trial]) -> Drawn | None:
+        """The next of those that are tried first; `None` where none is left, or another trial waits."""
+        if any(trial.status is Status.WAITING for trial in trials):
+            return None
+        if not trials:
+            self.study.set_user_attr(FIRST, self._tried_first(space))
+        for params, signature in self.study.user_attrs.get(FIRST, ()):
+            if signature not in known:
+                self.study.enqueue_trial(params)
+                if (drawn := self._accepted(space, known)) is not None:
+                    return drawn
+        return None
+
+    def _tried_first(self, space: Drawable) -> list[tuple[dict[str, Any], str]]:
+        """What Optuna is told to draw, and the signature of what it comes to. That is counted, and not trained."""
+        if self.begin == "defaults":
+            default = DefaultSource()
+            return [(default.params, self.inspect(space.draw(default)).get("signature", ""))]
+        rng = random.Random(derived_seed(self.seed, CANDIDATES, 2**31 - 1))
+        found: dict[str, tuple[int, dict[str, Any]]] = {}
+        for _ in range(DRAWS):
+            source = RandomSource(rng)
+            candidate = self.inspect(space.draw(source))
+            if not candidate.get("refused") and candidate.get("signature") and candidate.get("params") is not None:
+                found[candidate["signature"]] = candidate["params"], source.params
+        largest = sorted(found, key=lambda signature: -found[signature][0])[:LARGEST]
+        return [(found[signature][1], signature) for signature in largest]
+
+    def _accepted(self, space: Drawable, known: dict[str, Trial], *, new: bool = False) -> Drawn | None:
+        """The next trial of Optuna, or `None` where it ended at once: it was refused, or known already.
+
+        Args:
+            space, known: see `draw`.
+            new: whether none waits, so that nothing can be known of it.
+        """
         trial = self._ask()
-        candidate = trial.user_attrs.get("candidate")
-        if candidate is not None and history(trial)["attempt"]:
-            return Drawn(trial, candidate["values"], candidate)  # of a worker that was lost
+        stored = {} if new else trial.user_attrs
+        candidate, owner = stored.get("candidate"), stored.get("owner", {})
+        past = history_of(owner)
+        if candidate is not None and past["attempt"]:
+            return Drawn(trial, candidate["values"], candidate, past)  # of a worker that was lost
         with self.storage.together():
             values = space.draw(TrialSource(trial))
             candidate = {**self.inspect(values), "values": values}
@@ -101,7 +150,7 @@ class Drawer:
             return None
         same = known.get(candidate.get("signature", ""))
         if same is None or same.number == trial.number:
-            return Drawn(trial, values, candidate)
+            return Drawn(trial, values, candidate, past)
         trial.set_user_attr("duplicate_of", same.number)
         if same.completed:
             self.study.tell(trial, list(same.objectives))  # the sampler learns it, too

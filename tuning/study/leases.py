@@ -61,7 +61,11 @@ def history(trial: "optuna.Trial | optuna.trial.FrozenTrial") -> dict[str, Any]:
         "attempt", how often the trial was given to a worker; where some were lost: "lost", how many since an epoch was
         reported, and "epoch", after which; "postponed", when and why, where it was put off to the search's end.
     """
-    owner = owner_of(trial)
+    return history_of(owner_of(trial))
+
+
+def history_of(owner: dict[str, Any]) -> dict[str, Any]:
+    """The same of what is stored of a trial's last worker."""
     attempt = owner.get("attempt", owner.get("issued", 0))  # its name in studies of version 0.1.0
     return {"attempt": attempt, **{name: owner[name] for name in ("lost", "epoch", "postponed") if name in owner}}
 

@@ -99,6 +99,41 @@ class TrialSource(_OptunaScales):
         return self._trial.suggest_float(name, low, high, step=step, log=log)
 
 
+class DefaultSource(_OptunaScales):
+    """The defaults of all dimensions.
+
+    Attributes:
+        params: what was drawn, as a trial of Optuna may be told to draw it.
+    """
+
+    def __init__(self) -> None:
+        self.params: dict[str, Any] = {}
+        self._scale: Scale | None = None
+
+    def choice(self, name: str, labels: Sequence[Any]) -> Any:
+        at = labels[0]
+        if self._scale is not None:  # a number that is picked from a list: the nearest one
+            default = self._scale.default
+            at = min(labels, key=lambda label: abs(label - default))
+        self.params[name] = at
+        return at
+
+    def number(self, name: str, scale: Scale) -> Any:
+        self._scale = scale
+        try:
+            return super().number(name, scale)
+        finally:
+            self._scale = None
+
+    def _number(self, name: str, low: Any, high: Any, step: Any, log: bool) -> Any:
+        assert self._scale is not None
+        at = min(high, max(low, self._scale.default))
+        if step is not None:
+            at = low + step * round((at - low) / step)
+        self.params[name] = min(high, at)
+        return self.params[name]
+
+
 class RandomSource(_OptunaScales):
     """A random generator, independent of all trials.
 

@@ -1,6 +1,6 @@
 """Where studies are stored: an SQLite file for one machine, PostgreSQL for many. The one door to Optuna's storages.
 
-All private names of Optuna that we use are in this file; tests/tuning/test_optuna_doors.py has a list of them.
+Private names of Optuna are in this file and in database.py; tests/tuning/test_optuna_doors.py has a list of them.
 """
 
 import contextlib
@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-import sqlalchemy.orm
-from optuna.storages._rdb.models import BaseModel, TrialUserAttributeModel
+import sqlalchemy
 from optuna.trial import FrozenTrial, TrialState
 
+from keras_blocks.tuning.study.database import TABLES, Database
 from keras_blocks.tuning.study.sqlite_file import BUSY, check_ours, connected
 from keras_blocks.tuning.study.status import Status
 from keras_blocks.tuning.study.trial import STATES
@@ -81,39 +81,6 @@ def without_password(url: str | sqlalchemy.URL) -> str:
     return read.render_as_string()
 
 
-class _Database(optuna.storages.RDBStorage):
-    """Optuna's, which can write what belongs together in one transaction: each of its own takes milliseconds."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._held: list[tuple[Any, ...]] | None = None
-        super().__init__(*args, **kwargs)
-
-    @contextlib.contextmanager
-    def together(self) -> Iterator[None]:
-        """What one thread writes of a trial in this context is written at its end: all, or where it fails nothing."""
-        held: list[tuple[Any, ...]] = []
-        self._held = held
-        try:
-            yield
-        finally:
-            self._held = None
-        with sqlalchemy.orm.Session(self.engine) as session, session.begin():
-            for write, *arguments in held:
-                write(session, *arguments)
-
-    def _set_trial_param(self, *arguments: Any) -> None:
-        if self._held is None:
-            super()._set_trial_param(*arguments)
-        else:
-            self._held.append((self._set_trial_param_without_commit, *arguments))
-
-    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
-        if self._held is None:
-            super().set_trial_user_attr(trial_id, key, value)
-        else:
-            self._held.append((self._set_trial_attr_without_commit, TrialUserAttributeModel, trial_id, key, value))
-
-
 class StudyStorage:
     """Optuna's database storage with heartbeats, and a lock for what must not happen twice at a time.
 
@@ -140,7 +107,7 @@ class StudyStorage:
         self.path = Path(self.url.database or ":memory:") if kind == "sqlite" else None
         options: dict[str, Any] = {"connect_args": {}, "pool_pre_ping": True}
         if self.path is not None:
-            check_ours(self.path, BaseModel.metadata.tables, must_exist=reads)
+            check_ours(self.path, TABLES, must_exist=reads)
             options["connect_args"] = {"timeout": BUSY}
         if reads and self.path is not None:
             options["creator"] = functools.partial(connected, self.path)
@@ -149,7 +116,7 @@ class StudyStorage:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                self._database = _Database(
+                self._database = Database(
                     self.url.render_as_string(hide_password=False),
                     heartbeat_interval=heartbeat,
                     grace_period=grace,

@@ -16,6 +16,7 @@ from keras_blocks.tuning.study.drawing import Drawer, StudyEnded
 from keras_blocks.tuning.study.leases import Lease, history, is_left, lost_again, postponed
 from keras_blocks.tuning.study.sources import Drawable
 from keras_blocks.tuning.study.status import Status
+from keras_blocks.tuning.study.stopping import reason_to_stop
 from keras_blocks.tuning.study.store import StudyStorage, another_runs, state_of
 from keras_blocks.tuning.study.trial import Trial
 
@@ -55,6 +56,8 @@ class Study:
             "signature" where it has one, and "refused", the reason, where it must not be built.
         max_trials: to end after, or `None`.
         seed: of what is drawn at random.
+        begin: what is tried first, see `Drawer`.
+        stops: whether no trial is begun where `reason_to_stop` has one.
         patience, random_draws, most_failures, most_losses: see the constants above.
         is_gone: function of what `this_process` said, whether that process has ended.
 
@@ -75,6 +78,8 @@ class Study:
         inspect: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
         max_trials: int | None = None,
         seed: int = 0,
+        begin: str | None = None,
+        stops: bool = False,
         patience: float = PATIENCE,
         random_draws: int = RANDOM_DRAWS,
         most_failures: int = MOST_FAILURES,
@@ -85,6 +90,8 @@ class Study:
         self._storage, self._is_gone = storage, is_gone
         self._most_failures, self._most_losses = most_failures, most_losses
         self._nothing_new: str | None = None
+        self._stops = stops
+        self._ended: dict[int, Trial] = {}
         self.directions = tuple(directions)
         with storage.exclusive(name):
             self.optuna = storage.study(name, sampler=sampler, pruner=pruner, directions=list(directions))
@@ -102,7 +109,7 @@ class Study:
                 f"{'; '.join(differences)}. Give the same, or another name."
             )
         inspect = inspect or (lambda values: {})
-        self._drawer = Drawer(self.optuna, storage, inspect, seed, random_draws)
+        self._drawer = Drawer(self.optuna, storage, inspect, seed, random_draws, begin)
 
     # -- what a worker does ------------------------------------------------------------------------------------------
 
@@ -124,24 +131,25 @@ class Study:
                 self._check_failures(counted)
                 all_done = self.max_trials is not None and len(counted) >= self.max_trials
                 reason = f"all {len(counted)} trials are done" if all_done else self._nothing_new
+                if reason is None and self._stops and len(self.directions) == 1:
+                    reason = reason_to_stop(trials, self.directions[0])
             try:
                 if reason is not None:
                     raise StudyEnded(reason)
-                trial, values, candidate = self._drawer.draw(self.space, trials)
+                drawn = self._drawer.draw(self.space, trials)
             except StudyEnded as error:
                 self._nothing_new = self._nothing_new if reason is not None else str(error)  # it takes long to find out
                 if any(trial.status is Status.RUNNING for trial in counted):
                     return None
                 if not self._take_up_postponed():
                     raise
-                trial, values, candidate = self._drawer.draw(self.space, trials)
-            past = history(trial)
-            attempt = past["attempt"] + 1
+                drawn = self._drawer.draw(self.space, trials)
+            attempt = drawn.past["attempt"] + 1
             token = uuid.uuid4().hex
-            self._storage.beat(trial)
-            owner = {**past, "worker": worker, "token": token, "attempt": attempt, **processes.this_process()}
-            trial.set_user_attr("owner", owner)
-            return Lease(trial.number, values, candidate, attempt, token, trial)
+            self._storage.beat(drawn.trial)
+            owner = {**drawn.past, "worker": worker, "token": token, "attempt": attempt, **processes.this_process()}
+            drawn.trial.set_user_attr("owner", owner)
+            return Lease(drawn.trial.number, drawn.values, drawn.candidate, attempt, token, drawn.trial)
 
     @retry_while_away
     def beat(self, lease: Lease) -> None:
@@ -157,10 +165,10 @@ class Study:
         """
         if len(self.directions) > 1 or not math.isfinite(value):
             return False
-        if step in self._storage.current(lease.trial).intermediate_values:
+        if lease.attempt > 1 and step in self._storage.current(lease.trial).intermediate_values:
             return False  # reported by the worker before this one
         lease.trial.report(value, step)
-        return lease.trial.should_prune()
+        return not isinstance(self.optuna.pruner, optuna.pruners.NopPruner) and lease.trial.should_prune()
 
     @retry_while_away
     def learn(self, lease: Lease, candidate: dict[str, Any], found: Sequence[dict[str, Any]]) -> None:
@@ -237,7 +245,7 @@ class Study:
     @retry_while_away
     def trials(self) -> list[Trial]:
         """All trials, in order."""
-        return [Trial.of(frozen) for frozen in self.optuna.get_trials(deepcopy=False)]
+        return self._records(self.optuna.get_trials(deepcopy=False))
 
     @retry_while_away
     def pareto(self) -> list[Trial]:
@@ -291,7 +299,17 @@ class Study:
                 self._storage.write(trial, Status.FAILED, error=f"its worker was lost {self._most_losses} times")
             else:
                 self._storage.write(trial, Status.WAITING, owner=past)
-        return self.trials() if left else [Trial.of(trial) for trial in everything]
+        return self.trials() if left else self._records(everything)
+
+    def _records(self, everything: Iterable[optuna.trial.FrozenTrial]) -> list[Trial]:
+        """Optuna's trials as records; of those that have ended they are made once."""
+        records = []
+        for frozen in everything:
+            record = self._ended.get(frozen.number) or Trial.of(frozen)
+            if frozen.state.is_finished():
+                self._ended[frozen.number] = record
+            records.append(record)
+        return records
 
     def _take_up_postponed(self) -> bool:
         """Lets the first trial wait that was put off, if there is one."""
