@@ -24,6 +24,7 @@ from keras_blocks.blocks.pairwise_distance import PairwiseDistance
 from keras_blocks.blocks.pooling import CeilMaxPooling2D
 from keras_blocks.blocks.pyramid import FeaturePyramid
 from keras_blocks.blocks.region_proposals import RegionProposalNetwork
+from keras_blocks.blocks.regnet import RegNetBlock
 from keras_blocks.blocks.residual import ResidualBlock, ResNeXtBlock
 from keras_blocks.blocks.resnet_stem import ResNetStem
 from keras_blocks.blocks.roi import RoIAlign, RoIPool, WarpRegions
@@ -59,6 +60,7 @@ from keras_blocks.models.faster_rcnn import FasterRCNN
 from keras_blocks.models.inception import Inception
 from keras_blocks.models.rcnn import RCNN
 from keras_blocks.models.registry import create_model, list_models
+from keras_blocks.models.regnet import RegNet
 from keras_blocks.models.resnet import ResNet
 from keras_blocks.models.resnext import ResNeXt
 from keras_blocks.models.senet import SENet
@@ -117,6 +119,8 @@ __all__ = [
     "PairSampler",
     "PairwiseDistance",
     "PassThroughReduction",
+    "RegNet",
+    "RegNetBlock",
     "RegionProposalNetwork",
     "ResNeXt",
     "ResNeXtBlock",
