@@ -8,7 +8,7 @@ import keras
 from keras_blocks.blocks.squeeze_excite import Gate, squeezed
 from keras_blocks.core import validation
 from keras_blocks.core.block import Block, Chain, register
-from keras_blocks.core.chain import Assign, Fork, LayerSpec, Take
+from keras_blocks.core.chain import Assign, LayerSpec, Take
 from keras_blocks.core.immutable import FrozenDict
 from keras_blocks.core.layers import own_initializer
 from keras_blocks.typing import BlockOptions, Shape
@@ -240,7 +240,7 @@ class SelectiveKernelBlock(Block):
             for i, path in zip(numbers, found)
         ]
         return [
-            Fork(FrozenDict({f"path{i}": self._of_reach(i) for i in numbers})),
+            self.fork(**{f"path{i}": self._of_reach(i) for i in numbers}),
             Assign("shares", scores),
             self.sum_of("add", *weighted),
         ]
