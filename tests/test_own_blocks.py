@@ -60,7 +60,9 @@ def test_all_that_follows_is_there(namespace, name, tmp_path):
     shape = inputs_of(name)
     block = namespace[name]()
     counted = keras_blocks.cost(block, shape)
-    inputs = {key: keras.Input(one, name=key) for key, one in shape.items()} if name == "UpBlock" else keras.Input(shape)
+    inputs = (
+        {key: keras.Input(one, name=key) for key, one in shape.items()} if name == "UpBlock" else keras.Input(shape)
+    )
     model = keras.Model(inputs, block(inputs))
     randomize(model)
     assert counted.params == model.count_params() == PARAMS[name]
