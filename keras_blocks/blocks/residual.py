@@ -86,7 +86,7 @@ class ResidualUnit(Block):
         self.se_use_bias = validation.boolean("se_use_bias", se_use_bias)
         self.block_dropout = validation.share("block_dropout", block_dropout)
         self.attention = layer_declaration("attention", attention)
-        self.convolution = layer_declaration("convolution", convolution, filters=self.filters)
+        self.convolution = layer_declaration("convolution", convolution, given=["filters"])
         if self.dilation_rate > 1 and self._step > 1:
             raise ValueError(
                 "`strides` over 1 and `dilation_rate` over 1 cannot be combined without `atrous`; received "

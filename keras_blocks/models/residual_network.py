@@ -99,7 +99,7 @@ class ResidualNetwork(Architecture):
             "block_dropout": validation.share("block_dropout", block_dropout),
             "stem_filters": validation.optional(validation.integer, "stem_filters", stem_filters),
             "attention": layer_declaration("attention", attention),
-            "convolution": layer_declaration("convolution", convolution, filters=1),
+            "convolution": layer_declaration("convolution", convolution, given=["filters"]),
             **own,
         }
         self._stride_plan(own)  # refuses an output stride that cannot be reached

@@ -76,6 +76,16 @@ def test_two_blocks_of_one_pattern_share_nothing():
     assert one.attend is not other.attend and not pattern.built
 
 
+def test_a_convolution_is_told_of_the_filters_that_it_has():
+    """Not of the block's, which groups of its own need not divide."""
+    declared = {"layer": "SelectiveKernelBlock", "groups": 6, "divisor": 2}
+    block = keras_blocks.ResNeXtBlock(64, cardinality=2, base_width=3, convolution=declared)
+    block.build((None, 4, 4, 8))
+    assert (block.conv2.filters, block.conv2.groups) == (6, 2)  # the block's own groups: its cardinality
+    with pytest.raises(ValueError, match="`groups` must divide `filters`"):
+        keras_blocks.ResidualBlock(4, convolution=declared).build((None, 4, 4, 8))
+
+
 def test_a_convolution_stands_for_the_first_3x3():
     declared = {"layer": "SelectiveKernelBlock", "divisor": 2}
     for kind, place in (("basic", "conv1"), ("bottleneck", "conv2")):
@@ -96,6 +106,7 @@ BAD = [
     (lambda: keras_blocks.ResidualBlock(8, attention=keras_blocks.ResNet), TypeError, "must be a layer"),
     (lambda: keras_blocks.ResNet(attention="Nothing"), ValueError, "`attention`"),
     (lambda: keras_blocks.ResNeXt(convolution=3), TypeError, "`convolution`"),
+    (lambda: keras_blocks.ResNeXt(convolution={"layer": "SelectiveKernelBlock", "path": 3}), TypeError, "`path`"),
     (lambda: keras_blocks.RegNet(attention={"layer": ECA, "gate": "tanh"}), ValueError, "`gate`"),
     (lambda: keras_blocks.RegNet(wm=1.0), ValueError, "`wm`"),
     (lambda: keras_blocks.RegNet(group_width=0), ValueError, "`group_width`"),
