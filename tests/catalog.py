@@ -269,6 +269,32 @@ LAYERS = [
         "counted by hand from figure 7 of Szegedy et al. 2015, on 8 channels",
     ),
     Row(
+        keras_blocks.InceptionModule,
+        {
+            "branches": [
+                [{"filters": 3}, {"branches": [[{"filters": 2, "kernel_size": (1, 3)}], [{"filters": 2}]]}],
+                [{"pool": "avg"}, {"filters": 2}],
+                [{"pool": "max"}],
+            ],
+            "scale": 0.5,
+            "activated": False,
+            **SHARED,
+        },
+        (5, 5, 320),
+        {
+            "branches": [
+                [{"filters": 32}],
+                [{"filters": 32}, {"filters": 32, "kernel_size": 3}],
+                [{"filters": 32}, {"filters": 48, "kernel_size": 3}, {"filters": 64, "kernel_size": 3}],
+            ],
+            "scale": 0.17,
+        },
+        (5, 5, 320),
+        123_168,
+        2 * (4 * 32 + 48 + 64),
+        "timm inception_resnet_v2: repeat.0",
+    ),
+    Row(
         keras_blocks.LocalResponseNormalization,
         {"size": 3, "alpha": 0.5, "beta": 0.5, "bias": 2.0},
         (8, 8, 7),
@@ -629,6 +655,22 @@ ARCHITECTURES = [
         25_557_032,
         53_120,
         "torchvision resnet50; keras.applications ResNet50 has as many statistics",
+    ),
+    Row(
+        keras_blocks.InceptionV4,
+        {
+            "stem": [{"filters": 6, "kernel_size": 3, "strides": 2}, {"pool": "max", "strides": 2}],
+            "groups": [[{"branches": [[{"filters": 4}], [{"pool": "avg"}]], "repeats": 2}], [{"filters": 5}]],
+            "dropout": 0.25,
+            **TOP,
+            **SHARED,
+        },
+        (299, 299, 3),
+        {},
+        (1000,),
+        42_679_816,
+        63_168,
+        "timm inception_v4: parameters; running means and variances",
     ),
     Row(
         keras_blocks.RegNet,

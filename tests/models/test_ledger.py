@@ -39,6 +39,8 @@ LEDGER = {
     "googlenet_torchvision": (6_624_904, None, 1.498),
     "inception_v2": (None, None, None),
     "inception_v3": (None, 23_851_784, None),
+    "inception_v4": (42_679_816, None, None),
+    "inception_resnet_v2": (55_843_464, None, None),
     "inception_v3_cifar": (None, None, None),
     "inception_v3_torchvision": (None, None, 5.713),
     "se_bn_inception": (None, None, None),

@@ -23,13 +23,15 @@ NETWORKS = {
     **{name: (name, {}) for name in ("seresnext26d_32x4d", "resnext50d_32x4d", "ecaresnet50d")},
     **{name: (name, {}) for name in ("skresnet18", "skresnet34", "seresnet18", "seresnet34")},
     **{name: (name, {}) for name in ("regnetx_002", "regnetx_032", "regnety_002", "regnety_004", "regnety_032")},
+    "inception_v4": ("inception_v4", {}),
+    "inception_resnet_v2": ("inception_resnet_v2", {}),
     "cbamresnet18": ("resnet18", {"attention": keras_blocks.ConvolutionalBlockAttention}),
     "ecaresnet18d": ("resnet18d", {"attention": keras_blocks.EfficientChannelAttention()}),
 }
 FEW = ["resnetv2_18", "seresnet50", *(["resnetv2_50", "legacy_senet154"] if run_alike() else [])]
 FEW += ["ecaresnet18d", "skresnet18", "cbamresnet18", "regnety_002"] if ONCE else []
 """The others differ in the number of layers, or by backend in nothing that is ours; KERAS_BLOCKS_ALL runs them."""
-DIFFER = {"resnet101d": 1e-3, "resnet152d": 1e-3}
+DIFFER = {"resnet101d": 1e-3, "resnet152d": 1e-3, "inception_v4": 1e-3}
 """Of so many random layers without gates, noise comes out alike."""
 CHOSEN = list(NETWORKS) if run_all() else FEW
 
