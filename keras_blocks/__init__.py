@@ -17,6 +17,7 @@ from keras_blocks.blocks.grid_reduction import GridReductionA, GridReductionB, P
 from keras_blocks.blocks.heads import ClassifierHead, MultiLabelHead
 from keras_blocks.blocks.image_normalization import ImageNormalization
 from keras_blocks.blocks.inception import InceptionA, InceptionB, InceptionBlock, InceptionC
+from keras_blocks.blocks.inception_module import InceptionModule
 from keras_blocks.blocks.inverted_residual import InvertedResidualBlock
 from keras_blocks.blocks.letterbox import Letterbox
 from keras_blocks.blocks.local_response_normalization import LocalResponseNormalization
@@ -24,6 +25,7 @@ from keras_blocks.blocks.pairwise_distance import PairwiseDistance
 from keras_blocks.blocks.pooling import CeilMaxPooling2D
 from keras_blocks.blocks.pyramid import FeaturePyramid
 from keras_blocks.blocks.region_proposals import RegionProposalNetwork
+from keras_blocks.blocks.regnet import RegNetBlock
 from keras_blocks.blocks.residual import ResidualBlock, ResNeXtBlock
 from keras_blocks.blocks.resnet_stem import ResNetStem
 from keras_blocks.blocks.roi import RoIAlign, RoIPool, WarpRegions
@@ -59,8 +61,10 @@ from keras_blocks.models.densenet import DenseNet
 from keras_blocks.models.fast_rcnn import FastRCNN
 from keras_blocks.models.faster_rcnn import FasterRCNN
 from keras_blocks.models.inception import Inception
+from keras_blocks.models.inception_v4 import InceptionV4
 from keras_blocks.models.rcnn import RCNN
 from keras_blocks.models.registry import create_model, list_models
+from keras_blocks.models.regnet import RegNet
 from keras_blocks.models.resnet import ResNet
 from keras_blocks.models.resnext import ResNeXt
 from keras_blocks.models.senet import SENet
@@ -112,6 +116,8 @@ __all__ = [
     "InceptionB",
     "InceptionBlock",
     "InceptionC",
+    "InceptionModule",
+    "InceptionV4",
     "InvertedResidualBlock",
     "Letterbox",
     "LocalResponseNormalization",
@@ -120,6 +126,8 @@ __all__ = [
     "PairSampler",
     "PairwiseDistance",
     "PassThroughReduction",
+    "RegNet",
+    "RegNetBlock",
     "RegionProposalNetwork",
     "ResNeXt",
     "ResNeXtBlock",

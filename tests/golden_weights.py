@@ -47,7 +47,8 @@ def weights(shapes, beta=0.0, gains=None):
     of three millions on its other side than float64 does, and each of them changes gradients by up to 10 %.
     """
     arrays = {name: weight(name, tuple(shape)) for name, shape in shapes.items()}
-    if any(part in name for name in arrays for part in (".se.", ".se_module.", ".attn.", "layer3.20.")):
+    gated = any(part in name for name in arrays for part in (".se.", ".se_module.", ".attn."))
+    if gated or any(name.startswith("layer3.20.") for name in arrays):
         # Branches that grow with depth saturate the gates of an attention, and put others at the brink: there
         # float32 differs from float64 by up to half of the output. With smaller branches by less than 1e-6.
         for name in arrays:

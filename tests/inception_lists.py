@@ -162,7 +162,65 @@ def inception_v3(norm="bn", auxiliary=False, small=False):
     return net
 
 
+V4_ROW, V4_COLUMN = (1, 7), (7, 1)
+
+
+def valid(filters, strides=2):
+    return (filters, 3, strides, True)
+
+
+def inception_v4():
+    """Szegedy et al. 2016, figures 3 to 9."""
+    net = BranchList(299)
+    for unit in (valid(32), valid(32, 1), (64, 3)):
+        net.unit(*unit)
+    net.branches([valid(96)], passed=64)
+    net.branches([(64,), valid(96, 1)], [(64,), (64, V4_ROW), (64, V4_COLUMN), valid(96, 1)])
+    net.branches([valid(192)], passed=192)
+    for _ in range(4):
+        net.branches([(96,)], [(64,), (96, 3)], [(64,), (96, 3), (96, 3)], [(96,)])
+    net.branches([valid(384)], [(192,), (224, 3), valid(256)], passed=384)
+    long = [(192,), (192, V4_COLUMN), (224, V4_ROW), (224, V4_COLUMN), (256, V4_ROW)]
+    for _ in range(7):
+        net.branches([(384,)], [(192,), (224, V4_ROW), (256, V4_COLUMN)], long, [(128,)])
+    net.branches([(192,), valid(192)], [(256,), (256, V4_ROW), (320, V4_COLUMN), valid(320)], passed=1024)
+    ends = [(256, (1, 3)), (256, (3, 1))]
+    for _ in range(3):
+        net.branches([(256,)], [(384,), ends], [(384,), (448, (3, 1)), (512, (1, 3)), ends], [(256,)])
+    net.dense(1000)
+    return net
+
+
+def inception_resnet_v2():
+    """Szegedy et al. 2016, figures 15 to 19, in the numbers of the authors' code, as timm has them."""
+    net = BranchList(299)
+
+    def residuals(times, *branches):
+        for _ in range(times):
+            channels = net.channels
+            net.branches(*branches)
+            net.conv(channels, 1, bias=True)
+
+    for unit in (valid(32), valid(32, 1), (64, 3)):
+        net.unit(*unit)
+    net.size = (net.size - 3) // 2 + 1
+    net.unit(80)
+    net.unit(*valid(192, 1))
+    net.size = (net.size - 3) // 2 + 1
+    net.branches([(96,)], [(48,), (64, 5)], [(64,), (96, 3), (96, 3)], [(64,)])
+    residuals(10, [(32,)], [(32,), (32, 3)], [(32,), (48, 3), (64, 3)])
+    net.branches([valid(384)], [(256,), (256, 3), valid(384)], passed=320)
+    residuals(20, [(192,)], [(128,), (160, V4_ROW), (192, V4_COLUMN)])
+    net.branches([(256,), valid(384)], [(256,), valid(288)], [(256,), (288, 3), valid(320)], passed=1088)
+    residuals(10, [(192,)], [(192,), (224, (1, 3)), (256, (3, 1))])
+    net.unit(1536)
+    net.dense(1000)
+    return net
+
+
 INCEPTION_LISTS = {
+    "inception_v4": inception_v4(),
+    "inception_resnet_v2": inception_resnet_v2(),
     "googlenet": googlenet(),
     "googlenet_torchvision": googlenet(third=3, norm="bn", last_pool=2),
     "googlenet_cifar": googlenet(norm="bn", quarter=True),

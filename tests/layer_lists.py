@@ -214,6 +214,33 @@ def senet154():
     return net
 
 
+def regnet(widths, depths, group_width, se=False):
+    """Radosavovic et al. 2020, figure 4 and the appendix, whose figures print widths and depths. With se, a
+    squeeze-excitation to a quarter of the block's input behind the 3x3 convolution."""
+    net = LayerList()
+    net.conv(32, 3, 2)
+    net.norm()
+    for width, depth in zip(widths, depths):
+        for j in range(depth):
+            channels, size, strides = net.channels, net.size, 1 if j else 2
+            net.conv(width, 1)
+            net.norm()
+            net.grouped(width, width // group_width, strides)
+            net.norm()
+            if se:
+                squeezed = round(channels / 4)
+                net.trainable += 2 * width * squeezed + squeezed + width
+                net.macs += 2 * width * squeezed
+            net.conv(width, 1)
+            net.norm()
+            if not j:
+                net.channels, net.size = channels, size
+                net.conv(width, 1, strides)
+                net.norm()
+    net.dense(1000)
+    return net
+
+
 def cifar_resnet(depth, version="v1"):
     """He et al. 2015, section 4.2: 6n + 2 layers, shortcuts without parameters."""
     net = LayerList(size=32)
@@ -423,6 +450,11 @@ LISTS = {
     "resnext29_8x64d_cifar": cifar_resnext(8, 64),
     "resnext29_16x64d_cifar": cifar_resnext(16, 64),
     "senet154": senet154(),
+    "regnetx_002": regnet((24, 56, 152, 368), (1, 1, 4, 7), 8),
+    "regnetx_032": regnet((96, 192, 432, 1008), (2, 6, 15, 2), 48),
+    "regnety_002": regnet((24, 56, 152, 368), (1, 1, 4, 7), 8, se=True),
+    "regnety_004": regnet((48, 104, 208, 440), (1, 3, 6, 6), 8, se=True),
+    "regnety_032": regnet((72, 216, 576, 1512), (2, 5, 13, 1), 24, se=True),
     "wide_resnet50_2": resnet(*SIZES[50], width=2),
     "wide_resnet101_2": resnet(*SIZES[101], width=2),
     **{f"resnet{depth}_cifar": cifar_resnet(depth) for depth in CIFAR_DEPTHS},

@@ -1,14 +1,14 @@
 """Attention of residual blocks: channels, pixels and kernels weighted by what the feature map holds."""
 
 import math
-from typing import Unpack
+from typing import Any, Unpack
 
 import keras
 
 from keras_blocks.blocks.squeeze_excite import Gate, squeezed
 from keras_blocks.core import validation
 from keras_blocks.core.block import Block, Chain, register
-from keras_blocks.core.chain import Assign, Fork, LayerSpec, Take
+from keras_blocks.core.chain import Assign, LayerSpec, Take
 from keras_blocks.core.immutable import FrozenDict
 from keras_blocks.core.layers import own_initializer
 from keras_blocks.typing import BlockOptions, Shape
@@ -83,8 +83,8 @@ class EfficientChannelAttention(Block):
 class ConvolutionalBlockAttention(Block):
     """Scales channels by a gate computed of their means and maxima, then pixels by one of theirs (CBAM).
 
-    Two 1x1 convolutions are applied to the channels' means and, the same two, to their maxima; the gate is of the sum. A
-    convolution of the means and maxima over the channels, with normalization, gives the pixels' gate.
+    Two 1x1 convolutions are applied to the channels' means and, the same two, to their maxima; the gate is of the sum.
+    A convolution of the means and maxima over the channels, with normalization, gives the pixels' gate.
 
     Args:
         ratio: the input's channels over those of the first 1x1 convolution; must divide them.
@@ -132,8 +132,8 @@ class ConvolutionalBlockAttention(Block):
         ]
         means = self.layer("means", keras.layers.GlobalAveragePooling2D, keepdims=True)
         maxima = self.layer("maxima", keras.layers.GlobalMaxPooling2D, keepdims=True)
-        of_channels = [self.sum_of("add", [means, *shared], [maxima, *shared]), self._gates("channel_gates")]
-        of_pixels = [
+        of_channels: Chain = [self.sum_of("add", [means, *shared], [maxima, *shared]), self._gates("channel_gates")]
+        of_pixels: Chain = [
             self.concatenate(
                 "concat", [self.pooled_channels("mean", "mean")], [self.pooled_channels("largest", "max")]
             ),
@@ -222,7 +222,7 @@ class SelectiveKernelBlock(Block):
         validation.divides("groups", self.groups, total_name="input channels", total=inside)
         found = [[Take(f"path{i}")] for i in numbers]
         width = self.filters * self.paths
-        scores = [
+        scores: Chain = [
             self.sum_of("sum", *found),
             self.layer("squeeze", keras.layers.GlobalAveragePooling2D, keepdims=True),
             *self.conv_unit("reduce", squeezed(self.filters, self.ratio, self.divisor), 1),
@@ -239,16 +239,19 @@ class SelectiveKernelBlock(Block):
             ]
             for i, path in zip(numbers, found)
         ]
-        steps = [
-            Fork(FrozenDict({f"path{i}": self._of_reach(i) for i in numbers})),
+        return [
+            self.fork(**{f"path{i}": self._of_reach(i) for i in numbers}),
             Assign("shares", scores),
             self.sum_of("add", *weighted),
         ]
-        return steps
 
     def _of_reach(self, i: int) -> Chain:
         part = (self.part_of_channels(f"part{i}", i - 1, self.paths),) if self.split else ()
-        options = {"strides": self.strides, "dilation_rate": i * self.dilation_rate, "groups": self.groups}
+        options: dict[str, Any] = {
+            "strides": self.strides,
+            "dilation_rate": i * self.dilation_rate,
+            "groups": self.groups,
+        }
         return (*part, *self.conv_unit(f"path{i}", self.filters, 3, padding="symmetric", **options))
 
     def _by_path(self) -> Shape:

@@ -1,6 +1,6 @@
 """The inverted residual of MobileNetV2 and V3: narrow between blocks, wide within, with depthwise convolutions."""
 
-from typing import Unpack
+from typing import Any, Unpack
 
 import keras
 
@@ -25,8 +25,8 @@ class InvertedResidualBlock(Block):
         kernel_size: of the depthwise convolution, an integer or two.
         strides: its step in pixels, an integer.
         padding: "symmetric", as PyTorch pads; "same" or "valid".
-        se_ratio: `None`, or the ratio of MobileNetV3's squeeze-excitation behind the depthwise convolution: to multiples
-            of 8 channels, with biases, ReLU, and "hard_sigmoid" for a gate.
+        se_ratio: `None`, or the ratio of MobileNetV3's squeeze-excitation behind the depthwise convolution: to
+            multiples of 8 channels, with biases, ReLU, and "hard_sigmoid" for a gate.
         attention: another attention in that place, see `ResidualBlock`.
         drop_rate: share of the images for which the block is left out while training, where its input is added.
         batch_norm: True by default; use_bias: False by default.
@@ -80,7 +80,7 @@ class InvertedResidualBlock(Block):
         self.drop_rate = validation.share("drop_rate", drop_rate)
 
     def chain(self, channels: int) -> Chain:
-        options = {"depthwise": True, "strides": self.strides, "padding": self.padding}
+        options: dict[str, Any] = {"depthwise": True, "strides": self.strides, "padding": self.padding}
         main = [
             *(self.conv_unit("widen", channels * self.expand_ratio, 1) if self.expand_ratio > 1 else ()),
             *self.conv_unit("depthwise", None, self.kernel_size, **options),

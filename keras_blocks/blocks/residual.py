@@ -86,7 +86,7 @@ class ResidualUnit(Block):
         self.se_use_bias = validation.boolean("se_use_bias", se_use_bias)
         self.block_dropout = validation.share("block_dropout", block_dropout)
         self.attention = layer_declaration("attention", attention)
-        self.convolution = layer_declaration("convolution", convolution, filters=self.filters)
+        self.convolution = layer_declaration("convolution", convolution, given=["filters"])
         if self.dilation_rate > 1 and self._step > 1:
             raise ValueError(
                 "`strides` over 1 and `dilation_rate` over 1 cannot be combined without `atrous`; received "
@@ -124,9 +124,13 @@ class ResidualUnit(Block):
 
     def _attention(self, channels: int) -> tuple[LayerSpec, ...]:
         """The attention of a block with so many input channels, or nothing."""
-        se = {"ratio": self.se_ratio, "use_bias": self.se_use_bias}
-        squeezed = () if self.se_ratio is None else (self.layer("se", SqueezeExciteBlock, **se),)
+        squeezed = self._squeezed(channels)
         return squeezed if self.attention is None else (*squeezed, self.declared("attend", self.attention))
+
+    def _squeezed(self, channels: int) -> tuple[LayerSpec, ...]:
+        if self.se_ratio is None:
+            return ()
+        return (self.layer("se", SqueezeExciteBlock, ratio=self.se_ratio, use_bias=self.se_use_bias),)
 
     def _main(self, channels: int) -> tuple[LayerSpec, ...]:
         after = self.dilation_rate * (self.strides if self.atrous else 1)
@@ -184,7 +188,7 @@ class ResidualUnit(Block):
         return self.shortcut == "projection" or (self.shortcut in ("auto", "pooled") and not same)
 
     def _pooling(self) -> tuple[LayerSpec, ...]:
-        """What has the strides of a pooled projection: of a window that hangs over the edge, the pixels inside count."""
+        """What has the strides of a pooled projection: of a window over the edge, the pixels inside count."""
         if not self.atrous:
             options = {"pool_size": self.strides, "strides": self.strides, "padding": "same"}
             return (self.layer("projection_pool", keras.layers.AveragePooling2D, **options),)

@@ -19,8 +19,8 @@ class SqueezeExciteBlock(Block):
         ratio: the input's channels over those of the first convolution; must divide them, unless there is a `divisor`.
         gate: activation after the second convolution, "sigmoid" or "hard_sigmoid".
         filters: channels of the first convolution; `None` for those that `ratio` gives.
-        divisor: of which these are a multiple, the nearest to what `ratio` gives, but no 0 and none below nine tenths of
-            it; 8 in timm's SE-ResNet-18 and in MobileNetV3.
+        divisor: of which these are a multiple, the nearest to what `ratio` gives, but no 0 and none below nine tenths
+            of it; 8 in timm's SE-ResNet-18 and in MobileNetV3.
         **kwargs: the settings of `Block`: `activation` ("relu", of the first convolution), `use_bias` (`None` and True
             give both convolutions biases), `kernel_initializer`, `kernel_regularizer`, `data_format`, `name`, `dtype`,
             ... There is no normalization.

@@ -15,8 +15,8 @@ from keras_blocks.typing import BlockOptions, Ints
 class XceptionBlock(Block):
     """Separable 3x3 convolutions, each with the activation before and normalization behind it, and a shortcut.
 
-    A separable convolution is one of each channel by itself and a 1x1 convolution, with nothing between. The shortcut is
-    the input, or a 1x1 convolution where the shape changes; strides are those of a 3x3 max pooling at the end.
+    A separable convolution is one of each channel by itself and a 1x1 convolution, with nothing between. The shortcut
+    is the input, or a 1x1 convolution where the shape changes; strides are those of a 3x3 max pooling at the end.
 
     Args:
         filters: numbers of output channels of the separable convolutions.

@@ -52,7 +52,7 @@ class Split:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Fork:
-    """The same input to each of `branches`, name -> chain; what they give is a dict: outputs, or what is taken from it."""
+    """The same input to each of `branches`, name -> chain; what they give is a dict, of outputs or to `Take` from."""
 
     branches: FrozenDict
 

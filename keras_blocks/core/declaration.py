@@ -1,15 +1,15 @@
 """Layers that an argument declares: a class, a layer as a pattern, a name or a dict become plain data."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeAlias
 
 import keras
 
 from keras_blocks.core.immutable import FrozenDict
-from keras_blocks.core.keywords import accepted
+from keras_blocks.core.keywords import accepted, ours_alone, refuse_unknown
 from keras_blocks.core.layers import serialized
 from keras_blocks.core.registration import class_named, registered_name
-from keras_blocks.core.signature import needed, takes
+from keras_blocks.core.signature import needed
 
 Declaration: TypeAlias = type | str | Mapping[str, Any] | keras.layers.Layer | None
 """A layer yet to be made. See `layer_declaration`."""
@@ -22,14 +22,15 @@ OF_CODE = {"JaxLayer", "Lambda", "TFSMLayer", "TorchModuleWrapper"}
 declaration in a file is made by the constructor, which does not."""
 
 
-def layer_declaration(argument: str, value: Any, **given: Any) -> FrozenDict | None:
+def layer_declaration(argument: str, value: Any, given: Collection[str] = ()) -> FrozenDict | None:
     """A layer as plain data, `{"layer": its registered name, ...}` with its arguments, for `LayerFactory.declared`.
 
     Args:
         argument: what the error calls it.
         value: a class of layers; a layer that is not built, which is a pattern: what it was told other than its class'
             defaults; the class' name; or a dict of "layer", a class or its name, and arguments. `None` for none.
-        **given: values of arguments that the block gives the layer, where it takes them.
+        given: names of arguments that the block will give the layer. One that needs any of these is made in `build`,
+            and refuses then what does not go with them.
 
     Raises:
         TypeError: for what is none of these, and for arguments that the class does not take.
@@ -56,7 +57,10 @@ def layer_declaration(argument: str, value: Any, **given: Any) -> FrozenDict | N
         raise ValueError(f"`{argument}` must leave `{own[0]}` to the block that it stands in; received {value!r}.")
     options = serialized(options)
     try:
-        cls(**{**options, **_for(cls, given)})
+        if ours_alone(cls):
+            refuse_unknown(cls, options, accepted(cls))
+        if not set(given) & set(_needed(cls)):
+            cls(**options)
     except (TypeError, ValueError) as error:
         raise type(error)(f"`{argument}` cannot be made: {error}") from error
     return FrozenDict({"layer": registered_name(cls), **options})
@@ -100,8 +104,3 @@ def _told(layer: Any) -> dict[str, Any]:
 def _needed(cls: type) -> list[str]:
     init: Callable[..., Any] = vars(next(base for base in cls.__mro__ if "__init__" in vars(base)))["__init__"]
     return [name for name in needed(init) if name != "self"]
-
-
-def _for(cls: type, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the given values that the class takes."""
-    return {name: value for name, value in given.items() if takes(cls, name)}

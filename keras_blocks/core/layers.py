@@ -7,7 +7,7 @@ from typing import Any, Self
 import keras
 
 from keras_blocks.core import keras_arguments, validation
-from keras_blocks.core.chain import Chain, LayerSpec, Split
+from keras_blocks.core.chain import Chain, Fork, LayerSpec, Split
 from keras_blocks.core.grouped_conv2d import GroupedConv2D
 from keras_blocks.core.immutable import FrozenDict, freeze, thaw
 from keras_blocks.core.keywords import check_call
@@ -228,6 +228,10 @@ class LayerFactory:
     def product_of(self, name: str, *branches: Chain) -> Split:
         """Branches whose outputs are multiplied; one of size 1x1 scales the channels of the others."""
         return Split(branches, self.layer(name, keras.layers.Multiply))
+
+    def fork(self, **branches: Chain) -> Fork:
+        """Branches that stay apart, by name: `Take("name")` goes on with one of them; an empty one is the input."""
+        return Fork(FrozenDict(branches))
 
     def fitted(self, name: str, branch: Chain, like: Chain, how: SizeHow = "crop") -> Split:
         """What the first branch gives, in the height and width of the second's: cropped in its middle, or resized."""

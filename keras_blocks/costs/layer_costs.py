@@ -211,6 +211,7 @@ LAYER_RULES: dict[type, Callable[[Options, Any], Counts]] = {
     keras.layers.GlobalMaxPooling2D: _global_pooling,
     keras.layers.MaxPooling2D: _pooling,
     keras.layers.Multiply: _broadcast,
+    keras.layers.Rescaling: _same_shape,
 }
 """Layer class -> rule: (arguments, shape) to what `LayerCost` holds; it may raise a ValueError for the shape."""
 

@@ -10,8 +10,10 @@ from keras_blocks.core.keywords import accepted, refuse_unknown
 from keras_blocks.models.architecture import Architecture
 from keras_blocks.models.densenet import DenseNet
 from keras_blocks.models.inception import Inception
+from keras_blocks.models.inception_v4 import InceptionV4
 from keras_blocks.models.koch import KochNet
 from keras_blocks.models.network import Network
+from keras_blocks.models.regnet import RegNet
 from keras_blocks.models.resnet import ResNet
 from keras_blocks.models.resnext import ResNeXt
 from keras_blocks.models.senet import SENet
@@ -19,7 +21,17 @@ from keras_blocks.models.squeezenet import SqueezeNet
 from keras_blocks.models.vgg import VGG
 from keras_blocks.typing import DType
 
-BACKBONES: tuple[type[Architecture], ...] = (DenseNet, Inception, ResNeXt, ResNet, SENet, SqueezeNet, VGG)
+BACKBONES: tuple[type[Architecture], ...] = (
+    DenseNet,
+    Inception,
+    InceptionV4,
+    RegNet,
+    ResNeXt,
+    ResNet,
+    SENet,
+    SqueezeNet,
+    VGG,
+)
 
 BACKBONE = "backbone"
 """What `freeze` calls the whole backbone, and the name of its layer."""

@@ -22,7 +22,7 @@ DEEP_STEM |= {"conv3": "conv1.6", "conv3_bn": "bn1"}
 
 
 def block_names(
-    metaparameters: Any, pre_activated: bool, rename: Callable[[int, int, str], str], more: Any = ()
+    metaparameters: Any, groups: Any, pre_activated: bool, rename: Callable[[int, int, str], str], more: Any = ()
 ) -> dict[str, str]:
     """Path of a layer of the blocks -> its name elsewhere, by `rename(group, block, layer)`, all counted from 1.
 
@@ -33,7 +33,7 @@ def block_names(
     layers += ["se/reduce", "se/restore"] * (metaparameters.se_ratio is not None)
     return {
         f"group{i}_block{j}/{layer}": rename(i, j, layer)
-        for i, group in enumerate(metaparameters.groups, start=1)
+        for i, group in enumerate(groups, start=1)
         for j in range(1, group["blocks"] + 1)
         for layer in (*layers, *more)
     }
@@ -52,7 +52,9 @@ def torch_names(metaparameters: Any, pre_activated: bool, basic: bool, se: str =
     if m.convolution is not None and m.convolution["layer"] == "keras_blocks>SelectiveKernelBlock":
         inner |= _with_selective_kernels("conv1" if basic else "conv2", m.convolution.get("paths", 2))
     more = [name for name in inner if "/" in name and not name.startswith("se/")]
-    names = block_names(m, pre_activated, lambda i, j, layer: f"layer{i}.{j - 1}.{inner.get(layer, layer)}", more)
+    names = block_names(
+        m, m.groups, pre_activated, lambda i, j, layer: f"layer{i}.{j - 1}.{inner.get(layer, layer)}", more
+    )
     deep = {f"stem/{mine}": name for mine, name in DEEP_STEM.items()}
     stem = deep if m.stem in ("deep", "resnet_c") else {"stem/conv": "conv1", "stem/conv_bn": "bn1"}
     return {**stem, "head/scores": "fc", **names}

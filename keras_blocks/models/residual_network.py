@@ -17,7 +17,7 @@ from keras_blocks.models.output_stride import StridePlan
 from keras_blocks.models.residual_names import block_names, torch_names
 from keras_blocks.typing import ArchitectureOptions, Tensor
 
-Stem = Literal["imagenet", "timm", "deep", "resnet_c", "cifar"]
+Stem = Literal["imagenet", "timm", "deep", "resnet_c", "regnet", "cifar"]
 Shortcut = Literal["auto", "projection", "pad", "pooled"]
 
 STEM_OPTIONS: dict[str, dict[str, Any]] = {
@@ -48,6 +48,10 @@ def groups_of(*blocks: int, filters: int = 64) -> tuple[dict[str, int], ...]:
     return tuple({"filters": filters * 2**i, "blocks": n} for i, n in enumerate(blocks))
 
 
+def checked_groups(groups: Any) -> list[dict[str, int]]:
+    return validation.records("groups", groups, {"filters": None, "blocks": None})
+
+
 class ResidualNetwork(Architecture):
     """A stem, groups of residual blocks, a head. A subclass says by `block_class` of which blocks.
 
@@ -55,20 +59,22 @@ class ResidualNetwork(Architecture):
     takes both *args and **kwargs is cloned by Keras as a `keras.Functional`.
 
     Args:
-        own: the subclass' own metaparameters.
-        groups, stem, ... convolution: see `ResNet`.
+        own: the subclass' own metaparameters, with `groups` (`checked_groups`) unless `groups_from` makes them.
+        stem, ... convolution: see `ResNet`.
         batch_norm, use_bias, kernel_initializer, **kwargs: see `Architecture`.
     """
 
     block_class: type[ResidualUnit]
     """The class of the blocks."""
 
+    first_strides = 1
+    """Of the first group: the others halve the size."""
+
     default_settings = NORMALIZED
 
     def __init__(
         self,
         own: Mapping[str, Any],
-        groups: Sequence[Mapping[str, int]],
         stem: Stem = "imagenet",
         shortcut: Shortcut = "auto",
         drop_rate: float = 0.0,
@@ -83,7 +89,6 @@ class ResidualNetwork(Architecture):
         **kwargs: Unpack[ArchitectureOptions],
     ):
         own = {
-            "groups": validation.records("groups", groups, {"filters": None, "blocks": None}),
             "stem": validation.choice("stem", stem, Stem),
             "shortcut": validation.choice("shortcut", shortcut, Shortcut),
             "drop_rate": validation.share("drop_rate", drop_rate),
@@ -94,11 +99,22 @@ class ResidualNetwork(Architecture):
             "block_dropout": validation.share("block_dropout", block_dropout),
             "stem_filters": validation.optional(validation.integer, "stem_filters", stem_filters),
             "attention": layer_declaration("attention", attention),
-            "convolution": layer_declaration("convolution", convolution, filters=1),
+            "convolution": layer_declaration("convolution", convolution, given=["filters"]),
             **own,
         }
-        StridePlan(own)  # refuses an output stride that cannot be reached
+        self._stride_plan(own)  # refuses an output stride that cannot be reached
         super().__init__(own, **kwargs)
+
+    @classmethod
+    def groups_from(cls, metaparameters: Mapping[str, Any]) -> Sequence[Mapping[str, int]]:
+        """The groups, each with its `filters` and number of `blocks`."""
+        found: Sequence[Mapping[str, int]] = metaparameters["groups"]
+        return found
+
+    @classmethod
+    def _stride_plan(cls, metaparameters: Mapping[str, Any]) -> StridePlan:
+        groups = cls.groups_from(metaparameters)
+        return StridePlan({**metaparameters, "groups": [*groups, *groups[: cls.first_strides - 1]]})
 
     @property
     def pre_activated(self) -> bool:
@@ -113,35 +129,38 @@ class ResidualNetwork(Architecture):
 
     def downsampling(self, i: int, j: int) -> dict[str, Any]:
         """Strides and shortcut of the j-th block of group i."""
-        return {"strides": 2 if i > 1 and j == 1 else 1, "shortcut": self.metaparameters.shortcut}
+        strides = self.first_strides if i == 1 else 2
+        return {"strides": strides if j == 1 else 1, "shortcut": self.metaparameters.shortcut}
 
     def stem(self, x: Tensor) -> Tensor:
         m = self.metaparameters
-        filters = m.stem_filters or m.groups[0]["filters"] * (2 if m.stem == "deep" else 1)
+        filters = m.stem_filters or self.groups_from(m)[0]["filters"] * (2 if m.stem == "deep" else 1)
+        strides = {"strides": 2, "padding": "symmetric"} if m.stem == "regnet" else {}
         if m.stem in STEM_OPTIONS:
             options = {"filters": filters, "pre_activated": self.pre_activated, **STEM_OPTIONS[m.stem]}
             stem = self.layer("stem", ResNetStem, **options)
         elif self.pre_activated:
-            stem = self.layer("stem", ConvBlock, filters=filters, batch_norm=False, activation=None)
+            stem = self.layer("stem", ConvBlock, filters=filters, **strides, batch_norm=False, activation=None)
         else:
-            stem = self.layer("stem", ConvBlock, filters=filters)
+            stem = self.layer("stem", ConvBlock, filters=filters, **strides)
         return self.feature("stem", stem(x))
 
     def learner(self, x: Tensor) -> Tensor:
         m = self.metaparameters
-        plan, number, total = StridePlan(m), 0, sum(group["blocks"] for group in m.groups)
-        for i, group in enumerate(m.groups, start=1):
+        groups = self.groups_from(m)
+        plan, number, total = self._stride_plan(m), 0, sum(group["blocks"] for group in groups)
+        for i, group in enumerate(groups, start=1):
             for j in range(1, group["blocks"] + 1):
                 number += 1
                 step = self.downsampling(i, j)
                 options = {**step, **plan.take(step["strides"]), "drop_rate": m.drop_rate * number / total}
                 x = self.block(f"group{i}_block{j}", filters=group["filters"], **options)(x)
-            if i < len(m.groups):
+            if i < len(groups):
                 x = self.feature(f"group{i}", x)
         if self.pre_activated:
             for spec in (*self.norm_if_any("last"), self.activate("last_activation")):
                 x = spec(x)
-        return self.feature(f"group{len(m.groups)}", x)
+        return self.feature(f"group{len(groups)}", x)
 
     def classifier(self, x: Tensor) -> Tensor:
         m = self.metaparameters
@@ -150,7 +169,7 @@ class ResidualNetwork(Architecture):
 
     def block_names(self, rename: Callable[[int, int, str], str]) -> dict[str, str]:
         """Path of a layer of the blocks -> its name elsewhere, by `rename(group, block, layer)`, all counted from 1."""
-        return block_names(self.metaparameters, self.pre_activated, rename)
+        return block_names(self.metaparameters, self.groups_from(self.metaparameters), self.pre_activated, rename)
 
     def torch_names(self, se: str = "se") -> dict[str, str]:
         """The names that torchvision and timm give; timm's older networks call the squeeze-excitation otherwise."""

@@ -8,7 +8,7 @@ from keras_blocks.core import validation
 from keras_blocks.core.block import register
 from keras_blocks.core.chain import LayerSpec
 from keras_blocks.models.network import Names
-from keras_blocks.models.residual_network import ResidualNetwork, ResNetOptions, Shortcut, Stem
+from keras_blocks.models.residual_network import ResidualNetwork, ResNetOptions, Shortcut, Stem, checked_groups
 from keras_blocks.models.resnet_variants import SIZES, SOURCES, VARIANTS
 
 Downsample = Literal["first", "last"]
@@ -25,7 +25,7 @@ class ResNet(ResidualNetwork):
         stem: "imagenet", the 7x7 convolution and pooling of `ResNetStem`; "timm", the same with the pooling's border
             of timm's `resnetv2_50`; "deep", three 3x3 convolutions, to twice the filters of the first group, and a
             pooling that rounds up; "resnet_c", three 3x3 convolutions, to as many filters, and the pooling of
-            "imagenet"; "cifar", a 3x3 convolution of stride 1.
+            "imagenet"; "regnet", a 3x3 convolution of stride 2; "cifar", one of stride 1.
         shortcut: of the blocks: "auto", "projection", "pad" (option A, without parameters) or "pooled" (ResNet-D).
         width: channels of the 3x3 convolutions over `filters`, 2 for the wide ResNets.
         downsample: "first", a group's first block has the stride; "last", the last block of the group before has it,
@@ -98,12 +98,13 @@ class ResNet(ResidualNetwork):
         **kwargs: Unpack[ResNetOptions],
     ):
         own = {
+            "groups": checked_groups(groups),
             "block": validation.choice("block", block, Kind),
             "version": version,
             "width": width,
             "downsample": validation.choice("downsample", downsample, Downsample),
         }
-        super().__init__(own, groups, stem, shortcut, **kwargs)
+        super().__init__(own, stem, shortcut, **kwargs)
 
     @property
     def pre_activated(self) -> bool:

@@ -12,6 +12,7 @@ from keras_blocks.models.residual_network import (
     ResNetOptions,
     Shortcut,
     Stem,
+    checked_groups,
     groups_of,
 )
 from keras_blocks.models.resnet_variants import RESNET_D
@@ -117,7 +118,8 @@ class ResNeXt(ResidualNetwork):
         shortcut: Shortcut = "auto",
         **kwargs: Unpack[ResNetOptions],
     ):
-        super().__init__({"cardinality": cardinality, "base_width": base_width}, groups, stem, shortcut, **kwargs)
+        own = {"groups": checked_groups(groups), "cardinality": cardinality, "base_width": base_width}
+        super().__init__(own, stem, shortcut, **kwargs)
 
     def weight_names(self) -> Names:
         return {"torchvision": self.torch_names()}

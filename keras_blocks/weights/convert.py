@@ -237,7 +237,7 @@ def _best_order(arrays: Arrays, names: Names, targets: Arrays, model: Any) -> Ar
     Names do not tell: files exist that have PyTorch's names and Keras' order.
     """
     back = {_renamed(name, names): name for name in targets}
-    turned = {key: _turned(value, targets.get(back.get(key))) for key, value in arrays.items()}
+    turned = {key: _turned(value, targets.get(back.get(key, ""))) for key, value in arrays.items()}
     if hasattr(model, "from_torch"):
         turned = {key: model.from_torch(back.get(key, key), value) for key, value in turned.items()}
 

@@ -111,7 +111,7 @@ def test_mobilenet_v3s_gates_have_multiples_of_8_channels():
         block.build((None, 8, 8, channels))
         assert block.se.reduce.filters == squeezed
         assert [spec.name for spec in specs(block.chain_for(None))][:7] == (
-            "widen widen_bn widen_activation depthwise depthwise_bn depthwise_activation se".split()
+            ["widen", "widen_bn", "widen_activation", "depthwise", "depthwise_bn", "depthwise_activation", "se"]
         )
 
 

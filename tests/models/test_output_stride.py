@@ -50,6 +50,20 @@ def test_dilated_resnet_agrees_with_the_strided_one(block, version, rng):
     compare(resnet(None, **options), resnet(8, **options), 4, rng)
 
 
+def test_pooled_shortcuts_agree_where_their_strides_become_dilation(rng):
+    """ResNet-D, whose average pooling has the strides: of a border, too, where the last window hangs over the edge."""
+    options = {"block": "basic", "version": "v1", "shortcut": "pooled"}
+    compare(resnet(None, **options), resnet(8, **options), 4, rng)
+
+
+def test_dilated_regnet_agrees_with_the_strided_one(rng):
+    def regnet(output_stride):
+        rule = {"w0": 8, "wa": 8.0, "wm": 2.0, "depth": 7, "group_width": 4, "stem_filters": 4}
+        return keras_blocks.RegNet(**rule, output_stride=output_stride, include_top=False, input_shape=(64, 64, 3))
+
+    compare(regnet(None), regnet(8), 4, rng)
+
+
 def test_dilated_densenet_agrees_with_the_pooled_one(rng):
     compare(densenet(None), densenet(16), 2, rng)
 
