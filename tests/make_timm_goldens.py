@@ -23,6 +23,8 @@ NETWORKS = {
     "seresnext101_64x4d": 97,
     "seresnext101_32x8d": 97,
     "legacy_senet154": 97,
+    "legacy_seresnet50": 97,
+    "legacy_seresnext26_32x4d": 97,
 }
 
 
