@@ -1,5 +1,6 @@
 """Models saved to the Hugging Face hub: `model.save("hf://user/name")`, with a card that says what they are."""
 
+import contextlib
 import os
 import re
 import tempfile
@@ -61,16 +62,16 @@ def model_card(model: Any, repository: str) -> str:
     >>> print(card.partition("## Counts")[2].partition("## Metaparameters")[0].strip())
     | | |
     |---|---|
-    | parameters | 272,474 |
-    | of these trained | 271,098 |
-    | multiply-adds for an image | 40,813,184 |
+    | parameters | 271,098 |
+    | of these trained | 269,722 |
+    | multiply-adds for an image | 40,551,040 |
     """
     task = "image-classification" if model.metaparameters.get("include_top") else "image-feature-extraction"
     parts = [
         f"---\nlibrary_name: keras\npipeline_tag: {task}\ntags:\n- keras-blocks\n---",
         f"# {model.name}",
-        f"A `{type(model).__name__}` of [keras-blocks](https://pypi.org/project/keras-blocks/), for images of the shape "
-        f"{model.input_shape if isinstance(model.input_shape, tuple) else ''}. The classes are registered by the import:",
+        f"A `{type(model).__name__}` of [keras-blocks](https://pypi.org/project/keras-blocks/), whose import registers "
+        f"it. Images: `{_plain(model.metaparameters.input_shape)}`, in {model.data_format}.",
         f'```python\nimport keras\nimport keras_blocks\n\nmodel = keras.saving.load_model("{SCHEME}{repository}")\n```',
         f"## Counts\n\n{_table(_counts(model))}",
         f"## Metaparameters\n\n{_table(_metaparameters(model))}",
@@ -82,10 +83,8 @@ def model_card(model: Any, repository: str) -> str:
 def _counts(model: Any) -> dict[str, str]:
     trained = sum(int(keras.ops.size(weight.value)) for weight in model.trainable_weights)
     found = {"parameters": f"{model.count_params():,}", "of these trained": f"{trained:,}"}
-    try:
+    with contextlib.suppress(TypeError, ValueError):  # images of any size
         found["multiply-adds for an image"] = f"{cost(model).macs:,}"
-    except (TypeError, ValueError):  # images of any size
-        pass
     return found
 
 
