@@ -335,6 +335,21 @@ def test_the_tables_have_variants_alone_and_each_once():
         HubFile.parse(f"hf://{row.repository}")
 
 
+def test_the_page_on_weights_has_every_row():
+    page = (pathlib.Path(__file__).parents[1] / "docs" / "weights.md").read_text()
+    rows = {row.split("|")[1].strip(" `"): row for row in page.splitlines() if row.startswith("| `")}
+    in_keras = {name: function for cls in ARCHITECTURES for name, function in cls.published.items()}
+    assert set(rows) == {*in_keras, *HUB}
+    for name, row in rows.items():
+        if name in in_keras:
+            assert f"keras.applications' {in_keras[name]} " in row
+        else:
+            found = HUB[name]
+            for text in (f"`hf://{found.repository}`", found.licence, f'ImageNormalization("{found.pixels}")'):
+                assert text in row
+            assert all(f"`{key}={value!r}`" in row for key, value in found.options.items())
+
+
 @pytest.mark.skipif(not run_all(), reason="imports timm, in an environment of its own; make test-all")
 def test_the_hubs_rows_are_timms(tmp_path):
     """Each repository is of timm's own table, with its licence and its pixels; of the network that we take it for."""

@@ -22,6 +22,7 @@ BACKBONES = {
     "resnet, of any size": lambda **options: keras_blocks.ResNeXt(
         [{"filters": 8, "blocks": 1}] * 4,
         cardinality=2,
+        base_width=32,
         include_top=False,
         **{**options, "input_shape": (None, None, 3)},
     ),
@@ -30,7 +31,7 @@ BACKBONES = {
     ),
     "vgg": lambda **options: keras_blocks.VGG([{"filters": 4, "layers": 1}] * 5, include_top=False, **options),
 }
-NAMES = list(BACKBONES) if run_all() else ["resnet", "resnet, of any size"]
+NAMES = list(BACKBONES) if run_all() else ["resnet, of any size"]
 IMAGES = np.random.default_rng(0).uniform(size=(2, *SHAPE)).astype("float32")
 
 
@@ -50,10 +51,10 @@ def test_a_retinanet_takes_our_backbones(name, tmp_path):
     )
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
-    before, expected = net.get_weights(), model.predict(IMAGES, verbose=0)
-    for key, value in loaded.predict(IMAGES, verbose=0).items():
+    before, expected = net.get_weights(), model(IMAGES)
+    for key, value in loaded(IMAGES).items():
         assert value.shape[1] == 9 * (64 + 16 + 4)
-        np.testing.assert_allclose(value, expected[key], atol=1e-5)
+        np.testing.assert_allclose(*map(keras.ops.convert_to_numpy, (value, expected[key])), atol=1e-5)
     model.compile("sgd", box_loss="auto", classification_loss="auto", run_eagerly=EAGERLY)
     truth = {"boxes": np.array([[[4, 4, 40, 40]]] * 2, "float32"), "labels": np.ones((2, 1))}
     assert np.isfinite(model.fit(IMAGES, truth, verbose=0).history["loss"]).all()
