@@ -33,6 +33,10 @@ NETWORKS = {
     **{f"resnet{depth}_v2": (f"timm/resnetv2_{depth}", V2) for depth in (18, 34)},
     **{f"resnet{depth}_v2": (f"timm/resnetv2_{depth}", BOTTLENECK_V2) for depth in (50, 101, 152)},
     "senet154": ("timm/legacy_senet154", {}),
+    "seresnet50, older": ("timm/legacy_seresnet50", {"version": "v1", "stem": "caffe"}),
+    "seresnet101, older": ("timm/legacy_seresnet101", {"version": "v1", "stem": "caffe"}),
+    "seresnext50_32x4d, older": ("timm/legacy_seresnext50_32x4d", {"stem": "caffe"}),
+    "seresnext101_32x4d, older": ("timm/legacy_seresnext101_32x4d", {"stem": "caffe"}),
     "inception_v3_torchvision": ("timm/inception_v3", {}),
     "squeezenet_1.0": ("torchvision/squeezenet1_0", {}),
     "squeezenet_1.1": ("torchvision/squeezenet1_1", {}),
@@ -43,41 +47,47 @@ NETWORKS = {
 """Variant -> (where its network is, metaparameters with which ours is that network)."""
 
 MAKE = r"""
-import sys, numpy, torch, safetensors.torch
-source, size, folder = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-library, _, name = source.partition("/")
-torch.manual_seed(0)
-if library == "torchvision":
-    import torchvision
-    own = {"init_weights": True, "aux_logits": False} if name == "googlenet" else {}
-    model = getattr(torchvision.models, name)(weights=None, **own)
-elif name.endswith("resnext152_32x4d"):  # timm has the parts of this one alone
-    from timm.models.resnet import Bottleneck, ResNet
-    se = {"block_args": {"attn_layer": "se"}} if name.startswith("se") else {}
-    model = ResNet(block=Bottleneck, layers=(3, 8, 36, 3), cardinality=32, base_width=4, **se)
-else:
-    import timm
-    model = timm.create_model(name, pretrained=False)
-generator = torch.Generator().manual_seed(1)
-state = model.state_dict()
-for key, value in state.items():
-    if key.endswith("num_batches_tracked"):
-        continue
-    drawn = torch.rand(value.shape, generator=generator)
-    if value.ndim > 1:
-        state[key] = (2 * drawn - 1) * (6 / value[0].numel()) ** 0.5
-    elif key.endswith(("running_var", "weight")):
-        state[key] = 0.5 + drawn
-    else:
-        state[key] = 0.4 * drawn - 0.2
-    if key.endswith("bn3.weight"):  # branches that grow with depth bring a gate, and so float32, to its edge
-        state[key] *= 0.2
-model.load_state_dict(state)
-safetensors.torch.save_file({key: value.contiguous() for key, value in state.items()}, f"{folder}/model.safetensors")
-images = torch.rand((2, 3, size, size), generator=generator) * 12 ** 0.5 - 3 ** 0.5
-with torch.no_grad():
-    outputs = model.eval()(images)
-numpy.savez(f"{folder}/outputs.npz", images=images.permute(0, 2, 3, 1), outputs=outputs)
+import sys, numpy, torch, safetensors.torch, timm, torchvision
+from timm.models.resnet import Bottleneck, ResNet
+
+def network(library, name):
+    if library == "torchvision":
+        own = {"init_weights": False, "aux_logits": False} if name == "googlenet" else {}
+        return getattr(torchvision.models, name)(weights=None, **own)
+    if name.endswith("resnext152_32x4d"):  # timm has the parts of this one alone
+        se = {"block_args": {"attn_layer": "se"}} if name.startswith("se") else {}
+        return ResNet(block=Bottleneck, layers=(3, 8, 36, 3), cardinality=32, base_width=4, **se)
+    return timm.create_model(name, pretrained=False)
+
+def draw(state, generator):
+    for key, value in state.items():
+        if key.endswith("num_batches_tracked"):
+            continue
+        drawn = torch.rand(value.shape, generator=generator)
+        if value.ndim > 1:
+            state[key] = (2 * drawn - 1) * (6 / value[0].numel()) ** 0.5
+        elif key.endswith(("running_var", "weight")):
+            state[key] = 0.5 + drawn
+        else:
+            state[key] = 0.4 * drawn - 0.2
+        if key.endswith("bn3.weight"):  # branches that grow with depth bring a gate, and so float32, to its edge
+            state[key] *= 0.2
+
+for line in sys.stdin:
+    source, size, folder = line.split()
+    library, _, name = source.partition("/")
+    model = network(library, name)
+    generator = torch.Generator().manual_seed(1)
+    state = model.state_dict()
+    draw(state, generator)
+    model.load_state_dict(state)
+    arrays = {key: value.contiguous() for key, value in state.items()}
+    safetensors.torch.save_file(arrays, f"{folder}/model.safetensors")
+    images = torch.rand((2, 3, int(size), int(size)), generator=generator) * 12 ** 0.5 - 3 ** 0.5
+    with torch.no_grad():
+        outputs = model.eval()(images)
+    numpy.savez(f"{folder}/outputs.npz", images=images.permute(0, 2, 3, 1), outputs=outputs)
+    print("done", flush=True)
 """
 
 
@@ -103,7 +113,9 @@ def compare(variant, theirs):
     size = {"inception_v3_torchvision": 299}.get(variant, 224 if variant.startswith("vgg") else 128)
     repository = f"local/{source.rpartition('/')[2]}"
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run([theirs, "-c", MAKE, source, str(size), folder], check=True)
+        print(source, size, folder, file=theirs.stdin, flush=True)
+        if theirs.stdout.readline() != "done\n":
+            raise RuntimeError(f"{source} could not be made, see above")
         cache = pathlib.Path(folder, "cache")
         in_layout(pathlib.Path(folder, "model.safetensors"), cache, repository)
         import huggingface_hub.constants
@@ -111,7 +123,7 @@ def compare(variant, theirs):
         huggingface_hub.constants.HF_HUB_CACHE = str(cache)
         images, expected = (np.load(f"{folder}/outputs.npz")[name] for name in ("images", "outputs"))
         own = {"input_shape": images.shape[1:], "classifier_activation": None, "kernel_initializer": "zeros", **options}
-        model = keras_blocks.create_model(variant, weights=f"hf://{repository}", **own)
+        model = keras_blocks.create_model(variant.partition(",")[0], weights=f"hf://{repository}", **own)
         outputs = model.predict(images, verbose=0)
     assert np.abs(expected[0] - expected[1]).max() > 0.01 * np.abs(expected).max(), "a dead network is equal to any"
     return float(np.abs(outputs - expected).max() / np.abs(expected).max())
@@ -119,7 +131,7 @@ def compare(variant, theirs):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("variants", nargs="*", help="all by default")
+    parser.add_argument("variants", nargs="*", help="all that docs/hub_weights.json lacks by default")
     parser.add_argument(
         "--theirs", default=os.environ.get("KERAS_BLOCKS_TIMM", sys.executable), help="a python with timm"
     )
@@ -128,12 +140,14 @@ def main():
     os.environ |= {"HF_HUB_OFFLINE": "1"}
     found = json.loads(DOCS.read_text()) if DOCS.is_file() else {}
     begun = time.monotonic()
-    for variant in given.variants or NETWORKS:
+    theirs = subprocess.Popen([given.theirs, "-c", MAKE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    for variant in given.variants or [name for name in NETWORKS if name not in found]:
         if time.monotonic() - begun > given.seconds:
             break
-        found[variant] = {"theirs": NETWORKS[variant][0], "difference": compare(variant, given.theirs)}
+        found[variant] = {"theirs": NETWORKS[variant][0], "difference": compare(variant, theirs)}
         print(f"{variant:28} {found[variant]['theirs']:34} {found[variant]['difference']:.1e}", flush=True)
         DOCS.write_text(json.dumps(dict(sorted(found.items())), indent=1) + "\n")
+    theirs.communicate()
     wrong = [name for name, row in found.items() if not row["difference"] <= TOLERANCE]
     print(f"{len(found)} variants, {len(wrong)} differ by more than {TOLERANCE}: {wrong}")
     return bool(wrong)

@@ -35,6 +35,8 @@ NETWORKS = {
     **dict.fromkeys(["regnetx_002", "regnetx_032", "regnety_002", "regnety_004", "regnety_032"], 97),
     "inception_v4": 107,
     "inception_resnet_v2": 107,
+    "legacy_seresnet50": 97,
+    "legacy_seresnext26_32x4d": 97,
 }
 
 AGAIN = 64

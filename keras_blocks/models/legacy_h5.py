@@ -1,4 +1,4 @@
-"""Keras' older format: one HDF5 file, `model.save("model.h5")`."""
+"""How models are saved: Keras' older format, one HDF5 file, `model.save("model.h5")`; and to the hub."""
 
 import json
 import os
@@ -9,6 +9,7 @@ import keras
 
 from keras_blocks.core.graphs import sublayers
 from keras_blocks.core.registration import registered_name
+from keras_blocks.models.hub_saving import is_hub_path, save_to_hub
 
 SUFFIXES = (".h5", ".hdf5")
 
@@ -26,11 +27,18 @@ def saved_readably(cls: M) -> M:
         """As in every Keras model: a `.keras` file; a `.h5` file, Keras' older format, is one that can be loaded.
 
         Args:
-            filepath, overwrite, **kwargs: as in Keras.
+            filepath: as in Keras; "hf://user/name" is a repository of the Hugging Face hub, which gets a card with
+                the model's metaparameters, counts and labels, and the lines that load it. This needs the extra `hub`.
+            overwrite, **kwargs: as in Keras.
 
         Raises:
+            ImportError: for the hub, without its library.
+            OSError: where the hub cannot be reached, or refuses it.
             ValueError: for `.h5`, which would lose what an adapted `Normalization` has learned.
         """
+        if is_hub_path(filepath):
+            save_to_hub(self, str(filepath), lambda folder: super(owner, self).save(folder, zipped=False))
+            return
         check_legacy(self, filepath)
         super(owner, self).save(filepath, overwrite=overwrite, **kwargs)
         name_class(self, filepath)

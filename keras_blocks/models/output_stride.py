@@ -5,7 +5,7 @@ from typing import Any
 
 from keras_blocks.core import validation
 
-STEM_STRIDES = {"imagenet": 4, "timm": 4, "deep": 4, "resnet_c": 4, "regnet": 2, "cifar": 1}
+STEM_STRIDES = {"imagenet": 4, "timm": 4, "deep": 4, "resnet_c": 4, "caffe": 4, "regnet": 2, "cifar": 1}
 """Pixels of the image for one of the stem's feature map."""
 
 

@@ -13,19 +13,34 @@ from keras_blocks.core.declaration import Declaration, layer_declaration
 from keras_blocks.core.layers import NORMALIZED
 from keras_blocks.core.signature import arguments
 from keras_blocks.models.architecture import Architecture
+from keras_blocks.models.network import Names
+from keras_blocks.models.older_names import caffe_se_names, legacy_names
 from keras_blocks.models.output_stride import StridePlan
 from keras_blocks.models.residual_names import block_names, torch_names
 from keras_blocks.typing import ArchitectureOptions, Tensor
 
-Stem = Literal["imagenet", "timm", "deep", "resnet_c", "regnet", "cifar"]
+Stem = Literal["imagenet", "timm", "deep", "resnet_c", "caffe", "regnet", "cifar"]
 Shortcut = Literal["auto", "projection", "pad", "pooled"]
 
 STEM_OPTIONS: dict[str, dict[str, Any]] = {
     "imagenet": {},
     "timm": {"border": "lowest"},
+    "caffe": {"border": "ceil"},
     "deep": {"border": "ceil", "deep": True},
     "resnet_c": {"deep": True},
 }
+OLDER = ("timm_legacy", "caffe")
+"""Conventions of networks whose strides are in the first convolution of a bottleneck, and whose pooling rounds up."""
+
+OWNERS = {
+    "keras": "keras.applications'",
+    "keras_hub": "KerasHub's",
+    "timm": "timm's",
+    "timm_legacy": "timm's and Cadene's older",
+    "caffe": "the authors' Caffe",
+}
+"""Convention -> whose network has these names; torchvision's, where it is not here."""
+
 TORCH_SETTINGS = {"batch_norm": {"epsilon": 1e-5, "momentum": 0.9}}
 
 
@@ -174,3 +189,14 @@ class ResidualNetwork(Architecture):
     def torch_names(self, se: str = "se") -> dict[str, str]:
         """The names that torchvision and timm give; timm's older networks call the squeeze-excitation otherwise."""
         return torch_names(self.metaparameters, self.pre_activated, self.metaparameters.get("block") == "basic", se)
+
+    def older_se_names(self) -> Names:
+        """The conventions of older networks with squeeze-excitation: timm's and Cadene's, and the authors' in Caffe."""
+        legacy = legacy_names(self.torch_names(se="se_module"))
+        return {"timm_legacy": legacy, "caffe": caffe_se_names(self.block_names)}
+
+    def wanted_stem(self, convention: str) -> dict[str, str]:
+        """The stem of the network that has these names, where this one's pooling has its windows elsewhere."""
+        if convention in OLDER:
+            return {"stem": "caffe"}
+        return {"stem": "imagenet"} if self.metaparameters.stem == "caffe" else {}

@@ -8,7 +8,16 @@ from keras_blocks.core import validation
 from keras_blocks.core.block import register
 from keras_blocks.core.chain import LayerSpec
 from keras_blocks.models.network import Names
-from keras_blocks.models.residual_network import ResidualNetwork, ResNetOptions, Shortcut, Stem, checked_groups
+from keras_blocks.models.older_names import caffe_names, keras_hub_names
+from keras_blocks.models.residual_network import (
+    OLDER,
+    OWNERS,
+    ResidualNetwork,
+    ResNetOptions,
+    Shortcut,
+    Stem,
+    checked_groups,
+)
 from keras_blocks.models.resnet_variants import SIZES, SOURCES, VARIANTS
 
 Downsample = Literal["first", "last"]
@@ -25,7 +34,8 @@ class ResNet(ResidualNetwork):
         stem: "imagenet", the 7x7 convolution and pooling of `ResNetStem`; "timm", the same with the pooling's border
             of timm's `resnetv2_50`; "deep", three 3x3 convolutions, to twice the filters of the first group, and a
             pooling that rounds up; "resnet_c", three 3x3 convolutions, to as many filters, and the pooling of
-            "imagenet"; "regnet", a 3x3 convolution of stride 2; "cifar", one of stride 1.
+            "imagenet"; "caffe", the 7x7 convolution with the pooling that rounds up, as in the authors' networks and
+            timm's and Cadene's older ones; "regnet", a 3x3 convolution of stride 2; "cifar", one of stride 1.
         shortcut: of the blocks: "auto", "projection", "pad" (option A, without parameters) or "pooled" (ResNet-D).
         width: channels of the 3x3 convolutions over `filters`, 2 for the wide ResNets.
         downsample: "first", a group's first block has the stride; "last", the last block of the group before has it,
@@ -128,26 +138,37 @@ class ResNet(ResidualNetwork):
             "head/scores": "predictions",
             **self.block_names(_in_keras),
         }
-        if self.metaparameters.version == "v2":  # torchvision has none
+        m, hub = self.metaparameters, keras_hub_names(self.block_names)
+        if m.version == "v2":  # torchvision has none
             timm = {"stem/conv": "stem.conv", "last_bn": "norm", "head/scores": "head.fc"}  # of resnetv2_50
-            return {"keras": keras, "timm": {**timm, **self.block_names(_in_timm_v2)}}
+            return {"keras": keras, "timm": {**timm, **self.block_names(_in_timm_v2)}, "keras_hub": hub}
         torch = self.torch_names()
         # The CIFAR nets of PyTorch call their classifier `linear`.
-        return {"keras": keras, "torchvision": torch, "torch_cifar": {**torch, "head/scores": "linear"}}
+        names = {"keras": keras, "torchvision": torch, "torch_cifar": {**torch, "head/scores": "linear"}}
+        if m.se_ratio is not None:
+            return {**names, **self.older_se_names()}
+        if m.block == "bottleneck":
+            names["caffe"] = caffe_names(self.block_names, [group["blocks"] for group in m.groups])
+        return {**names, "keras_hub": hub}
 
     def misfit(self, convention: str) -> str | None:
         m = self.metaparameters
-        wanted: dict[str, Any] = {"downsample": "first", "stem": "timm"} if convention == "timm" else {}
-        if m.block == "bottleneck":  # the versions of basic blocks are one
-            if m.version == "v2":
-                wanted = wanted or {"downsample": "last"}
-            else:
-                wanted = {"version": "v1" if convention == "keras" else "v1.5"}
+        if convention == "timm_legacy" and m.block == "basic":
+            return "basic blocks of timm's older networks have a ReLU before the squeeze-excitation, and ours none"
+        wanted: dict[str, Any] = {}
+        first = convention in ("timm", "keras_hub")
+        if m.version == "v2" and first:
+            wanted = {"downsample": "first", "stem": "timm"}
+        elif m.block == "bottleneck":  # the versions of basic blocks are one
+            late = {"version": "v1" if convention in ("keras", *OLDER) else "v1.5"}
+            wanted = {"downsample": "last"} if m.version == "v2" else late
+        if m.version != "v2":
+            wanted |= self.wanted_stem(convention)
         other = {name: m[name] for name, value in wanted.items() if m[name] != value}
         if not other or m.stem == "cifar":  # nobody has published such under these names
             return None
-        owner = {"keras": "keras.applications'", "timm": "timm's"}.get(convention, "torchvision's")
         change = ", ".join(f"{name}={wanted[name]!r}" for name in other)
+        owner = OWNERS.get(convention, "torchvision's")
         return f"{owner} network strides or pads elsewhere than this one, of {other}: `{change}`"
 
 

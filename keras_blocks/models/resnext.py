@@ -7,6 +7,7 @@ from keras_blocks.blocks.residual import ResNeXtBlock
 from keras_blocks.core.block import register
 from keras_blocks.models.network import Names
 from keras_blocks.models.residual_network import (
+    OWNERS,
     TORCH_SETTINGS,
     ResidualNetwork,
     ResNetOptions,
@@ -122,4 +123,13 @@ class ResNeXt(ResidualNetwork):
         super().__init__(own, stem, shortcut, **kwargs)
 
     def weight_names(self) -> Names:
-        return {"torchvision": self.torch_names()}
+        older = self.older_se_names() if self.metaparameters.se_ratio is not None else {}
+        return {"torchvision": self.torch_names(), **older}
+
+    def misfit(self, convention: str) -> str | None:
+        stem = self.metaparameters.stem
+        wanted = self.wanted_stem(convention).get("stem", stem)
+        if wanted == stem or stem == "cifar":
+            return None
+        owner = OWNERS.get(convention, "torchvision's")
+        return f"{owner} network pads its first pooling otherwise than the stem '{stem}': `stem={wanted!r}`"

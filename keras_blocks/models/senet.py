@@ -76,3 +76,6 @@ class SENet(ResNeXt):
     def weight_names(self) -> Names:
         stem = {f"stem/conv{k}{bn}": f"layer0.{'bn' if bn else 'conv'}{k}" for k in (1, 2, 3) for bn in ("", "_bn")}
         return {"timm": {**self.torch_names(se="se_module"), **stem, "head/scores": "last_linear"}}
+
+    def misfit(self, convention: str) -> str | None:
+        return None  # there is one network of these names

@@ -96,8 +96,9 @@ def with_channels(kernel: Any, channels: int) -> Any:
     Example:
 
     >>> import numpy as np
-    >>> with_channels(np.ones((1, 1, 3, 1)), 1).ravel(), with_channels(np.ones((1, 1, 3, 1)), 4).ravel()
-    (array([3.]), array([0.75, 0.75, 0.75, 0.75]))
+    >>> kernel = np.ones((1, 1, 3, 1), "float32")
+    >>> with_channels(kernel, 1).ravel().tolist(), with_channels(kernel, 4).ravel().tolist()
+    ([3.0], [0.75, 0.75, 0.75, 0.75])
     """
     kernel = np.asarray(kernel)
     if channels == 1:

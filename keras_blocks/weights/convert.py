@@ -13,6 +13,7 @@ from keras_blocks.core.chain import Chain, LayerSpec, branches, specs
 from keras_blocks.core.graphs import sublayers
 from keras_blocks.weights.adapting import Adapting
 from keras_blocks.weights.files import read_arrays
+from keras_blocks.weights.forms import joined_scales, layers_of
 
 Arrays: TypeAlias = Mapping[str, Any]
 Names: TypeAlias = Mapping[str, str]
@@ -157,13 +158,13 @@ def _arrays(source: Any, model: Any) -> Arrays:
         names = _counted_from_zero(source)
         return {
             f"{names.get(layer, layer)}/{rest}": value.numpy()
-            for (layer, _, rest), value in ((name.partition("/"), v) for name, v in named_weights(source).items())
+            for (layer, _, rest), value in ((name.partition("/"), v) for name, v in _flat_weights(source).items())
         }
     elif not isinstance(source, Mapping):
         raise TypeError(f"`source` must be a mapping, the path of a file or a model; received {source!r}.")
     source = numbers = {name: _numbers(name, value) for name, value in source.items()}
     if not any(name.endswith(".weight") for name in source):
-        return numbers
+        return joined_scales(numbers)
     arrays = {}
     for name, value in source.items():
         layer, _, variable = name.removeprefix("module.").rpartition(".")
@@ -192,7 +193,7 @@ def _counted_from_zero(model: Any) -> Arrays:
     It goes on counting through a whole process, and so a network's layers without names have others the second time.
     """
     found: dict[str, list[tuple[int, str]]] = {}
-    for layer in model.layers:
+    for layer in layers_of(model):
         kind = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(layer).__name__).lower()
         if counted := re.fullmatch(rf"{kind}(?:_(\d+))?", layer.name):
             found.setdefault(kind, []).append((int(counted[1] or 0), layer.name))
@@ -294,9 +295,21 @@ def _fold_or_report(
 
 def named_weights(model: Any) -> Arrays:
     """`layer/sublayer/variable` -> variable, for all weights of a model, in their order."""
+    return _named(model, model.layers)
+
+
+def _flat_weights(source: Any) -> Arrays:
+    """The weights of a model of others, whose nested models are no layers, unless two layers are then called alike."""
+    try:
+        return _named(source, layers_of(source))
+    except ValueError:
+        return named_weights(source)
+
+
+def _named(model: Any, layers: Iterable[Any]) -> Arrays:
     named = [
         (f"{path}/{variable.name}", variable)
-        for layer in model.layers
+        for layer in layers
         for path, weights in _parts(layer.name, layer)
         for variable in weights
     ]

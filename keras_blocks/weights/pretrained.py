@@ -190,8 +190,11 @@ def check_imagenet(variant: str, in_keras: Iterable[str]) -> None:
         )
     else:
         why = who_publishes(variant)
-    free = sorted({*in_keras, *(name for name, row in HUB.items() if row.licence in FREE)})
-    raise ValueError(f"`weights='imagenet'` is published for {free}; received the variant '{variant}': {why}.")
+    free = {*in_keras, *(name for name, row in HUB.items() if row.licence in FREE)}
+    raise ValueError(
+        f"`weights='imagenet'` is published for {len(free)} variants, which docs/weights.md names; received the "
+        f"variant '{variant}': {why}."
+    )
 
 
 def hub_weights(model: Any, variant: str) -> str:

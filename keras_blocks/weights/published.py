@@ -68,8 +68,13 @@ PICKLES = {
     "googlenet_torchvision": ("torchvision", f"{TORCH}googlenet-1378be20.pth"),
     "inception_v2": ("Cadene", "http://data.lip6.fr/cadene/pretrainedmodels/bn_inception-52deb4733.pth"),
     "senet154": ("timm", f"{TIMM}v0.1-weights/legacy_senet154-e9eb9fe6.pth"),
+    "seresnet101": ("timm, after Cadene,", f"{TIMM}v0.1-cadene/se_resnet101-7e38fcc6.pth"),
+    "seresnet152": ("timm, after Cadene,", f"{TIMM}v0.1-cadene/se_resnet152-d17c99b7.pth"),
 }
 """Variant -> who publishes a pickle, which is never read, and where."""
+
+LEGACY = ("seresnet101", "seresnet152")
+"""Of these the published network is an older one, with other strides and another pooling."""
 
 CAFFE = {
     "squeezenet_1.0_caffe": "the authors, https://github.com/forresti/SqueezeNet",
@@ -83,7 +88,8 @@ def who_publishes(variant: str) -> str:
     if variant in PICKLES:
         owner, url = PICKLES[variant]
         name = url.rpartition("/")[2]
-        return f"{owner} publishes {url}, a pickle, which can run any code when it is read. {way_round(name)}"
+        older = ", with version='v1' and stem='caffe', as its network has them" if variant in LEGACY else ""
+        return f"{owner} publishes {url}, a pickle, which can run any code when it is read. {way_round(name)}{older}"
     if variant in CAFFE:
         return (
             f"a .caffemodel is published by {CAFFE[variant]}: as .npz of its arrays under their names there, see "

@@ -1,0 +1,34 @@
+"""Forms in which others keep what is one layer or one model of ours."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import keras
+
+
+def joined_scales(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """Caffe's normalization is two layers, one for the statistics, one that scales and shifts: the names as of one.
+
+    Example:
+
+    >>> sorted(joined_scales({"bn2a_branch1/moving_mean": 0.0, "scale2a_branch1/gamma": 1.0}))
+    ['bn2a_branch1/gamma', 'bn2a_branch1/moving_mean']
+    """
+    return {_of_statistics(name, arrays): value for name, value in arrays.items()}
+
+
+def _of_statistics(name: str, arrays: Mapping[str, Any]) -> str:
+    for pattern, layer in ((r"(.+)/scale/(gamma|beta)", r"\1"), (r"scale(.+)/(gamma|beta)", r"bn\1")):
+        if (found := re.fullmatch(pattern, name)) and f"{found.expand(layer)}/moving_mean" in arrays:
+            return f"{found.expand(layer)}/{found[2]}"
+    return name
+
+
+def layers_of(model: Any) -> Iterator[Any]:
+    """The layers of a model and of the models nested in it, as KerasHub's classifiers have their backbone."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from layers_of(layer)
+        else:
+            yield layer
