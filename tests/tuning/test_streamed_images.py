@@ -124,7 +124,7 @@ def test_a_model_is_trained_and_evaluated_on_them(folder, tmp_path):
     model = keras.Sequential([keras.Input(data.image_shape), *layers])
     model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"], run_eagerly=True)
     how = {"learning_rate": 0.01, "batch_size": 8, "lottery": 2}
-    told = {"validation_data": (data.x_val, data.y_val), "epochs": 2, "verbose": 0}
+    told = {"validation_data": (data.x_val, data.y_val), "epochs": 2, "verbose": 0, "class_weight": {0: 1.0, 1: 2.0}}
     history = fit(model, how, data.x_train, data.y_train, **told).history
     assert len(history["loss"]) == 2
     expected = int((model.predict(np.asarray(data.x_test), verbose=0).argmax(-1) == data.y_test).sum())
@@ -145,6 +145,14 @@ def test_a_space_of_ones_own_gets_them_in_batches(folder):
     x, y = data.train[0]
     assert x.dtype == "float32" and 0 < x.max() <= 1 and {*y} == {0, 1}
     assert data.fingerprint() == GivenData.from_dataset(load_dataset(folder)).fingerprint()
+
+
+def test_a_function_of_ones_own_may_return_them(folder):
+    data = load_dataset(folder, memory=1000)
+    given = GivenData.from_function(lambda: ((data.x_train, data.y_train), (data.x_val, data.y_val)), "mine")
+    x, y = given.train[0]
+    assert x.dtype == "uint8" and len(x) == len(y) == len(data.x_train)
+    assert all((image.mean() > 127) == label for image, label in zip(x, y))
 
 
 def test_a_search_is_on_them_and_its_workers_know_it(folder, tmp_path, untrained):

@@ -12,7 +12,7 @@ import numpy as np
 from keras_blocks.core.signature import needed
 from keras_blocks.tuning.data.batches import Batches
 from keras_blocks.tuning.data.dataset import Dataset
-from keras_blocks.tuning.data.stored import Images
+from keras_blocks.tuning.data.stored import Images, StoredImages
 
 PARTS = ("train", "validation", "test")
 
@@ -57,6 +57,7 @@ class GivenData:
                 f"`data`: {name} must return (train, validation) or (train, validation, test), each as (x, y) or what "
                 f"makes batches; it returned {_described(parts)}."
             )
+        parts = [_mixed(*part) if _is_stored(part) else part for part in parts]
         for part, value in zip(PARTS, parts):
             _check_part(f"{name} ({part})", value)
         return cls(name, parts[0], parts[1], parts[2] if len(parts) == 3 else None, identity)
@@ -140,9 +141,18 @@ def _check_part(name: str, part: Any) -> None:
         raise TypeError(f"`data`: {name} must be (x, y) of arrays, or what makes batches; received {_described(part)}.")
 
 
+def _is_stored(part: Any) -> bool:
+    """Whether it is images that are in a file, with their labels."""
+    return isinstance(part, (tuple, list)) and len(part) == 2 and isinstance(part[0], StoredImages)
+
+
 def _scaled(images: Images, labels: np.ndarray, scale: float) -> Any:
     if isinstance(images, np.ndarray):
         return (images * scale).astype("float32"), labels
+    return _mixed(images, labels, scale)
+
+
+def _mixed(images: StoredImages, labels: np.ndarray, scale: float | None = None) -> Batches:
     mixed = np.random.default_rng(0).permutation(len(images))  # of these batches, Keras draws the order
     return Batches(images.taken(mixed), labels[mixed], scale=scale)
 
