@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 DETECTION = (ROOT / "docs" / "detection.md").read_text()
 LOOKING = (ROOT / "docs" / "looking_inside.md").read_text()
+DEPLOYING = (ROOT / "docs" / "deploying.md").read_text()
 SEARCHES = (ROOT / "docs" / "searches.md").read_text()
 
 
@@ -194,6 +195,17 @@ def test_python_of_the_page_on_looking_inside(tmp_path, monkeypatch, capsys):
     for comment in re.findall(r"print\(.*\)\s+# (.*)", LOOKING):
         assert comment in printed
     assert namespace["heat"].shape == (2, 32, 32) and namespace["maps"].shape == (2, 16, 16, 32)
+
+
+@pytest.mark.once
+@pytest.mark.filterwarnings("ignore")  # from inside of the converters
+def test_python_of_the_page_on_deploying(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    namespace = {}
+    for number, code in enumerate(blocks("python", DEPLOYING), start=1):
+        exec(compile(code, f"deploying.md, python block {number}", "exec"), namespace)
+    assert {item.name for item in tmp_path.iterdir()} >= {"small.keras", "resnet20.onnx", "resnet20.onnx.json"}
+    assert namespace["done"].labels[3] == "cat"
 
 
 def test_readme_table_has_every_public_name():
