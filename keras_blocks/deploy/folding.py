@@ -87,7 +87,7 @@ def with_weights(layer: Any, weights: Mapping[str, np.ndarray]) -> Callable[[Any
         outputs = new(x, *args, **kwargs)
         for name, value in weights.items():
             variable = getattr(new, name)
-            variable.assign(value.reshape(variable.shape).astype("float32"))
+            variable.assign(value.reshape(variable.shape).astype(variable.dtype))
         return outputs
 
     return call
