@@ -183,8 +183,14 @@ class Branches(Piece):
         return items
 
 
+class Lane(Piece):
+    """Room in a row for the arrows of a box above to boxes below."""
+
+    left = right = LANE / 2
+
+
 class Layers(Piece):
-    """Boxes in rows by how far they are from the source, where branches cross.
+    """Boxes in rows by how far they are from the source, where branches cross; arrows pass a row in lanes.
 
     `alone` is set where nothing is above and below: a whole figure of several inputs or outputs.
     """
@@ -195,34 +201,64 @@ class Layers(Piece):
         rank: dict[int, int] = {}
         for box in boxes:
             rank[id(box)] = max((rank[id(b)] + 1 for b in box.before if id(b) in rank), default=0)
-        rows: list[list[Box]] = [[] for _ in range(max(rank.values()) + 1)]
+        rows: list[list[int]] = [[] for _ in range(max(rank.values()) + 1)]
         for box in boxes:
-            rows[rank[id(box)]].append(box)
-        self.pieces, self.boxes, self.sink_of = pieces, boxes, sink_of
+            rows[rank[id(box)]].append(id(box))
+        self.pieces, self.boxes, self.sink_of = dict(pieces), boxes, sink_of
+        self.ways: dict[tuple[int, int], list[int]] = {}
+        """Of an arrow from a box to another what it comes from, and then the lanes that it takes."""
+        self.above: dict[int, list[int]] = {id(box): [] for box in boxes}
+        lanes: dict[tuple[int, int], Lane] = {}
+        for box in boxes:
+            for before in (before for before in box.before if id(before) in rank):
+                way = [id(before)]
+                for row in range(rank[id(before)] + 1, rank[id(box)]):
+                    if (id(before), row) not in lanes:
+                        lane = lanes[id(before), row] = Lane()
+                        self.pieces[id(lane)], self.above[id(lane)] = lane, [way[-1]]
+                        rows[row].append(id(lane))
+                    way.append(id(lanes[id(before), row]))
+                self.ways[id(before), id(box)] = way
+                self.above[id(box)].append(way[-1])
         self.entries = [box for box in boxes if any(id(b) not in pieces for b in box.before) or not box.before]
         self.at: dict[int, tuple[float, float]] = {}
         y = float(FAN)
-        for row in rows:
-            self._in_a_row(row, y)
-            y += max(pieces[id(box)].height for box in row) + 2 * GAP
+        for keys in rows:
+            self._in_a_row(keys, y)
+            height = max(self.pieces[key].height for key in keys)
+            for lane in (piece for key in keys if isinstance(piece := self.pieces[key], Lane)):
+                lane.height = height
+            y += height + 2 * GAP
         self.height = y - 2 * GAP + FAN
-        low = min(x - pieces[key].left for key, (x, _) in self.at.items())
-        high = max(x + pieces[key].right for key, (x, _) in self.at.items())
+        low = min(x - self.pieces[key].left for key, (x, _) in self.at.items())
+        high = max(x + self.pieces[key].right for key, (x, _) in self.at.items())
         self.at = {key: (x - (low + high) / 2, y) for key, (x, y) in self.at.items()}
         self.left = self.right = (high - low) / 2
         self.alone = False
 
-    def _in_a_row(self, row: list[Box], y: float) -> None:
+    def _in_a_row(self, row: list[int], y: float) -> None:
         """Each below what leads to it, as far as there is room."""
-        sources = {id(box): [self.at[id(b)][0] for b in box.before if id(b) in self.at] for box in row}
+        sources = {key: [self.at[above][0] for above in self.above[key]] for key in row}
         wished = {key: sum(xs) / len(xs) for key, xs in sources.items() if xs}
         end = None
-        for box in sorted(row, key=lambda box: wished.get(id(box), 0)):
-            piece = self.pieces[id(box)]
-            x = wished.get(id(box), 0.0 if end is None else end + BESIDE + piece.left)
+        for key in sorted(row, key=lambda key: wished.get(key, 0)):
+            piece = self.pieces[key]
+            x = wished.get(key, 0.0 if end is None else end + BESIDE + piece.left)
             x = x if end is None else max(x, end + BESIDE + piece.left)
-            self.at[id(box)] = (x, y)
+            self.at[key] = (x, y)
             end = x + piece.right
+
+    def _way(self, start: int, end: int) -> tuple[tuple[float, float], ...]:
+        """The points of an arrow from a box to another."""
+        keys = self.ways[start, end]
+        x, y = self.at[start]
+        points: tuple[tuple[float, float], ...] = ((x, y + self.pieces[start].height),)
+        for key in (*keys[1:], end):
+            x, y = self.at[key]
+            points += _bend(points[-1], (x, y))[1:]
+            if key != end:
+                points += ((x, y + self.pieces[key].height),)
+        return points
 
     def place(self, x: float, y: float, halves: tuple[float, float] = (0, 0)) -> list[Item]:
         edges, items = [], []
@@ -231,8 +267,8 @@ class Layers(Piece):
             end = (x + bx, y + by)
             for before in box.before:
                 if id(before) in self.at:
-                    sx, sy = self.at[id(before)]
-                    edges.append(Item("arrow", _bend((x + sx, y + sy + self.pieces[id(before)].height), end), "edge"))
+                    way = self._way(id(before), id(box))
+                    edges.append(Item("arrow", tuple((x + px, y + py) for px, py in way), "edge"))
             if not self.alone and any(box is entry for entry in self.entries):
                 edges.append(Item("arrow", _bend((x, y), end), "edge"))
             if not self.alone and id(box) in self.sink_of:
