@@ -143,7 +143,7 @@ def draw(
     boxes, ends = boxes_of(plan, depth, validation.boolean("fold", fold))
     piece = arranged(boxes, ends, shapes)
     if alone := isinstance(piece, Layers):
-        piece.alone = True
+        piece.stand_alone()
     label = _label(target)
     top = MARGIN + HEADING + (14 if note else 0)
     needed = max(written(label, 14), written(note, 11)) + 2 * MARGIN

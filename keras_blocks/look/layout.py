@@ -12,6 +12,9 @@ from keras_blocks.look.boxes import TIMES, Box
 GAP, BESIDE, LANE, FAN, RADIUS, STACKED, WIDEST = 24, 18, 26, 30, 13, 6, 150
 LINE = {"title": 17, "details": 14, "shape": 14}
 SIZES = {"title": 13, "details": 11, "shape": 11}
+SOURCE, SINK = 0, 1
+"""What is above and below of boxes in layers, which go by their ids."""
+
 WIDE = 0.58
 """Width of a letter over its size, of the fonts that browsers have for a page without one."""
 
@@ -183,8 +186,14 @@ class Branches(Piece):
         return items
 
 
+class Lane(Piece):
+    """Room in a row for the arrows of a box above to boxes below."""
+
+    left = right = LANE / 2
+
+
 class Layers(Piece):
-    """Boxes in rows by how far they are from the source, where branches cross.
+    """Boxes in rows by how far they are from the source, where branches cross; arrows pass a row in lanes.
 
     `alone` is set where nothing is above and below: a whole figure of several inputs or outputs.
     """
@@ -192,53 +201,96 @@ class Layers(Piece):
     fans = True
 
     def __init__(self, pieces: dict[int, Piece], boxes: list[Box], sink_of: set[int]):
+        self.boxes, self.sink_of, self.alone = boxes, sink_of, False
+        self.entries = {id(b) for b in boxes if any(id(a) not in pieces for a in b.before) or not b.before}
+        self.pieces = pieces
+        self._arrange()
+
+    def stand_alone(self) -> None:
+        self.alone = True
+        self._arrange()
+
+    def _arrange(self) -> None:
         rank: dict[int, int] = {}
-        for box in boxes:
+        for box in self.boxes:
             rank[id(box)] = max((rank[id(b)] + 1 for b in box.before if id(b) in rank), default=0)
-        rows: list[list[Box]] = [[] for _ in range(max(rank.values()) + 1)]
-        for box in boxes:
-            rows[rank[id(box)]].append(box)
-        self.pieces, self.boxes, self.sink_of = pieces, boxes, sink_of
-        self.entries = [box for box in boxes if any(id(b) not in pieces for b in box.before) or not box.before]
+        self.rows: list[list[int]] = [[] for _ in range(max(rank.values()) + 1)]
+        for box in self.boxes:
+            self.rows[rank[id(box)]].append(id(box))
+        self.pieces = {id(box): self.pieces[id(box)] for box in self.boxes} | {SOURCE: Piece()}
+        self.ways: dict[tuple[int, int], list[int]] = {}
+        """Of an arrow from a box to another what it comes from, and then the lanes that it takes."""
+        self.above: dict[int, list[int]] = {id(box): [] for box in self.boxes}
+        self.lanes: dict[tuple[int, int], int] = {}
+        for box in self.boxes:
+            for before in (before for before in box.before if id(before) in rank):
+                self._lead(id(before), id(box), range(rank[id(before)] + 1, rank[id(box)]))
+            if not self.alone and id(box) in self.entries:
+                self._lead(SOURCE, id(box), range(rank[id(box)]))
+        for box in self.boxes:
+            if not self.alone and id(box) in self.sink_of:
+                self._lead(id(box), SINK, range(rank[id(box)] + 1, len(self.rows)))
         self.at: dict[int, tuple[float, float]] = {}
         y = float(FAN)
-        for row in rows:
+        for row in self.rows:
             self._in_a_row(row, y)
-            y += max(pieces[id(box)].height for box in row) + 2 * GAP
+            height = max(self.pieces[key].height for key in row)
+            for lane in (piece for key in row if isinstance(piece := self.pieces[key], Lane)):
+                lane.height = height
+            y += height + 2 * GAP
         self.height = y - 2 * GAP + FAN
-        low = min(x - pieces[key].left for key, (x, _) in self.at.items())
-        high = max(x + pieces[key].right for key, (x, _) in self.at.items())
+        low = min(x - self.pieces[key].left for key, (x, _) in self.at.items())
+        high = max(x + self.pieces[key].right for key, (x, _) in self.at.items())
         self.at = {key: (x - (low + high) / 2, y) for key, (x, y) in self.at.items()}
+        self.at |= {SOURCE: (0.0, 0.0), SINK: (0.0, self.height)}
         self.left = self.right = (high - low) / 2
-        self.alone = False
 
-    def _in_a_row(self, row: list[Box], y: float) -> None:
+    def _lead(self, start: int, end: int, rows: range) -> None:
+        """Takes the lanes of an arrow through rows; those of one start are one lane."""
+        way = [start]
+        for row in rows:
+            if (start, row) not in self.lanes:
+                lane = Lane()
+                self.lanes[start, row] = id(lane)
+                self.pieces[id(lane)], self.above[id(lane)] = lane, [key for key in way[-1:] if key != SOURCE]
+                self.rows[row].append(id(lane))
+            way.append(self.lanes[start, row])
+        self.ways[start, end] = way
+        if end != SINK and way[-1] != SOURCE:
+            self.above[end].append(way[-1])
+
+    def _in_a_row(self, row: list[int], y: float) -> None:
         """Each below what leads to it, as far as there is room."""
-        sources = {id(box): [self.at[id(b)][0] for b in box.before if id(b) in self.at] for box in row}
+        sources = {key: [self.at[above][0] for above in self.above[key]] for key in row}
         wished = {key: sum(xs) / len(xs) for key, xs in sources.items() if xs}
         end = None
-        for box in sorted(row, key=lambda box: wished.get(id(box), 0)):
-            piece = self.pieces[id(box)]
-            x = wished.get(id(box), 0.0 if end is None else end + BESIDE + piece.left)
+        for key in sorted(row, key=lambda key: wished.get(key, 0)):
+            piece = self.pieces[key]
+            x = wished.get(key, 0.0 if end is None else end + BESIDE + piece.left)
             x = x if end is None else max(x, end + BESIDE + piece.left)
-            self.at[id(box)] = (x, y)
+            self.at[key] = (x, y)
             end = x + piece.right
+
+    def _way(self, start: int, end: int) -> tuple[tuple[float, float], ...]:
+        """The points of an arrow from a box to another."""
+        keys = self.ways[start, end]
+        x, y = self.at[start]
+        points: tuple[tuple[float, float], ...] = ((x, y + self.pieces[start].height),)
+        for key in (*keys[1:], end):
+            x, y = self.at[key]
+            points += _bend(points[-1], (x, y))[1:]
+            if key != end:
+                points += ((x, y + self.pieces[key].height),)
+        return points
 
     def place(self, x: float, y: float, halves: tuple[float, float] = (0, 0)) -> list[Item]:
         edges, items = [], []
+        for start, end in self.ways:
+            way = self._way(start, end)
+            edges.append(Item("arrow", tuple((x + px, y + py) for px, py in way), "edge"))
         for box in self.boxes:
             bx, by = self.at[id(box)]
-            end = (x + bx, y + by)
-            for before in box.before:
-                if id(before) in self.at:
-                    sx, sy = self.at[id(before)]
-                    edges.append(Item("arrow", _bend((x + sx, y + sy + self.pieces[id(before)].height), end), "edge"))
-            if not self.alone and any(box is entry for entry in self.entries):
-                edges.append(Item("arrow", _bend((x, y), end), "edge"))
-            if not self.alone and id(box) in self.sink_of:
-                low = y + by + self.pieces[id(box)].height
-                edges.append(Item("arrow", _bend((x + bx, low), (x, y + self.height)), "edge"))
-            items += self.pieces[id(box)].place(*end)
+            items += self.pieces[id(box)].place(x + bx, y + by)
         return edges + items
 
 
