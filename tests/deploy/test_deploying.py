@@ -160,20 +160,22 @@ FEW = {"resnet18d": 0, "skresnet18": 0, "resnet20_cifar_v2": 10, "densenet40_cif
 """Name -> how many normalizations stay: those that come first, as in all layers and transitions of a DenseNet."""
 
 
+BITS = 64 if keras.backend.backend() == "tensorflow" else 32
+"""In 64, what a deep network makes of rounding is far from what a wrong folding would do."""
+
+
 @pytest.mark.once
-@pytest.mark.parametrize("name", [name for name in list_models() if classifies(name)] if run_all() else FEW)
+@pytest.mark.parametrize("name", filter(classifies, list_models()) if run_all() and BITS == 64 else FEW)
 def test_networks_give_the_same(name):
+    keras.config.set_dtype_policy(f"float{BITS}")
     size = 96 if "inception" in name else 32
     model = keras_blocks.create_model(name, input_shape=(size, size, 3), classifier_activation=None).without_auxiliary()
     trained(model)
-    images = np.random.default_rng(0).normal(size=(8, size, size, 3)).astype("float32")
-    for layer in keras_blocks.expand(model).layers:
-        if isinstance(layer, layers.BatchNormalization):
-            layer.momentum = 0.0
-    model(images, training=True)  # statistics of these images: values stay of a size, as in a network that was trained
     small = keras_blocks.deploy(model)
-    theirs, ours = outputs(model, images[:2])[0], outputs(small, images[:2])[0]
-    np.testing.assert_allclose(ours, theirs, atol=1e-5 * max(1.0, np.abs(theirs).max()))
+    images = np.random.default_rng(0).normal(size=(2, size, size, 3)).astype(f"float{BITS}")
+    theirs, ours = (keras.ops.convert_to_numpy(net(images, training=False)) for net in (model, small))
+    assert theirs.dtype == ours.dtype == f"float{BITS}"
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol={64: 1e-12, 32: 1e-5}[BITS] * np.abs(theirs).max())
     assert norms(small) == FEW.get(name, norms(small))
 
 
