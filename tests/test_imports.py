@@ -18,7 +18,16 @@ FILES += sorted(
 )
 DISPATCHES = [
     ROOT / "keras_blocks" / "ops" / name
-    for name in ("batch_norm.py", "gradients.py", "grouped_conv.py", "nms.py", "roi_means.py")
+    for name in (
+        "batch_norm.py",
+        "gradients.py",
+        "grouped_conv.py",
+        "nms.py",
+        "roi_bags.py",
+        "roi_maxima.py",
+        "roi_means.py",
+        "roi_windows.py",
+    )
 ]
 DISPATCHES.append(ROOT / "keras_blocks" / "deploy" / "runtimes.py")
 """Files that may look at the backend; all others are written with keras.ops alone."""
