@@ -127,7 +127,7 @@ def test_the_help_names_the_spaces_and_parts_that_there_are():
     told = {item.name: item.help.splitlines()[0] for item in settings_of(SearchSettings)}
     assert all(name in told["model"] for name in SPACES)
     every, most = (re.findall(r"[a-z_]{5,}", part) for part in re.findall(r" have ([^;.]*)[;.]", told["parts"]))
-    assert len(every) == 7 and len(most) == 5
+    assert len(every) == 10 and len(most) == 5
     for space in FAMILIES.values():
         assert {*every, *most} <= {*space((32, 32, 3), 10).declared()}
     assert {*every} <= {*HyperAny([HyperVGG((8, 8, 1), 10)]).declared()}

@@ -64,7 +64,7 @@ def test_metaparameters_and_hyperparameters_are_apart():
     assert not set(meta.values) & set(how.values)
     assert set(hyperparameters) == {
         *("optimizer", "learning_rate", "weight_decay", "batch_size", "augmentation"),
-        *("warmup", "lottery"),
+        *("warmup", "lottery", "schedule", "label_smoothing", "class_weight"),
     }
     assert keras_blocks.SqueezeNet(**metaparameters).output_shape == (None, 10)
 
