@@ -116,7 +116,8 @@ class Method:
         while True:
             if self.engine:
                 known = [Trial.of(frozen) for frozen in study.get_trials(deepcopy=False)]
-                trial, values, _ = drawer.draw(table, known)
+                drawn = drawer.draw(table, known)
+                trial, values = drawn.trial, drawn.values
             else:
                 trial = study.ask()
                 values = table.draw(TrialSource(trial))
@@ -191,7 +192,8 @@ def main():
     results = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
     for name in arguments.tables.split(","):
         table = Table(name)
-        told = results.setdefault(name, {"correlations": correlations(table)})
+        told = results.setdefault(name, {})
+        told["correlations"] = correlations(table)
         print(f"{name}: correlation with the end after an epoch {told['correlations']}")
         for method in arguments.methods.split(";"):
             began = time.process_time()

@@ -104,7 +104,8 @@ class Database(optuna.storages.RDBStorage):
                 for item in connection.execute(sqlalchemy.select(table).where(table.c.trial_id.in_(named))):
                     if item.trial_id in found:  # else it was begun meanwhile
                         found[item.trial_id][name].append(item)
-        return [self._build_frozen_trial_from_trial_model(types.SimpleNamespace(**row)) for row in found.values()]
+        models_of: list[Any] = [types.SimpleNamespace(**row) for row in found.values()]  # with the names of Optuna's
+        return list(map(self._build_frozen_trial_from_trial_model, models_of))
 
     # -- what is written ---------------------------------------------------------------------------------------------
 
