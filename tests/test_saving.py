@@ -100,11 +100,13 @@ GOLDEN_LAYERS = {
     "ChannelPadding": "",
     "ClassifierHead": "dense1 dense2 scores",
     "ConvBlock": "conv conv_bn",
+    "ConvolutionalBlockAttention": "reduce restore spatial spatial_bn",
     "DenseBlock": "layer1/conv1_bn layer1/conv1 layer1/conv2_bn layer1/conv2 "
     "layer2/conv1_bn layer2/conv1 layer2/conv2_bn layer2/conv2",
     "DenseLayer": "conv1_bn conv1 conv2_bn conv2",
     "DecoderBlock": "block1/pre_bn block1/conv1 block1/conv1_bn block1/conv2 "
     "block2/pre_bn block2/conv1 block2/conv1_bn block2/conv2 up",
+    "EfficientChannelAttention": "conv",
     "EncoderBlock": "down block1/pre_bn block1/conv1 block1/conv1_bn block1/conv2 "
     "block2/pre_bn block2/conv1 block2/conv1_bn block2/conv2",
     "FireBlock": "bypass_conv squeeze squeeze_bn expand_1x1 expand_1x1_bn expand_3x3 expand_3x3_bn",
@@ -123,17 +125,23 @@ GOLDEN_LAYERS = {
     "InceptionC": "conv_1x1 conv_1x1_bn reduce_3x3 reduce_3x3_bn expand_1x3 expand_1x3_bn expand_3x1 expand_3x1_bn "
     "reduce_double reduce_double_bn double_3x3 double_3x3_bn double_1x3 double_1x3_bn double_3x1 double_3x1_bn "
     "pool_proj pool_proj_bn se/reduce se/restore",
+    "InceptionModule": "conv1 conv1_bn conv2 conv2_bn conv3 conv3_bn conv4 conv4_bn project",
+    "InvertedResidualBlock": "widen widen_bn depthwise depthwise_bn "
+    "se/reduce se/restore attend/conv project project_bn",
     "LocalResponseNormalization": "",
     "PassThroughReduction": "reduce_3x3 reduce_3x3_bn conv_3x3 conv_3x3_bn reduce_double reduce_double_bn "
     "double_1 double_1_bn double_2 double_2_bn se/reduce se/restore",
     "GroupedConv2D": "itself",
     "MultiLabelHead": "dense1 animal_scores age_scores",
     "ImageNormalization": "",
-    "ResidualBlock": "pre_bn projection conv1 conv1_bn conv2 se/reduce se/restore",
-    "ResNeXtBlock": "pre_bn projection conv1 conv1_bn conv2 conv2_bn conv3 se/reduce se/restore",
+    "ResidualBlock": "pre_bn projection conv1/conv conv1/conv_bn conv2 se/reduce se/restore attend/conv",
+    "ResNeXtBlock": "pre_bn projection conv1 conv1_bn conv2/conv conv2/conv_bn conv3 se/reduce se/restore attend/conv",
+    "RegNetBlock": "pre_bn projection conv1 conv1_bn conv2/conv conv2/conv_bn se/reduce se/restore attend/conv conv3",
     "ResNetStem": "conv1 conv1_bn conv2 conv2_bn conv3",
+    "SelectiveKernelBlock": "path1 path1_bn path2 path2_bn path3 path3_bn reduce reduce_bn select",
     "SqueezeExciteBlock": "reduce restore",
     "TransitionBlock": "conv_bn conv",
+    "XceptionBlock": "projection projection_bn conv1_depthwise conv1 conv1_bn conv2_depthwise conv2 conv2_bn",
     "VariationalBottleneck": "dense1 mean log_variance",
     "VGGGroup": "conv1 conv1_bn conv2 conv2_bn conv3 conv3_bn",
 }
