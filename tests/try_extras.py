@@ -51,6 +51,25 @@ keras_blocks.convert_weights("weights.safetensors", other)
 assert all((one == two).all() for one, two in zip(one.get_weights(), other.get_weights()))
 """
 
+HUB = """
+import hashlib, os, pathlib
+os.environ |= {"HF_HUB_CACHE": "cache", "HF_HUB_OFFLINE": "1"}
+import keras, keras_blocks, safetensors.numpy
+from keras_blocks.weights.convert import named_weights
+options = {"input_shape": (64, 64, 3), "classes": 2}
+model = keras_blocks.create_model("squeezenet_1.1", **options)
+arrays = {name: keras.ops.convert_to_numpy(weight) for name, weight in named_weights(model).items()}
+content, folder, commit = safetensors.numpy.save(arrays), pathlib.Path("cache", "models--some--one"), "0" * 40
+for part in ("blobs", "refs", f"snapshots/{commit}"):
+    (folder / part).mkdir(parents=True)
+digest = hashlib.sha256(content).hexdigest()
+(folder / "blobs" / digest).write_bytes(content)
+(folder / "refs" / "main").write_text(commit)
+(folder / "snapshots" / commit / "model.safetensors").symlink_to(f"../../blobs/{digest}")
+other = keras_blocks.create_model("squeezenet_1.1", weights="hf://some/one", **options)
+assert all((one == two).all() for one, two in zip(model.get_weights(), other.get_weights()))
+"""
+
 DETECTION = """
 import keras, numpy as np, keras_blocks
 keras.utils.save_img("one.png", np.zeros((40, 60, 3)), scale=False)
@@ -73,6 +92,7 @@ EXTRAS = {
     "jax": MODEL,
     "torch": MODEL,
     "jax,safetensors": WEIGHTS,
+    "jax,hub": HUB,
     "jax,detection": DETECTION,
     "jax,proposals": PROPOSALS,
     "tensorflow,tuning": SEARCH + STOCK,

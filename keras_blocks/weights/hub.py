@@ -99,9 +99,9 @@ def _download(wanted: HubFile, name: str) -> str:
 
 def _no_such_file() -> Any:
     """The hub's exception for a repository that lacks a file; not the one for a file that is not in the cache."""
-    from huggingface_hub import errors
+    from huggingface_hub.errors import RemoteEntryNotFoundError
 
-    return getattr(errors, "RemoteEntryNotFoundError", errors.EntryNotFoundError)
+    return RemoteEntryNotFoundError
 
 
 def _only_file(wanted: HubFile) -> str:
