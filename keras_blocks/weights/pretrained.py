@@ -143,8 +143,8 @@ def load_imagenet(model: Any, variant: str, adapting: Adapting) -> None:
     """Moves the published weights of ImageNet into a model of ours.
 
     They are those of keras.applications where it has this variant, else those of the table in published.py, from the
-    hub. The first come by `keras.utils.get_file`, which checks their hash and keeps them in Keras' cache; see `fetch` for
-    the others.
+    hub. The first come by `keras.utils.get_file`, which checks their hash and keeps them in Keras' cache; see `fetch`
+    for the others.
 
     Raises:
         OSError: where the file cannot be fetched.
