@@ -174,7 +174,7 @@ def search(run, log, plan):
 
 def run_search(run):
     from keras_blocks.tuning import HyperSqueezeNet, Search, SearchSettings, load_dataset
-    from keras_blocks.tuning.search import supervisor
+    from keras_blocks.tuning.trials import supervisor
 
     supervisor.COMMAND = (sys.executable, str(pathlib.Path(__file__).absolute()), "--train")
     space = HyperSqueezeNet.from_dataset(load_dataset("digits"))
@@ -187,8 +187,8 @@ def left(run):
     import optuna
 
     from keras_blocks.tuning.run_folder import RunFolder
-    from keras_blocks.tuning.study.store import sqlite_url
-    from keras_blocks.tuning.study.trial import Trial
+    from keras_blocks.tuning.storage.store import sqlite_url
+    from keras_blocks.tuning.storage.trial import Trial
 
     folder = RunFolder(run)
     trials = []

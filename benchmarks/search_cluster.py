@@ -25,13 +25,13 @@ import postgres
 from keras_blocks.tuning import Search, SearchSettings
 from keras_blocks.tuning.run_folder import RunFolder
 from keras_blocks.tuning.search.settings import SearchSettings as Settings
-from keras_blocks.tuning.search.supervisor import Outcome
 from keras_blocks.tuning.search.worker import Worker
+from keras_blocks.tuning.storage.status import Status
+from keras_blocks.tuning.storage.store import StudyStorage, sqlite_url
 from keras_blocks.tuning.study.pruners import make_pruner
 from keras_blocks.tuning.study.samplers import make_sampler
-from keras_blocks.tuning.study.status import Status
-from keras_blocks.tuning.study.store import StudyStorage, sqlite_url
 from keras_blocks.tuning.study.study import Study
+from keras_blocks.tuning.trials.supervisor import Outcome
 
 RESULTS = pathlib.Path(__file__).parents[1] / "docs" / "search_cluster.json"
 PARTS = {"groups": 1, "group1_blocks": 1, "bypass": None, "augmentation": "none"}

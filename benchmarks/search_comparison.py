@@ -129,7 +129,7 @@ def ours(data, path, name, seed, seconds, folder):
     import keras
 
     from keras_blocks.tuning import HyperAny, HyperResNet, HyperSqueezeNet, HyperVGG, Search, SearchSettings
-    from keras_blocks.tuning.study.store import quiet_optuna
+    from keras_blocks.tuning.storage.store import quiet_optuna
     from keras_blocks.tuning.training.fit import correct_of
 
     settings = SearchSettings(

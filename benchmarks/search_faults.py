@@ -24,8 +24,8 @@ import psutil
 
 from keras_blocks.tuning import Search, SearchSettings
 from keras_blocks.tuning.run_folder import RunFolder
-from keras_blocks.tuning.study.store import sqlite_url
-from keras_blocks.tuning.study.trial import Trial
+from keras_blocks.tuning.storage.store import sqlite_url
+from keras_blocks.tuning.storage.trial import Trial
 
 RESULTS = pathlib.Path(__file__).parents[1] / "docs" / "search_faults.json"
 MEMORY = 3 * 2**30

@@ -7,11 +7,8 @@ from keras_blocks.tuning.spaces.architecture import HyperArchitecture as HyperAr
 from keras_blocks.tuning.spaces.budget import Budget as Budget
 from keras_blocks.tuning.spaces.candidate import Candidate as Candidate
 from keras_blocks.tuning.spaces.densenet import HyperDenseNet as HyperDenseNet
-from keras_blocks.tuning.spaces.dimension import hp_choice as hp_choice
-from keras_blocks.tuning.spaces.dimension import hp_range as hp_range
 from keras_blocks.tuning.spaces.families import HyperAny as HyperAny
 from keras_blocks.tuning.spaces.families import space_from_config as space_from_config
-from keras_blocks.tuning.spaces.hyper_function import HyperFunction as HyperFunction
 from keras_blocks.tuning.spaces.inception import HyperInception as HyperInception
 from keras_blocks.tuning.spaces.residual import HyperResNet as HyperResNet
 from keras_blocks.tuning.spaces.residual import HyperResNeXt as HyperResNeXt
@@ -19,3 +16,6 @@ from keras_blocks.tuning.spaces.residual import HyperSENet as HyperSENet
 from keras_blocks.tuning.spaces.squeezenet import HyperSqueezeNet as HyperSqueezeNet
 from keras_blocks.tuning.spaces.vgg import HyperVGG as HyperVGG
 from keras_blocks.tuning.spaces.widths import regnet_stages as regnet_stages
+from keras_blocks.tuning.study.dimension import hp_choice as hp_choice
+from keras_blocks.tuning.study.dimension import hp_range as hp_range
+from keras_blocks.tuning.user_spaces.hyper_function import HyperFunction as HyperFunction

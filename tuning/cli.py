@@ -162,7 +162,7 @@ def worker(
     from keras_blocks.tuning.report.terminal import Progress
     from keras_blocks.tuning.run_folder import RunFolder
     from keras_blocks.tuning.search.session import Session
-    from keras_blocks.tuning.study.store import quiet_optuna
+    from keras_blocks.tuning.storage.store import quiet_optuna
 
     with usage_errors(), quiet_optuna():
         for name in modules or ():
@@ -285,8 +285,8 @@ def evaluate(
 ) -> None:
     """Evaluate a saved model on test images: a classifier's accuracy, or a detector's figures as COCO has them."""
     from keras_blocks.tuning.search.own_evaluation import evaluate_own
-    from keras_blocks.tuning.spaces.user_things import is_named
     from keras_blocks.tuning.training.evaluation import evaluate_file
+    from keras_blocks.tuning.user_spaces.user_things import is_named
 
     with usage_errors():
         if data is not None and is_named(data):

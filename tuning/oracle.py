@@ -15,16 +15,16 @@ from keras_blocks.core import validation
 from keras_blocks.tuning.spaces.architecture import HyperArchitecture
 from keras_blocks.tuning.spaces.budget import Budget, inspected
 from keras_blocks.tuning.spaces.table import GivenSource
+from keras_blocks.tuning.storage.leases import Lease
+from keras_blocks.tuning.storage.sqlite_file import set_aside_if_damaged
+from keras_blocks.tuning.storage.status import Status
+from keras_blocks.tuning.storage.store import GRACE, StudyStorage, quiet_optuna, sqlite_url
+from keras_blocks.tuning.storage.trial import Trial
 from keras_blocks.tuning.study.drawing import StudyEnded
 from keras_blocks.tuning.study.keras_tuner_space import KerasTunerSpace
-from keras_blocks.tuning.study.leases import Lease
 from keras_blocks.tuning.study.pruners import make_pruner
 from keras_blocks.tuning.study.samplers import make_sampler
-from keras_blocks.tuning.study.sqlite_file import set_aside_if_damaged
-from keras_blocks.tuning.study.status import Status
-from keras_blocks.tuning.study.store import GRACE, StudyStorage, quiet_optuna, sqlite_url
 from keras_blocks.tuning.study.study import MOST_FAILURES, Study
-from keras_blocks.tuning.study.trial import Trial
 
 STATUSES = {
     Status.COMPLETED: "COMPLETED",

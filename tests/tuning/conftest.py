@@ -78,4 +78,4 @@ def untrained(monkeypatch):
     """Trials take no time: what trains is `fake_child`, where a trial's accuracy follows from its candidate alone."""
     import fake_child
 
-    monkeypatch.setattr("keras_blocks.tuning.search.supervisor.COMMAND", fake_child.COMMAND)
+    monkeypatch.setattr("keras_blocks.tuning.trials.supervisor.COMMAND", fake_child.COMMAND)

@@ -5,7 +5,7 @@ import pytest
 import keras_blocks
 from keras_blocks.costs.cost import Cost
 from keras_blocks.tuning import Budget
-from keras_blocks.tuning.study.trial import Trial
+from keras_blocks.tuning.storage.trial import Trial
 from keras_blocks.tuning.training import latency
 
 

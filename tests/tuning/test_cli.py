@@ -143,7 +143,7 @@ def test_a_search_is_run_gone_on_with_and_replaced(run, few_digits, untrained, m
 def trials_of(folder):
     from keras_blocks.tuning.run_folder import RunFolder
     from keras_blocks.tuning.search.session import Session
-    from keras_blocks.tuning.study.store import sqlite_url
+    from keras_blocks.tuning.storage.store import sqlite_url
 
     session = Session.joined(folder.name, sqlite_url(folder / "study.db"), RunFolder(folder))
     trials = session.study.trials()
@@ -153,7 +153,7 @@ def trials_of(folder):
 
 def test_a_worker_joins_a_search(run, few_digits, untrained, tmp_path):
     from keras_blocks.tuning import Search, SearchSettings
-    from keras_blocks.tuning.study.store import sqlite_url
+    from keras_blocks.tuning.storage.store import sqlite_url
 
     url = sqlite_url(tmp_path / "shared.db")
     search = Search(SearchSettings(data=str(few_digits), trials=3), tmp_path / "joint", storage=url)
@@ -169,7 +169,7 @@ def test_a_worker_joins_a_search(run, few_digits, untrained, tmp_path):
 
 
 def test_a_search_on_a_shared_storage_says_how_to_join_it(run, few_digits, untrained, tmp_path, monkeypatch):
-    from keras_blocks.tuning.study.store import sqlite_url
+    from keras_blocks.tuning.storage.store import sqlite_url
 
     counts = {"test_accuracy": 0.9, "test_correct": 54, "test_images": 60}
     monkeypatch.setattr("keras_blocks.tuning.training.evaluation.evaluate_in_fresh_process", lambda *paths: counts)
@@ -231,14 +231,14 @@ def test_a_search_that_a_script_has_started_hears_ctrl_c(monkeypatch):
 
 def test_a_worker_with_other_data_is_refused(run, few_digits, untrained, monkeypatch, tmp_path):
     from keras_blocks.tuning import Search, SearchSettings
-    from keras_blocks.tuning.search import supervisor
-    from keras_blocks.tuning.study.store import sqlite_url
+    from keras_blocks.tuning.storage.store import sqlite_url
+    from keras_blocks.tuning.trials import supervisor
 
     url = sqlite_url(tmp_path / "shared.db")
     Search(SearchSettings(data=str(few_digits), trials=3), tmp_path / "joint", storage=url).close()
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
-    assert "keras_blocks.tuning.search.trial_process" in supervisor.COMMAND
+    assert "keras_blocks.tuning.trials.trial_process" in supervisor.COMMAND
     one_line(
         run("worker", "--study", "joint", "--storage", url, "--run", "elsewhere", "--data", "digits"),
         "`data`: the data of this name are others here",
@@ -274,7 +274,7 @@ def test_a_report_needs_no_space_of_this_version(run, few_digits, untrained, mon
 
 
 def test_a_search_that_fails_exits_with_1(run, few_digits, untrained, monkeypatch):
-    monkeypatch.setattr("keras_blocks.tuning.search.supervisor.COMMAND", (*fake_child.COMMAND, "--act", "fail"))
+    monkeypatch.setattr("keras_blocks.tuning.trials.supervisor.COMMAND", (*fake_child.COMMAND, "--act", "fail"))
     result = run("search", "--data", few_digits, "--run", "runs/one")
     assert result.exit_code == 1
     assert result.stderr.startswith("keras-blocks: the last 5 trials failed, the last one: ")

@@ -8,11 +8,11 @@ from keras_blocks.tuning import SearchSettings
 from keras_blocks.tuning.data.dataset import Dataset
 from keras_blocks.tuning.data.folds import check_folds, fold_of
 from keras_blocks.tuning.data.given import GivenData
-from keras_blocks.tuning.search import tasks
-from keras_blocks.tuning.search.protocol import TrialRequest
-from keras_blocks.tuning.spaces.hyper_model import HyperModelSpace
 from keras_blocks.tuning.training import folds
 from keras_blocks.tuning.training.checkpoint import state_of
+from keras_blocks.tuning.trials import tasks
+from keras_blocks.tuning.trials.protocol import TrialRequest
+from keras_blocks.tuning.user_spaces.hyper_model import HyperModelSpace
 
 
 @pytest.fixture

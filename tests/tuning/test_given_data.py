@@ -9,9 +9,9 @@ from thorough import run_all
 from keras_blocks.tuning import SearchSettings, load_dataset
 from keras_blocks.tuning.data.given import GivenData
 from keras_blocks.tuning.search.problem import problem_of
-from keras_blocks.tuning.search.tasks import GivenTask
-from keras_blocks.tuning.spaces.hyper_model import HyperModelSpace
 from keras_blocks.tuning.training import given_training
+from keras_blocks.tuning.trials.tasks import GivenTask
+from keras_blocks.tuning.user_spaces.hyper_model import HyperModelSpace
 
 pytestmark = pytest.mark.once
 

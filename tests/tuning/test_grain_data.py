@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from keras_blocks.tuning.data.given import GivenData
-from keras_blocks.tuning.spaces.hyper_model import HyperModelSpace
 from keras_blocks.tuning.training import given_training
+from keras_blocks.tuning.user_spaces.hyper_model import HyperModelSpace
 
 grain = pytest.importorskip("grain")
 

@@ -53,7 +53,7 @@ def ran(few_digits, tmp_path_factory):
 
     run = tmp_path_factory.mktemp("ran") / "one"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("keras_blocks.tuning.search.supervisor.COMMAND", fake_child.COMMAND)
+        patch.setattr("keras_blocks.tuning.trials.supervisor.COMMAND", fake_child.COMMAND)
         return run, searched(few_digits, run)[0]
 
 

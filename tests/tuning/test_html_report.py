@@ -16,10 +16,10 @@ from keras_blocks.costs.cost import cost_rows
 from keras_blocks.tuning.report import figures
 from keras_blocks.tuning.report.html_report import write_report, write_training_report
 from keras_blocks.tuning.report.parallel import parallel
+from keras_blocks.tuning.storage.trial import Trial
 from keras_blocks.tuning.study.importances import TooFewTrials, importances
 from keras_blocks.tuning.study.keras_tuner_space import KerasTunerSpace
 from keras_blocks.tuning.study.objectives import OBJECTIVES, Objective, front, ranking
-from keras_blocks.tuning.study.trial import Trial
 
 ACCURACY = [OBJECTIVES["val_accuracy"]]
 TWO = [*ACCURACY, OBJECTIVES["macs"]]
@@ -391,7 +391,7 @@ def test_values_that_were_not_drawn_lie_below_the_axis():
 @pytest.fixture(scope="module")
 def study():
     """40 trials of which one value decides, in a plain study of Optuna's."""
-    from keras_blocks.tuning.study.store import quiet_optuna
+    from keras_blocks.tuning.storage.store import quiet_optuna
 
     with quiet_optuna():
         made = optuna.create_study(directions=["maximize", "minimize"], sampler=optuna.samplers.RandomSampler(0))
@@ -427,9 +427,9 @@ def test_importances_of_few_trials():
 
 
 def test_a_report_of_a_real_study(tmp_path):
+    from keras_blocks.tuning.storage.store import StudyStorage, sqlite_url
     from keras_blocks.tuning.study.pruners import make_pruner
     from keras_blocks.tuning.study.samplers import make_sampler
-    from keras_blocks.tuning.study.store import StudyStorage, sqlite_url
     from keras_blocks.tuning.study.study import Study
 
     hp = keras_tuner.HyperParameters()

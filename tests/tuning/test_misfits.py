@@ -9,8 +9,8 @@ from keras_blocks.tuning.data.given import GivenData
 from keras_blocks.tuning.saying import without_dump
 from keras_blocks.tuning.search.problem import problem_of
 from keras_blocks.tuning.spaces.counting import Misfit, check_inputs
-from keras_blocks.tuning.spaces.hyper_model import HyperModelSpace
 from keras_blocks.tuning.training import given_training
+from keras_blocks.tuning.user_spaces.hyper_model import HyperModelSpace
 
 
 def build(hp):

@@ -10,8 +10,8 @@ from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 
 import keras_blocks.tuning
-from keras_blocks.tuning.study import store
-from keras_blocks.tuning.study.store import quiet_optuna
+from keras_blocks.tuning.storage import store
+from keras_blocks.tuning.storage.store import quiet_optuna
 
 TUNING = Path(keras_blocks.tuning.__file__).resolve().parent
 DOORS = [TUNING / "study" / name for name in ("store.py", "database.py")]

@@ -9,7 +9,7 @@ from thorough import run_all
 
 from keras_blocks.tuning import Budget, HyperSqueezeNet, OptunaOracle
 from keras_blocks.tuning.data.dataset import Dataset
-from keras_blocks.tuning.study.store import sqlite_url
+from keras_blocks.tuning.storage.store import sqlite_url
 
 pytestmark = pytest.mark.usefixtures("eager")
 

@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 from keras_blocks.tuning.cli import app
 from keras_blocks.tuning.report.terminal import trials_table
 from keras_blocks.tuning.run_folder import RunFolder
+from keras_blocks.tuning.storage.status import Status
+from keras_blocks.tuning.storage.trial import Trial
 from keras_blocks.tuning.study.objectives import objective_named
-from keras_blocks.tuning.study.status import Status
-from keras_blocks.tuning.study.trial import Trial
 
 HERE = __name__
 

@@ -17,8 +17,8 @@ import pytest
 from thorough import run_all
 from typer.testing import CliRunner
 
-from keras_blocks.tuning.study.store import quiet_optuna, sqlite_url, stored_study
-from keras_blocks.tuning.study.trial import Trial
+from keras_blocks.tuning.storage.store import quiet_optuna, sqlite_url, stored_study
+from keras_blocks.tuning.storage.trial import Trial
 
 pytestmark = pytest.mark.once
 

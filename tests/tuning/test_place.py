@@ -14,7 +14,7 @@ from keras_blocks.tuning import Search, SearchSettings
 from keras_blocks.tuning.report.run_report import write_run_report
 from keras_blocks.tuning.run_folder import RunFolder
 from keras_blocks.tuning.search.session import Session
-from keras_blocks.tuning.study.store import StudyStorage, quiet_optuna, read_url, reason, sqlite_url, without_password
+from keras_blocks.tuning.storage.store import StudyStorage, quiet_optuna, read_url, reason, sqlite_url, without_password
 
 pytestmark = [pytest.mark.once, pytest.mark.usefixtures("untrained", "unreported")]
 
@@ -60,7 +60,7 @@ def ran(few_digits, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         import fake_child
 
-        patch.setattr("keras_blocks.tuning.search.supervisor.COMMAND", fake_child.COMMAND)
+        patch.setattr("keras_blocks.tuning.trials.supervisor.COMMAND", fake_child.COMMAND)
         run = tmp_path_factory.mktemp("ran") / "one"
         return types.SimpleNamespace(run=run, trials=begun(few_digits, run, trials=2))
 

@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
-from keras_blocks.tuning.search import protocol
-from keras_blocks.tuning.search.protocol import Line, Message
+from keras_blocks.tuning.trials import protocol
+from keras_blocks.tuning.trials.protocol import Line, Message
 
 CANDIDATE = {"architecture": "keras_blocks>ResNet", "metaparameters": {"groups": [1, 2]}, "hyperparameters": {}}
 MESSAGES = [

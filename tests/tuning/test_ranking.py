@@ -17,13 +17,13 @@ from keras_blocks.tuning import Search, SearchSettings
 from keras_blocks.tuning.files import write_json
 from keras_blocks.tuning.report.html_report import write_report
 from keras_blocks.tuning.report.terminal import Progress, trials_table
-from keras_blocks.tuning.search.supervisor import Outcome
 from keras_blocks.tuning.search.worker import Worker
+from keras_blocks.tuning.storage.leases import Lease
+from keras_blocks.tuning.storage.status import Status
+from keras_blocks.tuning.storage.trial import Trial
 from keras_blocks.tuning.study.drawing import StudyEnded
-from keras_blocks.tuning.study.leases import Lease
 from keras_blocks.tuning.study.objectives import OBJECTIVES, ranking
-from keras_blocks.tuning.study.status import Status
-from keras_blocks.tuning.study.trial import Trial
+from keras_blocks.tuning.trials.supervisor import Outcome
 
 ACCURACY = [OBJECTIVES["val_accuracy"]]
 

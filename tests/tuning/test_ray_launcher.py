@@ -5,7 +5,7 @@ import thorough
 
 from keras_blocks.tuning import Search, SearchSettings
 from keras_blocks.tuning.search.ray import run_workers
-from keras_blocks.tuning.study.store import sqlite_url
+from keras_blocks.tuning.storage.store import sqlite_url
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ import pytest
 
 from keras_blocks.tuning import Search, SearchSettings
 from keras_blocks.tuning.run_folder import RunFolder
-from keras_blocks.tuning.search.protocol import CANDIDATE
 from keras_blocks.tuning.search.session import Session
-from keras_blocks.tuning.search.supervisor import Outcome, Supervisor
 from keras_blocks.tuning.search.worker import Worker
+from keras_blocks.tuning.storage.status import Status
 from keras_blocks.tuning.study.pruners import Rungs, make_pruner
-from keras_blocks.tuning.study.status import Status
+from keras_blocks.tuning.trials.protocol import CANDIDATE
+from keras_blocks.tuning.trials.supervisor import Outcome, Supervisor
 
 FIXTURE = pathlib.Path(__file__).parents[1] / "fixtures" / "0.1.0" / "search"
 

@@ -21,14 +21,14 @@ from thorough import run_all
 import keras_blocks
 from keras_blocks.tuning import HyperSqueezeNet, Search, SearchSettings, hp_range
 from keras_blocks.tuning.search.progress import NoProgress
-from keras_blocks.tuning.search.protocol import FinalRequest, TrialRequest
 from keras_blocks.tuning.search.search import SearchFailed
 from keras_blocks.tuning.search.session import Session
-from keras_blocks.tuning.search.supervisor import Supervisor
 from keras_blocks.tuning.spaces.budget import inspected
+from keras_blocks.tuning.storage.trial import Trial, architectures
 from keras_blocks.tuning.study.study import Study
-from keras_blocks.tuning.study.trial import Trial, architectures
 from keras_blocks.tuning.training.evaluation import FRESH_SCRIPT, FreshProcessFailed, evaluate_in_fresh_process
+from keras_blocks.tuning.trials.protocol import FinalRequest, TrialRequest
+from keras_blocks.tuning.trials.supervisor import Supervisor
 
 pytestmark = pytest.mark.usefixtures("unreported")
 
@@ -182,7 +182,7 @@ def test_a_search_that_is_given_more_trials_goes_on(untrained, few_digits, tmp_p
 SEARCHING = """
 import sys, pathlib
 from keras_blocks.tuning import Search, SearchSettings
-from keras_blocks.tuning.search import supervisor
+from keras_blocks.tuning.trials import supervisor
 supervisor.COMMAND = sys.argv[3:]
 search = Search(SearchSettings(data=sys.argv[2], trials=6, sampler="random", seed=5, workers=2), sys.argv[1])
 pathlib.Path(sys.argv[1], "logs").mkdir(exist_ok=True)
@@ -279,7 +279,7 @@ def test_what_goes_wrong_in_a_trial_ends_that_trial_alone(untrained, few_digits,
 
 
 def test_a_search_in_which_all_fails_ends_early(untrained, few_digits, tmp_path, monkeypatch):
-    monkeypatch.setattr("keras_blocks.tuning.search.supervisor.COMMAND", (*fake_child.COMMAND, "--act", "fail"))
+    monkeypatch.setattr("keras_blocks.tuning.trials.supervisor.COMMAND", (*fake_child.COMMAND, "--act", "fail"))
     with pytest.raises(SearchFailed, match="the last 5 trials failed, the last one: ValueError: bad"):
         searched(tmp_path / "run", few_digits, trials=20)
 
@@ -287,7 +287,7 @@ def test_a_search_in_which_all_fails_ends_early(untrained, few_digits, tmp_path,
 def test_a_full_disk_ends_the_search_with_what_it_has(untrained, few_digits, tmp_path, monkeypatch):
     full = tmp_path / "full"
     command = (*fake_child.COMMAND, "--full-where", str(full))
-    monkeypatch.setattr("keras_blocks.tuning.search.supervisor.COMMAND", command)
+    monkeypatch.setattr("keras_blocks.tuning.trials.supervisor.COMMAND", command)
     searched(tmp_path / "run", few_digits, trials=2)
     full.touch()
     with pytest.raises(SearchFailed, match=r"the disk is full\. .*the best of its trials so far is \d.*start the same"):

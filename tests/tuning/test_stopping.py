@@ -9,9 +9,9 @@ from keras_blocks.tuning.report.run_report import write_run_report
 from keras_blocks.tuning.run_folder import RunFolder
 from keras_blocks.tuning.search.progress import NoProgress
 from keras_blocks.tuning.search.session import Session
+from keras_blocks.tuning.storage.trial import Trial
 from keras_blocks.tuning.study import study as studies
 from keras_blocks.tuning.study.stopping import reason_to_stop
-from keras_blocks.tuning.study.trial import Trial
 
 
 class Notes(NoProgress):

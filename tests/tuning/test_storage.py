@@ -10,8 +10,8 @@ import time
 import pytest
 
 from keras_blocks.tuning.files import is_full
-from keras_blocks.tuning.study.sqlite_file import StorageDamaged, set_aside_if_damaged
-from keras_blocks.tuning.study.store import StudyStorage, sqlite_url
+from keras_blocks.tuning.storage.sqlite_file import StorageDamaged, set_aside_if_damaged
+from keras_blocks.tuning.storage.store import StudyStorage, sqlite_url
 
 
 def test_an_sqlite_file_is_written_ahead(tmp_path):

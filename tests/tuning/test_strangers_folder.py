@@ -23,8 +23,8 @@ from typer.testing import CliRunner
 from keras_blocks.tuning import Search, SearchSettings, cli
 from keras_blocks.tuning.run_folder import RunFolder
 from keras_blocks.tuning.spaces.candidate import Candidate
-from keras_blocks.tuning.study.sqlite_file import JOURNAL_MAGIC
-from keras_blocks.tuning.study.store import sqlite_url
+from keras_blocks.tuning.storage.sqlite_file import JOURNAL_MAGIC
+from keras_blocks.tuning.storage.store import sqlite_url
 
 pytestmark = [pytest.mark.once, pytest.mark.usefixtures("untrained")]
 
@@ -299,7 +299,7 @@ def sound(few_digits, tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("sound") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("keras_blocks.tuning.search.supervisor.COMMAND", fake_child.COMMAND)
+        patch.setattr("keras_blocks.tuning.trials.supervisor.COMMAND", fake_child.COMMAND)
         search = Search(SearchSettings(data=str(few_digits), trials=2, sampler="random"), folder)
         search.run()
         search.close()

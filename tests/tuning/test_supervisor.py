@@ -12,9 +12,9 @@ import psutil
 import pytest
 
 from keras_blocks.tuning.files import DiskFull
-from keras_blocks.tuning.search import supervisor as module
-from keras_blocks.tuning.search.protocol import Setup, TrialRequest
-from keras_blocks.tuning.search.supervisor import Supervisor
+from keras_blocks.tuning.trials import supervisor as module
+from keras_blocks.tuning.trials.protocol import Setup, TrialRequest
+from keras_blocks.tuning.trials.supervisor import Supervisor
 
 SETUP = Setup(data="digits", seed=0, image_size=None, data_sha256="", imports=[])
 
@@ -158,8 +158,8 @@ PARENT = """
 import sys, time
 import keras_blocks_cli
 keras_blocks_cli.hold_back()
-from keras_blocks.tuning.search.protocol import Setup
-from keras_blocks.tuning.search.supervisor import Supervisor
+from keras_blocks.tuning.trials.protocol import Setup
+from keras_blocks.tuning.trials.supervisor import Supervisor
 
 setup, command = Setup("", 0, None, "", []), (sys.executable, "-c", sys.argv[2])
 supervisor = Supervisor(setup, sys.argv[1], max_seconds=60, command=command)
@@ -172,8 +172,8 @@ import sys
 import keras_blocks_cli
 keras_blocks_cli.hold_back()
 from multiprocessing.connection import Connection
-from keras_blocks.tuning.search.protocol import Line, Ready
-from keras_blocks.tuning.search.trial_process import die_with_parent
+from keras_blocks.tuning.trials.protocol import Line, Ready
+from keras_blocks.tuning.trials.trial_process import die_with_parent
 
 die_with_parent()
 line = Line(Connection(int(sys.argv[1])))

@@ -8,7 +8,7 @@ from calling import light_environment
 from thorough import run_all
 
 from keras_blocks.tuning import HyperSqueezeNet
-from keras_blocks.tuning.spaces import user_code
+from keras_blocks.tuning.user_spaces import user_code
 
 SCRIPT = """
 import keras_blocks, sys
@@ -32,7 +32,7 @@ TOLD = """
 import json, sys
 from keras_blocks.core.registration import class_named, registered_name
 from keras_blocks.models.architecture import Architecture
-from keras_blocks.tuning.spaces import user_code
+from keras_blocks.tuning.user_spaces import user_code
 
 for about in json.loads(sys.argv[1]):
     user_code.bring_in(about)
@@ -43,7 +43,7 @@ print(registered_name(class_named("architecture", "my_search>OwnNet", Architectu
 def test_a_script_is_known_to_other_processes(tmp_path):
     """What is `__main__` here is a module of its file's name there."""
     script = tmp_path / "my_search.py"
-    ends = "from keras_blocks.tuning.spaces import user_code; import json"
+    ends = "from keras_blocks.tuning.user_spaces import user_code; import json"
     script.write_text(f"{SCRIPT.partition('    settings =')[0]}    {ends}; print(json.dumps(user_code.origins(space)))")
     told = run_python(script)
     assert run_python("-c", TOLD, told).strip() == "my_search>OwnNet"

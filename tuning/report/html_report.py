@@ -8,9 +8,9 @@ from typing import Any
 
 from keras_blocks.tuning.report import sections
 from keras_blocks.tuning.report.page import Data, write_page
+from keras_blocks.tuning.storage.status import Status
+from keras_blocks.tuning.storage.trial import Trial, architectures
 from keras_blocks.tuning.study.objectives import Objective, measure, measured, ranking
-from keras_blocks.tuning.study.status import Status
-from keras_blocks.tuning.study.trial import Trial, architectures
 
 
 def write_report(
@@ -43,7 +43,7 @@ def write_report(
 
     Example:
 
-    >>> from keras_blocks.tuning.study.trial import Trial
+    >>> from keras_blocks.tuning.storage.trial import Trial
     >>> trials = [Trial(0, "failed", {"filters": 8}, error="OutOfMemory")]
     >>> write_report(trials, [("val_accuracy", "maximize")], "report.html", title="SqueezeNets on digits").name
     'report.html'

@@ -5,10 +5,10 @@ from typing import Any
 
 from keras_blocks.tuning.report.html_report import write_report, write_training_report
 from keras_blocks.tuning.run_folder import RunFolder
+from keras_blocks.tuning.storage.place import Place
+from keras_blocks.tuning.storage.store import quiet_optuna, stored_study
+from keras_blocks.tuning.storage.trial import Trial
 from keras_blocks.tuning.study.objectives import objective_named
-from keras_blocks.tuning.study.place import Place
-from keras_blocks.tuning.study.store import quiet_optuna, stored_study
-from keras_blocks.tuning.study.trial import Trial
 
 
 def write_run_report(folder: RunFolder, *, storage: str | None = None) -> Path:

@@ -12,10 +12,10 @@ from keras_blocks.tuning.report import figures
 from keras_blocks.tuning.report.descriptions import described, described_value, differing
 from keras_blocks.tuning.report.page import Data, Plot
 from keras_blocks.tuning.report.parallel import MOST_AXES, parallel
+from keras_blocks.tuning.storage.status import Status
+from keras_blocks.tuning.storage.trial import Trial
 from keras_blocks.tuning.study.importances import TooFewTrials, importances
 from keras_blocks.tuning.study.objectives import Objective, front, measure, measured
-from keras_blocks.tuning.study.status import Status
-from keras_blocks.tuning.study.trial import Trial
 
 Trials = Sequence[Trial]
 Objectives = Sequence[Objective]

@@ -15,9 +15,9 @@ from rich.text import Text
 
 from keras_blocks.costs.cost import Cost
 from keras_blocks.tuning.report.descriptions import described, differing
+from keras_blocks.tuning.storage.status import Status
+from keras_blocks.tuning.storage.trial import Trial
 from keras_blocks.tuning.study.objectives import OBJECTIVES, Objective, measure, measured, ranking
-from keras_blocks.tuning.study.status import Status
-from keras_blocks.tuning.study.trial import Trial
 
 BY_ACCURACY = (OBJECTIVES["val_accuracy"],)
 """The objectives of whoever names none."""

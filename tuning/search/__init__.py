@@ -1,1 +1,1 @@
-"""Runs a study's trials: in processes, on machines, under limits."""
+"""A search: its settings, its workers, what it says."""

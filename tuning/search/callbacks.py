@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from keras_blocks.core.signature import needed
-from keras_blocks.tuning.spaces.user_things import Where, is_named, named, place_of, thing_at
+from keras_blocks.tuning.user_spaces.user_things import Where, is_named, named, place_of, thing_at
 
 
 def place_of_callbacks(given: Callable[[], Any] | str) -> Where:

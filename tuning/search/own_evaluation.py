@@ -7,9 +7,9 @@ import keras
 
 from keras_blocks.tuning.data.given import GivenData
 from keras_blocks.tuning.saying import without_dump
-from keras_blocks.tuning.spaces.user_things import named
 from keras_blocks.tuning.training.evaluation import model_file
 from keras_blocks.tuning.training.given_training import tested
+from keras_blocks.tuning.user_spaces.user_things import named
 
 
 def evaluate_own(model: str | Path, data: str) -> dict[str, Any]:

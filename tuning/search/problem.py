@@ -13,8 +13,8 @@ from keras_blocks.tuning.search.callbacks import place_of_callbacks
 from keras_blocks.tuning.search.settings import SearchSettings
 from keras_blocks.tuning.spaces.architecture import HyperArchitecture
 from keras_blocks.tuning.spaces.families import space_for
-from keras_blocks.tuning.spaces.hyper_model import HyperModelSpace
-from keras_blocks.tuning.spaces.user_things import Where, is_named, named, place_of, thing_at
+from keras_blocks.tuning.user_spaces.hyper_model import HyperModelSpace
+from keras_blocks.tuning.user_spaces.user_things import Where, is_named, named, place_of, thing_at
 
 Space = HyperArchitecture | HyperModelSpace
 Given = Any

@@ -57,7 +57,7 @@ def _work(name: str, url: str, folder: str) -> str:
     """In a process of Ray: one worker, until no trial is left."""
     from keras_blocks.tuning.run_folder import RunFolder
     from keras_blocks.tuning.search.session import Session
-    from keras_blocks.tuning.study.store import quiet_optuna
+    from keras_blocks.tuning.storage.store import quiet_optuna
 
     with quiet_optuna():
         session = Session.joined(name, url, RunFolder(folder), workers=1)

@@ -15,17 +15,17 @@ from keras_blocks.tuning.files import DiskFull, is_full, is_whole_archive, set_a
 from keras_blocks.tuning.run_folder import RunFolder
 from keras_blocks.tuning.search.problem import Given, problem_of
 from keras_blocks.tuning.search.progress import NoProgress, Progress
-from keras_blocks.tuning.search.protocol import CANDIDATE, FinalRequest
 from keras_blocks.tuning.search.session import Session
 from keras_blocks.tuning.search.settings import SearchSettings
+from keras_blocks.tuning.storage.place import Place
+from keras_blocks.tuning.storage.sqlite_file import set_aside_if_damaged
+from keras_blocks.tuning.storage.status import Status
+from keras_blocks.tuning.storage.store import StudyStorage, quiet_optuna, without_password
+from keras_blocks.tuning.storage.trial import Trial, architectures, write_csv
 from keras_blocks.tuning.study.objectives import ranking
-from keras_blocks.tuning.study.place import Place
-from keras_blocks.tuning.study.sqlite_file import set_aside_if_damaged
-from keras_blocks.tuning.study.status import Status
 from keras_blocks.tuning.study.stopping import STOPPED
-from keras_blocks.tuning.study.store import StudyStorage, quiet_optuna, without_password
 from keras_blocks.tuning.study.study import Study
-from keras_blocks.tuning.study.trial import Trial, architectures, write_csv
+from keras_blocks.tuning.trials.protocol import CANDIDATE, FinalRequest
 
 PACKAGES = ("keras-blocks", "keras", "keras-tuner", "optuna", "numpy")
 """Packages whose versions are written to run.json."""

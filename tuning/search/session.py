@@ -14,24 +14,24 @@ from typing import Any
 from keras_blocks.tuning.memory import memory_of_machine
 from keras_blocks.tuning.run_folder import RunFolder
 from keras_blocks.tuning.search.progress import NoProgress, Progress
-from keras_blocks.tuning.search.protocol import FinalRequest, Setup
 from keras_blocks.tuning.search.settings import SearchSettings
-from keras_blocks.tuning.search.supervisor import MEMORY_SHARE, OnEpoch, Outcome, Supervisor
 from keras_blocks.tuning.search.worker import Worker
 from keras_blocks.tuning.seeds import CANDIDATES, derived_seed
-from keras_blocks.tuning.spaces import user_code
 from keras_blocks.tuning.spaces.architecture import HyperArchitecture
 from keras_blocks.tuning.spaces.budget import inspected
 from keras_blocks.tuning.spaces.families import space_from_config
-from keras_blocks.tuning.spaces.hyper_model import HyperModelSpace
 from keras_blocks.tuning.spaces.table import GivenSource
-from keras_blocks.tuning.spaces.user_things import Where, callbacks_here, given_here
-from keras_blocks.tuning.study.place import Place
+from keras_blocks.tuning.storage.place import Place
+from keras_blocks.tuning.storage.status import Status
+from keras_blocks.tuning.storage.store import StudyStorage, sqlite_url, stored_study
 from keras_blocks.tuning.study.pruners import FIRST_RUNG, Rungs, make_pruner
 from keras_blocks.tuning.study.samplers import make_sampler
-from keras_blocks.tuning.study.status import Status
-from keras_blocks.tuning.study.store import StudyStorage, sqlite_url, stored_study
 from keras_blocks.tuning.study.study import Study
+from keras_blocks.tuning.trials.protocol import FinalRequest, Setup
+from keras_blocks.tuning.trials.supervisor import MEMORY_SHARE, OnEpoch, Outcome, Supervisor
+from keras_blocks.tuning.user_spaces import user_code
+from keras_blocks.tuning.user_spaces.hyper_model import HyperModelSpace
+from keras_blocks.tuning.user_spaces.user_things import Where, callbacks_here, given_here
 
 
 class Session:

@@ -12,9 +12,9 @@ from keras_blocks.tuning.search.settings_table import NamedSettings, check_setti
 if TYPE_CHECKING:
     from keras_blocks.tuning.data.dataset import Dataset
     from keras_blocks.tuning.spaces.budget import Budget
+    from keras_blocks.tuning.storage.trial import Trial
     from keras_blocks.tuning.study.objectives import Objective
     from keras_blocks.tuning.study.pruners import Rungs
-    from keras_blocks.tuning.study.trial import Trial
 
 SpaceName = Literal["squeezenet", "vgg", "resnet", "resnext", "senet", "densenet", "inception", "any"]
 SamplerName = Literal["tpe", "random", "gp", "cmaes", "nsgaii", "qmc", "grid"]
@@ -145,7 +145,7 @@ class SearchSettings(DataSettings):
     seed: int = setting(0, "Of everything that is drawn.", 0, 2**32 - 1)
 
     def __post_init__(self) -> None:
-        from keras_blocks.tuning.spaces.dimension import Dimension
+        from keras_blocks.tuning.study.dimension import Dimension
         from keras_blocks.tuning.study.objectives import COSTS
         from keras_blocks.tuning.study.samplers import SINGLE_OBJECTIVE
 
@@ -246,8 +246,8 @@ class SearchSettings(DataSettings):
 
     def kept_numbers(self, trials: Sequence[Trial]) -> list[int]:
         """The numbers of the trials whose models are kept: of the best, and of those that run, which may be there."""
+        from keras_blocks.tuning.storage.status import Status
         from keras_blocks.tuning.study.objectives import ranking
-        from keras_blocks.tuning.study.status import Status
 
         running = (trial for trial in trials if trial.status is Status.RUNNING)
         return [trial.number for trial in (*ranking(trials, self.judged_by)[: self.keep], *running)]

@@ -8,17 +8,17 @@ from collections.abc import Callable
 from typing import Any
 
 from keras_blocks.tuning.run_folder import RunFolder
-from keras_blocks.tuning.search.protocol import CANDIDATE, TrialRequest
 from keras_blocks.tuning.search.settings import SearchSettings
-from keras_blocks.tuning.search.supervisor import Outcome, Supervisor
 from keras_blocks.tuning.seeds import TRIAL, derived_seed
+from keras_blocks.tuning.storage.leases import Lease
+from keras_blocks.tuning.storage.status import Status
+from keras_blocks.tuning.storage.trial import Trial
 from keras_blocks.tuning.study.drawing import StudyEnded
-from keras_blocks.tuning.study.leases import Lease
 from keras_blocks.tuning.study.objectives import ranking
 from keras_blocks.tuning.study.pruners import Rungs
-from keras_blocks.tuning.study.status import Status
 from keras_blocks.tuning.study.study import Study
-from keras_blocks.tuning.study.trial import Trial
+from keras_blocks.tuning.trials.protocol import CANDIDATE, TrialRequest
+from keras_blocks.tuning.trials.supervisor import Outcome, Supervisor
 
 BEAT_SHARE = 1 / 3
 """The share of the storage's grace that passes between two signs of life."""

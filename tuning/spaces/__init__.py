@@ -1,1 +1,1 @@
-"""Search spaces, and what is drawn from them."""
+"""Search spaces of this library's architectures, and what is drawn from them."""

@@ -16,7 +16,9 @@ from keras_blocks.costs.cost import Cost
 from keras_blocks.tuning.data.dataset import Dataset
 from keras_blocks.tuning.spaces import table as tables
 from keras_blocks.tuning.spaces.candidate import Candidate
-from keras_blocks.tuning.spaces.dimension import (
+from keras_blocks.tuning.spaces.table import GivenSource, KerasTunerSource, Table
+from keras_blocks.tuning.spaces.tuner_checks import refuse_search_arguments, refuse_what_is_fixed
+from keras_blocks.tuning.study.dimension import (
     Dimension,
     Fixed,
     Values,
@@ -25,8 +27,6 @@ from keras_blocks.tuning.spaces.dimension import (
     hp_choice,
     hp_range,
 )
-from keras_blocks.tuning.spaces.table import GivenSource, KerasTunerSource, Table
-from keras_blocks.tuning.spaces.tuner_checks import refuse_search_arguments, refuse_what_is_fixed
 from keras_blocks.tuning.study.sources import Source
 from keras_blocks.tuning.training.augmentation import STRENGTHS
 from keras_blocks.tuning.training.fit import fit

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras_tuner
 
-from keras_blocks.tuning.spaces.dimension import MOST_STEPS, Dimension, Fixed, Range, Values, as_dimension
+from keras_blocks.tuning.study.dimension import MOST_STEPS, Dimension, Fixed, Range, Values, as_dimension
 from keras_blocks.tuning.study.sources import Scale, Source
 
 Table = dict[str, Dimension]

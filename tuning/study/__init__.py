@@ -1,1 +1,1 @@
-"""Which trials there are, who runs them, and which are the best; kept by Optuna."""
+"""Which trial is next: dimensions, sources of draws, samplers, objectives, ranking."""

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import optuna
 
 from keras_blocks.tuning.seeds import CANDIDATES, derived_seed
-from keras_blocks.tuning.study.leases import history_of
+from keras_blocks.tuning.storage.leases import history_of
+from keras_blocks.tuning.storage.status import Status
+from keras_blocks.tuning.storage.store import StudyStorage, state_of
+from keras_blocks.tuning.storage.trial import Trial
 from keras_blocks.tuning.study.sources import DefaultSource, Drawable, RandomSource, TrialSource
-from keras_blocks.tuning.study.status import Status
-from keras_blocks.tuning.study.store import StudyStorage, state_of
-from keras_blocks.tuning.study.trial import Trial
 
 SAMPLED_DRAWS = 8
 """The sampler draws one candidate so often, and learns of those that were refused; then it is drawn at random."""

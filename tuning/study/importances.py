@@ -6,7 +6,7 @@ import optuna
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
-from keras_blocks.tuning.study.store import quiet_optuna
+from keras_blocks.tuning.storage.store import quiet_optuna
 
 FEWEST_TRIALS = 10
 """Importances of fewer completed trials would be noise."""

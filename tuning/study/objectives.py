@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from keras_blocks.core import validation
-from keras_blocks.tuning.study.trial import Trial
+from keras_blocks.tuning.storage.trial import Trial
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,8 +7,8 @@ from typing import Literal
 import optuna
 from optuna.terminator import BestValueStagnationEvaluator
 
-from keras_blocks.tuning.study.status import Status
-from keras_blocks.tuning.study.trial import Trial
+from keras_blocks.tuning.storage.status import Status
+from keras_blocks.tuning.storage.trial import Trial
 
 LEAST = 20
 """So many trials must have ended, before which samplers draw at random or nearly so."""

@@ -10,15 +10,15 @@ from typing import Any, Literal
 
 import optuna
 
-from keras_blocks.tuning.study import processes
-from keras_blocks.tuning.study.away import retry_while_away
+from keras_blocks.tuning.storage import processes
+from keras_blocks.tuning.storage.away import retry_while_away
+from keras_blocks.tuning.storage.leases import Lease, history, is_left, lost_again, postponed
+from keras_blocks.tuning.storage.status import Status
+from keras_blocks.tuning.storage.store import StudyStorage, another_runs, state_of
+from keras_blocks.tuning.storage.trial import Trial
 from keras_blocks.tuning.study.drawing import Drawer, StudyEnded
-from keras_blocks.tuning.study.leases import Lease, history, is_left, lost_again, postponed
 from keras_blocks.tuning.study.sources import Drawable
-from keras_blocks.tuning.study.status import Status
 from keras_blocks.tuning.study.stopping import reason_to_stop
-from keras_blocks.tuning.study.store import StudyStorage, another_runs, state_of
-from keras_blocks.tuning.study.trial import Trial
 
 RANDOM_DRAWS = 1000
 """A candidate is drawn at random so often before the search ends for want of a new one within the budget."""

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_blocks.costs.cost import Cost
-from keras_blocks.tuning.study.trial import Trial
+from keras_blocks.tuning.storage.trial import Trial
 
 WARM, MEASURED = 2, 7
 """Runs before the measured ones, and the measured ones."""

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from keras_blocks.core.registration import full_name, short_name
 from keras_blocks.tuning.files import replacing
-from keras_blocks.tuning.study.leases import history, owner_of, postponed
-from keras_blocks.tuning.study.status import Status
+from keras_blocks.tuning.storage.leases import history, owner_of, postponed
+from keras_blocks.tuning.storage.status import Status
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial

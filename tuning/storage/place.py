@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from keras_blocks.tuning.study.store import StudyStorage, sqlite_url, without_password
+from keras_blocks.tuning.storage.store import StudyStorage, sqlite_url, without_password
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,7 +17,10 @@ from keras_blocks.tuning.saying import without_dump
 from keras_blocks.tuning.spaces.architecture import HyperArchitecture
 from keras_blocks.tuning.spaces.budget import UNITS, Budget
 from keras_blocks.tuning.spaces.counting import NOT_COUNTED, Misfit, check_inputs, counted
-from keras_blocks.tuning.spaces.user_things import (
+from keras_blocks.tuning.storage.trial import Trial
+from keras_blocks.tuning.study.keras_tuner_space import KerasTunerSpace, conditional_name, drawn
+from keras_blocks.tuning.study.sources import Source
+from keras_blocks.tuning.user_spaces.user_things import (
     decoded,
     encoded,
     is_named,
@@ -25,9 +28,6 @@ from keras_blocks.tuning.spaces.user_things import (
     place_of,
     place_of_object,
 )
-from keras_blocks.tuning.study.keras_tuner_space import KerasTunerSpace, conditional_name, drawn
-from keras_blocks.tuning.study.sources import Source
-from keras_blocks.tuning.study.trial import Trial
 
 Values = dict[str, Any]
 

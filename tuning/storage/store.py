@@ -18,10 +18,10 @@ import optuna
 import sqlalchemy
 from optuna.trial import FrozenTrial, TrialState
 
-from keras_blocks.tuning.study.database import TABLES, Database
-from keras_blocks.tuning.study.sqlite_file import BUSY, check_ours, connected
-from keras_blocks.tuning.study.status import Status
-from keras_blocks.tuning.study.trial import STATES
+from keras_blocks.tuning.storage.database import TABLES, Database
+from keras_blocks.tuning.storage.sqlite_file import BUSY, check_ours, connected
+from keras_blocks.tuning.storage.status import Status
+from keras_blocks.tuning.storage.trial import STATES
 
 HEARTBEAT, GRACE = 10, 60
 """There are so many seconds between two signs of life of a trial; after so many without one, another worker gets it."""

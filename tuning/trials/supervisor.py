@@ -17,11 +17,11 @@ import psutil
 
 from keras_blocks.tuning.files import DiskFull
 from keras_blocks.tuning.memory import memory_of_machine
-from keras_blocks.tuning.search import protocol
-from keras_blocks.tuning.search.protocol import FinalRequest, Line, Message, Setup, TrialRequest
-from keras_blocks.tuning.study.status import Status
+from keras_blocks.tuning.storage.status import Status
+from keras_blocks.tuning.trials import protocol
+from keras_blocks.tuning.trials.protocol import FinalRequest, Line, Message, Setup, TrialRequest
 
-COMMAND = (sys.executable, "-P", "-m", "keras_blocks.tuning.search.trial_process")
+COMMAND = (sys.executable, "-P", "-m", "keras_blocks.tuning.trials.trial_process")
 """What trains. -P: a file named keras.py in the working directory is not imported."""
 
 Result = dict[str, Any]

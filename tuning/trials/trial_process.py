@@ -15,12 +15,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keras_blocks.tuning.search import protocol
-from keras_blocks.tuning.search.protocol import Epoch, FinalRequest, Line, Note, TrialRequest
+from keras_blocks.tuning.trials import protocol
+from keras_blocks.tuning.trials.protocol import Epoch, FinalRequest, Line, Note, TrialRequest
 
 if TYPE_CHECKING:
-    from keras_blocks.tuning.search.tasks import Task
     from keras_blocks.tuning.training.resumable import Trained
+    from keras_blocks.tuning.trials.tasks import Task
 
 MOST_LEFT, MOST_LEFT_BYTES = 12, 64 * 2**20
 """Trials, and bytes of their variables and images, after which their garbage is looked for: that takes about a tenth of
@@ -35,7 +35,7 @@ def main(handle: int) -> None:
     assert isinstance(setup, protocol.Setup)
     import keras
 
-    from keras_blocks.tuning.search.tasks import task_of
+    from keras_blocks.tuning.trials.tasks import task_of
 
     try:
         task = task_of(setup)

@@ -1,0 +1,1 @@
+"""The process that runs trials, and who watches it."""
