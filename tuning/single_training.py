@@ -9,13 +9,13 @@ from keras_blocks.core.signature import arguments
 from keras_blocks.costs.cost import cost
 from keras_blocks.models.registry import classifier_of
 from keras_blocks.tuning.run_folder import RunFolder
-from keras_blocks.tuning.search.callbacks import callbacks_at, place_of_callbacks
 from keras_blocks.tuning.search.progress import NoProgress, Progress
 from keras_blocks.tuning.search.settings import TrainingSettings
 from keras_blocks.tuning.spaces.candidate import Candidate
 from keras_blocks.tuning.spaces.families import space_of_architecture
 from keras_blocks.tuning.training.final_training import train_and_keep
 from keras_blocks.tuning.training.hyperparameters import LATER
+from keras_blocks.tuning.trials.callbacks import callbacks_at, place_of_callbacks
 
 
 class SingleTraining:

@@ -99,7 +99,7 @@ class LayerFactory:
 
         It has a bias unless the settings say otherwise, or a normalization follows (see `conv_unit`).
         """
-        bound = {"filters": filters, **self._of_kernels(name, "kernel", kernel_size)}
+        bound = {"filters": filters, **self._of_kernels(name, "kernel_", kernel_size)}
         cls = keras.layers.Conv2D if options.get("groups", 1) == 1 else GroupedConv2D
         if transposed:
             cls = keras.layers.Conv2DTranspose
@@ -107,7 +107,7 @@ class LayerFactory:
 
     def depthwise_conv2d(self, name: str, kernel_size: Pair, *, depth_multiplier: int = 1, **options: Any) -> LayerSpec:
         """A convolution of each channel by itself, to `depth_multiplier` channels; the rest as of `conv2d`."""
-        bound = {"depth_multiplier": depth_multiplier, **self._of_kernels(name, "depthwise", kernel_size)}
+        bound = {"depth_multiplier": depth_multiplier, **self._of_kernels(name, "depthwise_", kernel_size)}
         return self.layer(name, keras.layers.DepthwiseConv2D, **{**bound, **options})
 
     def _of_kernels(self, name: str, kind: str, kernel_size: Pair) -> dict[str, Any]:
@@ -115,8 +115,8 @@ class LayerFactory:
             "kernel_size": kernel_size,
             "padding": "same",
             "use_bias": self.use_bias is not False,
-            f"{kind}_initializer": own_initializer(self.kernel_initializer, name),
-            f"{kind}_regularizer": self.kernel_regularizer,
+            kind + "initializer": own_initializer(self.kernel_initializer, name),
+            kind + "regularizer": self.kernel_regularizer,
         }
 
     def norm(self, name: str) -> LayerSpec:

@@ -12,7 +12,6 @@ from typer.testing import CliRunner
 from keras_blocks.tuning import HyperSqueezeNet, Search, SearchSettings
 from keras_blocks.tuning.data.dataset import Dataset
 from keras_blocks.tuning.search import settings as names
-from keras_blocks.tuning.search.callbacks import callbacks_at, place_of_callbacks
 from keras_blocks.tuning.search.settings import TrainingSettings
 from keras_blocks.tuning.single_training import SingleTraining
 from keras_blocks.tuning.spaces.candidate import Candidate
@@ -20,6 +19,7 @@ from keras_blocks.tuning.spaces.table import GivenSource
 from keras_blocks.tuning.training import hyperparameters as how
 from keras_blocks.tuning.training import resumable
 from keras_blocks.tuning.training.fit import SmoothedCrossentropy, class_weights, rate_at, without_smoothing
+from keras_blocks.tuning.trials.callbacks import callbacks_at, place_of_callbacks
 
 HERE = __name__
 

@@ -16,10 +16,10 @@ from keras_blocks.tuning.data.given import GivenData
 from keras_blocks.tuning.data.load import load_dataset
 from keras_blocks.tuning.data.stored import bytes_held
 from keras_blocks.tuning.run_folder import RunFolder
-from keras_blocks.tuning.search.callbacks import callbacks_at
 from keras_blocks.tuning.spaces.candidate import Candidate
 from keras_blocks.tuning.training import final_training, folds, given_training, latency, resumable
 from keras_blocks.tuning.training.resumable import Trained, Watch
+from keras_blocks.tuning.trials.callbacks import callbacks_at
 from keras_blocks.tuning.trials.protocol import FinalRequest, Setup, TrialRequest
 from keras_blocks.tuning.user_spaces import user_code
 from keras_blocks.tuning.user_spaces.hyper_model import HyperModelCandidate, HyperModelSpace
