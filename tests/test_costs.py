@@ -267,6 +267,24 @@ KERAS_LAYERS = st.one_of(
     st.just((keras.layers.Activation, {"activation": "relu"})),
     st.just((keras.layers.Dropout, {"rate": 0.5})),
     st.just((keras.layers.Flatten, {})),
+    st.just((keras.layers.Rescaling, {"scale": 2.0})),
+    st.builds(
+        lambda kernel, strides, multiplier, padding, bias: (
+            keras.layers.DepthwiseConv2D,
+            {
+                "kernel_size": kernel,
+                "strides": strides,
+                "depth_multiplier": multiplier,
+                "padding": padding,
+                "use_bias": bias,
+            },
+        ),
+        st.integers(1, 4),
+        st.integers(1, 3),
+        st.integers(1, 3),
+        st.sampled_from(["same", "valid"]),
+        st.booleans(),
+    ),
 )
 
 
@@ -306,6 +324,8 @@ def test_every_rule_is_tested():
         keras.layers.Activation,
         keras.layers.Dropout,
         keras.layers.Flatten,
+        keras.layers.Rescaling,
+        keras.layers.DepthwiseConv2D,
     }
     assert set(layer_costs.LAYER_RULES) == tested | merges
 

@@ -9,8 +9,6 @@ import pytest
 import keras_blocks
 from keras_blocks.core.declaration import layer_declaration
 
-pytestmark = pytest.mark.once
-
 CODE = {
     "keras>TFSMLayer": {"filepath": "/nowhere"},
     "keras>Lambda": {"function": "lambda x: x"},

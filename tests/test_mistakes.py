@@ -67,7 +67,7 @@ ARCHITECTURES = [
     ("kb.create_model('resnet5O')", "`variant`", "'resnet50'", "Did you mean"),
     ("kb.create_model('resnet50', classes='10')", "`classes`", INT, None),
     ("kb.create_model('resnet50', pooling='avgg')", "`pooling`", "'max'", "Did you mean 'avg'"),
-    ("kb.create_model('resnet50', weights='imagenet')", "`weights='imagenet'`", "'resnet50_v1'", None),
+    ("kb.create_model('squeezenet_1.1', weights='imagenet')", "`weights='imagenet'`", "'resnet50_v1'", None),
     ("small.freeze(up_to='groups1')", "`up_to`", "['stem', 'group1']", "Did you mean 'group1'"),
     ("kb.cost(5, (8, 8, 3))", "`target`", "a layer, a model or an architecture's class", None),
     ("kb.cost(kb.FireBlock(16), (8, 8, None))", "`input_shape`", "such as (224, 224, 3)", "all known"),

@@ -70,6 +70,13 @@ other = keras_blocks.create_model("squeezenet_1.1", weights="hf://some/one", **o
 assert all((one == two).all() for one, two in zip(model.get_weights(), other.get_weights()))
 """
 
+EXPORT = """
+import keras_blocks
+net = keras_blocks.ResNet([{"filters": 4, "blocks": 1}], "basic", stem="cifar", input_shape=(8, 8, 3), classes=2)
+for path, format in (("net.onnx", "onnx"), ("net.xml", "openvino")):
+    assert keras_blocks.export(net, path, format).difference < 1e-5
+"""
+
 DETECTION = """
 import keras, numpy as np, keras_blocks
 keras.utils.save_img("one.png", np.zeros((40, 60, 3)), scale=False)
@@ -93,6 +100,7 @@ EXTRAS = {
     "torch": MODEL,
     "jax,safetensors": WEIGHTS,
     "jax,hub": HUB,
+    "torch,export": EXPORT,
     "jax,detection": DETECTION,
     "jax,proposals": PROPOSALS,
     "tensorflow,tuning": SEARCH + STOCK,

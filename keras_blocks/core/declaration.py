@@ -17,7 +17,9 @@ Declaration: TypeAlias = type | str | Mapping[str, Any] | keras.layers.Layer | N
 THE_OWNERS = ("name", "dtype", "trainable")
 """Arguments that are those of the block in which the layer stands."""
 
-OF_CODE = {"JaxLayer", "Lambda", "TFSMLayer", "TorchModuleWrapper"}
+OF_CODE = tuple(
+    getattr(keras.layers, name) for name in ("JaxLayer", "Lambda", "TFSMLayer", "TorchModuleWrapper")
+)  # "JaxLayer" is also what Keras calls the base of all its layers on JAX: the class counts, and not its name
 """Keras' layers whose arguments are code, or a path to it: Keras refuses these in files that it does not trust, and a
 declaration in a file is made by the constructor, which does not."""
 
@@ -47,7 +49,7 @@ def layer_declaration(argument: str, value: Any, given: Collection[str] = ()) ->
     cls, options = _taken_apart(argument, value)
     if not (isinstance(cls, type) and issubclass(cls, keras.layers.Layer)) or issubclass(cls, keras.Model):
         raise TypeError(f"`{argument}` must be a layer: its class, name, pattern or dict; received {value!r}.")
-    if OF_CODE & {base.__name__ for base in cls.__mro__ if base.__module__.partition(".")[0] == "keras"}:
+    if issubclass(cls, OF_CODE):
         raise ValueError(
             f"`{argument}` must be a layer that any file may hold, and {cls.__name__} runs code that its arguments "
             "bring; received "
