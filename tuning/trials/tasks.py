@@ -132,6 +132,32 @@ def _on_each_fold(
     )
 
 
+def _as_asked(request: TrialRequest, own: Own, folds: Any, watch: Watch | None) -> dict[str, Any]:
+    """What a trial's training is told, whatever it trains."""
+    return {
+        "epochs": request.epochs,
+        "patience": request.patience,
+        "path": request.checkpoint,
+        "signature": request.signature,
+        "watch": watch,
+        "callbacks": own.callbacks(),
+        "folds": folds,
+        "deciding": request.deciding,
+    }
+
+
+def _as_asked_last(request: FinalRequest, own: Own, watch: Watch, note: Note) -> dict[str, Any]:
+    """What the last training is told, whatever it trains."""
+    return {
+        "epochs": request.epochs,
+        "seed": request.seed,
+        "watch": watch,
+        "callbacks": own.callbacks(),
+        "note": note,
+        "notes": request.notes,
+    }
+
+
 class ImagesTask:
     """Images in classes, and architectures of this library's kind.
 
@@ -154,12 +180,7 @@ class ImagesTask:
             RunFolder(request.folder),
             self._dataset,
             Candidate(**request.candidate),
-            epochs=request.epochs,
-            seed=request.seed,
-            watch=watch,
-            callbacks=self._own.callbacks(),
-            note=note,
-            notes=request.notes,
+            **_as_asked_last(request, self._own, watch, note),
         )
 
 
@@ -185,15 +206,8 @@ class ImagesJob:
                 model,
                 self.candidate.hyperparameters,
                 dataset,
-                epochs=request.epochs,
                 monitor=request.monitor or "val_accuracy",
-                patience=request.patience,
-                path=request.checkpoint,
-                signature=request.signature,
-                watch=watch,
-                callbacks=self._own.callbacks(),
-                folds=folds,
-                deciding=request.deciding,
+                **_as_asked(request, self._own, folds, watch),
             )
 
         return _on_each_fold(self, self._own, self._dataset, model, request, train, watch)
@@ -228,12 +242,7 @@ class GivenTask:
             self._space.candidate(request.candidate["hyperparameters"]),
             about=request.candidate,
             monitor=request.monitor,
-            epochs=request.epochs,
-            seed=request.seed,
-            watch=watch,
-            callbacks=self._own.callbacks(),
-            note=note,
-            notes=request.notes,
+            **_as_asked_last(request, self._own, watch, note),
         )
 
 
@@ -258,15 +267,8 @@ class GivenJob:
                 self.candidate,
                 model,
                 data,
-                epochs=request.epochs,
                 monitor=request.monitor,
-                patience=request.patience,
-                path=request.checkpoint,
-                signature=request.signature,
-                watch=watch,
-                callbacks=self._own.callbacks(),
-                folds=folds,
-                deciding=request.deciding,
+                **_as_asked(request, self._own, folds, watch),
             )
 
         return _on_each_fold(self, self._own, self._data, model, request, train, watch)
