@@ -41,7 +41,7 @@ def requests(protocol, handle):
 
 
 def main(options):
-    protocol = loaded("search", "protocol.py")
+    protocol = loaded("trials", "protocol.py")
     ballast = []
     for line, request in requests(protocol, options.handle):
         if isinstance(request, protocol.FinalRequest):

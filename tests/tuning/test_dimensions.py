@@ -104,7 +104,7 @@ def test_from_dataset_takes_dimensions(digits):
         (HyperVGG, {"groups": hp_range(2, 6)}, "cannot have groups=6"),
         (HyperSENet, {"base_width": 0}, "`base_width`"),
         (HyperSqueezeNet, {"dropout": hp_range(0.0, 1.0)}, "`dropout`: .* received 1.0"),
-        (HyperSqueezeNet, {"optimizer": "adamm"}, "Did you mean 'adamw'"),
+        (HyperSqueezeNet, {"optimizer": "adamww"}, "Did you mean 'adamw'"),
         (HyperSqueezeNet, {"optimizer": "adamw", "sgd_learning_rate": 0.1}, "`sgd_learning_rate` is never drawn"),
         (HyperSqueezeNet, {"batch_size": 0}, "`batch_size`"),
         (HyperSqueezeNet, {"warmup": 1.0}, "`warmup`"),

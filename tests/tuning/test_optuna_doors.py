@@ -14,7 +14,7 @@ from keras_blocks.tuning.storage import store
 from keras_blocks.tuning.storage.store import quiet_optuna
 
 TUNING = Path(keras_blocks.tuning.__file__).resolve().parent
-DOORS = [TUNING / "study" / name for name in ("store.py", "database.py")]
+DOORS = [TUNING / "storage" / name for name in ("store.py", "database.py")]
 FOLDERS = (TUNING, Path(__file__).parent, TUNING.parent / "benchmarks")
 FILES = sorted(path for folder in FOLDERS for path in folder.rglob("*.py") if path.name != Path(__file__).name)
 

@@ -162,8 +162,9 @@ class SearchSettings(DataSettings):
                 f"`pruner` must be 'none' where the objective, {first!r}, is not known after each epoch; received "
                 f"{self.pruner!r}."
             )
-        for name, off in (("pruner", "none"), ("keep_weights", False)):
-            if self.folds is not None and (given := getattr(self, name)) != off:
+        for name, off, is_on in (("pruner", "none", self._is_pruned), ("keep_weights", False, self.keep_weights)):
+            if self.folds is not None and is_on:
+                given = getattr(self, name)
                 raise ValueError(f"`{name}` must be {off!r} with `folds`; received {given!r} with {self.folds} folds.")
         if others and self.sampler in SINGLE_OBJECTIVE:
             raise ValueError(
@@ -206,7 +207,7 @@ class SearchSettings(DataSettings):
         if pruner == "auto" and isinstance(begun, dict):
             pruner = begun.get("settings", {}).get("pruner")
         if pruner not in PRUNERS[1:]:
-            may_be = len(self.objectives) == 1 and self.objectives[0] not in COSTS
+            may_be = len(self.objectives) == 1 and self.objectives[0] not in COSTS and self.folds is None
             pruner = "hyperband" if may_be and self.max_seconds is not None else "none"
         settled = dataclasses.replace(self, pruner=pruner)
         if pruner == "none":
