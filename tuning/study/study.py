@@ -165,8 +165,8 @@ class Study:
         """
         if len(self.directions) > 1 or not math.isfinite(value):
             return False
-        if lease.attempt > 1 and step in self._storage.current(lease.trial).intermediate_values:
-            return False  # reported by the worker before this one
+        if step in self._storage.current(lease.trial).intermediate_values:
+            return False  # reported by the worker before this one, or in a study that is damaged
         lease.trial.report(value, step)
         return not isinstance(self.optuna.pruner, optuna.pruners.NopPruner) and lease.trial.should_prune()
 
