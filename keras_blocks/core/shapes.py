@@ -71,9 +71,7 @@ def _known(size: Any) -> int | None:
         return size
     if not keras.ops.is_tensor(size):  # some tracers have symbolic sizes
         return None
-    with (
-        warnings.catch_warnings()
-    ):  # PyTorch's, which makes ONNX, has tensors, and warns that this is no part of the graph
+    with warnings.catch_warnings():  # PyTorch's, which makes ONNX, has tensors, and warns that the graph has them not
         warnings.simplefilter("ignore")
         return int(size)
 

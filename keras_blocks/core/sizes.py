@@ -8,6 +8,7 @@ import keras
 from keras_blocks.core import keras_arguments, validation
 from keras_blocks.core.keywords import NamedArguments
 from keras_blocks.core.registration import register
+from keras_blocks.core.shapes import known_sizes
 from keras_blocks.ops.casting import as_float
 from keras_blocks.typing import Config, DataFormat, LayerOptions, Shape, Tensor
 
@@ -124,6 +125,7 @@ class SizeLike(MapLayer):
 
     def call(self, inputs: Sequence[Tensor]) -> Tensor:
         x, like = inputs
+        self.compute_output_shape([known_sizes(x), known_sizes(like)])  # refuses a map that is too small, if that shows
         first = self._first_axis
         sizes = keras.ops.shape(like)[first : first + 2]
         if self.how == "resize":

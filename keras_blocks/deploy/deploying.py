@@ -46,7 +46,8 @@ IDLE = (
     layers.RandomTranslation,
     layers.RandomZoom,
 )
-"""Layers that do nothing in inference. Others that are random do: `RandomCrop` crops in the middle."""
+"""Layers that do nothing in inference but to give their own dtype; not what users derive of them, such as a dropout
+that is always on. Others that are random do something: `RandomCrop` crops in the middle."""
 
 Change = Callable[..., Any]
 """What is called in place of a layer."""
@@ -68,7 +69,7 @@ def deploy(model: keras.Model) -> keras.Model:
         A `keras.Model` of the model's name, not compiled, whose outputs differ from the model's by rounding alone.
 
     Raises:
-        TypeError, ValueError: as `expand`.
+        TypeError, ValueError: as `expand`; for a layer that cannot be copied, as it has no `get_config`.
 
     Reference:
         Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference",
@@ -85,7 +86,7 @@ def deploy(model: keras.Model) -> keras.Model:
     if isinstance(model, Architecture):
         model = model.without_auxiliary()
     flat = expand(model)
-    graph = _rebuilt(flat, dict.fromkeys(map(id, _idle(flat)), _nothing), model.name)
+    graph = _rebuilt(flat, {id(layer): _as_typed(layer) for layer in _idle(flat)}, model.name)
     while changes := _foldings(graph):
         graph = _rebuilt(graph, changes, model.name)
     return graph
@@ -94,7 +95,17 @@ def deploy(model: keras.Model) -> keras.Model:
 def _idle(graph: keras.Model) -> list[Any]:
     """The layers that do nothing in inference; one that a call tells to train does what it says."""
     busy = {id(operation) for operation in told_to_train(graph)}
-    return [layer for layer in graph.layers if isinstance(layer, IDLE) and id(layer) not in busy]
+    return [layer for layer in graph.layers if type(layer) in IDLE and id(layer) not in busy]
+
+
+def _as_typed(layer: keras.layers.Layer) -> Change:
+    """What is left of a layer that does nothing: images of bytes become numbers in the first that augments."""
+    dtype = keras.backend.standardize_dtype(layer.output.dtype)
+
+    def call(x: Any, *args: Any, **kwargs: Any) -> Any:
+        return x if keras.backend.standardize_dtype(x.dtype) == dtype else keras.ops.cast(x, dtype)
+
+    return call
 
 
 def _nothing(x: Any, *args: Any, **kwargs: Any) -> Any:
@@ -149,9 +160,20 @@ def _copied(layer: Any, made: dict[int, Any], *args: Any, **kwargs: Any) -> Any:
     """What a copy of the layer gives, the same one at each of its calls."""
     new = made.get(id(layer))
     if new is None:
-        new = made[id(layer)] = type(layer).from_config(layer.get_config())
+        new = made[id(layer)] = type(layer).from_config(_config(layer))
         outputs = new(*args, **kwargs)
         if layer.weights:
             new.set_weights(layer.get_weights())
         return outputs
     return new(*args, **kwargs)
+
+
+def _config(layer: keras.layers.Layer) -> dict[str, Any]:
+    try:
+        config: dict[str, Any] = layer.get_config()
+    except NotImplementedError as error:
+        raise ValueError(
+            f"the layer '{layer.name}' cannot be copied, as {type(layer).__name__} has no `get_config` that tells its "
+            "arguments. Saving the model needs it, too."
+        ) from error
+    return config

@@ -17,6 +17,7 @@ from keras_blocks.core import validation
 from keras_blocks.core.extras import require
 from keras_blocks.deploy.deploying import deploy
 from keras_blocks.deploy.runtimes import RUNTIMES, Outputs, run_openvino, torch_options
+from keras_blocks.models.architecture import Architecture
 
 Format = Literal["saved_model", "onnx", "litert", "openvino", "torch"]
 
@@ -24,6 +25,10 @@ CARD = ".json"
 """What is behind the path of the file that tells of an exported one."""
 
 IMAGES = 2
+"""In a batch that outputs are compared on: more than one, so that a file that takes one alone shows."""
+
+BACKENDS = ("tensorflow", "torch")
+"""Runtimes that extras of their own bring."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,8 +70,9 @@ def export(
 ) -> Exported:
     """Writes a model as a file of another runtime, and runs it there: what it says is done gives the model's outputs.
 
-    What is written is `deploy(model)`: preprocessing and what decodes detections are in the file. Beside it lies a file
-    of the same name and ".json" behind, with the inputs, the outputs' order, the classes' names and the difference.
+    What is written is `deploy(model)`, and what it is compared with is the model itself: preprocessing and what decodes
+    detections are in the file. Beside it lies a file of the same name and ".json" behind, with the inputs, the outputs'
+    order, the classes' names and the difference.
 
     Args:
         model: see `deploy`.
@@ -81,7 +87,7 @@ def export(
         What was written, and how far it is from the model.
 
     Raises:
-        FileExistsError: where there is something at the path.
+        FileExistsError: where there is something at the path, or where a file beside it goes: OpenVINO's ".bin".
         ImportError: without what writes and runs the format.
         TypeError, ValueError: for an argument out of range; for a model of unknown size without `inputs`; where Keras
             cannot write the model in this format, with what it raised; where the outputs differ, with how far. Then
@@ -107,10 +113,11 @@ def export(
             "file loads there, with KERAS_BACKEND=torch."
         )
     for module, _ in runtime.needs:
-        require(module, "export")
+        require(module, module if module in BACKENDS else "export")
     deployed = deploy(model)
-    inputs = _random_inputs(deployed) if inputs is None else keras.tree.map_structure(np.asarray, inputs)
-    theirs = _named(deployed.predict(inputs, verbose=0))
+    inputs = _random_inputs(deployed, model) if inputs is None else keras.tree.map_structure(np.asarray, inputs)
+    whole = model.without_auxiliary() if isinstance(model, Architecture) else model
+    theirs = _named(whole.predict(inputs, verbose=0))
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".export-", dir=target.parent) as folder:
         part = os.path.join(folder, target.name)
@@ -125,7 +132,7 @@ def export(
         labels = getattr(getattr(model, "metaparameters", None), "labels", None)
         done = Exported(str(target), format, runtime.version, difference, order, labels and tuple(labels), own)
         pathlib.Path(part + CARD).write_text(json.dumps(_card(done, model, inputs), indent=2) + "\n")
-        _move(folder, target)
+        _move(folder, target.parent, overwrite)
     return done
 
 
@@ -157,17 +164,19 @@ def _first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
 
 
-def _random_inputs(model: keras.Model) -> Any:
-    """Two images, or what the model takes, of values as in a file of images where it has preprocessing."""
+def _random_inputs(deployed: keras.Model, model: keras.Model) -> Any:
+    """Two images, or what the model takes: of 0 to 255 where it has preprocessing or takes whole numbers, else to 1."""
     rng = np.random.default_rng(0)
+    prepares = bool(getattr(getattr(model, "metaparameters", None), "preprocess", None))
 
     def one(tensor: keras.KerasTensor) -> np.ndarray:
         shape = tuple(tensor.shape[1:])
         if None in shape:
             raise ValueError(f"`inputs` must be given for '{model.name}', which takes any size: {tuple(tensor.shape)}.")
-        return rng.uniform(0, 1, (IMAGES, *shape)).astype(tensor.dtype)
+        most = 1 if "float" in tensor.dtype and not prepares else 256
+        return rng.uniform(0, most, (IMAGES, *shape)).astype(tensor.dtype)
 
-    return keras.tree.map_structure(one, model.input)
+    return keras.tree.map_structure(one, deployed.input)
 
 
 def _named(outputs: Any) -> dict[str, np.ndarray]:
@@ -211,10 +220,13 @@ def _card(done: Exported, model: keras.Model, inputs: Any) -> dict[str, Any]:
     return {"model": model.name, "inputs": taken, **dataclasses.asdict(done), "path": os.path.basename(done.path)}
 
 
-def _move(folder: str, target: pathlib.Path) -> None:
-    """All that was written takes its place beside the target: weights of their own file, too."""
-    for name in sorted(os.listdir(folder)):
-        place = target.parent / name
+def _move(folder: str, target: pathlib.Path, overwrite: bool) -> None:
+    """All that was written takes its place in the target: weights in a file of their own, too."""
+    names = sorted(os.listdir(folder))
+    if not overwrite and (there := [name for name in names if (target / name).exists()]):
+        raise FileExistsError(f"`path`: {target / there[0]} is there already. `overwrite=True` replaces it.")
+    for name in names:
+        place = target / name
         if place.is_dir() and not place.is_symlink():
             shutil.rmtree(place)
         os.replace(os.path.join(folder, name), place)

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_blocks.core.grouped_conv2d import GroupedConv2D
+from keras_blocks.core.normalization import BatchNormalization
 
 layers = keras.layers
 
@@ -16,6 +17,9 @@ DEPTHWISE = (layers.DepthwiseConv1D, layers.DepthwiseConv2D)
 SEPARABLE = (layers.SeparableConv1D, layers.SeparableConv2D)
 LINEAR = (*CONVOLUTIONS, *TRANSPOSED, *DEPTHWISE, *SEPARABLE, layers.Dense)
 """Layers that a normalization behind them can be folded into."""
+
+NORMALIZATIONS = (layers.BatchNormalization, BatchNormalization)
+"""Keras' and ours; what users derive of them may compute something else."""
 
 
 class Affine(NamedTuple):
@@ -94,7 +98,7 @@ def with_weights(layer: Any, weights: Mapping[str, np.ndarray]) -> Callable[[Any
 
 
 def _is_plain(norm: Any) -> bool:
-    return isinstance(norm, layers.BatchNormalization) and not getattr(norm, "renorm", False)
+    return type(norm) in NORMALIZATIONS and not getattr(norm, "renorm", False)
 
 
 def _is_linear(layer: Any) -> bool:
@@ -104,7 +108,7 @@ def _is_linear(layer: Any) -> bool:
 
 def _axis(layer: Any) -> int:
     """The channels' axis, counted from 0 with the batch; -1 for the last."""
-    if isinstance(layer, layers.BatchNormalization):
+    if type(layer) in NORMALIZATIONS:
         return -1 if layer.axis in (-1, layer.input_spec.ndim - 1) else layer.axis
     return 1 if getattr(layer, "data_format", None) == "channels_first" else -1
 

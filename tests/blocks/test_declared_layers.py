@@ -166,6 +166,8 @@ def test_layers_between(data_format):
     small = np.zeros((2, 2, 3, 2) if not first else (2, 2, 2, 3), "float32")
     np.testing.assert_array_equal(applied(SizeLike, [x, small]), images[:, 1:3, 1:4])
     assert applied(SizeLike, [x, like], "resize").shape == (2, 9, 3, 4)
+    with pytest.raises(ValueError, match="cannot be cropped"):  # sizes that the call alone knows
+        applied(SizeLike, [small, x])
     for step in (1, 2, 7):
         rows = (images + np.concatenate([images[:, step:], images[:, -step:]], 1)) / 2
         expected = (rows + np.concatenate([rows[:, :, step:], rows[:, :, -step:]], 2)) / 2

@@ -126,6 +126,52 @@ def test_what_always_trains_stays():
     assert norms(keras_blocks.deploy(model)) == 1
 
 
+class AlwaysOn(layers.Dropout):
+    """As users write it for several answers."""
+
+    def call(self, x, training=None):
+        return super().call(x, training=True)
+
+
+class Shifted(NORM):
+    """A normalization that computes something else."""
+
+    def call(self, x, training=None, mask=None):
+        return super().call(x, training=training, mask=mask) + 1.0
+
+
+class Without(layers.Layer):
+    """A layer of which no copy can be made."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def call(self, x):
+        return self.function(x)
+
+
+@pytest.mark.once
+def test_what_is_derived_of_a_layer_is_not_taken_for_it():
+    small = check(chained(layers.Conv2D(4, 1), Shifted()), left=1)
+    assert type(small.layers[-1]) is Shifted
+    small = keras_blocks.deploy(chained(layers.Conv2D(4, 1), AlwaysOn(0.5)))
+    assert type(small.layers[-1]) is AlwaysOn
+    with pytest.raises(ValueError, match=r"'without.*' cannot be copied, as Without has no `get_config`"):
+        keras_blocks.deploy(chained(Without(keras.ops.relu)))
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_bytes_become_numbers_where_they_did(policy):
+    keras.config.set_dtype_policy(policy)
+    x = keras.Input((9, 9, 4), dtype="uint8")
+    model = keras.Model(x, keras.ops.mean(layers.RandomFlip()(x) / 7, axis=-1))
+    images = np.random.default_rng(0).integers(0, 256, (2, 9, 9, 4)).astype("uint8")
+    small = keras_blocks.deploy(model)
+    assert small.output.dtype == model.output.dtype
+    np.testing.assert_array_equal(*(np.asarray(outputs(net, images)[0], "float32") for net in (small, model)))
+
+
 @pytest.mark.once
 def test_augmentation_and_auxiliaries_are_left_out_and_preprocessing_stays(tmp_path):
     model = keras_blocks.create_model(

@@ -84,6 +84,54 @@ def test_what_differs_is_not_written(run, message, model, tmp_path, monkeypatch)
 
 
 @pytest.mark.once
+def test_a_deployed_model_that_differs_is_not_written(model, tmp_path, monkeypatch):
+    """What is compared is the model that was given, and not what was made of it."""
+
+    def wrong(model):
+        small = keras.models.clone_model(keras_blocks.deploy(model))  # of other weights
+        assert small.count_params()
+        return small
+
+    monkeypatch.setattr(exporting, "deploy", wrong)
+    monkeypatch.setattr(keras.Model, "export", lambda self, path, **options: self.save(f"{path}.keras"))
+    needs = (("onnxruntime", "onnxruntime"),)
+    run = lambda path, inputs: [keras.saving.load_model(f"{path}.keras").predict(inputs, verbose=0)]  # noqa: E731
+    monkeypatch.setitem(exporting.RUNTIMES, "onnx", Runtime("onnx", ".onnx", needs, run))
+    with pytest.raises(ValueError, match="differ by"):
+        keras_blocks.export(model, tmp_path / "model.onnx")
+
+
+@pytest.mark.once
+def test_files_beside_are_not_replaced_unasked(model, tmp_path, monkeypatch):
+    def write(self, path, **options):
+        for name in (path, path.replace(".xml", ".bin")):
+            with open(name, "w") as file:
+                file.write("new")
+
+    run = lambda path, inputs: [model.predict(inputs, verbose=0)]  # noqa: E731
+    monkeypatch.setattr(keras.Model, "export", write)
+    monkeypatch.setattr(exporting, "run_openvino", lambda path, inputs, precision: run(path, inputs))
+    monkeypatch.setitem(exporting.RUNTIMES, "openvino", Runtime("openvino", ".xml", (("openvino", "openvino"),), run))
+    (tmp_path / "net.bin").write_text("mine")
+    with pytest.raises(FileExistsError, match=r"net\.bin is there already. `overwrite=True`"):
+        keras_blocks.export(model, tmp_path / "net.xml", "openvino")
+    assert (tmp_path / "net.bin").read_text() == "mine" and len(list(tmp_path.iterdir())) == 1
+    keras_blocks.export(model, tmp_path / "net.xml", "openvino", overwrite=True)
+    assert (tmp_path / "net.bin").read_text() == "new"
+
+
+@pytest.mark.once
+def test_it_is_compared_on_what_it_may_be_given(model):
+    """Images of bytes are not all zero, and those that preprocessing scales go to 255."""
+    small = keras_blocks.deploy(model)
+    assert 200 < exporting._random_inputs(small, model).max() <= 256
+    plain = keras.Sequential([keras.Input((4,), dtype="uint8"), keras.layers.Rescaling(1 / 255)])
+    assert exporting._random_inputs(keras_blocks.deploy(plain), plain).max() > 10
+    plain = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    assert exporting._random_inputs(keras_blocks.deploy(plain), plain).max() <= 1
+
+
+@pytest.mark.once
 def test_what_keras_cannot_write_is_said(model, tmp_path, monkeypatch):
     def refused(self, path, **options):
         raise RuntimeError("an operation\nin the way")
