@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
+# Images of containers often set it. What is installed is compiled by who imports it first (`--no-compile`): each process
+# that imports Keras would compile all of it anew, which takes 20 seconds.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: install demo test check lint test-tensorflow test-searches test-jax test-torch test-lowest test-extras test-all bench clean
 
