@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 import keras_blocks
-from keras_blocks.costs.cost import cost_rows
 from keras_blocks.detection.losses import chosen_regions
 from keras_blocks.ops import box_iou
 
@@ -60,7 +59,7 @@ def test_there_are_2000_proposals():
 def test_maps_of_600x800_images_are_37x50(size, found):
     """VGG-16's last map before its last pooling: each of four poolings halves, rounding down; not 38, 18 or 75."""
     options = {**keras_blocks.VGG.variants["vgg16"], "final_pool": False, "include_top": False}
-    assert cost_rows(keras_blocks.VGG, input_shape=(*size, 3), **options)[-1].shape == (*found, 512)
+    assert keras_blocks.cost_rows(keras_blocks.VGG, (*size, 3), **options)[-1].shape == (*found, 512)
 
 
 def test_faster_rcnns_anchors_on_such_a_map_are_9_a_place():

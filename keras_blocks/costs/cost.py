@@ -50,22 +50,6 @@ class Cost(NamedTuple):
         return f"<table>{''.join(rows)}</table>"
 
 
-class CostRow(NamedTuple):
-    """One block, or a layer between blocks, in the order of the forward pass.
-
-    Attributes:
-        name: in the model.
-        kind: its class' name.
-        shape: of its output, without the batch.
-        cost: a `Cost`.
-    """
-
-    name: str
-    kind: str
-    shape: Any
-    cost: Cost
-
-
 NO_COST = Cost(0, 0, 0)
 
 WEIGHTLESS_TYPES = (keras.initializers.Initializer, keras.regularizers.Regularizer)
@@ -141,43 +125,11 @@ def shape_and_cost(step: Any, shape: Any, after: Any = None) -> tuple[Any, Cost]
     return _spec_cost(step, shape) if isinstance(step, LayerSpec) else _layer_object_cost(step, shape, after)
 
 
-def cost_rows(architecture: type, **metaparameters: Any) -> list[CostRow]:
-    """What each block of an architecture costs, with no variable allocated. Together they are `cost`.
-
-    Args:
-        architecture: the class.
-        **metaparameters: its constructor's arguments.
-
-    Returns:
-        A `CostRow` for each block, and each layer that is in no block.
-
-    Raises:
-        TypeError, ValueError: for metaparameters that the class refuses.
-
-    Example:
-
-    >>> rows = cost_rows(keras_blocks.SqueezeNet, input_shape=(224, 224, 3), classes=10)
-    >>> rows[0].name, rows[0].kind, rows[0].shape, rows[0].cost.params
-    ('stem_conv', 'ConvBlock', (109, 109, 96), 14208)
-    """
-    if (ledger := _outlined(architecture, metaparameters)) is not None:
-        return ledger.rows
-    rows = []
-    with unallocated():
-        for layer in architecture(**metaparameters).layers:
-            if not isinstance(layer, keras.layers.InputLayer):
-                before, after = (keras.tree.map_structure(_shape, side) for side in (layer.input, layer.output))
-                spent = _layer_object_cost(layer, before, after)[1]
-                rows.append(CostRow(layer.name, type(layer).__name__, after[1:], spent))
-    return rows
-
-
 class _Ledger:
     """Visits layers, adding up what they cost."""
 
     def __init__(self) -> None:
         self.total = NO_COST
-        self.rows: list[CostRow] = []
 
     def visit(self, step: Any, shape: Any) -> Any:
         try:
@@ -185,8 +137,6 @@ class _Ledger:
         except ValueError as error:
             raise ValueError(f"the layer '{step.name}' cannot take the shape {shape}: {error}") from error
         self.total += spent
-        cls = step.cls if isinstance(step, LayerSpec) else type(step)
-        self.rows.append(CostRow(step.name, cls.__name__, after[1:] if isinstance(after, tuple) else after, spent))
         return after
 
 

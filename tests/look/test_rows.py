@@ -29,6 +29,25 @@ def test_receptive_fields_of_the_papers(name, layer, size, step):
     assert sums == tuple(keras_blocks.cost(name))
 
 
+@pytest.mark.parametrize("name", ["squeezenet_1.1", "densenet121", "googlenet_cifar", "resnext29_8x64d_cifar"])
+def test_rows_add_up_to_the_cost(name):
+    cls = keras_blocks.models.registry.architecture_of(name)
+    sums = [sum(column) for column in list(zip(*keras_blocks.cost_rows(cls, **cls.variants[name])))[3:6]]
+    assert tuple(sums) == tuple(keras_blocks.cost(name))
+
+
+def test_rows_of_an_architecture_that_uses_keras_layers():
+    class Plain(keras_blocks.SqueezeNet):
+        def stem(self, x):
+            return keras.layers.Conv2D(4, 3, name="own")(x)
+
+    options = {"groups": [{"filters": [8, 8]}, {"filters": [16]}], "input_shape": (8, 8, 1), "classes": 10}
+    rows = keras_blocks.cost_rows(Plain, **options)
+    assert (rows[0].name, rows[0].kind, rows[0].shape, rows[0].params) == ("own", "Conv2D", (6, 6, 4), 40)
+    assert sum(row.params for row in rows) == Plain(**options).count_params()
+    assert sum(row.macs for row in rows) == keras_blocks.cost(Plain, **options).macs
+
+
 def seen_by_gradients(model, size, channels):
     """(height, width) of the pixels that the middle of a model's output depends on, and the step to its neighbour."""
     spans = []

@@ -12,7 +12,6 @@ import optuna
 import pytest
 
 import keras_blocks
-from keras_blocks.costs.cost import cost_rows
 from keras_blocks.tuning.report import figures
 from keras_blocks.tuning.report.html_report import write_report, write_training_report
 from keras_blocks.tuning.report.parallel import parallel
@@ -139,32 +138,6 @@ def test_the_best_architectures_blocks_are_counted(tmp_path):
     for block in model.layers[1:]:
         shape = " x ".join(map(str, block.output.shape[1:]))
         assert f"{block.name} {type(block).__name__} {shape} {block.count_params():,}" in text
-
-
-@pytest.mark.parametrize(
-    "name", ["squeezenet_1.1", "resnet18", "densenet121", "googlenet_cifar", "resnext29_8x64d_cifar"]
-)
-def test_rows_add_up_to_the_cost(name):
-    cls = keras_blocks.models.registry.architecture_of(name)
-    rows = cost_rows(cls, **cls.variants[name])
-    total = rows[0].cost
-    for row in rows[1:]:
-        total += row.cost
-    assert total == keras_blocks.cost(cls, **cls.variants[name])
-
-
-def test_rows_of_an_architecture_that_uses_keras_layers():
-    import keras
-
-    class Plain(keras_blocks.SqueezeNet):
-        def stem(self, x):
-            return keras.layers.Conv2D(4, 3, name="own")(x)
-
-    options = {"groups": GROUPS, "input_shape": (8, 8, 1), "classes": 10}
-    rows = cost_rows(Plain, **options)
-    assert (rows[0].name, rows[0].kind, rows[0].shape, rows[0].cost.params) == ("own", "Conv2D", (6, 6, 4), 40)
-    assert sum(row.cost.params for row in rows) == Plain(**options).count_params()
-    assert sum(row.cost.macs for row in rows) == keras_blocks.cost(Plain, **options).macs
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from keras_blocks.core.registration import class_named, short_name
-from keras_blocks.costs.cost import cost_rows
+from keras_blocks.look.rows import BlockRow, cost_rows
 from keras_blocks.models.architecture import Architecture
 from keras_blocks.tuning.report import figures
 from keras_blocks.tuning.report.descriptions import described, described_value, differing
@@ -94,15 +94,19 @@ def model(
         hyperparameters: of its training.
         **further: what is known besides.
     """
-    rows, why = [], ""
+    rows: list[BlockRow] = []
+    why = ""
     if not metaparameters:
         why = "It was built by a hypermodel of the user's own, of which this page has no blocks."
     try:
         if not why:
             rows = cost_rows(class_named("architecture", architecture, Architecture), **metaparameters)
+            if any(row.params is None for row in rows):
+                raise ValueError("the size of its images is not known.")
     except (TypeError, ValueError) as error:
         why = f"Its blocks cannot be listed: {error}"
-    sums = {size: sum(getattr(row.cost, size) for row in rows) for size in SIZES}
+    rows = [] if why else rows
+    sums = {size: sum(getattr(row, size) for row in rows) for size in SIZES}
     return {
         "about": {**further, "architecture": short_name(architecture) or "-"},
         "metaparameters": metaparameters,
