@@ -27,7 +27,10 @@ BOTTLENECK_V2 = {**V2, "use_bias": False, "downsample": "first"}
 TIMM = "resnet18 resnet34 resnet50 resnet101 resnet152 resnet26 wide_resnet50_2 wide_resnet101_2 "
 TIMM += "seresnet50 seresnet101 seresnet152 resnext50_32x4d resnext101_32x4d resnext101_32x8d resnext101_64x4d "
 TIMM += "resnext101_32x16d seresnext50_32x4d seresnext101_32x4d seresnext101_32x8d seresnext101_64x4d "
-TIMM += "vgg11 vgg13 vgg16 vgg19 vgg11_bn vgg13_bn vgg16_bn vgg19_bn densenet121 densenet161 densenet169 densenet201"
+TIMM += "vgg11 vgg13 vgg16 vgg19 vgg11_bn vgg13_bn vgg16_bn vgg19_bn densenet121 densenet161 densenet169 densenet201 "
+TIMM += "resnet18d resnet34d resnet50d resnet101d resnet152d resnext50d_32x4d seresnext26d_32x4d ecaresnet50d "
+TIMM += "skresnet18 skresnet34 regnetx_002 regnetx_032 regnety_002 regnety_004 regnety_032 inception_v4 "
+TIMM += "inception_resnet_v2"
 NETWORKS = {
     **{name: (f"timm/{name}", {}) for name in TIMM.split()},
     **{f"resnet{depth}_v2": (f"timm/resnetv2_{depth}", V2) for depth in (18, 34)},

@@ -362,9 +362,9 @@ def test_the_hubs_rows_are_timms(tmp_path):
 
 
 def timm_name(variant):
-    return {"inception_v3_torchvision": "inception_v3"}.get(
-        variant, variant.replace("_v2", "").replace("resnet", "resnetv2_") if variant.endswith("_v2") else variant
-    )
+    if variant.startswith("inception"):
+        return variant.removesuffix("_torchvision")
+    return variant.replace("_v2", "").replace("resnet", "resnetv2_") if variant.endswith("_v2") else variant
 
 
 def timm_answers(names):

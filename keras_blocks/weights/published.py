@@ -56,6 +56,15 @@ HUB: dict[str, Published] = {
     "seresnext101_32x8d": _timm("seresnext101_32x8d.ah_in1k"),
     "seresnext101_64x4d": _timm("seresnext101_64x4d.gluon_in1k"),
     "inception_v3_torchvision": _timm("inception_v3.tv_in1k", pixels="tf"),
+    **{f"resnet{depth}d": _timm(f"resnet{depth}d.ra2_in1k") for depth in (18, 34, 50, 101, 152)},
+    "resnext50d_32x4d": _timm("resnext50d_32x4d.bt_in1k"),
+    "seresnext26d_32x4d": _timm("seresnext26d_32x4d.bt_in1k"),
+    "ecaresnet50d": _timm("ecaresnet50d.miil_in1k"),
+    **{f"skresnet{depth}": _timm(f"skresnet{depth}.ra_in1k") for depth in (18, 34)},
+    **{f"regnet{name}": _timm(f"regnet{name}.pycls_in1k", "mit") for name in ("x_002", "x_032", "y_002", "y_004")},
+    "regnety_032": _timm("regnety_032.ra_in1k"),
+    "inception_v4": _timm("inception_v4.tf_in1k", pixels="tf"),
+    "inception_resnet_v2": _timm("inception_resnet_v2.tf_in1k", pixels="tf"),
 }
 """Variant -> weights of ImageNet on the hub."""
 
