@@ -73,7 +73,8 @@ def draw(state, generator):
             state[key] = 0.5 + drawn
         else:
             state[key] = 0.4 * drawn - 0.2
-        if key.endswith(("bn3.weight", ".conv2.bn.weight")):  # branches that grow with depth bring a gate, and so float32, to its edge
+        # Branches that grow with depth bring a gate, and so float32, to its edge.
+        if key.endswith(("bn3.weight", ".conv2.bn.weight")):
             state[key] *= 0.2
 
 for line in sys.stdin:

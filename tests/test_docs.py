@@ -22,6 +22,7 @@ README = (ROOT / "README.md").read_text()
 DETECTION = (ROOT / "docs" / "detection.md").read_text()
 LOOKING = (ROOT / "docs" / "looking_inside.md").read_text()
 DEPLOYING = (ROOT / "docs" / "deploying.md").read_text()
+WEIGHTS = (ROOT / "docs" / "weights.md").read_text()
 SEARCHES = (ROOT / "docs" / "searches.md").read_text()
 
 
@@ -137,7 +138,9 @@ def test_readme_commands(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(not thorough.ONCE, reason="the command line is tested once")
-@pytest.mark.parametrize("arguments", [*commands(SEARCHES), *commands(DETECTION), *commands(LOOKING)], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments", [*commands(SEARCHES), *commands(DETECTION), *commands(LOOKING), *commands(WEIGHTS)], ids=" ".join
+)
 def test_commands_of_the_pages_are_understood(arguments):
     """Trials by the hundreds on many machines, detectors trained for hours: what they do is tested in tests/tuning."""
     assert understood(arguments)

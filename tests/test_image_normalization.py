@@ -6,6 +6,7 @@ import pytest
 from keras.applications.imagenet_utils import preprocess_input
 
 import keras_blocks
+from keras_blocks.weights.published import IN_KERAS
 
 MODES = ("tf", "caffe", "torch")
 
@@ -27,6 +28,16 @@ def test_is_that_of_keras_applications(mode, data_format, dtype):
     np.testing.assert_array_equal(as_array(layer(images[0])), expected[0])
     again = keras_blocks.ImageNormalization.from_config(layer.get_config())
     np.testing.assert_array_equal(as_array(again(images)), expected)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("function", IN_KERAS)
+def test_published_weights_want_what_keras_applications_prepares(function):
+    modules = [one for one in vars(keras.applications).values() if hasattr(one, "preprocess_input")]
+    module = next(one for one in modules if hasattr(one, function))
+    images = np.random.default_rng(0).uniform(0, 256, (1, 4, 5, 3)).astype("float32")
+    ours = as_array(keras_blocks.ImageNormalization(IN_KERAS[function])(images))
+    np.testing.assert_allclose(ours, module.preprocess_input(images.copy()), atol=1e-5)
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -216,15 +216,9 @@ def train(
     *,
     run: Annotated[Path | None, typer.Option(help="Folder of the run.", show_default="runs/NAME-DATA")] = None,
     fresh: Fresh = False,
-    weights: Annotated[
-        Path | None, typer.Option(help="Of a detector: file of its backbone's weights.", show_default="random ones")
-    ] = None,
-    normalization: Annotated[
-        str | None, typer.Option(help="Of a detector: pixels as they want them: torch, caffe or tf.")
-    ] = None,
     **given: Any,
 ) -> None:
-    """Train a named model from random weights, and keep its best epoch.
+    """Train a named model from random weights, or from those of others, and keep its best epoch.
 
     A detector takes a folder of images with boxes, of Pascal VOC's layout or COCO's. By default it is trained for 20
     epochs, in batches of 2, at a rate of 0.0025, with horizontal flips; its epoch with the highest mAP is kept. The
@@ -236,16 +230,13 @@ def train(
     from keras_blocks.tuning.training.hyperparameters import TrainingDiverged
 
     started: SingleTraining | DetectorTraining
-    own = {"weights": weights and str(weights), "normalization": normalization}
-    own = {option: value for option, value in own.items() if value is not None}
     with usage_errors():
         given = read_options(TrainingSettings, given)
         detects = issubclass(architecture_of(name), Detector)
         if detects:
-            given |= own
             started = begun_training(name, given, run or _default_run(name, given.get("data", "")), fresh)
         else:
-            started = _begun_classifier(name, given, own, run, fresh)
+            started = _begun_classifier(name, given, run, fresh)
     try:
         with Progress(Console()) as progress:
             result = started.run(progress)
@@ -259,15 +250,14 @@ def train(
         say_result(result, started.folder)
 
 
-def _begun_classifier(
-    name: str, given: dict[str, Any], own: dict[str, Any], run: Path | None, fresh: bool
-) -> "SingleTraining":
+def _begun_classifier(name: str, given: dict[str, Any], run: Path | None, fresh: bool) -> "SingleTraining":
     from keras_blocks.tuning.single_training import SingleTraining
 
-    for option in own:
-        raise ValueError(f"--{option} is for detectors, see `keras-blocks models '*rcnn*'`; {name} is none.")
     settings = TrainingSettings(**given)
-    started = SingleTraining(name, settings, run or _default_run(name, settings.data), replace=fresh)
+    try:
+        started = SingleTraining(name, settings, run or _default_run(name, settings.data), replace=fresh)
+    except OSError as error:  # of weights that are not there, or cannot be fetched
+        raise ValueError(str(error)) from error
     say_begin(name, started.dataset, started.folder)
     for change in started.changes:
         say(f"unlike the published model: {change}")

@@ -74,21 +74,48 @@ def create_model(variant: str, /, *, weights: str | os.PathLike[str] | None = No
     (None, 10)
     """
     cls = architecture_of(variant)
+    if weights is not None:
+        check_weights(variant, weights)
+    model = cls.from_variant(variant, **overrides)
+    if weights is not None:
+        for note in take_weights(model, variant, weights, overrides.get("classes")):
+            warnings.warn(f"`weights={weights!r}` for '{model.name}': {note}.", stacklevel=2)
+    return model
+
+
+def check_weights(variant: str, weights: Any) -> None:
+    """Finds out, with nothing built or fetched, whether there are such weights.
+
+    Raises:
+        ImportError, OSError, TypeError, ValueError: as `create_model`.
+    """
     if weights == "imagenet":
         check_imagenet(variant, (name for other in ARCHITECTURES for name in other.published))
-    elif weights is not None:
+    else:
         check_path(weights)
-    model = cls.from_variant(variant, **overrides)
-    if weights is None:
-        return model
-    adapting = Adapting(overrides.get("classes"), _image_channels(model))
+
+
+def take_weights(model: Network, variant: str, weights: Any, classes: int | None) -> list[str]:
+    """Loads weights into a model of a variant.
+
+    Args:
+        model: of the variant, maybe with other classes or channels.
+        variant: its name.
+        weights: as `create_model` takes them.
+        classes: how many the model has, where these may be others than the source's.
+
+    Returns:
+        What was not taken as it is, in words.
+
+    Raises:
+        OSError, ValueError: as `create_model`.
+    """
+    adapting = Adapting(classes, _image_channels(model))
     if weights == "imagenet":
         load_imagenet(model, variant, adapting)
     else:
         load_weights(model, weights, adapting)
-    for note in adapting.notes:
-        warnings.warn(f"`weights={weights!r}` for '{model.name}': {note}.", stacklevel=2)
-    return model
+    return adapting.notes
 
 
 def architecture_of(variant: str) -> type[Network]:

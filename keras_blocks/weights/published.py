@@ -68,6 +68,13 @@ HUB: dict[str, Published] = {
 }
 """Variant -> weights of ImageNet on the hub."""
 
+IN_KERAS: dict[str, Literal["tf", "caffe", "torch"]] = {
+    **dict.fromkeys(("VGG16", "VGG19", "ResNet50", "ResNet101", "ResNet152"), "caffe"),
+    **dict.fromkeys(("ResNet50V2", "ResNet101V2", "ResNet152V2", "InceptionV3"), "tf"),
+    **dict.fromkeys(("DenseNet121", "DenseNet169", "DenseNet201"), "torch"),
+}
+"""keras.applications' function -> how its `preprocess_input` prepares images."""
+
 TORCH = "https://download.pytorch.org/models/"
 TIMM = "https://github.com/rwightman/pytorch-image-models/releases/download/"
 

@@ -213,8 +213,6 @@ def test_wrong_options_end_with_one_line(place, options, parts):
     before = sorted(place.folder.iterdir())
     one_line(place.run("train", "faster_rcnn_tiny", *options), *parts)
     assert sorted(place.folder.iterdir()) == before
-    if "--weights" in options or "--normalization" in options:
-        one_line(place.run("train", "squeezenet_1.1", *options), "is for detectors")
 
 
 def bad_folders():

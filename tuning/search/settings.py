@@ -31,7 +31,11 @@ ScheduleName = Literal[
     "cosine", "constant", "cosine_restarts", "exponential", "inverse_time", "linear", "piecewise", "polynomial"
 ]
 ClassWeight = Literal["none", "balanced"]
+Pixels = Literal["torch", "caffe", "tf"]
 
+WEIGHTS_HELP = """Weights to begin with: imagenet, hf://owner/name, or a file; of a detector, its backbone's.
+All but the last layer is taken from weights for other classes."""
+PIXELS_HELP = "How these weights want their pixels: {choices}."
 DATA_ID_HELP = "What tells data of your own from others, where they are not all arrays."
 DATA_HELP = "digits, mnist, fashion_mnist, cifar10, cifar100, a folder of images by class, a .csv or an .npz file."
 MEMORY_HELP = """Bytes that a folder's images may take in each process.
@@ -285,7 +289,11 @@ class TrainingSettings(DataSettings):
     augmentation: Augmentation = setting("light", "{choices}.")
     batch_norm: bool = setting(True, NORM_HELP, option="--batch-norm/--no-batch-norm", shown_default="batch-norm")
     callbacks: str | None = setting(None, CALLBACKS_HELP)
+    weights: str | None = setting(None, WEIGHTS_HELP, shown_default="random ones")
+    normalization: Pixels | None = setting(None, PIXELS_HELP, shown_default="as published, for imagenet")
     seed: int = setting(0, "Of everything that is drawn, from 0.", 0, 2**32 - 1)
 
     def __post_init__(self) -> None:
         check_settings(self)
+        if self.normalization is not None and self.weights is None:
+            raise ValueError(f"`normalization` goes with `weights`; received {self.normalization!r} without.")

@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from keras_blocks.blocks.image_normalization import Mode
 from keras_blocks.core.immutable import thaw
 from keras_blocks.core.registration import class_named, full_name
 from keras_blocks.core.signature import takes
@@ -71,12 +72,17 @@ class Candidate:
         return digest([self.architecture_signature(), told_apart_by(self.hyperparameters)])
 
     def compiled(
-        self, *, scale: float = 1.0, flips: bool = False, class_names: Sequence[str] | None = None
+        self,
+        *,
+        scale: float = 1.0,
+        flips: bool = False,
+        class_names: Sequence[str] | None = None,
+        pixels: Mode | None = None,
     ) -> keras.Model:
         """A new model, ready to fit; see `training.compiled`.
 
         Args:
-            scale, flips: as there.
+            scale, flips, pixels: as there.
             class_names: the model's `labels`, where its architecture takes them, has none, and has as many classes.
                 They are no part of the candidate: its digest is that of a model, whatever its classes are called.
         """
@@ -84,4 +90,4 @@ class Candidate:
         known = takes(cls, "labels") and metaparameters.get("labels") is None
         if class_names is not None and known and metaparameters.get("classes") == len(class_names):
             metaparameters["labels"] = tuple(class_names)
-        return training.compiled(cls, metaparameters, self.hyperparameters, scale=scale, flips=flips)
+        return training.compiled(cls, metaparameters, self.hyperparameters, scale=scale, flips=flips, pixels=pixels)

@@ -12,6 +12,11 @@ from keras_blocks.tuning.training import kept, resumable
 from keras_blocks.tuning.training.resumable import Trained, Watch
 
 
+def images_of(dataset: Dataset) -> dict[str, Any]:
+    """What a model that is compiled for a dataset is told of its images."""
+    return {"scale": dataset.scale, "flips": dataset.flips, "class_names": dataset.class_names}
+
+
 def train_and_keep(
     folder: RunFolder,
     dataset: Dataset,
@@ -24,6 +29,7 @@ def train_and_keep(
     watch: Watch | None = None,
     note: Callable[[str], object] = lambda text: None,
     notes: Mapping[str, Any] | None = None,
+    begun: keras.Model | None = None,
 ) -> dict[str, Any]:
     """Trains a model from the beginning, keeps its best epoch, and evaluates that on the test images.
 
@@ -41,6 +47,8 @@ def train_and_keep(
         watch: function of (epochs done, the epoch's metrics).
         note: function of a text, told where a damaged file was set aside.
         notes: further plain data for result.json.
+        begun: the candidate's model, compiled, with the weights that it begins with; by default a new one, with
+            random ones.
 
     Returns:
         What result.json holds.
@@ -81,7 +89,7 @@ def train_and_keep(
 
     return kept.train_and_keep(
         folder,
-        lambda: candidate.compiled(scale=dataset.scale, flips=dataset.flips, class_names=dataset.class_names),
+        lambda: begun or candidate.compiled(**images_of(dataset)),
         train,
         told,
         epochs=epochs,

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_blocks.blocks.image_normalization import ImageNormalization, Mode
 from keras_blocks.tuning.data.batches import Batches, streamed
 from keras_blocks.tuning.data.stored import Images
 from keras_blocks.tuning.training.augmentation import augmentation_layers
@@ -21,6 +22,7 @@ def compiled(
     *,
     scale: float = 1.0,
     flips: bool = False,
+    pixels: Mode | None = None,
 ) -> keras.Model:
     """A new model of an architecture, with the pixels' scale and the augmentation inside, ready to fit.
 
@@ -31,6 +33,7 @@ def compiled(
             them.
         scale: what the pixels are multiplied by.
         flips: whether augmentation may mirror the images.
+        pixels: how published weights want them, see `ImageNormalization`; by default from 0 to 1.
 
     Returns:
         A compiled model for integer labels.
@@ -42,6 +45,7 @@ def compiled(
         preprocess=[
             keras.layers.Rescaling(scale, name="rescale"),
             *augmentation_layers(hyperparameters["augmentation"], flips=flips),
+            *([keras.layers.Rescaling(255.0, name="pixels"), ImageNormalization(pixels)] if pixels else ()),
         ],
     )
     model.compile(
