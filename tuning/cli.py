@@ -261,6 +261,8 @@ def _begun_classifier(name: str, given: dict[str, Any], run: Path | None, fresh:
     say_begin(name, started.dataset, started.folder)
     for change in started.changes:
         say(f"unlike the published model: {change}")
+    for note in started.notes:
+        say(f"weights of {settings.weights}: {note}")
     return started
 
 

@@ -50,6 +50,7 @@ class SingleTraining:
             for name in (*("optimizer", "learning_rate", "weight_decay", "batch_size", "augmentation"), *LATER)
         }
         self._callbacks = None if settings.callbacks is None else place_of_callbacks(settings.callbacks)
+        self.notes: list[str] = []
         self.folder = RunFolder(run)
         self.dataset = settings.dataset()
         space = space_of_architecture(self.architecture).from_dataset(self.dataset)
@@ -88,7 +89,7 @@ class SingleTraining:
         keras.utils.clear_session()
         keras.utils.set_random_seed(derived_seed(self.settings.seed, FINAL))
         model = self.candidate.compiled(**images_of(self.dataset), pixels=pixels)
-        self.changes += take_weights(model, name, weights, self.dataset.classes)
+        self.notes = take_weights(model, name, weights, self.dataset.classes)
         return model
 
     def _published_pixels(self, name: str, weights: str) -> Pixels:

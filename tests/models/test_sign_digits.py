@@ -18,6 +18,7 @@ def example():
     return module
 
 
+@pytest.mark.skipif(not thorough.run_all(), reason="trains for half a minute; make test-all")
 @pytest.mark.skipif(not thorough.ONCE, reason="a training, the same on every backend")
 def test_three_labels_of_real_photos_are_learned_together(example, shared_data):
     images, digits = example.photos(shared_data / "sign_digits" / "sign_digits.zip")

@@ -28,7 +28,7 @@ NETWORKS = {
     "cbamresnet18": ("resnet18", {"attention": keras_blocks.ConvolutionalBlockAttention}),
     "ecaresnet18d": ("resnet18d", {"attention": keras_blocks.EfficientChannelAttention()}),
 }
-FEW = ["resnetv2_18", "seresnet50", *(["resnetv2_50", "legacy_senet154"] if run_alike() else [])]
+FEW = ["resnetv2_18", "seresnet50", *(["resnetv2_50"] if run_alike() else [])]
 FEW += ["ecaresnet18d", "skresnet18", "cbamresnet18", "regnety_002"] if ONCE else []
 """The others differ in the number of layers, or by backend in nothing that is ours; KERAS_BLOCKS_ALL runs them."""
 DIFFER = {"resnet101d": 1e-3, "resnet152d": 1e-3, "inception_v4": 1e-3}
