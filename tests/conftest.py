@@ -36,11 +36,14 @@ def pytest_collection_finish():
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leaves what is marked `once` to PyTorch, but for `make test-all`; searches are tested on one backend as it is."""
+    """Leaves what is marked `once` to PyTorch, and what is marked `twice` to it and to TensorFlow, but for `make
+    test-all`; searches are tested on one backend as it is."""
     if run_alike():
         return
     searches = pathlib.Path(__file__).parent / "tuning"
-    left = {item for item in items if item.get_closest_marker("once") and searches not in item.path.parents}
+    marks = ("once", "twice") if keras.backend.backend() == "jax" else ("once",)
+    marked = {item for item in items if any(map(item.get_closest_marker, marks))}
+    left = {item for item in marked if searches not in item.path.parents}
     config.hook.pytest_deselected(items=list(left))
     items[:] = [item for item in items if item not in left]
 

@@ -45,6 +45,7 @@ def quantization(model):
     return [layer.quantization_mode for layer in model._flatten_layers() if isinstance(layer, keras.layers.Dense)]
 
 
+@pytest.mark.twice
 @pytest.mark.parametrize(
     ("mode", "make"),
     [
@@ -65,6 +66,7 @@ def test_a_quantized_model_comes_back(mode, make, tmp_path):
     np.testing.assert_array_equal(outputs(clone), outputs(model))
 
 
+@pytest.mark.twice
 def test_the_settings_of_a_quantization_come_back(tmp_path):
     model = head()
     model.quantize(config=keras.quantizers.Int4QuantizationConfig(block_size=2))
@@ -108,6 +110,7 @@ def test_without_settings_a_config_is_what_it_was():
     assert "inner" not in block.get_config()
 
 
+@pytest.mark.twice
 def test_an_unbuilt_block_hands_on_what_its_config_holds():
     model = head()
     model.quantize("int8")

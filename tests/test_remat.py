@@ -14,6 +14,9 @@ import keras_blocks
 # on a CPU, remat or not: https://github.com/uxlfoundation/oneDNN/issues/6035.
 SHAPE = (8, 8, 16)
 
+TRACED = "tensorflow" if run_all() else None
+"""The backend on which a model is trained under XLA, too, which takes long and is tested on JAX."""
+
 BLOCKS = {
     "residual": lambda **kwargs: keras_blocks.ResidualBlock(4, drop_rate=0.5, **kwargs),
     "pre-activated": lambda **kwargs: keras_blocks.ResidualBlock(4, "basic", "v2", strides=2, **kwargs),
@@ -54,9 +57,7 @@ def test_gradients_and_statistics_are_the_same(name, rng):
     )
 
 
-@pytest.mark.parametrize(
-    "jit_compile", [JIT, *([True] if keras.backend.backend() == "tensorflow" and run_all() else [])]
-)
+@pytest.mark.parametrize("jit_compile", [False, True] if keras.backend.backend() == TRACED else [JIT])
 def test_a_model_trains_as_without(jit_compile, rng):
     x = rng.normal(size=(8, 8, 8, 3)).astype("float32")
     y = rng.integers(0, 4, 8)

@@ -80,6 +80,7 @@ def test_every_class_has_a_fixture_of_this_version():
     assert files == {row.name for row in ROWS} | set(OTHER_MODELS)
 
 
+@pytest.mark.twice
 @pytest.mark.parametrize("version", sorted(path.name for path in (HERE / "fixtures").iterdir() if path.is_dir()))
 def test_fixtures_of_released_versions_load(version):
     compare(1e-5, HERE / "fixtures" / version)

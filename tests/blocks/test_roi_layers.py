@@ -57,6 +57,7 @@ def test_are_the_functions(features, boxes):
         )
 
 
+@pytest.mark.twice
 @pytest.mark.parametrize("cls", [RoIAlign, RoIPool])
 def test_levels_go_in_as_a_dict_and_through_a_saved_model(cls, tmp_path, rng):
     inputs = [{"P2": keras.Input((8, 8, 2)), "P3": keras.Input((4, 4, 2))}, keras.Input((3, 4))]

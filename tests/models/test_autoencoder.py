@@ -54,6 +54,7 @@ if run_all():
     ANY_SHAPE += [(shape, {"plain": "residual", "residual": "plain"}[kind]) for shape, kind in ANY_SHAPE]
 
 
+@pytest.mark.twice
 @pytest.mark.parametrize(("shape", "kind"), ANY_SHAPE)
 def test_gives_back_any_size_and_number_of_channels(shape, kind):
     for code in (None, {"filters": 2}, {"units": 5, "hidden": [7]}):

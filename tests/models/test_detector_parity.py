@@ -111,6 +111,7 @@ def slopes_of(model, golden, images):
 
 
 # ResNet-18's on every backend; the others where all is run.
+@pytest.mark.twice
 @pytest.mark.parametrize("name", DETECTORS if run_all() else list(DETECTORS)[:1])
 def test_losses_are_torchvisions(name, record_property):
     model, golden = detector(name)

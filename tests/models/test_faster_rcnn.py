@@ -93,6 +93,7 @@ def losses_of(boxes):
     return {name: float(keras.ops.convert_to_numpy(value)) for name, value in found.items()}
 
 
+@pytest.mark.twice
 def test_training_lowers_the_losses(images):
     model = small()
     model.compile(keras.optimizers.Adam(1e-2), jit_compile=JIT, run_eagerly=EAGERLY)
@@ -142,6 +143,7 @@ def test_a_batch_of_two_is_two_batches_of_one(images):
             np.testing.assert_allclose(together[name][i], alone[name][0], rtol=1e-4, atol=1e-3)
 
 
+@pytest.mark.twice
 @pytest.mark.parametrize("name", ["resize", "preprocess"])
 def test_boxes_are_in_pixels_of_the_images_as_they_come(name, images):
     if name == "resize":
@@ -280,6 +282,7 @@ def test_errors_name_what_is_wrong(call, text, compiled, images):
     assert text in str(caught.value)
 
 
+@pytest.mark.twice
 def test_goes_through_a_file(images, tmp_path):
     model = ready()
     model.save(tmp_path / "detector.keras")

@@ -61,6 +61,7 @@ def up_to(model):
     return {name: frozen_ones(model) & {id(w) for w in graph.weights} for name, graph in found.items()}
 
 
+@pytest.mark.twice
 @pytest.mark.parametrize("name", MAKERS)
 def test_each_call_tells_the_whole_truth(name):
     """From the last feature map back to the first, then on again: what came before leaves no trace."""

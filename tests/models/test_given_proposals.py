@@ -109,6 +109,7 @@ def test_fast_rcnn_is_torchvisions(pooling, record_property):
     assert found["box_loss"] == pytest.approx(expected["loss_box_reg"], rel=1e-4)
 
 
+@pytest.mark.twice
 @both
 def test_training_lowers_the_losses(kind):
     model = small(kind)
@@ -118,6 +119,7 @@ def test_training_lowers_the_losses(kind):
     assert history["loss"][-1] < 0.8 * history["loss"][0]
 
 
+@pytest.mark.twice
 @pytest.mark.skipif(keras.backend.backend() == "tensorflow", reason="no channels_first convolution on its CPU")
 @both
 def test_channels_first_is_channels_last(kind):
@@ -133,6 +135,7 @@ def test_channels_first_is_channels_last(kind):
         np.testing.assert_allclose(found[name], values, atol=1e-4, err_msg=name)
 
 
+@pytest.mark.twice
 @both
 def test_goes_through_a_file_with_what_it_was_compiled_with(kind, tmp_path):
     model = ready(kind)
@@ -156,6 +159,7 @@ def test_a_batch_of_two_is_two_of_one_and_padding_and_order_change_nothing(kind)
             np.testing.assert_allclose(together[name][i], alone[name][0], rtol=1e-4, atol=2e-3)
 
 
+@pytest.mark.twice
 @both
 def test_without_proposals_nothing_is_detected_and_losses_are_finite(kind):
     none = {"image": IMAGES, "proposals": np.full((2, 6, 4), -1.0, "float32")}
@@ -360,6 +364,7 @@ class Batches(keras.utils.PyDataset):
         return tuple({name: value[part] for name, value in of.items()} for of in (INPUTS, TRUTH))
 
 
+@pytest.mark.twice
 def test_boxes_are_moved_as_the_ridge_says(tmp_path):
     """Without a penalty and with fewer proposals than values, those that it was learned of go to their objects."""
     model = small("rcnn", score_threshold=0.0, max_detections=50)

@@ -194,6 +194,7 @@ def test_auxiliary_losses_weigh_what_the_papers_say(variant, weight):
 WEIGHTS = [None, 0.25, {"predictions": 0.5, "aux_1": 2.0, "aux_2": 0.0}]
 
 
+@pytest.mark.twice
 @pytest.mark.parametrize("loss_weights", WEIGHTS if run_alike() else WEIGHTS[1:2])
 def test_plain_compile_and_fit(data, loss_weights):
     """One loss, one list of metrics, one array of labels; the total is the weighted sum of the parts."""

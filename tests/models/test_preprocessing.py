@@ -49,6 +49,7 @@ def small(**options):
     return model
 
 
+@pytest.mark.twice
 @pytest.mark.parametrize("name", AUGMENTING if run_alike() else ["RandomFlip"])
 def test_augments_in_training_alone_and_is_in_the_file(name, tmp_path):
     model = small(preprocess=[layers.Resizing(10, 10), AUGMENTING[name](), layers.Rescaling(1 / 255)])

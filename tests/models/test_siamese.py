@@ -207,6 +207,7 @@ def test_preprocessing_comes_off_and_on_again(images):
         bare.detach_preprocessing()
 
 
+@pytest.mark.twice
 def test_one_shot_takes_the_most_alike(images):
     model = small_siamese(include_top=True, distance="l2")
     assert model.one_shot(images, images[[4, 0, 2]]).tolist() == [4, 0, 2]
