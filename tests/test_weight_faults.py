@@ -196,20 +196,22 @@ def test_other_differences_say_nothing_of_the_classifier(arrays):
 # -- names ----------------------------------------------------------------------------------------------------------
 
 TOPS = ("head", "classifier_conv", "aux_1_head", "aux_2_head")
-CONVENTIONS = [
-    (variant, convention)
-    for cls in ARCHITECTURES
-    for variant, metaparameters in cls.variants.items()
-    for convention in cls.outline(**metaparameters).weight_names()
-]
 
 
 @pytest.mark.once
-@pytest.mark.parametrize(("variant", "convention"), CONVENTIONS)
-def test_every_convention_knows_its_top(variant, convention):
+@pytest.mark.parametrize("variant", [variant for cls in ARCHITECTURES for variant in cls.variants])
+def test_every_convention_knows_its_top(variant):
     """A whole network's weights are understood without its top: by these names, nothing is left over."""
     cls = architecture_of(variant)
+    conventions = cls.outline(**cls.variants[variant]).weight_names()
+    if not conventions:
+        return
     outline = cls.outline(**{**cls.variants[variant], "include_top": False})
+    for convention in conventions:
+        knows_its_top(outline, convention)
+
+
+def knows_its_top(outline, convention):
     names = outline.weight_names()[convention]
     source = {f"{theirs}/kernel": None for theirs in names.values()}
     body = {f"{ours}/kernel": None for ours in names if ours.partition("/")[0] not in TOPS}
