@@ -1,0 +1,188 @@
+"""How much channels matter: by their kernels, their normalizations' scales, or the loss without them."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, TypeAlias, get_args
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from keras_blocks.core import validation
+from keras_blocks.deploy.folding import DEPTHWISE, NORMALIZATIONS, TRANSPOSED
+from keras_blocks.ops.gradients import gradients_of
+from keras_blocks.prune.channels import Labels
+from keras_blocks.prune.coupling import Coupling, Part
+
+Array: TypeAlias = npt.NDArray[Any]
+Scorer = Callable[[Any, Array], Any]
+"""Of a layer and its kernel, whose last axis is the channels it makes, to a score for each."""
+
+Criterion: TypeAlias = Literal["l1", "bn", "taylor"] | Scorer
+
+BATCH = 32
+"""Images in a batch of what is given as arrays."""
+
+
+def checked_criterion(by: Any) -> Criterion:
+    """What `by=` may be.
+
+    Raises:
+        TypeError, ValueError: for anything else.
+    """
+    if callable(by):
+        return by  # type: ignore[no-any-return]
+    known = get_args(get_args(Criterion)[0])
+    if not isinstance(by, str):
+        raise TypeError(f"`by` must be one of {list(known)} or a function of a layer and its kernel; received {by!r}.")
+    return validation.choice("by", by, known)  # type: ignore[return-value]
+
+
+def scores(coupling: Coupling, by: Criterion, data: Any, loss: Any) -> Array:
+    """A score for each label's set, at the place of the label that stands for it; infinite where nothing tells one."""
+    if by == "taylor":
+        return _by_loss(coupling, data, loss)
+    if by == "bn":
+        rows = [(part, np.abs(_array(part.layer.gamma))) for part in _normalizations(coupling)]
+        if not rows:
+            raise ValueError("`by='bn'` needs normalizations with a scale behind what is pruned; 'l1' does without.")
+    else:
+        score = _norms if by == "l1" else by
+        rows = [(part, _scored(score, part)) for part in coupling.parts.values() if part.followed.made]
+    totals, times = np.zeros(len(coupling.channels)), np.zeros(len(coupling.channels))
+    for part, found in rows:
+        mean = found.mean()
+        _add(coupling, totals, part.followed.out, found / mean if mean > 0 else found)
+        _add(coupling, times, part.followed.out, np.ones_like(found))
+    return np.divide(totals, times, out=np.full(len(totals), np.inf), where=times > 0)
+
+
+def _norms(layer: Any, kernel: Array) -> Array:
+    return np.abs(kernel).reshape(-1, kernel.shape[-1]).sum(0)  # type: ignore[no-any-return]
+
+
+def _scored(score: Any, part: Part) -> Array:
+    """What a function says of a layer's channels.
+
+    Raises:
+        ValueError: where that is not a number for each.
+    """
+    kernel = _kernel(part)
+    found = np.asarray(score(part.layer, kernel), dtype="float64")
+    if found.shape != kernel.shape[-1:] or not np.isfinite(found).all() or (found < 0).any():
+        raise ValueError(
+            f"`by` must give a number of at least 0 for each channel, so {kernel.shape[-1]} of '{part.layer.name}'; "
+            f"it gave {found.tolist() if found.size < 8 else f'an array of the shape {found.shape}'}."
+        )
+    return found
+
+
+def _kernel(part: Part) -> Array:
+    """The kernel that makes the channels, with these last."""
+    kernel = _array(getattr(part.layer, part.followed.made))
+    if type(part.layer) in TRANSPOSED:
+        return kernel.swapaxes(-1, -2)
+    return kernel.reshape(*kernel.shape[:-2], 1, -1) if type(part.layer) in DEPTHWISE else kernel
+
+
+def _normalizations(coupling: Coupling) -> Iterator[Part]:
+    for part in coupling.parts.values():
+        if type(part.layer) in NORMALIZATIONS and part.layer.gamma is not None:
+            yield part
+
+
+def _by_loss(coupling: Coupling, data: Any, loss: Any) -> Array:
+    """The squared first-order change of the loss without a channel, the mean of the batches.
+
+    A channel's share is weight times gradient, added over the normalizations that scale it, or, where there are none,
+    over the kernels and biases that make it; with their signs, as all of them are gone at once.
+    """
+    normalized = np.zeros(len(coupling.channels), dtype=bool)
+    for part in _normalizations(coupling):
+        normalized[coupling.channels.roots(part.followed.out)] = True
+    entries = list(_entries(coupling, normalized))
+    variables = [variable for _, variable, _ in entries]
+    gradients = gradients_of(_loss_of(coupling.flat, loss), variables)
+    totals, times = np.zeros(len(coupling.channels)), 0
+    for x, y in _batches(data):
+        change = np.zeros(len(totals))
+        for (labels, variable, axis), gradient in zip(entries, gradients(x, y), strict=True):
+            if gradient is not None:
+                share = (_array(variable) * _array(gradient)).sum(axis=axis).ravel()
+                _add(coupling, change, labels, share)
+        totals, times = totals + change**2, times + 1
+    if not times:
+        raise ValueError("`data` must have at least one batch of (images, answers); it has none.")
+    told = np.zeros(len(totals), dtype=bool)
+    for labels, *_ in entries:
+        told[coupling.channels.roots(labels)] = True
+    return np.where(told, np.sqrt(totals / times), np.inf)
+
+
+def _entries(coupling: Coupling, normalized: npt.NDArray[np.bool_]) -> Iterator[tuple[Labels, Any, tuple[int, ...]]]:
+    """(labels, variable, the axes of its that are added up) of what tells of a channel."""
+    for part in coupling.parts.values():
+        out = part.followed.out
+        if out is None:
+            continue
+        if type(part.layer) in NORMALIZATIONS:
+            yield from ((out, variable, ()) for name, variable, _ in part.weights() if name in ("gamma", "beta"))
+        elif not normalized[coupling.channels.roots(out)].all():
+            last = {"kernel", "pointwise_kernel", "bias"}
+            for name, variable, _ in part.weights():
+                if name in last:
+                    rank = len(variable.shape)
+                    own = {-2, -1} if type(part.layer) in DEPTHWISE else {-2 if type(part.layer) in TRANSPOSED else -1}
+                    own = {-1} if name == "bias" else own
+                    yield out, variable, tuple(axis for axis in range(rank) if axis - rank not in own)
+
+
+def _loss_of(flat: keras.Model, loss: Any) -> Callable[..., Any]:
+    """A function of images and answers to the mean loss, without what regularizers add."""
+    if loss is None:
+        raise ValueError("`by='taylor'` needs a `loss`, as the model is not compiled with one.")
+    losses = keras.tree.map_structure(keras.losses.get, loss)
+
+    def number(x: Any, y: Any) -> Any:
+        found = flat(x, training=False)
+        if callable(losses):
+            return keras.ops.mean(losses(y, found))
+        keras.tree.assert_same_structure(losses, found)
+        each = keras.tree.map_structure(lambda one, true, given: keras.ops.mean(one(true, given)), losses, y, found)
+        return sum(keras.tree.flatten(each))
+
+    return number
+
+
+def _batches(data: Any) -> Iterator[tuple[Any, Any]]:
+    """(images, answers) as tensors."""
+    if isinstance(data, (tuple, list)) and len(data) == 2 and not isinstance(data[0], (tuple, list)):
+        x, y = (keras.tree.map_structure(np.asarray, side) for side in data)
+        count = len(keras.tree.flatten(x)[0])
+        batches: Any = (
+            keras.tree.map_structure(lambda side, i=i: side[i : i + BATCH], (x, y)) for i in range(0, count, BATCH)
+        )
+    elif isinstance(data, keras.utils.PyDataset):
+        batches = (data[i] for i in range(len(data)))
+    else:
+        batches = data
+    for batch in batches:
+        if not isinstance(batch, (tuple, list)) or len(batch) < 2:
+            raise ValueError(f"`data` must give (images, answers) for each batch; it gave {type(batch).__name__}.")
+        yield tuple(  # type: ignore[misc]
+            keras.tree.map_structure(lambda one: keras.ops.convert_to_tensor(_plain(one)), side) for side in batch[:2]
+        )
+
+
+def _plain(value: Any) -> Any:
+    """What any backend takes: other backends' tensors, such as of a `tf.data.Dataset`, as arrays."""
+    return value if keras.ops.is_tensor(value) else np.asarray(value)
+
+
+def _add(coupling: Coupling, totals: Array, labels: Labels | None, values: Array) -> None:
+    np.add.at(totals, coupling.channels.roots(labels), values)  # type: ignore[arg-type]
+
+
+def _array(value: Any) -> Array:
+    return np.asarray(keras.ops.convert_to_numpy(value)).astype("float64")
+
+
