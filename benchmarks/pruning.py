@@ -32,7 +32,10 @@ RATES = {"scratch": 0.1}
 
 def load():
     """Training and test images, normalized as those that the weights were trained on, and their labels."""
-    images = [np.asarray(Image.open(DATA / f"{name}.png").convert("RGB")) for name in [*map("train_{}".format, range(4)), "test_0"]]
+    images = [
+        np.asarray(Image.open(DATA / f"{name}.png").convert("RGB"))
+        for name in [*map("train_{}".format, range(4)), "test_0"]
+    ]
     images = [((each.reshape(-1, 32, 32, 3) / 255 - MEAN) / STD).astype("float32") for each in images]
     train, test = np.concatenate(images[:-1]), images[-1]
     with np.load(DATA / "labels.npz") as labels:
@@ -108,7 +111,9 @@ def table(runs):
     rows = ["| arm | before training | after | seeds | parameters left |", "|---|---|---|---|---|"]
     for arm in sorted({one["arm"] for one in runs}):
         own = [one for one in runs if one["arm"] == arm]
-        means = [statistics.mean(one[key] for one in own) for key in ("before_training", "after_training", "parameters")]
+        means = [
+            statistics.mean(one[key] for one in own) for key in ("before_training", "after_training", "parameters")
+        ]
         each = ", ".join(f"{one['after_training']:.1f}" for one in own)
         rows.append(f"| {arm} | {means[0]:.1f} | {means[1]:.1f} ({each}) | {len(own)} | {means[2]:.0%} |")
     return "\n".join(rows)

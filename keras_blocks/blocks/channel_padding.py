@@ -39,7 +39,9 @@ class ChannelPadding(NamedArguments, keras.layers.Layer):
     (None, 16, 16, 32)
     """
 
-    def __init__(self, channels: int | Sequence[int], data_format: DataFormat | None = None, **kwargs: Unpack[LayerOptions]):
+    def __init__(
+        self, channels: int | Sequence[int], data_format: DataFormat | None = None, **kwargs: Unpack[LayerOptions]
+    ):
         super().__init__(**kwargs)
         self.channels = _checked(channels)
         self.data_format = keras_arguments.data_format("data_format", data_format)

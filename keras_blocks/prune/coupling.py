@@ -60,7 +60,7 @@ def coupling_of(flat: keras.Model, shapes: Sequence[Any]) -> Coupling:
     outputs = replay(flat, inputs, walk.each)
     freeze(walk.found.channels, [walk.labels_of(tensor) for tensor in keras.tree.flatten(outputs)])
     for operation, why, labels in walk.halted:
-        if not all(walk.found.channels.frozen(one) for one in labels):
+        if not all(walk.found.channels.frozen(one) for one in labels[:-1] or labels):
             walk.found.stays[operation.name] = f"{type(operation).__name__} {why}"
         freeze(walk.found.channels, labels)
     walk.found.params = count_weights(flat)
@@ -87,10 +87,10 @@ class _Walk:
             after = operation.compute_output_spec(*args, **kwargs)
             given = [one for one in keras.tree.flatten((args, kwargs)) if isinstance(one, keras.KerasTensor)]
             macs = self._count(operation, given, after)
-            labels = self._follow(operation, args, given, after, macs)
-            if labels is not None:
-                self._labels[id(after)] = labels
-            self._kept_alive.append(after)
+            outputs = [one for one in keras.tree.flatten(after) if isinstance(one, keras.KerasTensor)]
+            for tensor, labels in zip(outputs, self._follow(operation, args, given, outputs, macs), strict=True):
+                self._labels[id(tensor)] = labels
+            self._kept_alive.extend(outputs)
             return after
 
         return run
@@ -105,36 +105,43 @@ class _Walk:
         self.found.macs += macs
         return macs
 
-    def _follow(self, operation: Any, args: Any, given: list[Any], after: Any, macs: int) -> Labels | None:
+    def _follow(self, operation: Any, args: Any, given: list[Any], outputs: list[Any], macs: int) -> list[Labels]:
         taken = [self.labels_of(tensor) for tensor in given]
         shapes = [tuple(tensor.shape[1:]) for tensor in given]
         if (part := self.found.parts.get(id(operation))) is not None:
             part.macs += macs
-            return self._once_more(part, taken)
+            return [self._once_more(part, taken, outputs[0])]
         try:
             rule = rule_of(operation, keras.tree.flatten(args))
             if id(operation) in self._not_followed:
                 raise NotFollowed("is called on what cannot be pruned, too")
-            followed = rule(Call(self.found.channels, operation, taken, shapes, tuple(after.shape[1:])))
+            followed = rule(Call(self.found.channels, operation, taken, shapes, tuple(outputs[0].shape[1:])))
         except NotFollowed as why:
             self._not_followed.add(id(operation))
-            self.halted.append((operation, str(why), taken))
-            return None
+            return self._halt(operation, str(why), taken, outputs)
         if isinstance(operation, keras.layers.Layer) and not is_elementwise(getattr(operation, "activation", None)):
             self.halted.append((operation, "has an activation that may mix channels", [followed.labels]))
         if followed.axes or followed.resized:
             self.found.parts[id(operation)] = Part(operation, followed, taken, macs)
-        return followed.labels
+        return [followed.labels]
 
-    def _once_more(self, part: Part, taken: list[Labels]) -> Labels | None:
+    def _halt(self, operation: Any, why: str, taken: list[Labels], outputs: list[Any]) -> list[Labels]:
+        """What goes in and comes out stays, with all that it is added to: settled when the walk is over."""
+        one = self.found.channels.fresh(1)
+        self.halted.append((operation, why, [*taken, one]))
+        return [one.reshape((1,) * (len(tensor.shape) - 1)) for tensor in outputs]
+
+    def _once_more(self, part: Part, taken: list[Labels], output: Any) -> Labels:
         """A layer that is called again makes the same channels of the same."""
         pairs = list(zip(part.taken, taken, strict=True))
-        if all(first.ndim == now.ndim and (1 in (first.size, now.size) or first.shape == now.shape) for first, now in pairs):
+        if all(
+            first.ndim == now.ndim and (1 in (first.size, now.size) or first.shape == now.shape) for first, now in pairs
+        ):
             for first, now in pairs:
                 self.found.channels.join(first, now)
             return part.followed.labels
-        self.halted.append((part.layer, "is called on several shapes", [*part.taken, *taken, part.followed.labels]))
-        return None
+        found = [*part.taken, *taken, part.followed.labels]
+        return self._halt(part.layer, "is called on several shapes", found, [output])[0]
 
 
 class Kept:

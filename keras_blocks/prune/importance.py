@@ -184,5 +184,3 @@ def _add(coupling: Coupling, totals: Array, labels: Labels | None, values: Array
 
 def _array(value: Any) -> Array:
     return np.asarray(keras.ops.convert_to_numpy(value)).astype("float64")
-
-

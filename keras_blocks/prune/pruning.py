@@ -297,5 +297,3 @@ def _known_shapes(model: keras.Model, flat: keras.Model, input_shape: Any) -> li
                 "the sizes of an image, such as (224, 224, 3)."
             )
     return own
-
-
