@@ -1,7 +1,7 @@
 """How much channels matter: by their kernels, their normalizations' scales, or the loss without them."""
 
 from collections.abc import Callable, Iterator
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias
 
 import keras
 import numpy as np
@@ -19,22 +19,23 @@ Scorer = Callable[[Any, Array], Any]
 
 Criterion: TypeAlias = Literal["l1", "bn", "taylor"] | Scorer
 
+KNOWN = ("l1", "bn", "taylor")
+
 BATCH = 32
 """Images in a batch of what is given as arrays."""
 
 
-def checked_criterion(by: Any) -> Criterion:
+def checked_criterion(by: Any) -> Any:
     """What `by=` may be.
 
     Raises:
         TypeError, ValueError: for anything else.
     """
-    if callable(by):
-        return by  # type: ignore[no-any-return]
-    known = get_args(get_args(Criterion)[0])
-    if not isinstance(by, str):
-        raise TypeError(f"`by` must be one of {list(known)} or a function of a layer and its kernel; received {by!r}.")
-    return validation.choice("by", by, known)  # type: ignore[return-value]
+    if not callable(by):
+        if not isinstance(by, str):
+            raise TypeError(f"`by` must be one of {KNOWN} or a function of a layer and its kernel; received {by!r}.")
+        validation.choice("by", by, KNOWN)
+    return by
 
 
 def scores(coupling: Coupling, by: Criterion, data: Any, loss: Any) -> Array:
@@ -53,11 +54,12 @@ def scores(coupling: Coupling, by: Criterion, data: Any, loss: Any) -> Array:
         mean = found.mean()
         _add(coupling, totals, part.followed.out, found / mean if mean > 0 else found)
         _add(coupling, times, part.followed.out, np.ones_like(found))
-    return np.divide(totals, times, out=np.full(len(totals), np.inf), where=times > 0)
+    means: Array = np.divide(totals, times, out=np.full(len(totals), np.inf), where=times > 0)
+    return means
 
 
-def _norms(layer: Any, kernel: Array) -> Array:
-    return np.abs(kernel).reshape(-1, kernel.shape[-1]).sum(0)  # type: ignore[no-any-return]
+def _norms(layer: Any, kernel: Array) -> Any:
+    return np.abs(kernel).reshape(-1, kernel.shape[-1]).sum(0)
 
 
 def _scored(score: Any, part: Part) -> Array:
@@ -98,7 +100,7 @@ def _by_loss(coupling: Coupling, data: Any, loss: Any) -> Array:
     """
     normalized = np.zeros(len(coupling.channels), dtype=bool)
     for part in _normalizations(coupling):
-        normalized[coupling.channels.roots(part.followed.out)] = True
+        normalized[_roots(coupling, part.followed.out)] = True
     entries = list(_entries(coupling, normalized))
     variables = [variable for _, variable, _ in entries]
     gradients = gradients_of(_loss_of(coupling.flat, loss), variables)
@@ -114,7 +116,7 @@ def _by_loss(coupling: Coupling, data: Any, loss: Any) -> Array:
         raise ValueError("`data` must have at least one batch of (images, answers); it has none.")
     told = np.zeros(len(totals), dtype=bool)
     for labels, *_ in entries:
-        told[coupling.channels.roots(labels)] = True
+        told[_roots(coupling, labels)] = True
     return np.where(told, np.sqrt(totals / times), np.inf)
 
 
@@ -124,9 +126,9 @@ def _entries(coupling: Coupling, normalized: npt.NDArray[np.bool_]) -> Iterator[
         out = part.followed.out
         if out is None:
             continue
-        if type(part.layer) in NORMALIZATIONS:
+        if type(part.layer) in NORMALIZATIONS and part.layer.gamma is not None:
             yield from ((out, variable, ()) for name, variable, _ in part.weights() if name in ("gamma", "beta"))
-        elif not normalized[coupling.channels.roots(out)].all():
+        elif part.followed.made and not normalized[_roots(coupling, out)].all():
             last = {"kernel", "pointwise_kernel", "bias"}
             for name, variable, _ in part.weights():
                 if name in last:
@@ -156,11 +158,9 @@ def _loss_of(flat: keras.Model, loss: Any) -> Callable[..., Any]:
 def _batches(data: Any) -> Iterator[tuple[Any, Any]]:
     """(images, answers) as tensors."""
     if isinstance(data, (tuple, list)) and len(data) == 2 and not isinstance(data[0], (tuple, list)):
-        x, y = (keras.tree.map_structure(np.asarray, side) for side in data)
-        count = len(keras.tree.flatten(x)[0])
-        batches: Any = (
-            keras.tree.map_structure(lambda side, i=i: side[i : i + BATCH], (x, y)) for i in range(0, count, BATCH)
-        )
+        whole = tuple(keras.tree.map_structure(np.asarray, side) for side in data)
+        starts = range(0, len(keras.tree.flatten(whole)[0]), BATCH)
+        batches: Any = (keras.tree.map_structure(lambda one, i=i: one[i : i + BATCH], whole) for i in starts)
     elif isinstance(data, keras.utils.PyDataset):
         batches = (data[i] for i in range(len(data)))
     else:
@@ -168,18 +168,21 @@ def _batches(data: Any) -> Iterator[tuple[Any, Any]]:
     for batch in batches:
         if not isinstance(batch, (tuple, list)) or len(batch) < 2:
             raise ValueError(f"`data` must give (images, answers) for each batch; it gave {type(batch).__name__}.")
-        yield tuple(  # type: ignore[misc]
-            keras.tree.map_structure(lambda one: keras.ops.convert_to_tensor(_plain(one)), side) for side in batch[:2]
-        )
+        x, y = (keras.tree.map_structure(_tensor, side) for side in batch[:2])
+        yield x, y
 
 
-def _plain(value: Any) -> Any:
-    """What any backend takes: other backends' tensors, such as of a `tf.data.Dataset`, as arrays."""
-    return value if keras.ops.is_tensor(value) else np.asarray(value)
+def _tensor(value: Any) -> Any:
+    """A tensor of this backend; others', such as those of a `tf.data.Dataset`, by way of arrays."""
+    return keras.ops.convert_to_tensor(value if keras.ops.is_tensor(value) else np.asarray(value))
 
 
 def _add(coupling: Coupling, totals: Array, labels: Labels | None, values: Array) -> None:
-    np.add.at(totals, coupling.channels.roots(labels), values)  # type: ignore[arg-type]
+    np.add.at(totals, _roots(coupling, labels), values)
+
+
+def _roots(coupling: Coupling, labels: Labels | None) -> Labels:
+    return coupling.channels.roots(np.empty(0, dtype=np.int64) if labels is None else labels)
 
 
 def _array(value: Any) -> Array:

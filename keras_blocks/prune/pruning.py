@@ -115,8 +115,8 @@ def prune(
         parameters: budget of parameters in place of that one, in the same way.
         by: what matters. "l1": the sums of the absolute values of the kernels that make a channel, over their mean in
             the layer. "bn": the absolute scales of its normalizations, likewise. "taylor": how much the `loss` on
-            `data` would change without it, by its gradient. Or a function of a layer and the kernel, an array whose last axis is the
-            channels it makes, that gives a score for each.
+            `data` would change without it, by its gradient. Or a function of a layer and its kernel, an array whose
+            last axis is the channels that it makes, which gives a score for each.
         data: for "taylor", (images, answers) as arrays, or what gives batches of them, such as a `tf.data.Dataset`.
         loss: for "taylor", a Keras loss or its name, in the structure of the outputs; `None` for that of the compiled
             model.
@@ -212,14 +212,7 @@ def _whole(coupling: Coupling, what: str) -> int:
 
 
 def _planned(model: keras.Model, coupling: Coupling, kept: Kept, keep: float) -> PruningPlan:
-    counts = []
-    for what in ("macs", "parameters"):
-        ledger = Ledger(coupling, what, keep)
-        before = ledger.total
-        for label in ledger.labels():
-            if not kept.stays[label]:
-                ledger.change(label, -1)
-        counts.append((before, ledger.total))
+    macs, params = (_before_and_after(Ledger(coupling, what, keep), kept) for what in ("macs", "parameters"))
     names = sorted((layer.name for layer in model.layers), key=len, reverse=True)
     made = [part for part in coupling.parts.values() if part.followed.config(lambda labels: 0) and part.followed.made]
     rows = [
@@ -232,7 +225,15 @@ def _planned(model: keras.Model, coupling: Coupling, kept: Kept, keep: float) ->
         )
         for part in made
     ]
-    return PruningPlan(tuple(rows), *counts, coupling.stays, coupling, kept, model.name)
+    return PruningPlan(tuple(rows), macs, params, coupling.stays, coupling, kept, model.name)
+
+
+def _before_and_after(ledger: Ledger, kept: Kept) -> tuple[int, int]:
+    before = ledger.total
+    for label in ledger.labels():
+        if not kept.stays[label]:
+            ledger.change(label, -1)
+    return before, ledger.total
 
 
 def _block_of(name: str, blocks: list[str]) -> str:
@@ -244,7 +245,8 @@ class _Narrower:
     """What is called in place of a layer: one of the same name with the channels that stay, the same at each call."""
 
     def __init__(self, part: Part, kept: Kept):
-        self._part, self._kept, self._made = part, kept, None
+        self._part, self._kept = part, kept
+        self._made: Any = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self._made is not None:

@@ -72,7 +72,7 @@ def _convolution(call: Call) -> Followed:
 
     if (groups := layer.groups) > 1:
         theirs, ours = taken.reshape(groups, -1), made.reshape(groups, -1)
-        whole = groups >= theirs.shape[1] and call.channels.roots(theirs).all()
+        whole = groups >= theirs.shape[1] and bool(call.channels.roots(theirs).all())
         seen = {-1: made} if whole else {-2: theirs[0], -1: made}
         _join_groups(call.channels, theirs, ours, whole)
         if whole:  # a group goes with all that it takes and makes
@@ -248,7 +248,11 @@ ELEMENTWISE = (
     layers.LeakyReLU,
     layers.ReLU,
 )
+ADAPTIVE = ("AdaptiveAveragePooling2D", "AdaptiveMaxPooling2D")
+"""Names of layers that older versions of Keras lack."""
+
 SPATIAL = (
+    *(getattr(layers, name) for name in ADAPTIVE if hasattr(layers, name)),
     layers.AveragePooling1D,
     layers.AveragePooling2D,
     layers.AveragePooling3D,
