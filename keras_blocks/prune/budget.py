@@ -54,6 +54,12 @@ class Ledger:
         """Whether every layer has channels enough without it."""
         return all(self._numbers[axis] - count >= self._least[axis] for axis, count in self._in[label])
 
+    def saved_by(self, label: int) -> float:
+        """What the total has less without a channel; at least 1."""
+        saved = -self.change(label, -1)
+        self.change(label, +1)
+        return max(saved, 1.0)
+
     def change(self, label: int, sign: int) -> float:
         """Takes a channel away (-1) or back (+1); what that adds to the total."""
         terms = {term for axis, _ in self._in[label] for term in self._of.get(axis, ())}
@@ -86,12 +92,16 @@ class Ledger:
         self._least[axis] = max(1, int(np.ceil(keep * len(labels) - 1e-9)))
 
 
-def choose(ledger: Ledger, scores: npt.NDArray[Any], budget: int) -> int:
-    """Takes the least important channels away until the count is met, and then back what still fits; the total."""
+def choose(ledger: Ledger, scores: npt.NDArray[Any], budget: int, in_units_of_loss: bool) -> int:
+    """Takes the least important channels away until the count is met, and then back what still fits; the total.
+
+    Where scores are changes of the loss, which can be added up, those go first that cost least for what they save.
+    """
     labels = [label for label in ledger.labels() if np.isfinite(scores[label])]
+    rank = {label: scores[label] / (ledger.saved_by(label) if in_units_of_loss else 1) for label in labels}
     total: float = ledger.total
     gone: list[int] = []
-    for label in sorted(labels, key=lambda label: scores[label]):
+    for label in sorted(labels, key=rank.__getitem__):
         if total <= budget:
             break
         if ledger.fits(label):

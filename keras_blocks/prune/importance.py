@@ -117,7 +117,7 @@ def _by_loss(coupling: Coupling, data: Any, loss: Any) -> Array:
     told = np.zeros(len(totals), dtype=bool)
     for labels, *_ in entries:
         told[_roots(coupling, labels)] = True
-    return np.where(told, np.sqrt(totals / times), np.inf)
+    return np.where(told, totals / times, np.inf)
 
 
 def _entries(coupling: Coupling, normalized: npt.NDArray[np.bool_]) -> Iterator[tuple[Labels, Any, tuple[int, ...]]]:

@@ -115,7 +115,7 @@ def prune(
         parameters: budget of parameters in place of that one, in the same way.
         by: what matters. "l1": the sums of the absolute values of the kernels that make a channel, over their mean in
             the layer. "bn": the absolute scales of its normalizations, likewise. "taylor": how much the `loss` on
-            `data` would change without it, by its gradient. Or a function of a layer and its kernel, an array whose
+            `data` would change without it, by its gradient, for what it counts in the budget. Or a function of a layer and its kernel, an array whose
             last axis is the channels that it makes, which gives a score for each.
         data: for "taylor", (images, answers) as arrays, or what gives batches of them, such as a `tf.data.Dataset`.
         loss: for "taylor", a Keras loss or its name, in the structure of the outputs; `None` for that of the compiled
@@ -197,7 +197,9 @@ def plan_pruning(
     ledger = Ledger(coupling, what, keep)
     budget = given if isinstance(given, int) else int(given * ledger.total)
     loss = getattr(model, "loss", None) if loss is None and by == "taylor" else loss
-    reached = choose(ledger, scores(coupling, by, data, loss), budget) if ledger.total > budget else ledger.total
+    reached = ledger.total
+    if reached > budget:
+        reached = choose(ledger, scores(coupling, by, data, loss), budget, in_units_of_loss=by == "taylor")
     if reached > budget:
         stays = f" Some of it must stay: {coupling.stays}." if coupling.stays else ""
         raise ValueError(
