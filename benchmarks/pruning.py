@@ -1,9 +1,9 @@
 """The pretrained CIFAR ResNet-56 at half its multiply-adds, after 5 epochs of fine-tuning on 4,000 images.
 
 Arms: "taylor" and "l1", pruned by these to 70 %, trained for an epoch, pruned to half, and trained for four; "uniform",
-the same with random channels of every layer; "scratch", the widths of "taylor" with new weights, trained for as long. A
-run is one arm with one seed; what is done lies in docs/pruning.json and is not done again ("taylor" first, whose widths
-"scratch" takes):
+pruned to half of random channels of every layer, and trained for five; "scratch", the widths of "taylor" with new
+weights, trained for as long. A run is one arm with one seed; what is done lies in docs/pruning.json and is not done
+again ("taylor" first, whose widths "scratch" takes):
 
     KERAS_BACKEND=tensorflow python benchmarks/pruning.py --arms taylor scratch uniform --seeds 0 1 2
 
@@ -29,7 +29,8 @@ WEIGHTS = DATA.parent / "weights" / "resnet56_cifar10.npz"
 RESULTS = pathlib.Path(__file__).parents[1] / "docs" / "pruning.json"
 MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-STEPS = ((0.7, 0.2), (0.5, 0.8))
+STEPS = {"uniform": ((0.5, 1.0),)}
+TWO = ((0.7, 0.2), (0.5, 0.8))
 """(share of the multiply-adds that is left, share of the epochs that follow)."""
 
 
@@ -102,7 +103,7 @@ def run(arm, seed, data, epochs):
         before = accuracy(model, test, answers)
         fit(model, data, epochs, 0.1, seed)
     else:
-        for share, part in STEPS:
+        for share, part in STEPS.get(arm, TWO):
             model = pruned(model, arm, seed, data, int(share * keras_blocks.cost(whole).macs))
             before = accuracy(model, test, answers)
             print(f"{arm}, seed {seed}: {before:.1f} % with {share:.0%}", flush=True)

@@ -115,8 +115,8 @@ def prune(
         parameters: budget of parameters in place of that one, in the same way.
         by: what matters. "l1": the sums of the absolute values of the kernels that make a channel, over their mean in
             the layer. "bn": the absolute scales of its normalizations, likewise. "taylor": how much the `loss` on
-            `data` would change without it, by its gradient, for what it counts in the budget. Or a function of a layer and its kernel, an array whose
-            last axis is the channels that it makes, which gives a score for each.
+            `data` would change without it, by its gradient, for what it counts in the budget. Or a function of a layer
+            and its kernel, an array whose last axis is the channels that it makes, which gives a score for each.
         data: for "taylor", (images, answers) as arrays, or what gives batches of them, such as a `tf.data.Dataset`.
         loss: for "taylor", a Keras loss or its name, in the structure of the outputs; `None` for that of the compiled
             model.
