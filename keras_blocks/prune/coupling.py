@@ -85,10 +85,11 @@ class _Walk:
     def each(self, operation: Any) -> Callable[..., Any]:
         def run(*args: Any, **kwargs: Any) -> Any:
             after = operation.compute_output_spec(*args, **kwargs)
-            given = [one for one in keras.tree.flatten((args, kwargs)) if isinstance(one, keras.KerasTensor)]
+            arguments = keras.tree.flatten((args, kwargs))
+            given = [one for one in arguments if isinstance(one, keras.KerasTensor)]
             macs = self._count(operation, given, after)
             outputs = [one for one in keras.tree.flatten(after) if isinstance(one, keras.KerasTensor)]
-            for tensor, labels in zip(outputs, self._follow(operation, args, given, outputs, macs), strict=True):
+            for tensor, labels in zip(outputs, self._follow(operation, arguments, given, outputs, macs), strict=True):
                 self._labels[id(tensor)] = labels
             self._kept_alive.extend(outputs)
             return after
@@ -105,14 +106,16 @@ class _Walk:
         self.found.macs += macs
         return macs
 
-    def _follow(self, operation: Any, args: Any, given: list[Any], outputs: list[Any], macs: int) -> list[Labels]:
+    def _follow(
+        self, operation: Any, arguments: list[Any], given: list[Any], outputs: list[Any], macs: int
+    ) -> list[Labels]:
         taken = [self.labels_of(tensor) for tensor in given]
         shapes = [tuple(tensor.shape[1:]) for tensor in given]
         if (part := self.found.parts.get(id(operation))) is not None:
             part.macs += macs
             return [self._once_more(part, taken, outputs[0])]
         try:
-            rule = rule_of(operation, keras.tree.flatten(args))
+            rule = rule_of(operation, arguments)
             if id(operation) in self._not_followed:
                 raise NotFollowed("is called on what cannot be pruned, too")
             followed = rule(Call(self.found.channels, operation, taken, shapes, tuple(outputs[0].shape[1:])))

@@ -148,7 +148,12 @@ def _loss_of(flat: keras.Model, loss: Any) -> Callable[..., Any]:
         found = flat(x, training=False)
         if callable(losses):
             return keras.ops.mean(losses(y, found))
-        keras.tree.assert_same_structure(losses, found)
+        for name, mine in (("loss", losses), ("data", y)):
+            try:
+                keras.tree.assert_same_structure(mine, found)
+            except (TypeError, ValueError) as error:
+                wanted = keras.tree.map_structure(lambda tensor: tuple(tensor.shape), found)
+                raise ValueError(f"`{name}` must have the structure of the model's outputs, {wanted}.") from error
         each = keras.tree.map_structure(lambda one, true, given: keras.ops.mean(one(true, given)), losses, y, found)
         return sum(keras.tree.flatten(each))
 
@@ -157,8 +162,8 @@ def _loss_of(flat: keras.Model, loss: Any) -> Callable[..., Any]:
 
 def _batches(data: Any) -> Iterator[tuple[Any, Any]]:
     """(images, answers) as tensors."""
-    if isinstance(data, (tuple, list)) and len(data) == 2 and not isinstance(data[0], (tuple, list)):
-        whole = tuple(keras.tree.map_structure(np.asarray, side) for side in data)
+    if isinstance(data, tuple) and len(data) == 2:
+        whole = tuple(keras.tree.map_structure(np.atleast_1d, side) for side in data)
         starts = range(0, len(keras.tree.flatten(whole)[0]), BATCH)
         batches: Any = (keras.tree.map_structure(lambda one, i=i: one[i : i + BATCH], whole) for i in starts)
     elif isinstance(data, keras.utils.PyDataset):

@@ -341,7 +341,7 @@ def rule_of(operation: Any, args: Sequence[Any]) -> Callable[[Call], Followed]:
         ranks = {len(arg.shape) for arg in args if isinstance(arg, keras.KerasTensor)}
         rule = None if len(ranks) > 1 else rule  # numpy puts missing axes elsewhere
     if rule is None:
-        raise NotFollowed(f"is of a kind, {type(operation).__name__}, of which this is not known")
+        raise NotFollowed("mixes channels, or is not known to keep them apart")
     return rule
 
 

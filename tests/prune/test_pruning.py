@@ -353,6 +353,33 @@ def test_bad_models():
 
 
 @pytest.mark.once
+def test_losses_of_several_outputs():
+    x = keras.Input((6, 6, 3))
+    y = layers.Conv2D(8, 3, activation="relu")(x)
+    model = keras.Model(x, {"map": layers.Conv2D(2, 1)(y), "scores": layers.Dense(3)(layers.Flatten()(y))})
+    images = np.ones((4, 6, 6, 3), "float32")
+    answers = {"map": np.ones((4, 4, 4, 2), "float32"), "scores": np.ones((4, 3), "float32")}
+    losses = {"map": "mse", "scores": "mae"}
+    assert keras_blocks.prune(model, 0.5, by="taylor", data=(images, answers), loss=losses).layers[1].filters == 4
+    with pytest.raises(ValueError, match="`loss` must have the structure"):
+        keras_blocks.prune(model, 0.5, by="taylor", data=(images, answers), loss={"map": "mse"})
+    with pytest.raises(ValueError, match="`data` must have the structure"):
+        keras_blocks.prune(model, 0.5, by="taylor", data=(images, np.ones(4)), loss=losses)
+
+
+@pytest.mark.once
+def test_zeros_on_each_side():
+    padding = keras_blocks.ChannelPadding((2, 0))
+    images = np.ones((1, 2, 2, 3), "float32")
+    assert keras.ops.convert_to_numpy(padding(images))[0, 0, 0].tolist() == [0, 0, 1, 1, 1]
+    again = keras_blocks.ChannelPadding.from_config({**padding.get_config(), "channels": [2, 0]})
+    assert again.channels == (2, 0) and again.compute_output_shape((None, 2, 2, 3)) == (None, 2, 2, 5)
+    for wrong in ((1, -1), (1, 2, 3), (1.5, 2)):
+        with pytest.raises((TypeError, ValueError), match="channels"):
+            keras_blocks.ChannelPadding(wrong)
+
+
+@pytest.mark.once
 def test_any_size():
     model = keras.Sequential(
         [keras.Input((None, None, 3)), layers.Conv2D(8, 3, activation="relu"), layers.Conv2D(3, 3)]
