@@ -335,9 +335,9 @@ def rule_of(operation: Any, args: Sequence[Any]) -> Callable[[Call], Followed]:
     if isinstance(operation, keras.layers.Layer):
         rule = RULES.get(type(operation))
     else:
-        ours = type(operation).__module__.startswith("keras.src.ops.")
+        theirs = type(operation).__module__.partition(".")[0] == "keras"
         single = all(np.ndim(arg) == 0 for arg in args if not isinstance(arg, keras.KerasTensor))
-        rule = OPERATIONS.get(type(operation).__name__) if ours and single else None
+        rule = OPERATIONS.get(type(operation).__name__) if theirs and single else None
         ranks = {len(arg.shape) for arg in args if isinstance(arg, keras.KerasTensor)}
         rule = None if len(ranks) > 1 else rule  # numpy puts missing axes elsewhere
     if rule is None:
