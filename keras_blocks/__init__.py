@@ -71,6 +71,7 @@ from keras_blocks.models.senet import SENet
 from keras_blocks.models.siamese import Siamese
 from keras_blocks.models.squeezenet import SqueezeNet
 from keras_blocks.models.vgg import VGG
+from keras_blocks.prune.pruning import PrunedLayer, PruningPlan, plan_pruning, prune
 from keras_blocks.weights.convert import convert_weights
 
 __version__ = "0.1.0"
@@ -126,6 +127,8 @@ __all__ = [
     "PairSampler",
     "PairwiseDistance",
     "PassThroughReduction",
+    "PrunedLayer",
+    "PruningPlan",
     "RegNet",
     "RegNetBlock",
     "RegionProposalNetwork",
@@ -165,6 +168,8 @@ __all__ = [
     "grad_cam",
     "list_models",
     "one_shot_accuracy",
+    "plan_pruning",
+    "prune",
     "region_proposals",
     "selective_search",
     "summary",

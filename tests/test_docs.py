@@ -23,6 +23,7 @@ DETECTION = (ROOT / "docs" / "detection.md").read_text()
 LOOKING = (ROOT / "docs" / "looking_inside.md").read_text()
 DEPLOYING = (ROOT / "docs" / "deploying.md").read_text()
 WEIGHTS = (ROOT / "docs" / "weights.md").read_text()
+PRUNING = (ROOT / "docs" / "pruning.md").read_text()
 SEARCHES = (ROOT / "docs" / "searches.md").read_text()
 
 
@@ -209,6 +210,15 @@ def test_python_of_the_page_on_deploying(tmp_path, monkeypatch):
         exec(compile(code, f"deploying.md, python block {number}", "exec"), namespace)
     assert {item.name for item in tmp_path.iterdir()} >= {"small.keras", "resnet20.onnx", "resnet20.onnx.json"}
     assert namespace["done"].labels[3] == "cat"
+
+
+@pytest.mark.once
+def test_python_of_the_page_on_pruning(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    namespace = {}
+    for number, code in enumerate(blocks("python", PRUNING), start=1):
+        exec(compile(code, f"pruning.md, python block {number}", "exec"), namespace)
+    assert keras_blocks.cost(namespace["model"]).macs <= 0.6 * namespace["whole"]
 
 
 def test_readme_table_has_every_public_name():

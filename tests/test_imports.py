@@ -54,6 +54,7 @@ FLOORS = {
         ("models",),
         ("look",),
         ("deploy",),
+        ("prune",),
         ("",),
     ),
     "tuning": (

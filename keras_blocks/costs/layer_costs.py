@@ -68,13 +68,14 @@ def layer_macs(layer: Any, shape: Any, after: Any) -> int:
         return int(math.prod(layer.kernel.shape) * _pixels(shape, layer.data_format))
     if isinstance(layer, CONVOLUTIONS):
         return int(math.prod(layer.kernel.shape) * _pixels(after, layer.data_format))
-    if any(len(weight.shape) > 1 for weight in layer.weights) and not isinstance(layer, keras.layers.Embedding):
+    if any(len(weight.shape) > 1 for weight in layer.weights) and not isinstance(layer, NO_PRODUCTS):
         warnings.warn(
             f"the multiply-adds of '{layer.name}' ({type(layer).__name__}) are not known and count as 0", stacklevel=2
         )
     return 0
 
 
+NO_PRODUCTS = (keras.layers.Embedding, keras.layers.PReLU)
 TRANSPOSED = (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
 CONVOLUTIONS = (
     keras.layers.Conv1D,

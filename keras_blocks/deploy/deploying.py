@@ -1,14 +1,14 @@
 """A model for use alone: flat, without what only training needs, with normalizations folded into convolutions."""
 
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
 import keras
 
-from keras_blocks.core.graphs import calls, replay, told_to_train
+from keras_blocks.core.graphs import calls, told_to_train
+from keras_blocks.deploy.copying import Change, rebuilt
 from keras_blocks.deploy.folding import affine_of, before, behind, folds_before, folds_behind, with_weights
-from keras_blocks.look.expanding import expand, inputs_of
+from keras_blocks.look.expanding import expand
 from keras_blocks.models.architecture import Architecture
 
 layers = keras.layers
@@ -49,9 +49,6 @@ IDLE = (
 """Layers that do nothing in inference but to give their own dtype; not what users derive of them, such as a dropout
 that is always on. Others that are random do something: `RandomCrop` crops in the middle."""
 
-Change = Callable[..., Any]
-"""What is called in place of a layer."""
-
 
 def deploy(model: keras.Model) -> keras.Model:
     """A model for inference that gives a model's outputs, faster.
@@ -86,9 +83,9 @@ def deploy(model: keras.Model) -> keras.Model:
     if isinstance(model, Architecture):
         model = model.without_auxiliary()
     flat = expand(model)
-    graph = _rebuilt(flat, {id(layer): _as_typed(layer) for layer in _idle(flat)}, model.name)
+    graph = rebuilt(flat, {id(layer): _as_typed(layer) for layer in _idle(flat)}, model.name)
     while changes := _foldings(graph):
-        graph = _rebuilt(graph, changes, model.name)
+        graph = rebuilt(graph, changes, model.name)
     return graph
 
 
@@ -139,41 +136,3 @@ def _foldings(graph: keras.Model) -> dict[int, Change]:
             continue
         changes |= {id(norm): _nothing, id(layer): with_weights(layer, weights)}
     return changes
-
-
-def _rebuilt(graph: keras.Model, changes: dict[int, Change], name: str) -> keras.Model:
-    """The graph of new layers with the same weights, or of what takes their place."""
-    made: dict[int, Any] = {}
-
-    def each(operation: Any) -> Any:
-        if id(operation) in changes:
-            return changes[id(operation)]
-        if isinstance(operation, keras.layers.Layer):
-            return lambda *args, **kwargs: _copied(operation, made, *args, **kwargs)
-        return operation
-
-    inputs = inputs_of(graph)
-    return keras.Model(inputs, replay(graph, keras.tree.flatten(inputs), each), name=name)
-
-
-def _copied(layer: Any, made: dict[int, Any], *args: Any, **kwargs: Any) -> Any:
-    """What a copy of the layer gives, the same one at each of its calls."""
-    new = made.get(id(layer))
-    if new is None:
-        new = made[id(layer)] = type(layer).from_config(_config(layer))
-        outputs = new(*args, **kwargs)
-        if layer.weights:
-            new.set_weights(layer.get_weights())
-        return outputs
-    return new(*args, **kwargs)
-
-
-def _config(layer: keras.layers.Layer) -> dict[str, Any]:
-    try:
-        config: dict[str, Any] = layer.get_config()
-    except NotImplementedError as error:
-        raise ValueError(
-            f"the layer '{layer.name}' cannot be copied, as {type(layer).__name__} has no `get_config` that tells its "
-            "arguments. Saving the model needs it, too."
-        ) from error
-    return config

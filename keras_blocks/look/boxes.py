@@ -210,7 +210,8 @@ def _title(node: Node) -> str:
     if name == "Dropout":
         return f"dropout {option('rate')}"
     if issubclass(node.cls, ChannelPadding):
-        return f"{2 * option('channels')} zero channels"
+        added = option("channels")
+        return f"{2 * added if isinstance(added, int) else sum(added)} zero channels"
     if node.step is None:
         return "input" if node.name.startswith("keras_tensor") else node.name
     return MERGES.get(name) or WORDS.get(name) or ACTIVATIONS.get(name.lower()) or name

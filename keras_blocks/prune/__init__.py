@@ -1,0 +1,1 @@
+"""Models with fewer channels: which belong together, which matter least, and the smaller model without them."""

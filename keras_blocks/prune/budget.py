@@ -1,0 +1,118 @@
+"""What a pruned model counts, without making it, and which channels go so that it counts no more than it may."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from keras_blocks.prune.channels import FROZEN, Labels
+from keras_blocks.prune.coupling import Coupling, Kept
+
+
+class Ledger:
+    """A count of multiply-adds or of parameters that follows each channel that goes, or comes back.
+
+    Both are sums of products: of a constant and of how many channels stay along one or two axes of a weight.
+    """
+
+    def __init__(self, coupling: Coupling, what: str, keep: float):
+        self.kept = Kept(coupling.channels)
+        self._coupling = coupling
+        self._numbers: list[int] = []
+        """How many stay along each kind of axis: axes with the same channels are one."""
+        self._least: list[int] = []
+        self._known: dict[bytes, int] = {}
+        self._in: dict[int, list[tuple[int, int]]] = {}
+        """Label -> (number of an axis, how often the label is there)."""
+        self._terms: Counter[tuple[int, ...]] = Counter()
+        for part in coupling.parts.values():
+            pixels = part.pixels if what == "macs" else 0.0
+            for name, variable, axes in part.weights():
+                factor = 1.0 if what == "parameters" else pixels if "kernel" in name else 0.0
+                rest = int(np.prod([size for axis, size in enumerate(variable.shape) if axis not in axes]))
+                self._terms[tuple(sorted(map(self._axis, axes.values())))] += factor * rest  # type: ignore[assignment]
+            if part.followed.made and part.followed.out is not None:
+                self._raise_floor(part.followed.out, keep)
+        self._of: dict[int, list[tuple[int, ...]]] = {}
+        for term in self._terms:
+            for axis in {*term}:
+                self._of.setdefault(axis, []).append(term)
+        whole = coupling.macs if what == "macs" else coupling.params
+        self._constant = whole - sum(map(self._value, self._terms))
+
+    @property
+    def total(self) -> int:
+        return round(self._constant + sum(map(self._value, self._terms)))
+
+    def labels(self) -> Iterator[int]:
+        """Those that can go."""
+        yield from sorted(self._in)
+
+    def fits(self, label: int) -> bool:
+        """Whether every layer has channels enough without it."""
+        return all(self._numbers[axis] - count >= self._least[axis] for axis, count in self._in[label])
+
+    def saved_by(self, label: int) -> float:
+        """What the total has less without a channel; at least 1."""
+        saved = -self.change(label, -1)
+        self.change(label, +1)
+        return max(saved, 1.0)
+
+    def change(self, label: int, sign: int) -> float:
+        """Takes a channel away (-1) or back (+1); what that adds to the total."""
+        terms = {term for axis, _ in self._in[label] for term in self._of.get(axis, ())}
+        before = sum(map(self._value, terms))
+        for axis, count in self._in[label]:
+            self._numbers[axis] += sign * count
+        self.kept.stays[label] = sign > 0
+        return sum(map(self._value, terms)) - before
+
+    def _value(self, term: tuple[int, ...]) -> float:
+        value: float = self._terms[term]
+        for axis in term:
+            value *= self._numbers[axis]
+        return value
+
+    def _axis(self, labels: Labels) -> int:
+        """Its number; every axis keeps one channel."""
+        roots = self._coupling.channels.roots(labels)
+        axis = self._known.setdefault(roots.tobytes(), len(self._numbers))
+        if axis == len(self._numbers):
+            self._numbers.append(len(roots))
+            self._least.append(1)
+            for label, count in zip(*np.unique(roots, return_counts=True)):
+                if label != FROZEN:
+                    self._in.setdefault(int(label), []).append((axis, int(count)))
+        return axis
+
+    def _raise_floor(self, labels: Labels, keep: float) -> None:
+        axis = self._axis(labels)
+        self._least[axis] = max(1, int(np.ceil(keep * len(labels) - 1e-9)))
+
+
+def choose(ledger: Ledger, scores: npt.NDArray[Any], budget: int, in_units_of_loss: bool) -> int:
+    """Takes the least important channels away until the count is met, and then back what still fits; the total.
+
+    Where scores are changes of the loss, which can be added up, those go first that cost least for what they save.
+    """
+    labels = [label for label in ledger.labels() if np.isfinite(scores[label])]
+    rank = {label: scores[label] / (ledger.saved_by(label) if in_units_of_loss else 1) for label in labels}
+    total: float = ledger.total
+    gone: list[int] = []
+    for label in sorted(labels, key=rank.__getitem__):
+        if total <= budget:
+            break
+        if ledger.fits(label):
+            total += ledger.change(label, -1)
+            gone.append(label)
+    if total > budget:
+        return round(total)
+    for label in reversed(gone):
+        added = ledger.change(label, +1)
+        if total + added > budget:
+            ledger.change(label, -1)
+        else:
+            total += added
+    return ledger.total
