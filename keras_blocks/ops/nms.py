@@ -190,7 +190,7 @@ def _of_class_in_graph(boxes: Tensor, scores: Tensor, threshold: float, max_outp
         return tf.boolean_mask(order[GRAPH_BLOCK:], alive), tf.boolean_mask(rest, alive, axis=1), kept
 
     start = (order, sides, order[:0])
-    shapes = [tf.TensorShape(shape) for shape in ([None], [5, None], [None])]
+    shapes = (tf.TensorShape([None]), tf.TensorShape([5, None]), tf.TensorShape([None]))
     return tf.while_loop(going_on, decide, start, shape_invariants=shapes)[2][:max_outputs]
 
 
