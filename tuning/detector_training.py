@@ -109,6 +109,8 @@ class DetectorTraining:
         self.folder = RunFolder(run)
         description = {"kind": "detector", "model": name, **dataclasses.asdict(settings)}
         goes_on = not replace and self._was_interrupted(description)
+        if goes_on or replace:
+            self.folder.refuse_held()
         if not goes_on:
             self.folder.replaceable(replace=replace)
         if settings.weights is not None:
@@ -124,8 +126,7 @@ class DetectorTraining:
         self.model = self._model()
         self.epochs = self._epochs(description)
         if goes_on:
-            with self.folder.held():
-                self.epochs.take_up(self.model)
+            self.epochs.take_up(self.model)
             self.notes += self.epochs.notes
         else:
             self.folder.create(description, replace=replace)

@@ -206,10 +206,19 @@ class RunFolder:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise RunIsHeld(
-                    f"`run`: another process trains in {self.path}. Nothing was changed. Wait until it ends, or end it; "
-                    "or give another name."
+                    f"`run`: another process trains in {self.path}. Nothing was changed. Wait until it ends, or end "
+                    "it; or give another name."
                 ) from error
             yield
+
+    def refuse_held(self) -> None:
+        """Refuses a folder that another training writes into now.
+
+        Raises:
+            RunIsHeld: where there is one.
+        """
+        with self.held():
+            pass
 
     def change(self, **described: Any) -> None:
         """Replaces parts of run.json."""

@@ -3,6 +3,7 @@
 import json
 import re
 import types
+from html import escape
 
 import keras
 import numpy as np
@@ -127,6 +128,20 @@ def test_a_detector_is_trained_and_kept(place, trained):
     assert None in kept["val"]["AP"].values()  # one image has one class
     assert kept["pictures"] == ["e.png", "f.png"]
     one_line(place.run("train", "faster_rcnn_tiny", "--data", "voc", "--run", "runs/tiny"), "holds a run already")
+
+
+def test_its_report_is_written_anew(place, trained):
+    written = trained.folder / "report.html"
+    text = written.read_text()
+    assert all(escape(name) in text for name in NAMES) and text.count("data:image/webp") == 2
+    written.unlink()
+    result = place.run("report", "runs/tiny")
+    assert result.exit_code == 0 and written.exists(), result.output
+    picture = trained.folder / "pictures" / "0.png"
+    kept = picture.read_bytes()
+    picture.write_bytes(b"torn")
+    one_line(place.run("report", "runs/tiny"), "0.png is not an image that can be read")
+    picture.write_bytes(kept)
 
 
 def test_a_detector_is_evaluated_by_the_names_of_its_classes(place, trained):

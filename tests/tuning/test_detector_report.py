@@ -5,11 +5,9 @@ import io
 
 import pytest
 from PIL import Image
-from test_detector_cli import NAMES, one_line, place, trained  # noqa: F401  (fixtures)
 from test_html_report import HOSTILE, Page
 
 from keras_blocks.tuning.report.html_report import write_detector_report
-from keras_blocks.tuning.run_folder import RunFolder
 
 FIGURES = {"mAP": 0.4, "mAP@0.5": 0.6, "mAP large": None, "AP": {"a": 0.5, "b": None}, "AP@0.5": {"a": 0.7, "b": None}}
 HISTORY = {
@@ -80,16 +78,3 @@ def test_names_are_text(pictures, tmp_path):
     page = Page(write_detector_report(hostile, pictures, tmp_path / "report.html", title=HOSTILE, notes={HOSTILE: 1}))
     assert page.all("img", src="x") == [] and page.all("b") == []
     assert all(HOSTILE.split()[0] in page.section(name) for name in ("coco", "detections", "settings"))
-
-
-def test_the_command_writes_it_anew(place, trained):  # noqa: F811
-    written = trained.folder / "report.html"
-    page = Page(written)
-    assert all(name in page.section("coco") for name in NAMES)
-    assert [image.size for image in images_of(page)] == [(64, 64)] * 2
-    written.unlink()
-    result = place.run("report", "runs/tiny")
-    assert result.exit_code == 0 and written.exists(), result.output
-    assert len(RunFolder(trained.folder).pictures()) == 2
-    (trained.folder / "pictures" / "0.png").write_bytes(b"torn")
-    one_line(place.run("report", "runs/tiny"), "0.png is not an image that can be read")

@@ -1,4 +1,4 @@
-"""The report of a search, or of a training of a classifier or a detector: one HTML page with everything in it, which asks nothing of the network."""
+"""The report of a search or of a training: one HTML page with everything in it, which asks nothing of the network."""
 
 import collections
 import dataclasses
