@@ -190,6 +190,7 @@ def main(options):
         results = json.loads(FILE.read_text()) if FILE.exists() else {}
         results[backend + ", XLA" * options.xla] = {
             "clock": "CPU" if options.cpu_time else "wall",
+            "load": "%.0f processes a core at the end" % (os.getloadavg()[1] / os.cpu_count()),
             "torchvision, torch": other.versions,
             **rows,
         }

@@ -114,8 +114,20 @@ def test_only_padding_gives_only_padding():
         assert as_array(nms(np.ones((3, 4), "float32"), scores, 0.5, 2)).tolist() == [-1, -1]
 
 
+@pytest.mark.parametrize(
+    "strange",
+    [[np.nan] * 4, [0, 0, np.inf, 9], [-np.inf, 0, np.inf, 9], [0, 0, 3e38, 3e38], [9, 9, 0, 0], [0, 9, 9, 0], [5] * 4],
+    ids=str,
+)
+def test_a_box_without_an_overlap_that_is_a_number_rivals_none(strange):
+    """Not even one like it; the others are decided on as without it."""
+    boxes = np.array([[0, 0, 9, 9], strange, [0, 0, 9, 8], strange, [20, 0, 29, 9]], "float32")
+    found = nms(boxes, np.array([0.9, 0.8, 0.7, 0.6, 0.5], "float32"), 0.5, 5)
+    assert kept(found) == [0, 1, 3, 4]
+
+
 def test_compiles():
-    """By XLA, too; and TensorFlow's own operation gives the same as what XLA compiles."""
+    """By XLA, too; and what TensorFlow's graph does gives the same as what XLA compiles."""
     arrays = golden("nms")
     boxes, scores, wanted = arrays["boxes"][None], arrays["scores"][None], arrays["kept_0.5"].tolist()
     classes = np.zeros(scores.shape, "int32")

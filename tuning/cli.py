@@ -227,6 +227,7 @@ def train(
     from keras_blocks.models.detector import Detector
     from keras_blocks.models.registry import architecture_of
     from keras_blocks.tuning.report.terminal import Progress
+    from keras_blocks.tuning.run_folder import RunIsHeld
     from keras_blocks.tuning.training.hyperparameters import TrainingDiverged
 
     started: SingleTraining | DetectorTraining
@@ -240,7 +241,7 @@ def train(
     try:
         with Progress(Console()) as progress:
             result = started.run(progress)
-    except TrainingDiverged as error:
+    except (TrainingDiverged, RunIsHeld) as error:
         stop(error, FAILED)
     except KeyboardInterrupt:
         stop("interrupted." + " The same command again goes on with it." * detects, INTERRUPTED)

@@ -90,7 +90,7 @@ class DetectorTraining:
 
     Raises:
         TypeError, ValueError: for a name that is unknown or of no such detector, and for data, weights or a folder that
-            cannot be used.
+            cannot be used, another process training in it among them.
         ImportError: where pycocotools or Pillow is missing.
 
     Example:
@@ -109,6 +109,8 @@ class DetectorTraining:
         self.folder = RunFolder(run)
         description = {"kind": "detector", "model": name, **dataclasses.asdict(settings)}
         goes_on = not replace and self._was_interrupted(description)
+        if goes_on or replace:
+            self.folder.refuse_held()
         if not goes_on:
             self.folder.replaceable(replace=replace)
         if settings.weights is not None:
@@ -239,7 +241,16 @@ class DetectorTraining:
 
         Raises:
             TrainingDiverged: where a loss became NaN or infinite.
+            RunIsHeld: where another process trains in the run's folder.
         """
+        from keras_blocks.tuning.report.run_report import write_run_report  # plotly takes a while
+
+        with self.folder.held():
+            result = self._run(progress)
+            write_run_report(self.folder)
+        return result
+
+    def _run(self, progress: Progress | None) -> dict[str, Any]:
         self._progress, began = progress or NoProgress(), time.perf_counter()
         self._progress.training(self.settings.epochs)
         done, epochs = self.epochs.done, self.settings.epochs
@@ -251,7 +262,6 @@ class DetectorTraining:
         if not self.epochs.weights:
             raise TrainingDiverged("the training diverged in its first epoch.")
         self.model.set_weights(self.epochs.weights)
-        self._draw(self.test or self.val)
         result = {
             "model": self.name,
             "data": self.images.name,
@@ -268,13 +278,14 @@ class DetectorTraining:
             "seconds": round(time.perf_counter() - began, 3),
             "metaparameters": self.metaparameters,
             "history": self.epochs.history,
+            "pictures": self._draw(self.test or self.val),
         }
         written: dict[str, Any] = write_json(self.folder.result, result)
         self.folder.final.unlink(missing_ok=True)
         return written
 
-    def _draw(self, dataset: DetectionDataset) -> None:
-        """Pictures of the first images with what was found in them."""
+    def _draw(self, dataset: DetectionDataset) -> list[str]:
+        """Draws pictures of the first images with what was found in them; their names."""
         few = taken(dataset, range(min(PICTURES, len(dataset.files))), image_size=self.image_size, batch_size=1)
         found = self.model.predict(few, verbose=0)
         for i in range(len(few.files)):
@@ -283,6 +294,7 @@ class DetectorTraining:
             picture = draw_detections(few.original(i), one, few.labels)
             with replacing(self.folder.picture(i)) as part:
                 picture.save(part)
+        return [Path(file).name for file in few.files]
 
 
 def _check_weights(path: str) -> None:

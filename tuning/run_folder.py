@@ -1,11 +1,13 @@
 """RunFolder: everything that a search or a training leaves, under one folder, and nothing else in it."""
 
+import contextlib
 import datetime
+import fcntl
 import itertools
 import json
 import re
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +60,10 @@ RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 """The names that a run's folder may have."""
 
 
+class RunIsHeld(ValueError):
+    """Another training writes into the run's folder."""
+
+
 class RunFolder:
     """The folder of one run, with the paths of its files.
 
@@ -88,6 +94,7 @@ class RunFolder:
         self.result = self.path / "result.json"
         self.final = self.path / "final.npz"
         self.report = self.path / "report.html"
+        self.lock = self.path / "final.npz.lock"
 
     @classmethod
     def holds_run(cls, path: str | Path) -> bool:
@@ -172,13 +179,46 @@ class RunFolder:
 
         Raises:
             ValueError: where the folder exists: always if it is no run, else unless `replace`.
+            RunIsHeld: where a training runs in it.
         """
         # run.json goes last: what is left by an interruption is still known as a run.
-        for entry in sorted(self.replaceable(replace=replace), key=lambda entry: entry.name == "run.json"):
-            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        entries = sorted(self.replaceable(replace=replace), key=lambda entry: entry.name == "run.json")
+        with self.held():
+            for entry in [*entries, self.lock]:
+                shutil.rmtree(entry) if entry.is_dir() else entry.unlink(missing_ok=True)
         self.path.mkdir(parents=True, exist_ok=True)
         started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         write_json(self.description, {"mark": RUN_MARK, "started": started, **description})
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Lets one training at a time write into the folder of a run. The lock ends with the process that holds it.
+
+        Raises:
+            RunIsHeld: where there is another one.
+        """
+        if not self.is_run():  # nothing that another could write into
+            yield
+            return
+        self._check_plain()
+        with self.lock.open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise RunIsHeld(
+                    f"`run`: another process trains in {self.path}. Nothing was changed. Wait until it ends, or end "
+                    "it; or give another name."
+                ) from error
+            yield
+
+    def refuse_held(self) -> None:
+        """Refuses a folder that another training writes into now.
+
+        Raises:
+            RunIsHeld: where there is one.
+        """
+        with self.held():
+            pass
 
     def change(self, **described: Any) -> None:
         """Replaces parts of run.json."""
@@ -258,6 +298,10 @@ class RunFolder:
         """Keeps the model as best.keras: the old file stays until the new one is whole."""
         with replacing(self.best) as part:
             model.save(part)
+
+    def pictures(self) -> list[Path]:
+        """All pictures of a detector's run, in their order."""
+        return sorted((self.path / "pictures").glob("[0-9]*.png"), key=lambda path: int(path.stem))
 
     def picture(self, number: int) -> Path:
         """Of an image with what a detector found in it; its folder is made."""

@@ -113,12 +113,18 @@ class SingleTraining:
 
         Raises:
             TrainingDiverged: where the loss became NaN or infinite.
+            RunIsHeld: where another process trains in the run's folder.
         """
         from keras_blocks.tuning.report.run_report import write_run_report  # plotly takes a while
 
-        progress = progress or NoProgress()
+        with self.folder.held():
+            result = self._run(progress or NoProgress())
+            write_run_report(self.folder)
+        return result
+
+    def _run(self, progress: Progress) -> dict[str, Any]:
         progress.training(self.settings.epochs)
-        result = train_and_keep(
+        return train_and_keep(
             self.folder,
             self.dataset,
             self.candidate,
@@ -130,5 +136,3 @@ class SingleTraining:
             note=progress.note,
             begun=self._begun,
         )
-        write_run_report(self.folder)
-        return result

@@ -1,8 +1,9 @@
 """Of each bin, the maximum of its pixels that RoIPool is.
 
 Every bin is covered by four windows whose sides are powers of two. The maxima of all windows of a size are a map, made
-of the maps of half the size; a bin is then the maximum of four pixels. There are maps for bins up to the size that
-those of boxes within the image have; where one is larger, of a box that reaches far out of the image, there are more.
+of the maps of half the size; a bin is then the maximum of four pixels. TensorFlow's graph makes the maps that its bins
+need. Else shapes are known before: there are maps for bins up to the size that those of boxes within the image have;
+where one is larger, of a box that reaches far out of the image, there are more.
 """
 
 import functools
@@ -47,7 +48,7 @@ def maxima(features: Tensor, rows: Bounds, columns: Bounds) -> Tensor:
         return ops.where(_fit((rows, columns), some), _by_tables(features, rows, columns, some), float("nan"))
     some = [_windows(USUAL if size is None else _largest(size, bins)) for size, bins in axes]
     every = [_windows(MOST if size is None else size) for size, _ in axes]
-    if some == every:
+    if some == every or (_as_needed() and not unknown):
         return _by_tables(features, rows, columns, every)
     return ops.cond(
         _fit((rows, columns), some),
@@ -72,14 +73,21 @@ def _windows(pixels: int) -> list[int]:
     return [2**k for k in range(pixels.bit_length()) if 2**k < pixels or k == 0]
 
 
+def _as_needed() -> bool:
+    """Whether shapes may follow from values."""
+    return keras.backend.backend() == "tensorflow" and not in_xla()
+
+
 def _by_tables(features: Tensor, rows: Bounds, columns: Bounds, windows: list[list[int]]) -> Tensor:
-    places = _places(ops.shape(features), rows, columns, windows)
+    sizes = ops.shape(features)[1:3]
+    counts = [_counts(*axis) for axis in zip(sizes, (rows, columns), windows)]
+    places = _places(ops.shape(features), rows, columns, windows, counts)
     shape = (*ops.shape(places[0]), ops.shape(features)[3])
-    if keras.backend.backend() == "tensorflow" and not in_xla():
+    if _as_needed():
         flat = [ops.reshape(place, (-1,)) for place in places]
-        found = roi_windows.maxima(lambda x: _tables(x, windows), _joined, features, flat)
+        found = roi_windows.maxima(lambda x: _tables(x, counts), _joined, features, flat)
         return ops.reshape(found, shape)
-    pixels = _joined(_tables(features, windows))
+    pixels = _joined(_tables(features, counts))
     if keras.backend.backend() == "jax":
         return _largest_in_jax(pixels, places)
     return functools.reduce(_larger, [ops.take(pixels, place, axis=0) for place in places])
@@ -117,13 +125,22 @@ def _largest_in_jax(pixels: Tensor, places: list[Tensor]) -> Tensor:
     return look_up(pixels, places)
 
 
-def _tables(features: Tensor, windows: list[list[int]]) -> list[list[Tensor]]:
+def _counts(pixels: Any, bounds: Bounds, windows: list[int]) -> list[Any]:
+    """How many windows of each size there are along an axis: of those that no bin needs none, where that may be."""
+    counts = [_left(pixels, size) for size in windows]
+    if not _as_needed():
+        return counts
+    longest = ops.max(bounds[1] - bounds[0])
+    return [counts[0], *(ops.where(longest > size, count, 0) for size, count in zip(windows[1:], counts[1:]))]
+
+
+def _tables(features: Tensor, counts: list[list[Any]]) -> list[list[Tensor]]:
     """Maxima of all windows of each size: a row for each height, in which there is one for each width."""
     rows: list[list[Tensor]] = []
-    for i, size in enumerate(windows[0]):
-        row = [_doubled(rows[-1][0], size // 2, axis=1) if i else features]
-        for span in windows[1][1:]:
-            row.append(_doubled(row[-1], span // 2, axis=2))
+    for i, down in enumerate(counts[0]):
+        row = [_doubled(rows[-1][0], down, axis=1) if i else features]
+        for across in counts[1][1:]:
+            row.append(_doubled(row[-1], across, axis=2))
         rows.append(row)
     return rows
 
@@ -136,16 +153,18 @@ def _joined(tables: list[list[Tensor]]) -> Tensor:
     return ops.reshape(ops.concatenate([*pixels, ops.zeros_like(pixels[0][:1])], axis=0), (-1, channels))
 
 
-def _places(shape: Any, rows: Bounds, columns: Bounds, windows: list[list[int]]) -> list[Tensor]:
+def _places(
+    shape: Any, rows: Bounds, columns: Bounds, windows: list[list[int]], counts: list[list[Any]]
+) -> list[Tensor]:
     """Which rows of the joined tables hold the four windows of each bin, from above left to below right."""
     batch, height, width, _ = shape
     starts, end = [], 0
-    for size in windows[0]:
-        for span in windows[1]:
+    for down in counts[0]:
+        for across in counts[1]:
             starts.append(ops.cast(end, "int32"))
-            end = end + batch * _left(height, size) * _left(width, span)
-    level_y, size_y, places_y = _cover(rows, windows[0])
-    level_x, size_x, places_x = _cover(columns, windows[1])
+            end = end + batch * down * across
+    level_y, size_y, places_y = _cover(rows, windows[0], counts[0])
+    level_x, size_x, places_x = _cover(columns, windows[1], counts[1])
     tables = level_y[:, :, :, None] * len(windows[1]) + level_x[:, :, None, :]
     heights, widths = (height - size_y + 1)[:, :, :, None], (width - size_x + 1)[:, :, None, :]
     image = ops.reshape(ops.arange(batch, dtype="int32"), (-1, 1, 1, 1))
@@ -162,12 +181,10 @@ def _left(pixels: Any, size: int) -> Any:
     return max(left, 0) if isinstance(left, int) else ops.maximum(left, 0)
 
 
-def _doubled(table: Tensor, size: int, axis: int) -> Tensor:
-    """Maxima of windows twice as long as the table's, which are of `size`."""
+def _doubled(table: Tensor, count: Any, axis: int) -> Tensor:
+    """Maxima of `count` windows twice as long as the table's, which are the first and the last so many."""
     here, there = [slice(None)] * 4, [slice(None)] * 4
-    pixels = ops.shape(table)[axis]
-    length = _left(pixels, size + 1)
-    here[axis], there[axis] = slice(0, length), slice(pixels - length, None)
+    here[axis], there[axis] = slice(0, count), slice(ops.shape(table)[axis] - count, None)
     return _larger(table[tuple(here)], table[tuple(there)])
 
 
@@ -178,15 +195,15 @@ def _larger(a: Tensor, b: Tensor) -> Tensor:
     return ops.where(ops.logical_or(a >= b, a != a), a, b)
 
 
-def _cover(bounds: Bounds, windows: list[int]) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
+def _cover(bounds: Bounds, windows: list[int], counts: list[Any]) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
     """The number and size of the largest window within each bin, and the first pixels of the two that cover it."""
     first, behind = bounds
     length = behind - first
     level = ops.zeros_like(length)
     size = ops.ones_like(length)
-    for k, window in enumerate(windows[1:], start=1):
-        level = ops.where(length >= window, k, level)
-        size = ops.where(length >= window, window, size)
+    for k, (window, count) in enumerate(zip(windows[1:], counts[1:]), start=1):
+        within = ops.logical_and(length >= window, count > 0)
+        level, size = ops.where(within, k, level), ops.where(within, window, size)
     last = ops.maximum(behind - size, 0)
     return level, size, (ops.minimum(first, last), last)
 

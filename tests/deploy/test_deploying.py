@@ -211,7 +211,7 @@ BITS = 64 if keras.backend.backend() == "tensorflow" else 32
 
 
 @pytest.mark.once
-@pytest.mark.parametrize("name", filter(classifies, list_models()) if run_all() and BITS == 64 else FEW)
+@pytest.mark.parametrize("name", [*filter(classifies, list_models())] if run_all() and BITS == 64 else FEW)
 def test_networks_give_the_same(name):
     keras.config.set_dtype_policy(f"float{BITS}")
     size = 96 if "inception" in name else 32

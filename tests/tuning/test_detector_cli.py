@@ -3,6 +3,7 @@
 import json
 import re
 import types
+from html import escape
 
 import keras
 import numpy as np
@@ -115,15 +116,32 @@ def test_a_detector_is_trained_and_kept(place, trained):
     assert "begins with random weights" in trained.said and "on the test images" in trained.said
     assert NAMES[1] in trained.said
     found = sorted(path.relative_to(trained.folder).as_posix() for path in trained.folder.rglob("*.*"))
-    assert found == ["best.keras", "pictures/0.png", "pictures/1.png", "result.json", "run.json"]
+    assert found == [
+        *("best.keras", "final.npz.lock", "pictures/0.png", "pictures/1.png", "report.html", "result.json"),
+        "run.json",
+    ]
     kept = json.loads((trained.folder / "result.json").read_text())
     assert kept["class_names"] == sorted(NAMES) and kept["kept_epoch"] == kept["epochs"] == 1
     assert {"loss", "class_loss", "rpn_box_loss", "val_mAP", "val_mAP@0.5", "learning_rate"} <= kept["history"].keys()
     assert 0 <= kept["test"]["mAP"] <= 1 and set(kept["test"]["AP"]) == set(NAMES)
     assert kept["val"]["mAP"] == kept["history"]["val_mAP"][0]
     assert None in kept["val"]["AP"].values()  # one image has one class
+    assert kept["pictures"] == ["e.png", "f.png"]
     one_line(place.run("train", "faster_rcnn_tiny", "--data", "voc", "--run", "runs/tiny"), "holds a run already")
-    one_line(place.run("report", "runs/tiny"), "of a search or a training", "'detector' run")
+
+
+def test_its_report_is_written_anew(place, trained):
+    written = trained.folder / "report.html"
+    text = written.read_text()
+    assert all(escape(name) in text for name in NAMES) and text.count("data:image/webp") == 2
+    written.unlink()
+    result = place.run("report", "runs/tiny")
+    assert result.exit_code == 0 and written.exists(), result.output
+    picture = trained.folder / "pictures" / "0.png"
+    kept = picture.read_bytes()
+    picture.write_bytes(b"torn")
+    one_line(place.run("report", "runs/tiny"), "0.png is not an image that can be read")
+    picture.write_bytes(kept)
 
 
 def test_a_detector_is_evaluated_by_the_names_of_its_classes(place, trained):

@@ -10,6 +10,7 @@ from test_detector_cli import one_line, place  # noqa: F401  (a fixture)
 from thorough import run_all
 
 from keras_blocks.tuning.detector_training import DetectorSettings, DetectorTraining
+from keras_blocks.tuning.run_folder import RunFolder, RunIsHeld
 from keras_blocks.tuning.training import checkpoint
 
 COMMAND = ("train", "faster_rcnn_tiny", "--data", "voc", "--epochs", 2, "--seed", 3, "--run")
@@ -70,3 +71,17 @@ def test_a_torn_checkpoint_is_set_aside_and_the_training_begins_anew(place, inte
     begun = DetectorTraining("faster_rcnn_tiny", DetectorSettings(data="voc", epochs=2, seed=3), interrupted)
     assert begun.epochs.done == 0
     assert any("was kept as final.npz.damaged-1" in note for note in begun.notes)
+
+
+def test_two_at_once_are_refused(place, interrupted):  # noqa: F811
+    def files():
+        return {path: path.read_bytes() for path in interrupted.rglob("*") if path.is_file()}
+
+    begun = DetectorTraining("faster_rcnn_tiny", DetectorSettings(data="voc", epochs=2, seed=3), interrupted)
+    before = files()  # with the lock, which stays
+    with RunFolder(interrupted).held():
+        for options in ([], ["--fresh"]):
+            one_line(place.run(*COMMAND, "runs/broken", *options), "another process trains in", "runs/broken")
+        with pytest.raises(RunIsHeld, match="another process trains in"):
+            begun.run()
+    assert files() == before

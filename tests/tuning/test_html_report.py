@@ -22,7 +22,7 @@ from keras_blocks.tuning.study.objectives import OBJECTIVES, Objective, front, r
 
 ACCURACY = [OBJECTIVES["val_accuracy"]]
 TWO = [*ACCURACY, OBJECTIVES["macs"]]
-VOID = {"meta", "link", "input", "br"}
+VOID = {"meta", "link", "input", "br", "img"}
 
 
 class Page(html.parser.HTMLParser):

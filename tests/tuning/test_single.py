@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import keras_blocks
+from keras_blocks.tuning.run_folder import RunIsHeld
 from keras_blocks.tuning.search.progress import NoProgress
 from keras_blocks.tuning.search.settings import TrainingSettings
 from keras_blocks.tuning.single_training import SingleTraining
@@ -29,6 +30,17 @@ def test_what_differs_from_the_published_model_is_told(name, options, normalizes
         assert told.startswith(change)
     assert training.folder.describe()["kind"] == "train"
     assert training.folder.describe()["model"] == name
+
+
+def test_a_training_that_runs_is_not_replaced(tmp_path):
+    settings = TrainingSettings(data="digits")
+    training = SingleTraining("squeezenet_1.1", settings, tmp_path / "run")
+    with training.folder.held():
+        with pytest.raises(RunIsHeld, match="another process trains in"):
+            SingleTraining("squeezenet_1.1", settings, tmp_path / "run", replace=True)
+        with pytest.raises(RunIsHeld, match="another process trains in"):
+            training.run()
+    assert SingleTraining("squeezenet_1.1", settings, tmp_path / "run", replace=True).folder.is_run()
 
 
 def test_images_that_are_too_small_leave_no_folder(tmp_path):

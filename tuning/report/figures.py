@@ -184,11 +184,25 @@ def training(history: Mapping[str, Sequence[float]], kept: int, name: str) -> go
         kept: the epoch, from 1.
         name: "loss" or "accuracy".
     """
-    shown = measure(name)
-    figure = _figure(measure("epoch"), dataclasses.replace(shown, label="loss (nats)" if name == "loss" else name))
-    epochs = list(range(1, len(history[name]) + 1))
-    shown_lines = [line for line in ((name, *TRAINED), (f"val_{name}", *VALIDATED)) if line[0] in history]
-    for key, words, colour, symbol in shown_lines:
+    shown = dataclasses.replace(measure(name), label="loss (nats)" if name == "loss" else name)
+    lines = [line for line in ((name, *TRAINED), (f"val_{name}", *VALIDATED)) if line[0] in history]
+    return by_epoch(history, kept, lines, shown)
+
+
+def by_epoch(
+    history: Mapping[str, Sequence[float]], kept: int, lines: Sequence[tuple[str, str, str, str]], shown: Objective
+) -> go.Figure:
+    """What a training logged after each epoch, and the epoch whose weights are kept.
+
+    Args:
+        history: of Keras.
+        kept: the epoch, from 1.
+        lines: of each its key in the history, its words, its colour and its symbol.
+        shown: the measure that they are all of; losses that differ much have an axis of powers of ten.
+    """
+    figure = _figure(measure("epoch"), shown)
+    epochs = list(range(1, len(history[lines[0][0]]) + 1))
+    for key, words, colour, symbol in lines:
         figure.add_scatter(
             x=epochs,
             y=_scaled(shown, history[key]),
@@ -200,8 +214,8 @@ def training(history: Mapping[str, Sequence[float]], kept: int, name: str) -> go
         )
     figure.add_vline(kept, line={"color": GREY, "dash": "dot"}, name=f"kept: epoch {kept}", showlegend=True)
     _count_epochs(figure, len(epochs))
-    values = [value for key, *_ in shown_lines for value in history[key]]
-    if name == "loss" and min(values) > 0 and max(values) > 10 * min(values):
+    values = [value for key, *_ in lines for value in history[key]]
+    if shown.name == "loss" and min(values) > 0 and max(values) > 10 * min(values):
         figure.update_yaxes(type="log", tickvals=powers(min(values), max(values)), tickformat="~g")
     return figure
 

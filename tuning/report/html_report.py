@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from keras_blocks.tuning.report import sections
+from keras_blocks.tuning.report import detector_sections, sections
 from keras_blocks.tuning.report.page import Data, write_page
 from keras_blocks.tuning.storage.status import Status
 from keras_blocks.tuning.storage.trial import Trial, architectures
@@ -85,6 +85,33 @@ def write_training_report(
     shown = {
         "training": sections.training(result),
         "model": sections.model(result["architecture"], result["metaparameters"], result["hyperparameters"]),
+        "settings": sections.settings(notes or {}),
+    }
+    return write_page(Path(path), title=title, cards={"result": result}, sections=shown)
+
+
+def write_detector_report(
+    result: Mapping[str, Any],
+    pictures: Sequence[Path],
+    path: str | Path,
+    *,
+    title: str,
+    notes: Mapping[str, Any] | None = None,
+) -> Path:
+    """Writes what came of the training of a detector as an HTML page.
+
+    Args:
+        result: what result.json says.
+        pictures: files of what was found in some images, which go into the page.
+        path, title, notes: as of `write_report`.
+
+    Returns:
+        The path.
+    """
+    shown = {
+        "losses": detector_sections.losses(result),
+        "coco": detector_sections.coco(result),
+        "detections": detector_sections.detections(result, pictures),
         "settings": sections.settings(notes or {}),
     }
     return write_page(Path(path), title=title, cards={"result": result}, sections=shown)

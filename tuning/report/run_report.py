@@ -3,7 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from keras_blocks.tuning.report.html_report import write_report, write_training_report
+from keras_blocks.core.extras import require
+from keras_blocks.tuning.report.html_report import (
+    write_detector_report,
+    write_report,
+    write_training_report,
+)
 from keras_blocks.tuning.run_folder import RunFolder
 from keras_blocks.tuning.storage.place import Place
 from keras_blocks.tuning.storage.store import quiet_optuna, stored_study
@@ -13,6 +18,8 @@ from keras_blocks.tuning.study.objectives import objective_named
 
 def write_run_report(folder: RunFolder, *, storage: str | None = None) -> Path:
     """Writes report.html into the folder of a search, also while it runs, or of a training that is done.
+
+    A detector's has pictures of what it finds, for which Pillow must be there.
 
     Args:
         folder: a `RunFolder`.
@@ -26,9 +33,11 @@ def write_run_report(folder: RunFolder, *, storage: str | None = None) -> Path:
             a run writes.
     """
     kind = folder.describe().get("kind")
-    if kind not in ("search", "train"):
+    if kind not in ("search", "train", "detector"):
         raise ValueError(f"`run` must be the folder of a search or a training; {folder} is a {kind!r} run.")
     run, result = folder.describe(kind), folder.results()
+    if kind == "detector":
+        require("PIL", "detection")
     try:
         return _write_search_report(folder, run, result, storage) if kind == "search" else _write(folder, run, result)
     except (KeyError, IndexError, TypeError, AttributeError) as error:  # of a folder that may come from anyone
@@ -41,7 +50,10 @@ def _write(folder: RunFolder, run: dict[str, Any], result: dict[str, Any] | None
     if result is None:
         raise ValueError(f"`run`: the training of {folder} is not done; it has a report when it is.")
     notes = {name: value for name, value in run.items() if name not in ("mark", "kind")}
-    return write_training_report(result, folder.report, title=f"{run['model']} on {result['data']}", notes=notes)
+    about: dict[str, Any] = {"title": f"{run['model']} on {result['data']}", "notes": notes}
+    if run["kind"] == "detector":
+        return write_detector_report(result, folder.pictures(), folder.report, **about)
+    return write_training_report(result, folder.report, **about)
 
 
 def _write_search_report(
