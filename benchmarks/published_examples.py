@@ -39,7 +39,7 @@ from keras_blocks.tuning import HyperFunction, hp_range
 
 RESULTS = pathlib.Path(__file__).parents[1] / "docs" / "published_examples.json"
 FILES = "PUBLISHED_EXAMPLES"
-TRAIN, VALIDATION = 128, 64
+TRAIN, VALIDATION = 64, 32
 
 
 class Reached(BaseException):
@@ -119,7 +119,7 @@ def blocks_of_autokeras(searched, names):
 
     inputs = autokeras.Input(shape=(20,))
     graph = Graph(inputs, autokeras.RegressionHead(shape=(1,))(autokeras.DenseBlock()(inputs)))
-    graph.epochs, graph.num_samples, graph.batch_size = 2, TRAIN, 32
+    graph.epochs, graph.num_samples = 2, TRAIN
     return graph
 
 
@@ -155,7 +155,7 @@ EXAMPLES = {
         "val_accuracy",
         space=application("HyperResNet", **SMALL),
         data=images,
-        options={"max-params": 20_000_000},
+        options={"max-params": 27_000_000},
     ),
     "hyper_xception": Example(TAILORED, "val_accuracy", 4),
     "hyper_efficientnet": Example(
