@@ -54,12 +54,15 @@ def test_on_a_server(monkeypatch):
         url = database("limited")
         StudyStorage(url).close()  # the tables
         with contextlib.closing(psycopg.connect(url, autocommit=True)) as owner:
-            owner.execute("CREATE ROLE worker LOGIN CONNECTION LIMIT 1")
+            owner.execute("CREATE ROLE worker LOGIN CONNECTION LIMIT 3")
             owner.execute("GRANT ALL ON ALL TABLES IN SCHEMA public TO worker")
         limited = url.replace("tester@", "worker@")
-        monkeypatch.setattr(patiently, "__kwdefaults__", {"seconds": 0.1, "pause": 0.05})
         message = r"too many connections for role.* The server has no connection left"
-        with contextlib.closing(psycopg.connect(limited)), pytest.raises(ValueError, match=message):
-            StudyStorage(limited, reads=True)
-        with contextlib.closing(StudyStorage(limited, reads=True)) as storage:
+        with contextlib.ExitStack() as held, monkeypatch.context() as patched:
+            for _ in range(3):
+                held.enter_context(contextlib.closing(psycopg.connect(limited)))
+            patched.setattr(patiently, "__kwdefaults__", {"seconds": 0.1, "pause": 0.05})
+            with pytest.raises(ValueError, match=message):
+                StudyStorage(limited, reads=True)
+        with contextlib.closing(StudyStorage(limited, reads=True)) as storage:  # the server may let them go later
             assert storage.names() == []
