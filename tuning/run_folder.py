@@ -53,6 +53,9 @@ RUN_FOLDERS = {
 }
 """Folders of a search or of a detector's training, and the names of what is in them."""
 
+TRACKED = "tracker"
+"""The folder of what TensorBoard's or MLflow's callbacks write, who name their files themselves."""
+
 MOST_WEIGHTS = 100
 """Architectures whose weights are kept for later trials: those used last."""
 
@@ -151,6 +154,8 @@ class RunFolder:
     def _check_plain(self) -> None:
         """Our files are files, and our folders folders: no links, no pipes."""
         ours = [entry for entry in self.path.iterdir() if entry.name in RUN_FOLDERS or _is_our_name(entry.name)]
+        if (self.path / TRACKED).is_symlink():
+            raise ValueError(f"`run`: {self.path / TRACKED} is a link, which a run never makes. Move its target here.")
         rooms = (self.path / name for name in RUN_FOLDERS)
         for entry in itertools.chain(
             ours, *(room.iterdir() for room in rooms if room.is_dir() and not room.is_symlink())
@@ -275,6 +280,8 @@ class RunFolder:
     def _may_remove(self, entry: Path) -> bool:
         if entry.is_symlink():
             return False
+        if entry.name == TRACKED:
+            return entry.is_dir() and all(item.is_dir() or _is_own_file(item) for item in entry.rglob("*"))
         if entry.name in RUN_FOLDERS:
             return entry.is_dir() and all(
                 re.fullmatch(RUN_FOLDERS[entry.name], whole_name(item.name)) and _is_own_file(item)

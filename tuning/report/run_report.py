@@ -15,6 +15,9 @@ from keras_blocks.tuning.storage.store import quiet_optuna, stored_study
 from keras_blocks.tuning.storage.trial import Trial
 from keras_blocks.tuning.study.objectives import objective_named
 
+ENDED = {"ended": "why it ended", "tracker": "logged besides"}
+"""What a search's result.json says of its end, in words."""
+
 
 def write_run_report(folder: RunFolder, *, storage: str | None = None) -> Path:
     """Writes report.html into the folder of a search, also while it runs, or of a training that is done.
@@ -75,7 +78,9 @@ def _write_search_report(
                 "settings": {key: value for key, value in settings.items() if value is not None},
                 "versions": run["versions"],
                 "Keras backend": about["backend"],
-                **({"why it ended": result["ended"]} if result and isinstance(result.get("ended"), str) else {}),
+                **{
+                    words: result[name] for name, words in ENDED.items() if result and isinstance(result.get(name), str)
+                },
             },
             study=study,
             result=result,

@@ -25,6 +25,7 @@ from keras_blocks.tuning.storage.trial import Trial, architectures, write_csv
 from keras_blocks.tuning.study.objectives import ranking
 from keras_blocks.tuning.study.stopping import STOPPED
 from keras_blocks.tuning.study.study import Study
+from keras_blocks.tuning.trials import trackers
 from keras_blocks.tuning.trials.protocol import CANDIDATE, FinalRequest
 
 PACKAGES = ("keras-blocks", "keras", "keras-tuner", "optuna", "numpy")
@@ -86,6 +87,8 @@ class Search:
         self.folder = RunFolder(run)
         self.problem = problem_of(settings, space, data, callbacks)
         self.settings, self.space = settings, space = self.problem.settings, self.problem.space
+        self._tracker = trackers.tracker_of(settings.tracker, settings.tracker_at, self.folder.path)
+        trackers.check(self._tracker)
         self._storage, data_sha256 = storage, self.problem.data.fingerprint()
         going_on = self.folder.is_run() and not replace
         place = self._place_before(storage) if going_on else self._begun(storage, replace)
@@ -271,5 +274,6 @@ class Search:
             "trials_completed": sum(trial.completed for trial in trials),
             "architectures": architectures([trial for trial in trials if trial.completed]),
             "ended": why,
+            **({"tracker": trackers.shown(self._tracker)} if self._tracker else {}),
             "pareto": [trial.number for trial in self.study.pareto()] if len(self.settings.objectives) > 1 else [],
         }

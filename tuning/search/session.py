@@ -29,6 +29,7 @@ from keras_blocks.tuning.study.samplers import make_sampler
 from keras_blocks.tuning.study.study import Study
 from keras_blocks.tuning.trials.protocol import FinalRequest, Setup
 from keras_blocks.tuning.trials.supervisor import MEMORY_SHARE, OnEpoch, Outcome, Supervisor
+from keras_blocks.tuning.trials.trackers import Tracker, tracker_of
 from keras_blocks.tuning.user_spaces import user_code
 from keras_blocks.tuning.user_spaces.hyper_model import HyperModelSpace
 from keras_blocks.tuning.user_spaces.user_things import Where, callbacks_here, given_here
@@ -74,7 +75,8 @@ class Session:
         self.rungs: Rungs | None = None
         self.space, self.folder, self.place = space, folder, place
         self._backend, self._data_sha256 = backend, data_sha256
-        self._setup = _setup(settings, space, data_sha256, data, callbacks)
+        tracker = tracker_of(settings.tracker, settings.tracker_at, folder.path)
+        self._setup = _setup(settings, space, data_sha256, data, callbacks, tracker)
         self._make_supervisor, self._make_study, self._inspect = supervisor, study, inspect
         self._look_seconds, self._save_seconds = look_seconds, save_seconds
         self.study = self.open_study()
@@ -96,7 +98,8 @@ class Session:
         """
         with stored_study(name, url) as stored:
             about, identity = stored.user_attrs["search"], stored.user_attrs["identity"]
-        settings = SearchSettings.of(about["settings"], **changes)
+        # What a study says of other places is not followed: only the search itself logs to its tracker.
+        settings = SearchSettings.of(about["settings"], **{"tracker": None, "tracker_at": None, **changes})
         data = None
         try:
             space: HyperArchitecture | HyperModelSpace
@@ -284,15 +287,18 @@ def _setup(
     data_sha256: str,
     data: Where | None,
     callbacks: Where | None,
+    tracker: Tracker | None,
 ) -> Setup:
     """What a process that trains loads."""
     given = (settings.data, settings.seed, settings.image_size)
     if isinstance(space, HyperModelSpace):
-        imports, task = [], {"space": space.get_config(), "data": data, "data_id": settings.data_id}
+        imports: list[Any] = []
+        task: dict[str, Any] | None = {"space": space.get_config(), "data": data, "data_id": settings.data_id}
         if isinstance(space.hypermodel, HyperArchitecture):
             imports = user_code.origins(space.hypermodel)
-        return Setup(*given, data_sha256, imports, task, callbacks, settings.folds, settings.data_memory)
-    return Setup(*given, data_sha256, user_code.origins(space), None, callbacks, settings.folds, settings.data_memory)
+    else:
+        imports, task = user_code.origins(space), None
+    return Setup(*given, data_sha256, imports, task, callbacks, settings.folds, settings.data_memory, tracker)
 
 
 class _Running(threading.Thread):

@@ -63,6 +63,10 @@ largest are the 10 with the most parameters of 200 random draws within the budge
 trial."""
 STOP_HELP = """auto: the search stops when 30 trials in a row were no better than the best.
 It is asked with one objective only, of 20 trials or more, by Optuna's terminator."""
+TRACKER_HELP = """Log each training to {choices}, by Keras' or MLflow's own callback.
+By default in the run's folder; nothing else is reached. A trial that goes on goes on in its log."""
+TRACKER_AT_HELP = """Where the tracker logs: a folder, or MLflow's tracking URI, as http://host:5000.
+Users and passwords stand in MLflow's own variables of the environment."""
 FIRST_RUNG_HELP = "Epochs before a pruner may end a trial."
 NORM_HELP = """Add batch normalization to a model that was published without.
 Plain ones with ReLU hardly train from random weights without."""
@@ -143,6 +147,8 @@ class SearchSettings(DataSettings):
     keep: int = changeable(1, "Best trials whose models are kept.", 1, 10_000)
     folds: int | None = setting(None, FOLDS_HELP, 2, 100)
     callbacks: str | None = setting(None, CALLBACKS_HELP)
+    tracker: Literal["tensorboard", "mlflow"] | None = changeable(None, TRACKER_HELP)
+    tracker_at: str | None = changeable(None, TRACKER_AT_HELP)
     keep_weights: bool = setting(False, "Go on from an earlier trial's weights of the same architecture.")
     workers: int = changeable(1, "Trials at a time on this machine.", 1, 1000)
     grace: int = changeable(60, "Seconds without a sign of life until another worker takes a trial on.", 1, 86_400)

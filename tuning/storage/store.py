@@ -18,6 +18,7 @@ import optuna
 import sqlalchemy
 from optuna.trial import FrozenTrial, TrialState
 
+from keras_blocks.tuning.storage import postgres
 from keras_blocks.tuning.storage.database import TABLES, Database
 from keras_blocks.tuning.storage.sqlite_file import BUSY, check_ours, connected
 from keras_blocks.tuning.storage.status import Status
@@ -111,8 +112,9 @@ class StudyStorage:
             options["connect_args"] = {"timeout": BUSY}
         if reads and self.path is not None:
             options["creator"] = functools.partial(connected, self.path)
-        elif reads:
-            options["connect_args"] = {"options": "-c default_transaction_read_only=on"}
+        elif self.path is None:
+            only_reads = {"options": "-c default_transaction_read_only=on"} if reads else {}
+            options["creator"] = functools.partial(postgres.connected, self.url, only_reads)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)

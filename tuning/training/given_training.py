@@ -13,7 +13,7 @@ from keras_blocks.tuning.data.given import GivenData, are_arrays, as_arguments
 from keras_blocks.tuning.run_folder import RunFolder
 from keras_blocks.tuning.saying import without_dump
 from keras_blocks.tuning.study.objectives import objective_named
-from keras_blocks.tuning.training import kept
+from keras_blocks.tuning.training import checkpoint, kept
 from keras_blocks.tuning.training.hyperparameters import TrainingDiverged
 from keras_blocks.tuning.training.moving_statistics import HonestValidation, batches_of
 from keras_blocks.tuning.training.resumable import Histories, Keeping, Trained, Watch, WrongObjective, missing
@@ -27,6 +27,8 @@ class Trainable(Protocol):
 
     @property
     def fits_itself(self) -> bool: ...
+    @property
+    def prepares_data(self) -> bool: ...
     @property
     def values(self) -> dict[str, Any]: ...
     def build(self) -> keras.Model: ...
@@ -73,8 +75,8 @@ def fit(
     keeping.honest = HonestValidation(
         deciding, lambda: batches_of(data.train, candidate.values.get("batch_size")), keeping.notes.append
     )
-    if path is not None and Path(path).exists() and not model.built:
-        model(data.example())  # a checkpoint is of variables
+    if path is not None and Path(path).exists() and not model.built:  # a checkpoint is of variables
+        _build(model, path, data.example)
     try:
         returned = candidate.fit(
             model, *args, **kwargs, epochs=epochs, callbacks=[*callbacks, keeping.honest, keeping], verbose=0
@@ -85,6 +87,21 @@ def fit(
         raise ValueError(f"{_cause(error)} The data have {data.shapes()}{_sides(model)}.") from error
     keeping.end(model, returned)
     return Trained(keeping.history, keeping.best, keeping.resumed, keeping.pruned, keeping.notes, keeping.aside)
+
+
+def _build(model: keras.Model, path: str | Path, example: Callable[[], Any]) -> None:
+    """Builds a model by the shapes with which its checkpoint was trained, which a `fit` of its own may have changed."""
+    shapes = (checkpoint.state_of(path) or {}).get("shapes")
+    if shapes:
+        model.build_from_config(_tuples(shapes))
+    if not model.built:
+        model(example())
+
+
+def _tuples(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _tuples(item) for name, item in value.items()}
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 class _Keeping(Keeping):
@@ -126,6 +143,7 @@ class _Keeping(Keeping):
         if not self._judges or (self._own and self.objective.name not in logs):
             self._seen(logs)
             return
+        self._besides["shapes"] = self.model.get_build_config()
         super()._ended(logs)
         if not self._is_sound(logs):
             self.model.stop_training = True
@@ -250,12 +268,21 @@ def train_and_keep(
             callbacks=callbacks,
         )
 
+    def on_test(model: keras.Model) -> dict[str, float] | None:
+        try:
+            return tested(model, data)
+        except (ValueError, TypeError) as error:
+            if not candidate.prepares_data:
+                raise
+            note(f"its `fit` prepares the data, so the model alone does not take the test part: {_cause(error)}")
+            return None
+
     def told(model: keras.Model, trained: Trained) -> dict[str, Any]:
         return {
             "data": data.name,
             **({"objective": objective_named(monitor).name} if monitor else {}),
             "metrics": at_best(trained),
-            "test_metrics": tested(model, data),
+            "test_metrics": on_test(model),
             **about,
         }
 

@@ -118,7 +118,7 @@ class Keeping(keras.callbacks.Callback):
         folds: Histories | None = None,
     ) -> None:
         super().__init__()
-        self._folds = {} if folds is None else {"folds": list(folds)}
+        self._besides = {} if folds is None else {"folds": list(folds)}
         self._epochs, self._patience = epochs, patience
         self._path, self._signature, self._watch = path, signature, watch
         self.objective = objective_named(monitor)
@@ -169,7 +169,7 @@ class Keeping(keras.callbacks.Callback):
             self.best = len(values) - 1
             self.weights = self.honest.weights(self.model) if self.honest else self.model.get_weights()
         if self._path is not None and self.done < self._epochs:
-            state = {"signature": self._signature, "history": self.history, "best": self.best, **self._folds}
+            state = {"signature": self._signature, "history": self.history, "best": self.best, **self._besides}
             checkpoint.save(self._path, model=self.model, best=self.weights, state=state)
         if self._watch is not None and self._watch(self.done, dict(logs)):
             self.pruned = True

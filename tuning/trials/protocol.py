@@ -32,6 +32,7 @@ class Setup(Message):
     callbacks: dict[str, Any] | None = None  # where the user's function is that makes them
     folds: int | None = None  # of cross-validation
     data_memory: int = 2**30  # bytes that a folder's images may take
+    tracker: dict[str, Any] | None = None  # of `trackers.tracker_of`
 
 
 @dataclasses.dataclass(frozen=True)

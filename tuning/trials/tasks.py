@@ -3,9 +3,10 @@
 A task is data with what can be built of a candidate's plain data, trained on them, and told of it.
 """
 
+import contextlib
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 import keras
@@ -21,6 +22,7 @@ from keras_blocks.tuning.training import final_training, folds, given_training, 
 from keras_blocks.tuning.training.resumable import Trained, Watch
 from keras_blocks.tuning.trials.callbacks import callbacks_at
 from keras_blocks.tuning.trials.protocol import FinalRequest, Setup, TrialRequest
+from keras_blocks.tuning.trials.trackers import Tracker, tracked
 from keras_blocks.tuning.user_spaces import user_code
 from keras_blocks.tuning.user_spaces.hyper_model import HyperModelCandidate, HyperModelSpace
 from keras_blocks.tuning.user_spaces.user_things import Where, thing_at
@@ -91,15 +93,17 @@ class Own:
         where: the function is that makes the user's callbacks, if any.
         folds: of cross-validation, if any.
         seed: of the search.
+        tracker: to which trainings are logged, if any.
     """
 
     where: Where | None = None
     folds: int | None = None
     seed: int = 0
+    tracker: Tracker | None = None
 
     @classmethod
     def of(cls, setup: Setup) -> "Own":
-        return cls(setup.callbacks, setup.folds, setup.seed)
+        return cls(setup.callbacks, setup.folds, setup.seed, setup.tracker)
 
     def callbacks(self) -> list[keras.callbacks.Callback]:
         """New ones."""
@@ -132,30 +136,43 @@ def _on_each_fold(
     )
 
 
-def _as_asked(request: TrialRequest, own: Own, folds: Any, watch: Watch | None) -> dict[str, Any]:
+@contextlib.contextmanager
+def _as_asked(request: TrialRequest, own: Own, folds: Any, watch: Watch | None, note: Note) -> Iterator[dict[str, Any]]:
     """What a trial's training is told, whatever it trains."""
+    name = f"trial-{request.number}" if folds is None else f"trial-{request.number}-fold-{len(folds)}"
+    with tracked(own.tracker, name, _values(request.candidate), note) as logging:
+        yield {**_told(request, own, folds, watch), "callbacks": [*own.callbacks(), *logging]}
+
+
+def _values(candidate: Mapping[str, Any]) -> dict[str, Any]:
+    """What was drawn of a candidate, by its name."""
+    return {**candidate.get("metaparameters", {}), **candidate.get("hyperparameters", {})}
+
+
+def _told(request: TrialRequest, own: Own, folds: Any, watch: Watch | None) -> dict[str, Any]:
     return {
         "epochs": request.epochs,
         "patience": request.patience,
         "path": request.checkpoint,
         "signature": request.signature,
         "watch": watch,
-        "callbacks": own.callbacks(),
         "folds": folds,
         "deciding": request.deciding,
     }
 
 
-def _as_asked_last(request: FinalRequest, own: Own, watch: Watch, note: Note) -> dict[str, Any]:
+@contextlib.contextmanager
+def _as_asked_last(request: FinalRequest, own: Own, watch: Watch, note: Note) -> Iterator[dict[str, Any]]:
     """What the last training is told, whatever it trains."""
-    return {
-        "epochs": request.epochs,
-        "seed": request.seed,
-        "watch": watch,
-        "callbacks": own.callbacks(),
-        "note": note,
-        "notes": request.notes,
-    }
+    with tracked(own.tracker, "final", _values(request.candidate), note) as logging:
+        yield {
+            "epochs": request.epochs,
+            "seed": request.seed,
+            "watch": watch,
+            "callbacks": [*own.callbacks(), *logging],
+            "note": note,
+            "notes": request.notes,
+        }
 
 
 class ImagesTask:
@@ -176,12 +193,10 @@ class ImagesTask:
         return ImagesJob(self._dataset, Candidate(**candidate), self._own)
 
     def final(self, request: FinalRequest, *, watch: Watch, note: Note) -> dict[str, Any]:
-        return final_training.train_and_keep(
-            RunFolder(request.folder),
-            self._dataset,
-            Candidate(**request.candidate),
-            **_as_asked_last(request, self._own, watch, note),
-        )
+        with _as_asked_last(request, self._own, watch, note) as told:
+            return final_training.train_and_keep(
+                RunFolder(request.folder), self._dataset, Candidate(**request.candidate), **told
+            )
 
 
 class ImagesJob:
@@ -201,16 +216,21 @@ class ImagesJob:
         return latency.measure(model, self._dataset.image_shape)
 
     def fit(self, model: keras.Model, request: TrialRequest, *, watch: Watch) -> Trained:
-        def train(model: keras.Model, dataset: Any, folds: Any, watch: Watch | None) -> Trained:
-            return resumable.fit(
-                model,
-                self.candidate.hyperparameters,
-                dataset,
-                monitor=request.monitor or "val_accuracy",
-                **_as_asked(request, self._own, folds, watch),
-            )
+        notes: list[str] = []
 
-        return _on_each_fold(self, self._own, self._dataset, model, request, train, watch)
+        def train(model: keras.Model, dataset: Any, folds: Any, watch: Watch | None) -> Trained:
+            with _as_asked(request, self._own, folds, watch, notes.append) as told:
+                return resumable.fit(
+                    model,
+                    self.candidate.hyperparameters,
+                    dataset,
+                    monitor=request.monitor or "val_accuracy",
+                    **told,
+                )
+
+        trained = _on_each_fold(self, self._own, self._dataset, model, request, train, watch)
+        trained.notes.extend(notes)
+        return trained
 
     def told(self, trained: Trained) -> dict[str, Any]:
         best = {name: values[trained.best] for name, values in trained.history.items()}
@@ -236,14 +256,15 @@ class GivenTask:
         return GivenJob(self._data, self._space.candidate(candidate["hyperparameters"]), self._own)
 
     def final(self, request: FinalRequest, *, watch: Watch, note: Note) -> dict[str, Any]:
-        return given_training.train_and_keep(
-            RunFolder(request.folder),
-            self._data,
-            self._space.candidate(request.candidate["hyperparameters"]),
-            about=request.candidate,
-            monitor=request.monitor,
-            **_as_asked_last(request, self._own, watch, note),
-        )
+        with _as_asked_last(request, self._own, watch, note) as told:
+            return given_training.train_and_keep(
+                RunFolder(request.folder),
+                self._data,
+                self._space.candidate(request.candidate["hyperparameters"]),
+                about=request.candidate,
+                monitor=request.monitor,
+                **told,
+            )
 
 
 class GivenJob:
@@ -262,16 +283,15 @@ class GivenJob:
         return latency.measure_on(model, self._data.example())
 
     def fit(self, model: keras.Model, request: TrialRequest, *, watch: Watch) -> Trained:
-        def train(model: keras.Model, data: Any, folds: Any, watch: Watch | None) -> Trained:
-            return given_training.fit(
-                self.candidate,
-                model,
-                data,
-                monitor=request.monitor,
-                **_as_asked(request, self._own, folds, watch),
-            )
+        notes: list[str] = []
 
-        return _on_each_fold(self, self._own, self._data, model, request, train, watch)
+        def train(model: keras.Model, data: Any, folds: Any, watch: Watch | None) -> Trained:
+            with _as_asked(request, self._own, folds, watch, notes.append) as told:
+                return given_training.fit(self.candidate, model, data, monitor=request.monitor, **told)
+
+        trained = _on_each_fold(self, self._own, self._data, model, request, train, watch)
+        trained.notes.extend(notes)
+        return trained
 
     def told(self, trained: Trained) -> dict[str, Any]:
         metrics = given_training.at_best(trained)

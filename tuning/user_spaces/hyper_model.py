@@ -1,6 +1,6 @@
 """HyperModelSpace: any hypermodel of KerasTuner, or function `build(hp)`, as a search draws from it and counts it."""
 
-import inspect
+import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -10,7 +10,6 @@ import keras_tuner
 from keras_tuner.engine import hyperparameters as kinds
 
 from keras_blocks.core.graphs import unallocated_and_compiled
-from keras_blocks.core.signature import needed
 from keras_blocks.costs.cost import Cost
 from keras_blocks.tuning.digest import digest
 from keras_blocks.tuning.saying import without_dump
@@ -20,6 +19,8 @@ from keras_blocks.tuning.spaces.counting import NOT_COUNTED, Misfit, check_input
 from keras_blocks.tuning.storage.trial import Trial
 from keras_blocks.tuning.study.keras_tuner_space import KerasTunerSpace, conditional_name, drawn
 from keras_blocks.tuning.study.sources import Source
+from keras_blocks.tuning.user_spaces.given_hypermodel import OfTuner, as_hypermodel
+from keras_blocks.tuning.user_spaces.hyper_function import HyperFunction
 from keras_blocks.tuning.user_spaces.user_things import (
     decoded,
     encoded,
@@ -62,7 +63,7 @@ class HyperModelSpace:
 
     @classmethod
     def of(cls, given: Any) -> "HyperModelSpace":
-        """The space of what a user gave: a hypermodel, its class, a function `build(hp)`, or "my_module:name" of such.
+        """The space of what a user gave: a hypermodel, its class, `build(hp)`, a tuner, or "my_module:name" of such.
 
         Raises:
             TypeError, ValueError: for another thing, and for what another process would not find.
@@ -107,6 +108,7 @@ class HyperModelSpace:
         Raises:
             ValueError: where it cannot be built, does not take the data, or cannot be counted though there is a budget.
         """
+        budget = self._also_of_tuner(budget)
         limited = [name for name in UNITS if getattr(budget, f"max_{name}") is not None]
         hp = keras_tuner.HyperParameters()
         counted, why = NOT_COUNTED, "its size is known only when it is called on data"
@@ -169,6 +171,7 @@ class HyperModelSpace:
 
     def inspected(self, values: Values, budget: Budget, trials: Sequence[Trial] = ()) -> dict[str, Any]:
         """What a candidate is and costs, and why it must not be built, where it must not."""
+        budget = self._also_of_tuner(budget)
         if self._last is None or self._last[0] != _key(values):
             self._last = _key(values), self._outcome(_given(values))
         outcome = self._last[1]
@@ -199,7 +202,27 @@ class HyperModelSpace:
         """What a trial builds and trains."""
         return HyperModelCandidate(self, values)
 
+    @property
+    def fits_itself(self) -> bool:
+        """Whether the hypermodel has a `fit` of its own."""
+        if isinstance(self.hypermodel, OfTuner):
+            return self.hypermodel.fits_itself
+        return type(self.hypermodel).fit is not keras_tuner.HyperModel.fit
+
+    @property
+    def prepares_data(self) -> bool:
+        """Whether its `fit` may give a model other data than it gets."""
+        given = self.hypermodel.inner if isinstance(self.hypermodel, OfTuner) else self.hypermodel
+        return type(given).fit not in (keras_tuner.HyperModel.fit, HyperFunction.fit)
+
     # -- within ------------------------------------------------------------------------------------------------------
+
+    def _also_of_tuner(self, budget: Budget) -> Budget:
+        """The budget, with the limit that a tuner has."""
+        most = self.hypermodel.tuner.max_model_size if isinstance(self.hypermodel, OfTuner) else None
+        if not most:
+            return budget
+        return dataclasses.replace(budget, max_params=min(most, budget.max_params or most))
 
     def _outcome(self, hp: keras_tuner.HyperParameters) -> dict[str, Any]:
         """What the model of some hyperparameters costs, or why there is none."""
@@ -217,7 +240,8 @@ class HyperModelSpace:
             return self.hypermodel.cost(hp)._asdict()
         with unallocated_and_compiled():
             model = self._model(hp)
-            check_inputs(self.label, model, self.example)
+            if not self.prepares_data:
+                check_inputs(self.label, model, self.example)
             return counted(model, self.example)
 
     def _model(self, hp: keras_tuner.HyperParameters) -> keras.Model:
@@ -247,7 +271,12 @@ class HyperModelCandidate:
     @property
     def fits_itself(self) -> bool:
         """Whether the hypermodel has a `fit` of its own."""
-        return type(self._space.hypermodel).fit is not keras_tuner.HyperModel.fit
+        return self._space.fits_itself
+
+    @property
+    def prepares_data(self) -> bool:
+        """Whether that `fit` may give the model other data than it gets."""
+        return self._space.prepares_data
 
     def fit(self, model: keras.Model, *args: Any, **kwargs: Any) -> Any:
         """The hypermodel's `fit`."""
@@ -265,17 +294,6 @@ class HyperModelCandidate:
 
     def signature(self) -> str:
         return self._space.signature(self._values)
-
-
-class _OfFunction(keras_tuner.HyperModel):
-    """The hypermodel of a function `build(hp)`."""
-
-    def __init__(self, function: Callable[[keras_tuner.HyperParameters], keras.Model]) -> None:
-        self._function = function
-        super().__init__()
-
-    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
-        return self._function(hp)
 
 
 class _Drawing(keras_tuner.HyperParameters):
@@ -309,33 +327,6 @@ class _Drawing(keras_tuner.HyperParameters):
         except Exception as error:
             self.failure = error
             raise
-
-
-def as_hypermodel(given: Any, label: str) -> keras_tuner.HyperModel:
-    """A hypermodel from what a user gave: one, its class, `build(hp)`, or a function without arguments that gives it.
-
-    Raises:
-        TypeError: for another thing.
-    """
-    if isinstance(given, keras_tuner.HyperModel):
-        return given
-    wanted = "a keras_tuner.HyperModel, or a function build(hp) that gives a keras.Model"
-    if not callable(given) or isinstance(given, keras.Model):
-        raise TypeError(f"`space` must be {wanted}; received {given!r}.")
-    wants = needed(given)
-    if inspect.isclass(given):
-        if not issubclass(given, keras_tuner.HyperModel) or wants:
-            why = f"whose constructor wants {wants}: give an instance" if wants else "which is no hypermodel"
-            raise TypeError(f"`space` must be {wanted}; received the class {label}, {why}.")
-        return given()
-    if not inspect.signature(given).parameters:
-        return as_hypermodel(given(), f"what {label} returned")
-    if len(wants) > 1:
-        raise TypeError(
-            f"`space` must be {wanted}; {label} wants {wants}. For a function of metaparameters take "
-            "HyperFunction(function, name=[values], ...)."
-        )
-    return _OfFunction(given)
 
 
 def _label(given: keras_tuner.HyperModel, described: Mapping[str, Any]) -> str:
