@@ -436,7 +436,8 @@ def tapped(flat, names):
 def variant(name):
     """Without what makes scores alike, and of small images, where it takes them."""
     if not issubclass(architecture_of(name), keras_blocks.Architecture):
-        return keras_blocks.create_model(name)
+        few = {"image_size": (160, 192)} if name.startswith("faster_rcnn") else {}  # where proposals have no ties
+        return keras_blocks.create_model(name, **few)
     scores = {"classifier_activation": None}
     try:
         return keras_blocks.create_model(name, input_shape=(64, 64, 3), **scores)
