@@ -42,7 +42,7 @@ def say_trained(result: dict[str, Any], folder: Any) -> None:
     )
     say(f"on the {'test' if result['test'] else 'validation'} images:")
     Console().print(figures_table(result["test"] or result["val"]))
-    say(f"pictures: {folder}/pictures")
+    say(f"report: {folder.report}; pictures: {folder}/pictures")
 
 
 def say_evaluated(result: dict[str, Any]) -> None:
