@@ -52,7 +52,8 @@ def test_tensorboard_has_a_folder_for_each_training(model, tmp_path):
 
 @pytest.mark.filterwarnings("ignore")  # those of MLflow's own modules
 def test_mlflow_has_a_run_for_each_training(model, tmp_path, monkeypatch):
-    pytest.importorskip("mlflow", reason="the extra mlflow is not installed here")
+    for package in trackers.NEEDS["mlflow"]:
+        pytest.importorskip(package, reason="the extra mlflow is not installed here")
     import mlflow
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://elsewhere.invalid:5000")  # not named to the search

@@ -15,7 +15,7 @@ from keras_blocks.tuning.saying import without_dump
 Tracker = dict[str, Any]
 """Plain data: its name, where it logs, under which experiment, and in which folder what it keeps besides lies."""
 
-NEEDS = {"tensorboard": ("tensorflow", "tensorboard"), "mlflow": ("mlflow",)}
+NEEDS = {"tensorboard": ("tensorflow", "tensorboard"), "mlflow": ("mlflow", "pandas")}
 """The packages without which there are no logs."""
 
 SERVERS = ("http://", "https://")
