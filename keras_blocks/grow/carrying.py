@@ -97,10 +97,18 @@ class Child(Evaluator):
         for tensor, made, theirs in zip(call.outputs, outputs, self.parent.made(twin)):
             lost = np.setdiff1d(theirs.ids, np.append(made.ids, CONSTANT))
             if len(lost):
-                self.notes.setdefault(call.name, self._reason(call, len(made.ids), len(theirs.ids)))
+                if call.kind == "linear" or not self._lost(call, twin):  # else the layer before it has a note
+                    self.notes.setdefault(call.name, self._reason(call, twin, len(made.ids), len(theirs.ids)))
                 made = self._pretended(tensor, theirs)
             found.append(made)
         return found
+
+    def _lost(self, call: Call, twin: Call) -> bool:
+        """Whether something is missing of what the parent's layer is given."""
+        mine = [self.values[id(tensor)].ids for tensor in call.inputs]
+        return any(
+            len(np.setdiff1d(theirs.ids, np.append(ids, CONSTANT))) for ids, theirs in zip(mine, self.parent.given(twin))
+        )
 
     def _pretended(self, tensor: Any, theirs: Values) -> Values:
         layout = self.layout(tensor, len(theirs.ids))
@@ -116,7 +124,7 @@ class Child(Evaluator):
     def weighted(self, call: Call, inputs: list[Values]) -> list[Values]:
         twin = self.twin(call)
         if twin is None:
-            made = begun(self, call, inputs[0]) if self.first(call) else None
+            made = begun(self, call, inputs[0])
             if made is None:
                 self.unlike.append(call.name)
                 return [self.numbers.fresh(self.flat.count(tensor)) for tensor in call.outputs]
@@ -145,23 +153,27 @@ class Child(Evaluator):
         return [self.numbers.fresh(self.flat.count(tensor)) for tensor in call.outputs]
 
 
-    def _reason(self, call: Call, mine: int, theirs: int) -> str:
+    def _reason(self, call: Call, twin: Call, mine: int, theirs: int) -> str:
         """Why a layer cannot make what the parent's makes."""
-        twin = self.parent.flat.by_key[call.key]
-        sizes = [getattr(one.layer, "kernel_size", ()) for one in (call, twin)]
-        groups = getattr(call.layer, "groups", 1)
+        layer, other = call.layer, twin.layer
+        sizes = [getattr(one, "kernel_size", ()) for one in (layer, other)]
+        groups = getattr(layer, "groups", 1)
         if mine < theirs:
-            return f"has {mine} channels in place of {theirs}, of which it takes the first (`keras_blocks.prune` chooses)"
-        if any(size < other for size, other in zip(*sizes)):
+            return f"has {mine} channels in place of {theirs}: the first are kept; `keras_blocks.prune` chooses"
+        if getattr(other, "use_bias", False) and not getattr(layer, "use_bias", True):
+            return "has no bias any more, as where a normalization follows: `use_bias=True` keeps it"
+        if any(size < one for size, one in zip(*sizes)):
             return f"has a kernel of {sizes[0]} in place of {sizes[1]}: what lies in its middle is kept"
-        if sizes[0] != sizes[1] or _steps(call.layer) != _steps(twin.layer):
-            return "has a kernel, strides or padding that cannot look at what the parent's looks at alone"
-        if call.kind == "opaque":
-            return f"is a {type(call.layer).__name__}, which looks at channels together, and these are not the parent's"
+        if sizes[0] != sizes[1] or _steps(layer) != _steps(other):
+            return "has a kernel, strides or padding with which it cannot look at what the parent's looks at alone"
+        if call.kind in ("opaque", "activation") and mine != theirs:
+            kind = getattr(getattr(layer, "activation", None), "__name__", type(layer).__name__)
+            return f"looks at all channels together ({kind}), and has {mine} in place of {theirs}"
         if call.kind == "linear" and isinstance(groups, int) and groups > 1:
             return "works in groups, which do not hold those channels together that the parent's do"
-        behind = f", behind new layers such as '{self.unlike[-1]}'" if self.unlike else ""
-        return f"is not given all that the parent's is{behind}"
+        new = [name for tensor in call.inputs for name in self.roles.new_before(tensor)]
+        near = [name for name in new if name in self.unlike] or new
+        return "is not given all that the parent's is" + (f", behind the new layer '{near[-1]}'" if near else "")
 
 
 def _steps(layer: Any) -> tuple[Any, ...]:

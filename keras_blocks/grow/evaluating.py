@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_blocks.grow.flat import WEIGHTED, Call, Flat, Key
+from keras_blocks.grow.flat import WEIGHTED, Call, Flat, Key, places
 from keras_blocks.grow.values import Numbers, Values, constant, joined, key_of
 
 ACROSS = ("softmax", "log_softmax", "sparsemax", "glu")
@@ -111,8 +111,14 @@ class Evaluator:
 
     def _reshape(self, call: Call, inputs: list[Values]) -> Values | None:
         sizes = [tuple(tensor.shape[1:]) for tensor in (call.inputs[0], call.outputs[0])]
-        every = all(None not in size and int(np.prod(size)) == len(inputs[0].ids) for size in sizes)
-        return inputs[0] if every else None
+        count = self.flat.count(call.outputs[0])
+        if any(None in size or int(np.prod(size)) != len(inputs[0].ids) for size in sizes):
+            return None
+        if count == len(inputs[0].ids):
+            return inputs[0]
+        channels = inputs[0].taken(places(self.flat, call.outputs[0]))  # (channels, pixels)
+        rows = [Values(*row).listed() for row in zip(*channels)]
+        return Values(np.array([self.numbers.number(("image", row)) for row in rows]), np.ones(count))
 
 
 class Parent(Evaluator):

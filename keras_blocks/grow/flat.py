@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 import keras
+import numpy as np
 
 from keras_blocks.blocks.channel_padding import ChannelPadding
 from keras_blocks.blocks.pooling import CeilMaxPooling2D
@@ -117,6 +118,13 @@ class Flat:
         if len(shape) != 4:
             return ()
         return shape[1:3] if self.axis == -1 else shape[2:]
+
+
+def places(flat: Flat, tensor: Any) -> np.ndarray:
+    """Where in a vector the pixels of each channel are, of an image that the vector is reshaped to."""
+    shape = tuple(tensor.shape[1:])
+    numbers = np.arange(int(np.prod(shape))).reshape(shape)
+    return np.moveaxis(numbers, 2 if flat.axis == -1 else 0, 0).reshape(flat.count(tensor), -1)
 
 
 def _keyed(model: keras.Model, flat: keras.Model) -> Iterator[Call]:

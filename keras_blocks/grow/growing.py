@@ -136,11 +136,14 @@ def told(found: Grown, break_ties: float = 0.0) -> str | None:
 
 def difference(model: keras.Model, child: keras.Model) -> float | None:
     """The largest difference of two models' outputs for random images, over the largest output where that is over 1."""
+    if isinstance(getattr(model, "input", None), dict):
+        return None
     inputs = [_random(tensor) for tensor in model.inputs]
     mine = [tuple(tensor.shape) for tensor in child.inputs]
     if any(one is None for one in inputs) or mine != [tuple(tensor.shape) for tensor in model.inputs]:
         return None
-    outputs = [keras.tree.flatten(one(keras.tree.pack_sequence_as(one.input, inputs), training=False)) for one in (model, child)]
+    given = inputs[0] if len(inputs) == 1 else inputs
+    outputs = [keras.tree.flatten(one(given, training=False)) for one in (model, child)]
     arrays = [[np.asarray(keras.ops.convert_to_numpy(x), "float64") for x in one] for one in outputs]
     if [array.shape for array in arrays[0]] != [array.shape for array in arrays[1]]:
         return None

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_blocks.grow.flat import Call, Flat
+from keras_blocks.grow.flat import Call, Flat, places
 
 NONE = -1
 """In the place of a parent's channel: a new one."""
@@ -75,6 +75,8 @@ class Layouts:
             added = np.arange(call.layer.channels)
             border = (added % zeros if zeros else np.full(len(added), NONE), zeros)
             parts = [border, (self.of(inner), self._total(inner)), border]
+        elif kind == "reshape":
+            return self._reshaped(call, twin)
         else:
             return self._grouped(call, twin, kind)
         starts = np.cumsum([0, *(total for _, total in parts)])
@@ -103,6 +105,18 @@ class Layouts:
             return channels % theirs, theirs
         return (channels // wide % groups) * width + channels % wide % width, theirs
 
+    def _reshaped(self, call: Call, twin: Call | None) -> tuple[np.ndarray, int]:
+        """Of a vector that becomes an image, each pixel's channels."""
+        sizes = [flat.size(one.outputs[0]) for flat, one in ((self.child, call), (self.parent, twin or call))]
+        if twin is None or sizes[0] != sizes[1]:
+            return np.zeros(0, int), 0
+        theirs = places(self.parent, twin.outputs[0])
+        layout = self.of(call.outputs[0])
+        made = np.full(places(self.child, call.outputs[0]).size, NONE)
+        for channel, where in zip(layout, places(self.child, call.outputs[0])):
+            made[where] = NONE if channel == NONE else theirs[channel]
+        return made, theirs.size
+
     def _join(self, call: Call) -> None:
         if call.kind not in ALIKE or (call.kind == "depthwise" and call.layer.depth_multiplier > 1):
             return
@@ -116,6 +130,8 @@ class Layouts:
         if call.kind in ("concatenate", "pad_channels"):
             rank = 0 if call.kind == "concatenate" else 1
             self._wishes.setdefault(self._root(call.outputs[0]), []).append((rank, call, call.kind))
+        elif call.kind == "reshape" and len(call.outputs[0].shape) == 4 and len(call.inputs[0].shape) == 2:
+            self._wishes.setdefault(self._root(call.inputs[0]), []).append((1, call, call.kind))
         elif call.kind == "linear" and getattr(call.layer, "groups", 1) > 1:
             self._wishes.setdefault(self._root(call.inputs[0]), []).append((2, call, "groups' inputs"))
             self._wishes.setdefault(self._root(call.outputs[0]), []).append((2, call, "groups' outputs"))

@@ -50,6 +50,11 @@ class Roles:
         twin = self.parent.by_key.get(call.key)
         return twin is None or not alike(call, twin)
 
+    def new_before(self, tensor: Any) -> list[str]:
+        """Names of the new layers that a tensor is made by, in order."""
+        found = self._behind(tensor)
+        return [call.name for call in self.child.calls if call.key in found and call.kind != "idle"]
+
     def _sides(self, merge: Call) -> Iterator[tuple[Any, set[Key]]]:
         """The new branches of a merge, each with what others have of it, too."""
         behind = [self._behind(tensor) for tensor in merge.inputs]
