@@ -104,11 +104,13 @@ class Child(Evaluator):
         return found
 
     def _lost(self, call: Call, twin: Call) -> bool:
-        """Whether something is missing of what the parent's layer is given."""
-        mine = [self.values[id(tensor)].ids for tensor in call.inputs]
-        return any(
-            len(np.setdiff1d(theirs.ids, np.append(ids, CONSTANT))) for ids, theirs in zip(mine, self.parent.given(twin))
-        )
+        """Whether the parent's layers before this one, which have notes then, have lost something."""
+        for tensor, theirs in zip(call.inputs, self.parent.given(twin)):
+            maker = self.flat.made_by.get(id(tensor))
+            known = np.append(self.values[id(tensor)].ids, CONSTANT)
+            if maker is not None and self.twin(maker) is not None and len(np.setdiff1d(theirs.ids, known)):
+                return True
+        return False
 
     def _pretended(self, tensor: Any, theirs: Values) -> Values:
         layout = self.layout(tensor, len(theirs.ids))
@@ -151,7 +153,6 @@ class Child(Evaluator):
         if fits and len(inputs) == len(given) and all(one.same(other) for one, other in zip(inputs, given)):
             return self.parent.made(twin)
         return [self.numbers.fresh(self.flat.count(tensor)) for tensor in call.outputs]
-
 
     def _reason(self, call: Call, twin: Call, mine: int, theirs: int) -> str:
         """Why a layer cannot make what the parent's makes."""

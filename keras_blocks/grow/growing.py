@@ -125,7 +125,7 @@ def told(found: Grown, break_ties: float = 0.0) -> str | None:
     """What a user must know of a child; `None` where it is the parent."""
     by = "" if found.difference is None else f" (by up to {found.difference:.2g} for random images)"
     if found.exact:
-        far = found.difference is not None and found.difference > 1e-3 and not break_ties
+        far = found.difference is not None and found.difference > 1e-4 and not break_ties
         return f"the grown model should have its parent's outputs, and differs{by}." if far else None
     reasons = [f"'{name}' {reason}" for name, reason in found.notes.items()]
     more = f"; and {len(reasons) - 4} more" if len(reasons) > 4 else ""

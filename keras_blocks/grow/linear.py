@@ -78,7 +78,9 @@ def carried_depthwise(child: "Child", call: Call, twin: Call, values: Values) ->
         return child.numbers.fresh(child.flat.count(call.outputs[0]))
     fresh = child.numbers.fresh(len(outputs))
     # A multiple of what the parent's is given gives that multiple, unless there is a bias.
-    ratio = np.repeat(np.where(source >= 0, mine.scales / np.where(theirs.scales == 0, 1, theirs.scales)[source], 1), times)
+    ratio = np.repeat(
+        np.where(source >= 0, mine.scales / np.where(theirs.scales == 0, 1, theirs.scales)[source], 1), times
+    )
     known &= (ratio == 1) | (not layer.use_bias)
     return Values(np.where(known, linear.ids[outputs], fresh.ids), np.where(known, ratio, 1.0))
 

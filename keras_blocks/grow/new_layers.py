@@ -86,4 +86,3 @@ def _chosen(child: "Child", call: Call, count: int) -> np.ndarray:
     alike = inputs[by_number] == outputs
     found = np.array([first.get(channel, -1) if channel != NONE else -1 for channel in outputs.tolist()])
     return np.where(alike | (found < 0), by_number, found)
-

@@ -37,9 +37,7 @@ class Roles:
 
     def __init__(self, child: Flat, parent: Flat):
         self.child, self.parent = child, parent
-        self.of: dict[Key, Role] = {
-            call.key: "pass" for call in child.calls if is_weighted(call) and self.is_new(call)
-        }
+        self.of: dict[Key, Role] = {call.key: "pass" for call in child.calls if is_weighted(call) and self.is_new(call)}
         self.factors: dict[Key, float] = {}
         for call in reversed(child.calls):
             if call.kind in MERGES and self.of.get(call.key, "pass") != "any":

@@ -93,7 +93,9 @@ class Numbers:
 
     def _activated(self, name: str, function: Callable[[Any], Any], number: int, scale: float) -> tuple[int, float]:
         if number == CONSTANT:
-            return CONSTANT, float(keras.ops.convert_to_numpy(function(keras.ops.convert_to_tensor([scale], "float32")))[0])
+            return CONSTANT, float(
+                keras.ops.convert_to_numpy(function(keras.ops.convert_to_tensor([scale], "float32")))[0]
+            )
         low, high = self.span(number, scale)
         if name == "linear" or (low >= 0 and (name in SAME_IF_POSITIVE or (name == "relu6" and high <= 6))):
             return number, scale
