@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 DETECTION = (ROOT / "docs" / "detection.md").read_text()
 LOOKING = (ROOT / "docs" / "looking_inside.md").read_text()
+GROWING = (ROOT / "docs" / "growing.md").read_text()
 DEPLOYING = (ROOT / "docs" / "deploying.md").read_text()
 SEARCHES = (ROOT / "docs" / "searches.md").read_text()
 
@@ -206,6 +207,14 @@ def test_python_of_the_page_on_deploying(tmp_path, monkeypatch):
         exec(compile(code, f"deploying.md, python block {number}", "exec"), namespace)
     assert {item.name for item in tmp_path.iterdir()} >= {"small.keras", "resnet20.onnx", "resnet20.onnx.json"}
     assert namespace["done"].labels[3] == "cat"
+
+
+@pytest.mark.once
+def test_python_of_the_page_on_growing(capsys):
+    namespace = {}
+    for number, code in enumerate(blocks("python", GROWING), start=1):
+        exec(compile(code, f"growing.md, python block {number}", "exec"), namespace)
+    assert capsys.readouterr().out.endswith("True\n")
 
 
 def test_readme_table_has_every_public_name():
