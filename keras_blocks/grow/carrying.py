@@ -14,7 +14,7 @@ from keras_blocks.grow.linear import carried_depthwise, carried_linear
 from keras_blocks.grow.new_layers import begun
 from keras_blocks.grow.normalizations import carried_norm
 from keras_blocks.grow.roles import Roles, alike, is_weighted
-from keras_blocks.grow.values import CONSTANT, Numbers, Values
+from keras_blocks.grow.values import CONSTANT, Values
 
 RULES = {"linear": carried_linear, "depthwise": carried_depthwise, "norm": carried_norm}
 
@@ -50,6 +50,7 @@ class Child(Evaluator):
         self.unlike: list[str] = []
         """Names of new layers that do not pass on what they are given."""
         self._done: dict[int, bytes] = {}
+        self._broken: set[int] = set()  # tensors too narrow for all of the parent's, behind a layer that has a note
         self.run()
 
     @property
@@ -97,20 +98,14 @@ class Child(Evaluator):
         for tensor, made, theirs in zip(call.outputs, outputs, self.parent.made(twin)):
             lost = np.setdiff1d(theirs.ids, np.append(made.ids, CONSTANT))
             if len(lost):
-                if call.kind == "linear" or not self._lost(call, twin):  # else the layer before it has a note
+                broken = any(id(one) in self._broken for one in call.inputs)
+                if call.kind == "linear" or not broken:  # else a layer before it has a note
                     self.notes.setdefault(call.name, self._reason(call, twin, len(made.ids), len(theirs.ids)))
                 made = self._pretended(tensor, theirs)
+                if len(np.setdiff1d(theirs.ids, np.append(made.ids, CONSTANT))):
+                    self._broken.add(id(tensor))
             found.append(made)
         return found
-
-    def _lost(self, call: Call, twin: Call) -> bool:
-        """Whether the parent's layers before this one, which have notes then, have lost something."""
-        for tensor, theirs in zip(call.inputs, self.parent.given(twin)):
-            maker = self.flat.made_by.get(id(tensor))
-            known = np.append(self.values[id(tensor)].ids, CONSTANT)
-            if maker is not None and self.twin(maker) is not None and len(np.setdiff1d(theirs.ids, known)):
-                return True
-        return False
 
     def _pretended(self, tensor: Any, theirs: Values) -> Values:
         layout = self.layout(tensor, len(theirs.ids))
@@ -174,7 +169,7 @@ class Child(Evaluator):
             return "works in groups, which do not hold those channels together that the parent's do"
         new = [name for tensor in call.inputs for name in self.roles.new_before(tensor)]
         near = [name for name in new if name in self.unlike] or new
-        return "is not given all that the parent's is" + (f", behind the new layer '{near[-1]}'" if near else "")
+        return "is not given all that the parent's is" + (f", behind the new layer '{near[0]}'" if near else "")
 
 
 def _steps(layer: Any) -> tuple[Any, ...]:

@@ -46,7 +46,7 @@ class Evaluator:
 
     def through(self, call: Call, inputs: list[Values]) -> list[Values]:
         """What the call gives."""
-        if call.kind in WEIGHTED or getattr(call.layer, "weights", ()):
+        if call.kind in WEIGHTED or bool(getattr(call.layer, "weights", ())):
             return self.weighted(call, inputs)
         rule = getattr(self, f"_{call.kind}", None)
         made = rule(call, inputs) if rule else None

@@ -129,7 +129,7 @@ def places(flat: Flat, tensor: Any) -> np.ndarray:
 
 def _keyed(model: keras.Model, flat: keras.Model) -> Iterator[Call]:
     """Calls by names in which what Keras numbered itself is counted in the model alone."""
-    prefixes = _counted([layer for layer in model.layers])
+    prefixes = _counted(list(model.layers))
     times: dict[int, int] = {}
     counts: dict[str, int] = {}
     names: dict[int, str] = {}

@@ -143,8 +143,10 @@ def embedded(kernel: np.ndarray, start: tuple[int, ...], shape: tuple[int, ...])
 
 def copies(layout: np.ndarray) -> np.ndarray:
     """Whether a channel is a copy of one that a channel before it is a copy of, too."""
-    seen: set[int] = set()
-    return np.array([channel >= 0 and (channel in seen or bool(seen.add(channel))) for channel in layout.tolist()])
+    first: dict[int, int] = {}
+    for i, channel in enumerate(layout.tolist()):
+        first.setdefault(channel, i)
+    return np.array([channel >= 0 and first[channel] != i for i, channel in enumerate(layout.tolist())])
 
 
 def array_of(variable: Any) -> np.ndarray:
@@ -164,7 +166,8 @@ def as_kernel_of(layer: Any, value: np.ndarray) -> np.ndarray:
     """The layer's own form of a plain kernel."""
     if type(layer) is keras.layers.Dense:
         return value[0, 0]
-    return plain_kernel(layer, value)
+    plain: np.ndarray = plain_kernel(layer, value)
+    return plain
 
 
 def grown_kernel(
@@ -191,7 +194,8 @@ def grown_kernel(
         factors = pair.factors if shared else np.ones(len(pair.factors))
         rows = kernel[:, :, pair.parent][..., outputs[chosen]] * factors[:, None]
         block = np.zeros((*new.shape[:3], len(chosen)))
-        np.add.at(block, (slice(None), slice(None), pair.child), rows)
+        for k, i in enumerate(pair.child.tolist()):
+            block[:, :, i] += rows[:, :, k]
         made[..., chosen] = block
     return made
 

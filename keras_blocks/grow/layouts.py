@@ -36,8 +36,9 @@ class Layouts:
             self._wish(call)
         self._counts: dict[int, int] = {}
         for call in child.calls:
-            for tensor, theirs in zip(call.outputs, twin.outputs if (twin := parent.by_key.get(call.key)) else []):
-                if call.kind == twin.kind:
+            twin = parent.by_key.get(call.key)
+            if twin is not None and twin.kind == call.kind:
+                for tensor, theirs in zip(call.outputs, twin.outputs):
                     self._counts.setdefault(self._root(tensor), parent.count(theirs))
         self._outputs = {self._root(tensor) for tensor in child.model.outputs}
 

@@ -10,6 +10,7 @@ from keras_blocks.grow.kernels import (
     Pairs,
     Taps,
     Window,
+    array_of,
     as_kernel_of,
     by_groups,
     copies,
@@ -61,7 +62,7 @@ def carried_depthwise(child: "Child", call: Call, twin: Call, values: Values) ->
     source = sources(mine, theirs, layout)
     near = np.where(source >= 0, source, layout)
     if child.first(call) and layer.depth_multiplier == times:
-        start, size, old = taps.start, tuple(layer.kernel_size), plain_kernel(layer, np.asarray(layer.kernel))
+        start, size, old = taps.start, tuple(layer.kernel_size), array_of(layer.kernel)
 
         def kernel(value: np.ndarray, shared: bool) -> np.ndarray:
             own = old if shared else np.zeros_like(old)
@@ -125,7 +126,7 @@ def _move(
     factor: float,
 ) -> None:
     layer, other = call.layer, twin.layer
-    old = plain_kernel(layer, np.asarray(keras.ops.convert_to_numpy(layer.kernel), "float64"))
+    old = plain_kernel(layer, array_of(layer.kernel))
     noise = _noise(old.shape, outputs, child.break_ties)
 
     def kernel(value: np.ndarray, shared: bool) -> np.ndarray:
@@ -141,7 +142,7 @@ def _move(
 def _move_bias(child: "Child", call: Call, twin: Call, outputs: np.ndarray, factor: float) -> None:
     if not call.layer.use_bias:
         return
-    old = np.asarray(keras.ops.convert_to_numpy(call.layer.bias), "float64")
+    old = array_of(call.layer.bias)
 
     def bias(value: np.ndarray, shared: bool) -> np.ndarray:
         return np.where(outputs >= 0, value[outputs] * (factor if shared else 1.0), old if shared else 0.0)
@@ -156,5 +157,6 @@ def _noise(shape: tuple[int, ...], outputs: np.ndarray, amount: float) -> np.nda
     """On every copy of a channel but the first."""
     if not amount:
         return None
-    drawn = np.asarray(keras.ops.convert_to_numpy(keras.random.normal(shape)), "float64")
-    return amount * drawn * copies(outputs)
+    drawn = array_of(keras.random.normal(shape))
+    noise: np.ndarray = amount * drawn * copies(outputs)
+    return noise

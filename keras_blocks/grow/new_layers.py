@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from keras_blocks.grow.flat import Call
-from keras_blocks.grow.kernels import as_kernel_of, plain_kernel
+from keras_blocks.grow.kernels import array_of, as_kernel_of, plain_kernel
 from keras_blocks.grow.layouts import NONE
 from keras_blocks.grow.linear import window
 from keras_blocks.grow.roles import CAN_BE_ZERO
@@ -41,7 +41,8 @@ def _norm(child: "Child", call: Call, values: Values) -> Values | None:
 
 
 def _linear(child: "Child", call: Call, values: Values) -> Values | None:
-    layer, start, exact = call.layer, (0, 0), True
+    layer, exact = call.layer, True
+    start: tuple[int, ...] = (0, 0)
     if hasattr(layer, "kernel_size"):
         values, reach = window(child, call, values, child.flat)
         taps = reach.centre()
@@ -49,7 +50,7 @@ def _linear(child: "Child", call: Call, values: Values) -> Values | None:
         exact = exact and reach.keeps_size
     chosen = _chosen(child, call, len(values.ids))
     groups = getattr(layer, "groups", 1)
-    kernel = np.zeros(plain_kernel(layer, np.asarray(keras.ops.convert_to_numpy(layer.kernel))).shape)
+    kernel = np.zeros(plain_kernel(layer, array_of(layer.kernel)).shape)
     width, wide = len(values.ids) // groups, len(chosen) // groups
     inside = chosen // width == np.arange(len(chosen)) // wide
     kernel[(*start, (chosen % width)[inside], np.flatnonzero(inside))] = 1.0

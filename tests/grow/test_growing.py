@@ -107,7 +107,7 @@ class Own(keras_blocks.Architecture):
             x = self.layer(f"block{i}", keras_blocks.InvertedResidualBlock, filters=m.width, **options)(x)
         x = self.layer("fire", keras_blocks.FireBlock, filters=m.width)(x)
         y = keras.layers.Conv2D(8 * m.width, 3, padding="same")(x)
-        return self.layer("xception", keras_blocks.XceptionBlock, filters=2 * m.width)(x + y)
+        return self.layer("xception", keras_blocks.XceptionBlock, filters=[2 * m.width] * 2)(x + y)
 
     def classifier(self, x):
         x = keras.layers.GlobalAveragePooling2D()(x)
@@ -135,7 +135,9 @@ def sequential():
 def functional():
     x = inputs = keras.Input((8, 8, 3))
     x = keras_blocks.ConvBlock(4, name="stem", batch_norm=True)(x)
-    x = keras.layers.concatenate([keras_blocks.FireBlock(2, name="left")(x), keras_blocks.FireBlock(2, name="right")(x)])
+    x = keras.layers.concatenate(
+        [keras_blocks.FireBlock(2, name="left")(x), keras_blocks.FireBlock(2, name="right")(x)]
+    )
     x = keras_blocks.ResidualBlock(4, "basic", name="residual", strides=2)(x)
     return keras.Model(inputs, keras_blocks.ClassifierHead(3, "flatten", hidden=(6,), name="head")(x))
 
@@ -200,7 +202,11 @@ EXACT = {
         {"groups": [{"filters": 6, "layers": 2}] * 2},
     ),
     "any size": (lambda: resnet(input_shape=(None, None, 3)), {"groups": groups(6, 12)}),
-    "sequential": (sequential, None, {"a": {"expand_ratio": 4, "se_ratio": 2}, "b": {"kernel_size": 5}, "c": {"filters": 9}}),
+    "sequential": (
+        sequential,
+        None,
+        {"a": {"expand_ratio": 4, "se_ratio": 2}, "b": {"kernel_size": 5}, "c": {"filters": 9}},
+    ),
     "functional": (
         functional,
         None,
@@ -209,9 +215,13 @@ EXACT = {
 }
 NEAR = {
     "another group": (resnet, {"groups": groups(4, 8, 16)}, "'head_pool' is not given .* behind the new layer"),
-    "another dense group": (densenet, {"groups": [{"layers": 2}] * 3}, "'last_bn' is not given .* transition"),
+    "another dense group": (densenet, {"groups": [{"layers": 2}] * 3}, "'last_bn' is not given .*transition"),
     "fewer filters": (resnet, {"groups": groups(4, 6)}, "'group2_block1_conv1' has 6 channels in place of 8.*prune"),
-    "fewer blocks": (lambda: resnet(groups=groups(4, 8, blocks=2)), {"groups": groups(4, 8)}, "It has no 'group1_block2"),
+    "fewer blocks": (
+        lambda: resnet(groups=groups(4, 8, blocks=2)),
+        {"groups": groups(4, 8)},
+        "It has no 'group1_block2",
+    ),
     "GroupNormalization": (lambda: resnet(batch_norm={"groups": 2}), {"groups": groups(6, 8)}, "GroupNormalization"),
     "split groups": (resnext, {"cardinality": 4, "base_width": 8}, "works in groups"),
     "wider windows of ECA": (
@@ -290,23 +300,24 @@ def drawn(rng):
 
 
 @once
-@pytest.mark.parametrize("seed", range(200 if run_all() else 20))
+@pytest.mark.parametrize("seed", range(200 if run_all() else 8))
 def test_pairs_drawn_at_random(seed):
-    parent, found = pair(*drawn(np.random.default_rng(seed)))
+    _, found = pair(*drawn(np.random.default_rng(seed)))
     assert found.exact, found.notes
     assert found.difference <= 1e-5
 
 
 @once
 def test_gradients_reach_the_new_parts():
-    """After one step each new layer has begun to learn, but for what a zero in front of it hides for that step."""
+    """After two steps each layer has begun to learn: the first one moves the zeros that hide the others. A gate of two
+    units may be closed for all images."""
     child = grown(trained(resnet()), {"groups": groups(4, 8, blocks=2), "se_ratio": 2}).model
     child.compile(keras.optimizers.SGD(0.1), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     images, labels = np.random.default_rng(0).normal(size=(8, 8, 8, 3)), np.arange(8) % 5
     before = {weight.path: weight.numpy().copy() for weight in child.trainable_weights}
     child.fit(images, labels, epochs=2, verbose=0)
     still = [weight.path for weight in child.trainable_weights if np.array_equal(before[weight.path], weight.numpy())]
-    assert not [path for path in still if "reduce/bias" not in path], still
+    assert not [path for path in still if "_se_reduce/" not in path], still
 
 
 @once
@@ -371,7 +382,11 @@ WRONG = {
     "out of range": (lambda: keras_blocks.grow(resnet(), groups=groups(0)), ValueError, "groups"),
     "no model": (lambda: keras_blocks.grow("resnet18"), TypeError, "`model` must be"),
     "blocks of an architecture": (lambda: keras_blocks.grow(resnet(), {"stem": {}}), ValueError, "metaparameters"),
-    "metaparameters of a Sequential": (lambda: keras_blocks.grow(sequential(), filters=3), TypeError, "name the layers"),
+    "metaparameters of a Sequential": (
+        lambda: keras_blocks.grow(sequential(), filters=3),
+        TypeError,
+        "name the layers",
+    ),
     "an unknown layer": (lambda: keras_blocks.grow(sequential(), {"z": {}}), ValueError, "`blocks`"),
     "an unknown argument": (lambda: keras_blocks.grow(sequential(), {"a": {"width": 2}}), TypeError, "no 'width'"),
     "negative noise": (lambda: keras_blocks.grow(resnet(), break_ties=-1), ValueError, "`break_ties`"),
