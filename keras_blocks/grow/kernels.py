@@ -164,10 +164,7 @@ def plain_kernel(layer: Any, value: np.ndarray) -> np.ndarray:
 
 def as_kernel_of(layer: Any, value: np.ndarray) -> np.ndarray:
     """The layer's own form of a plain kernel."""
-    if type(layer) is keras.layers.Dense:
-        return value[0, 0]
-    plain: np.ndarray = plain_kernel(layer, value)
-    return plain
+    return value.reshape(value.shape[2:]) if type(layer) is keras.layers.Dense else plain_kernel(layer, value)
 
 
 def grown_kernel(

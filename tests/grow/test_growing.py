@@ -142,6 +142,11 @@ def functional():
     return keras.Model(inputs, keras_blocks.ClassifierHead(3, "flatten", hidden=(6,), name="head")(x))
 
 
+def nested():
+    net = resnet(include_top=False, name="net")
+    return keras.Sequential([keras.Input((8, 8, 3)), net, keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3)])
+
+
 SE = {"layer": "keras_blocks>SqueezeExciteBlock", "ratio": 2}
 CBAM = {"layer": "keras_blocks>ConvolutionalBlockAttention", "ratio": 2}
 EXACT = {
@@ -213,7 +218,13 @@ EXACT = {
         {"stem": {"filters": 6}, "left": {"filters": 3, "bypass": "complex"}, "head": {"hidden": [9, 9]}},
     ),
 }
+SK = {"layer": "keras_blocks>SelectiveKernelBlock", "divisor": 2}
+EXACT |= {
+    "selective kernels, deeper": (lambda: resnet(convolution=SK), {"groups": groups(4, 8, blocks=2)}),
+    "a model within": (nested, None, {"net": {"groups": groups(6, 12, blocks=2)}}),
+}
 NEAR = {
+    "selective kernels": (lambda: resnet(convolution=SK), {"groups": groups(6, 12)}, "looks at all channels together"),
     "another group": (resnet, {"groups": groups(4, 8, 16)}, "'head_pool' is not given .* behind the new layer"),
     "another dense group": (densenet, {"groups": [{"layers": 2}] * 3}, "'last_bn' is not given .*transition"),
     "fewer filters": (resnet, {"groups": groups(4, 6)}, "'group2_block1_conv1' has 6 channels in place of 8.*prune"),
@@ -287,7 +298,7 @@ def drawn(rng):
     if kind == "cardinality":
         changes = {"groups": records[1], "cardinality": int(rng.integers(2, 5)), **ratio}
         changes["base_width"] = 16 * int(rng.integers(1, 3))
-        return lambda: resnext(groups=records[0], **options), changes
+        return lambda: resnext(groups=records[0], shortcut=options["shortcut"]), changes
     if kind == "dense":
         layers = [[{"layers": int(count)} for count in row] for row in (blocks, more)]
         changes = {"groups": layers[1], "filters": int(rng.integers(3, 8)), "bottleneck": int(rng.integers(2, 5))}
