@@ -45,6 +45,7 @@ from keras_blocks.detection.drawing import draw_detections
 from keras_blocks.detection.evaluation import coco_metrics, evaluate_detections
 from keras_blocks.detection.proposals import region_proposals, selective_search
 from keras_blocks.detection.voc import VOCDetection
+from keras_blocks.grow.growing import grow
 from keras_blocks.look.drawing import Drawing, draw
 from keras_blocks.look.expanding import expand
 from keras_blocks.look.rows import BlockRow, cost_rows
@@ -166,6 +167,7 @@ __all__ = [
     "export",
     "feature_maps",
     "grad_cam",
+    "grow",
     "list_models",
     "one_shot_accuracy",
     "plan_pruning",

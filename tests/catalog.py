@@ -840,6 +840,7 @@ NOT_LAYERS = {
     "export": "function; tests/deploy/test_exporting.py",
     "Exported": "what `export` returns; tests/deploy/test_exporting.py",
     "feature_maps": "function; tests/look/test_seeing.py",
+    "grow": "function; tests/grow/test_growing.py",
     "grad_cam": "function; tests/look/test_seeing.py",
     "list_models": "function; tests/models/test_registry.py",
     "one_shot_accuracy": "function; tests/models/test_siamese.py",

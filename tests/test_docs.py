@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 DETECTION = (ROOT / "docs" / "detection.md").read_text()
 LOOKING = (ROOT / "docs" / "looking_inside.md").read_text()
+GROWING = (ROOT / "docs" / "growing.md").read_text()
 DEPLOYING = (ROOT / "docs" / "deploying.md").read_text()
 WEIGHTS = (ROOT / "docs" / "weights.md").read_text()
 PRUNING = (ROOT / "docs" / "pruning.md").read_text()
@@ -219,6 +220,14 @@ def test_python_of_the_page_on_pruning(tmp_path, monkeypatch):
     for number, code in enumerate(blocks("python", PRUNING), start=1):
         exec(compile(code, f"pruning.md, python block {number}", "exec"), namespace)
     assert keras_blocks.cost(namespace["model"]).macs <= 0.6 * namespace["whole"]
+
+
+@pytest.mark.once
+def test_python_of_the_page_on_growing(capsys):
+    namespace = {}
+    for number, code in enumerate(blocks("python", GROWING), start=1):
+        exec(compile(code, f"growing.md, python block {number}", "exec"), namespace)
+    assert capsys.readouterr().out.endswith("True\n")
 
 
 def test_readme_table_has_every_public_name():

@@ -53,7 +53,7 @@ FLOORS = {
         ("costs", "weights", "metric", "detection"),
         ("models",),
         ("look",),
-        ("deploy",),
+        ("deploy", "grow"),
         ("prune",),
         ("",),
     ),

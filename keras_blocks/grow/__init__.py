@@ -1,0 +1,1 @@
+"""Models of other metaparameters that begin with what a model has learned."""

@@ -1,0 +1,222 @@
+"""A model with other metaparameters that begins with what a model has learned."""
+
+import dataclasses
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_blocks.core import validation
+from keras_blocks.grow.carrying import Child
+from keras_blocks.grow.evaluating import Parent
+from keras_blocks.grow.flat import Flat
+from keras_blocks.grow.moments import compile_alike
+from keras_blocks.grow.values import Numbers
+from keras_blocks.look.expanding import expand
+from keras_blocks.models.network import Network
+
+UNKNOWN_SIZE = 64
+"""Height and width of the images that a model of any size is tried with."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Grown:
+    """A child, and how near it is to its parent.
+
+    Attributes:
+        model: the child.
+        exact: whether it is proved that it computes what the parent does.
+        notes: name of a layer -> why it does not make what the parent's of this name makes.
+        removed: names of the parent's layers that the child has none of.
+        difference: the largest one of both models' outputs for random images; `None` where they cannot be compared.
+    """
+
+    model: keras.Model
+    exact: bool
+    notes: Mapping[str, str]
+    removed: tuple[str, ...]
+    difference: float | None
+
+
+def grow(
+    model: keras.Model,
+    blocks: Mapping[str, Mapping[str, Any]] | None = None,
+    /,
+    *,
+    break_ties: float = 0.0,
+    **metaparameters: Any,
+) -> keras.Model:
+    """A model of other metaparameters that begins with what a model has learned.
+
+    The child is the same architecture with the metaparameters replaced that are given: more or wider groups, a larger
+    `expand_ratio`, `cardinality` or growth rate, an attention, larger kernels. In inference its outputs are the
+    model's, to rounding, where the change allows it: wider layers have copies of the model's channels, which share
+    their outgoing weights; a new residual block ends in a scale of zero, a new layer of a plain network passes on what
+    it is given; the gates of a new attention are the same for each channel, and undone by the layer before them or
+    behind. Otherwise the child has the nearest start, and a warning names the layers and says why. Either is found by
+    following each channel through both models, not by trying.
+
+    The statistics of normalizations go along; a model that is compiled gives a child that is, with the optimizer's
+    state: copied weights have the moments of the weights they are copies of, new ones have zeros. Layers that are
+    frozen stay so. The model itself is left as it is.
+
+    Args:
+        model: an architecture of the library, or one of your own, a subclass of `Architecture`; with `blocks`, a
+            `Sequential` or functional model.
+        blocks: for a model that is no architecture: name of a layer -> those of its arguments that become others, as
+            in `{"fire": {"filters": 32}}`. Layers are not added.
+        break_ties: standard deviation of the noise on copied channels, over that of the kernel. Copies that are alike
+            get gradients that are alike, and would stay so but for dropout; with noise, such as 0.01, they part from
+            the beginning, and the outputs are the model's only nearly.
+        **metaparameters: arguments of the architecture's constructor that become others.
+
+    Returns:
+        A new model of the model's class.
+
+    Raises:
+        TypeError: for what is no such model; for an argument that it does not take.
+        ValueError: as the constructor does; for `blocks` that the model has not, or that an architecture is given.
+
+    Reference:
+        Chen, Goodfellow and Shlens, "Net2Net: Accelerating Learning via Knowledge Transfer", 2016, section 2 (wider and
+        deeper networks); Elsken, Metzen and Hutter, "Efficient Multi-objective Neural Architecture Search via
+        Lamarckian Evolution", 2019, section 3.1.
+
+    Example:
+
+    >>> import keras_blocks
+    >>> small = keras_blocks.ResNet(
+    ...     groups=[{"filters": 4, "blocks": 1}, {"filters": 8, "blocks": 1}],
+    ...     block="basic", stem="cifar", input_shape=(16, 16, 3), classes=10,
+    ... )
+    >>> large = keras_blocks.grow(small, groups=[{"filters": 8, "blocks": 2}, {"filters": 12, "blocks": 3}])
+    >>> small.count_params(), large.count_params()
+    (2150, 15286)
+    """
+    found = grown(model, metaparameters, blocks, break_ties)
+    if message := told(found, break_ties):
+        warnings.warn(message, stacklevel=2)
+    return found.model
+
+
+def grown(
+    model: keras.Model,
+    metaparameters: Mapping[str, Any],
+    blocks: Mapping[str, Mapping[str, Any]] | None = None,
+    break_ties: float = 0.0,
+) -> Grown:
+    """`grow`, with what there is to say of it."""
+    break_ties = validation.number("break_ties", break_ties, least=0, most=10)
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"`model` must be a Keras model; received {type(model).__name__}.")
+    child = (_architecture if isinstance(model, Network) else _clone)(model, metaparameters, blocks)
+    numbers = Numbers()
+    parent = Parent(Flat(model, expand(model)), numbers)
+    carried = Child(Flat(child, expand(child)), parent, break_ties)
+    _freeze_alike(carried)
+    compile_alike(child, model, carried.transfers)
+    removed = () if carried.exact else tuple(carried.removed())
+    return Grown(child, carried.exact, carried.notes, removed, difference(model, child))
+
+
+def told(found: Grown, break_ties: float = 0.0) -> str | None:
+    """What a user must know of a child; `None` where it is the parent."""
+    by = "" if found.difference is None else f" (by up to {found.difference:.2g} for random images)"
+    if found.exact:
+        far = found.difference is not None and found.difference > 1e-4 and not break_ties
+        return f"the grown model should have its parent's outputs, and differs{by}." if far else None
+    reasons = [f"'{name}' {reason}" for name, reason in found.notes.items()]
+    more = f"; and {len(reasons) - 4} more" if len(reasons) > 4 else ""
+    gone = f" It has no {', '.join(map(repr, found.removed[:4]))}, which the parent has." if found.removed else ""
+    why = "; ".join(reasons[:4]) + more if reasons else "its outputs are not as many"
+    return f"the grown model begins near its parent, and does not have its outputs{by}: {why}.{gone}"
+
+
+def difference(model: keras.Model, child: keras.Model) -> float | None:
+    """The largest difference of two models' outputs for random images, over the largest output where that is over 1."""
+    if isinstance(getattr(model, "input", None), dict):
+        return None
+    inputs = [_random(tensor) for tensor in model.inputs]
+    mine = [tuple(tensor.shape) for tensor in child.inputs]
+    if any(one is None for one in inputs) or mine != [tuple(tensor.shape) for tensor in model.inputs]:
+        return None
+    given = inputs[0] if len(inputs) == 1 else inputs
+    outputs = [keras.tree.flatten(one(given, training=False)) for one in (model, child)]
+    arrays = [[np.asarray(keras.ops.convert_to_numpy(x), "float64") for x in one] for one in outputs]
+    if [array.shape for array in arrays[0]] != [array.shape for array in arrays[1]]:
+        return None
+    found = [np.abs(a - b).max() / max(1.0, np.abs(a).max()) for a, b in zip(*arrays) if a.size]
+    return float(max(found)) if found else None
+
+
+def _random(tensor: Any) -> Any:
+    """Random images for an input, from -1 to 1; `None` where it takes something else."""
+    if "float" not in tensor.dtype or len(tensor.shape) not in (2, 4):
+        return None
+    shape = (2, *(size or UNKNOWN_SIZE for size in tensor.shape[1:]))
+    return np.random.default_rng(0).uniform(-1, 1, shape).astype("float32")
+
+
+def _architecture(
+    model: Any, metaparameters: Mapping[str, Any], blocks: Mapping[str, Mapping[str, Any]] | None
+) -> keras.Model:
+    """An architecture of other metaparameters."""
+    if blocks is not None:
+        raise ValueError(
+            f"`blocks` must be None for an architecture, whose layers follow from its metaparameters: give those of "
+            f"{type(model).__name__} by name; received {blocks!r}."
+        )
+    config = {key: value for key, value in model.get_config().items() if key != "frozen"}
+    changed = dict(metaparameters)
+    if "preprocess" in changed:
+        layers = changed["preprocess"]
+        layers = [layers] if isinstance(layers, keras.layers.Layer) else layers or []
+        changed["preprocess"] = [keras.saving.serialize_keras_object(layer) for layer in layers]
+    if "dtype" in changed:
+        changed["dtype"] = keras.dtype_policies.serialize(keras.dtype_policies.get(changed["dtype"]))
+    child: keras.Model = type(model).from_config({**config, **changed})
+    return child
+
+
+def _clone(
+    model: keras.Model, metaparameters: Mapping[str, Any], blocks: Mapping[str, Mapping[str, Any]] | None
+) -> keras.Model:
+    """A model of layers some of which have other arguments."""
+    if not isinstance(model, keras.Sequential | keras.Function):
+        raise TypeError(
+            f"`model` must be an architecture, a Sequential or a functional model; '{model.name}' is a "
+            f"{type(model).__name__}, of which only its `call` knows how its layers follow."
+        )
+    if metaparameters:
+        raise TypeError(
+            f"`grow` takes metaparameters for architectures; of '{model.name}', name the layers whose arguments become "
+            f"others, as in {{'fire': {dict(metaparameters)!r}}}; received {', '.join(metaparameters)}."
+        )
+    changes = validation.mapping("blocks", blocks)
+    names = [layer.name for layer in model.layers]
+    for name, arguments in changes.items():
+        validation.choice("blocks", name, names, where=f"the layers of '{model.name}'")
+        validation.mapping(f"blocks[{name!r}]", arguments)
+
+    def changed(layer: keras.layers.Layer) -> keras.layers.Layer:
+        config = layer.get_config()
+        new = changes.get(layer.name, {})
+        if unknown := [key for key in new if key not in config]:
+            raise TypeError(
+                f"{type(layer).__name__} '{layer.name}' has no {', '.join(map(repr, unknown))}; it has "
+                f"{', '.join(sorted(config))}."
+            )
+        made: keras.layers.Layer = type(layer).from_config({**config, **new})
+        return made
+
+    child: keras.Model = keras.models.clone_model(model, clone_function=changed)
+    return child
+
+
+def _freeze_alike(carried: Child) -> None:
+    for call in carried.flat.calls:
+        twin = carried.twin(call)
+        if twin is not None and isinstance(twin.layer, keras.layers.Layer) and not twin.layer.trainable:
+            call.layer.trainable = False

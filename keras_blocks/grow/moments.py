@@ -1,0 +1,52 @@
+"""An optimizer's state carried into the child's."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_blocks.grow.carrying import Transfer
+from keras_blocks.grow.kernels import array_of
+
+
+def carry_state(mine: Any, theirs: Any, transfers: Iterable[Transfer]) -> None:
+    """Gives a built optimizer what another of the same settings knows: its steps, rate and moments.
+
+    The moments of a copied weight are those of the weight, undivided: a copy has half of the weight, but its gradient
+    is that of the whole where what it is given is the same. Those of new weights are zeros.
+    """
+    known = {_key(theirs, variable): variable for variable in theirs.variables}
+    ours = {_key(mine, variable): variable for variable in mine.variables}
+    renamed = [(one.mine.path.replace("/", "_"), one.theirs.path.replace("/", "_"), one.moved) for one in transfers]
+    for key, variable in ours.items():
+        if key in known and key in ("iteration", "learning_rate"):
+            variable.assign(known[key])
+        for name, other, moved in renamed:
+            slot = key.removeprefix(f"{name}_")
+            twin = known.get(f"{other}_{slot}") if key.startswith(f"{name}_") else None
+            if twin is not None:
+                value = moved(array_of(twin), False)
+                if np.size(value) == np.prod(variable.shape):
+                    variable.assign(value.reshape(variable.shape).astype("float32"))
+                break
+
+
+def _key(optimizer: Any, variable: Any) -> str:
+    """A variable's name without that of its optimizer."""
+    return str(variable.path).removeprefix(f"{optimizer.name}/")
+
+
+def compile_alike(child: keras.Model, model: keras.Model, transfers: Iterable[Transfer]) -> None:
+    """Compiles the child as the model is, where it is, and carries the optimizer's state."""
+    if not model.compiled:
+        return
+    config = model.get_compile_config()
+    if config is None:
+        return
+    child.compile_from_config(config)
+    optimizer, old = child.optimizer, model.optimizer
+    if old is not None and old.built:
+        if not optimizer.built:
+            optimizer.build(child.trainable_variables)
+        carry_state(optimizer, old, transfers)
