@@ -1,0 +1,28 @@
+"""Training on two devices gives the single device's weights, normalization over all of them included.
+
+In fresh processes, as devices are counted when a backend begins.
+"""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import keras
+import pytest
+from thorough import run_all
+
+KINDS = ("residual", "grouped", "dense")
+
+
+@pytest.mark.skipif(not run_all() and keras.backend.backend() != "jax", reason="a fresh process: in `make test-all`")
+def test_two_devices_train_as_one():
+    kinds = KINDS if run_all() else KINDS[:1]
+    root = pathlib.Path(__file__).parents[1]
+    environment = {**os.environ, "KERAS_BACKEND": keras.backend.backend(), "PYTHONPATH": str(root)}
+    command = [sys.executable, str(root / "tests" / "distributed.py"), *kinds]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+    assert not done.returncode, done.stderr[-2000:]
+    found = dict(line.split() for line in done.stdout.splitlines() if line.startswith(KINDS))
+    assert set(found) == set(kinds)
+    assert all(float(difference) < 1e-4 for difference in found.values()), found
