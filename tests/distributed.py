@@ -28,8 +28,8 @@ def network(kind):
         return keras_blocks.ResNet([{"filters": 8, "blocks": 1}], "basic", stem="cifar", **options)
     if kind == "grouped":
         groups = [{"filters": 8, "blocks": 1}]
-        return keras_blocks.ResNeXt(groups, cardinality=2, base_width=4, stem="cifar", **options)
-    return keras_blocks.DenseNet([2], growth_rate=4, stem="cifar", **options)
+        return keras_blocks.ResNeXt(groups, cardinality=2, base_width=32, stem="cifar", **options)
+    return keras_blocks.DenseNet([{"layers": 2}], filters=4, stem_filters=8, stem="cifar", **options)
 
 
 def data():

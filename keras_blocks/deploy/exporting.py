@@ -121,7 +121,7 @@ def export(
         require(module, module if module in BACKENDS else "export")
     deployed = deploy(model)
     if precision == "int8":
-        require(INT8_NEEDS[format], INT8_NEEDS[format] if INT8_NEEDS[format] in BACKENDS else "export")
+        require(INT8_NEEDS[format], INT8_NEEDS[format] if INT8_NEEDS[format] in BACKENDS else "int8")
         check_not_quantized(deployed)
         calibration = check_calibration(calibration, deployed)
         inputs = first(calibration, COMPARED) if inputs is None else inputs

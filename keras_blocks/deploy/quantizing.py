@@ -60,18 +60,18 @@ def goal_of(validation_data: Any, max_drop: float, tolerance: float | None, diff
     """
     if (validation_data is None) == (tolerance is None):
         raise ValueError(
-            "`precision='int8'` needs one goal: `validation=(inputs, labels)` with `max_drop` of the accuracy, or "
+            "`precision='int8'` needs one goal: `validation_data=(inputs, labels)` with `max_drop` of the accuracy, or "
             f"`tolerance` of the outputs; received {'neither' if tolerance is None else 'both'}."
         )
     if tolerance is not None:
         return Goal(lambda run: -differs(run), tolerance, "outputs that differ by")
     if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
-        raise TypeError(f"`validation` must be (inputs, labels); received {type(validation_data).__name__}.")
+        raise TypeError(f"`validation_data` must be (inputs, labels); received {type(validation_data).__name__}.")
     inputs, labels = as_arrays(validation_data[0]), np.asarray(validation_data[1])
     if labels.ndim != 1 or labels.dtype.kind not in "iu" or count_of(inputs) != len(labels) or not len(labels):
         raise ValueError(
-            f"`validation` must have a whole number for each of its inputs, its class; received {count_of(inputs)} "
-            f"inputs, and labels of the shape {labels.shape} and the type {labels.dtype}."
+            "`validation_data` must have a whole number for each of its inputs, its class; received "
+            f"{count_of(inputs)} inputs, and labels of the shape {labels.shape} and the type {labels.dtype}."
         )
     most = validation.number("max_drop", max_drop, least=0.0, most=1.0)
     return Goal(lambda run: accuracy(run, inputs, labels), most, "an accuracy lower by")
@@ -90,8 +90,8 @@ def accuracy(run: Run, inputs: Any, labels: np.ndarray) -> float:
         if len(arrays) != 1 or arrays[0].ndim != 2 or arrays[0].shape[1] < 2:
             shapes = [array.shape for array in arrays]
             raise ValueError(
-                f"`validation` is for classifiers, which give one score for each class; this model gives {shapes}: "
-                "`tolerance` is for any."
+                "`validation_data` is for classifiers, which give one score for each class; this model gives "
+                f"{shapes}: `tolerance` is for any."
             )
         right += int((arrays[0].argmax(axis=-1) == labels[start : start + len(arrays[0])]).sum())
     return right / len(labels)
