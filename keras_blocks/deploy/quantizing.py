@@ -176,12 +176,12 @@ def check_calibration(calibration: Any, deployed: keras.Model) -> Any:
 
 
 def check_not_quantized(model: keras.Model) -> None:
-    """Refuses a model that `quantize` has changed, whose weights are rounded already.
+    """Refuses a flat model that `quantize` has changed, whose weights are rounded already.
 
     Raises:
         ValueError: with its quantized layers.
     """
-    names = [layer.name for layer in model._flatten_layers() if getattr(layer, "quantization_mode", None)]
+    names = [layer.name for layer in model.layers if getattr(layer, "quantization_mode", None)]
     if names:
         raise ValueError(
             f"`model` must not be quantized: Keras' `quantize` has changed {len(names)} layers of '{model.name}', "

@@ -171,6 +171,7 @@ def test_a_goal_of_outputs():
 
 
 @pytest.mark.once
+@pytest.mark.filterwarnings("ignore:.*quantiz")  # Keras warns of each layer that it leaves as it is
 def test_what_keras_has_quantized_is_refused(images, tmp_path):
     plain = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4, name="scores")])
     plain.quantize("int8")

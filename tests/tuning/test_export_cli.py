@@ -1,6 +1,7 @@
 """`keras-blocks export`: a file of another runtime from the command line, compared on the user's images."""
 
 import json
+import types
 
 import keras
 import numpy as np
@@ -60,7 +61,8 @@ def asked(monkeypatch):
 
     def export(model, path, format, **options):
         calls.append({"model": model, "path": str(path), "format": format, **options})
-        return "done"
+        precision = options.get("precision")
+        return types.SimpleNamespace(precision=precision, table=lambda: "the layers' table")
 
     monkeypatch.setattr(keras_blocks, "export", export)
     return calls
@@ -92,6 +94,24 @@ def test_no_more_images_than_fit(run, asked, folder, tmp_path):
     np.testing.assert_array_equal(asked[0]["inputs"][:, 0, 0, 0], np.arange(AT_MOST))  # in order, in colour
 
 
+def test_int8_is_calibrated_and_held_to_the_users_data(run, asked, folder, tmp_path):
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "pets.npz", x_test=rng.integers(0, 255, (6, 8, 8, 3), "uint8"), y_test=[0, 1] * 3,
+             x_train=rng.integers(0, 255, (20, 8, 8, 3), "uint8"), y_train=[0, 1] * 10)  # fmt: skip
+    options = ["--precision", "int8", "--calibration", "photos", "--data", tmp_path / "pets.npz", "--max-drop", "0.02"]
+    result = run("tiny.keras", *options)
+    assert result.exit_code == 0, result.output
+    (call,) = asked
+    assert call["precision"] == "int8" and call["calibration"].shape == (3, 8, 8, 3) and call["max_drop"] == 0.02
+    images, labels = call["validation_data"]
+    assert images.shape == (6, 8, 8, 3) and images.dtype == "float32" and labels.tolist() == [0, 1] * 3
+    assert "the layers' table" in result.stdout and "compared on calibration images" in result.stdout
+    wrong = run("tiny.keras", "--precision", "int8", "--calibration", "empty", "--tolerance", "0.1")
+    assert wrong.exit_code == 2 and "--calibration: empty holds no image" in wrong.stderr
+    other = run("tiny.keras", "--precision", "int8", "--calibration", "photos", "--data", "digits")
+    assert other.exit_code == 2 and "--data must be images of (8, 8, 3)" in other.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
@@ -107,6 +127,8 @@ def test_no_more_images_than_fit(run, asked, folder, tmp_path):
         (["tiny.keras", "--image-size", "8by8"], ["--image-size must be numbers"]),
         (["tiny.keras", "--format", "torch"], ["`format='torch'` is written by the PyTorch backend"]),
         (["tiny.keras", "--tolerance", "-1"], ["`tolerance`"]),
+        (["tiny.keras", "--precision", "int4"], ["`precision` must be one of"]),
+        (["tiny.keras", "--precision", "int8"], ["needs `calibration`"]),
     ],
 )
 def test_wrong_arguments_end_with_one_line(run, arguments, parts, folder):
