@@ -62,7 +62,12 @@ def export_command(
     Where they differ, nothing is written. Images are given as `evaluate` and `detect` give them: pixels from 0 to 255.
     In int8, the worst layers are left in float until --data or --tolerance holds.
     """
-    options = {"tolerance": tolerance, "overwrite": overwrite, "precision": precision, "max_drop": max_drop}
+    options: dict[str, Any] = {
+        "tolerance": tolerance,
+        "overwrite": overwrite,
+        "precision": precision,
+        "max_drop": max_drop,
+    }
     try:
         with usage_errors():
             exported(model, format, out, images, image_size, weights, calibration=calibration, data=data, **options)
@@ -74,7 +79,7 @@ def export_command(
 
 def exported(
     model: str,
-    format: str,
+    format: Any,
     out: Path | None,
     images: Path | None,
     image_size: str | None,
@@ -191,6 +196,8 @@ def _image_of(model: "keras.Model", image_size: str | None, option: str = "--ima
 
 def _labelled(model: "keras.Model", data: str, image_size: str | None) -> tuple[Any, Any]:
     """The test images of data, and the places of their classes in the model."""
+    import numpy as np
+
     from keras_blocks.tuning.data.load import data_path, load_dataset
     from keras_blocks.tuning.training.class_names import Labelled, labels_of, matched
 
@@ -211,7 +218,7 @@ def _labelled(model: "keras.Model", data: str, image_size: str | None) -> tuple[
     labels, notes = matched(named, labels_of(model), model.output_shape[-1])
     for note in notes:
         say(note)
-    return given.x_test[:].astype(model.input.dtype), labels
+    return np.asarray(given.x_test).astype(model.input.dtype), labels
 
 
 def _random(model: "keras.Model", image_size: tuple[int, int]) -> "np.ndarray":

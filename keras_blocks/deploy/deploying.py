@@ -118,14 +118,14 @@ def _normalized(layer: keras.layers.Normalization) -> Change:
     """
     mean = np.array(keras.ops.convert_to_numpy(layer.mean))
     deviation = np.maximum(np.sqrt(keras.ops.convert_to_numpy(layer.variance)), np.float32(keras.backend.epsilon()))
-    first, second = ((1.0, -mean), (1 / deviation, 0.0))
+    steps: list[Any] = [(1.0, -mean), (1 / deviation, 0.0)]
     if layer.invert:
-        first, second = ((deviation, 0.0), (1.0, mean))
+        steps = [(deviation, 0.0), (1.0, mean)]
     typed = {"dtype": layer.dtype_policy}
 
     def call(x: Any, *args: Any, **kwargs: Any) -> Any:
-        moved = layers.Rescaling(*first, name=f"{layer.name}_first", **typed)(x)
-        return layers.Rescaling(*second, name=layer.name, **typed)(moved)
+        moved = layers.Rescaling(*steps[0], name=f"{layer.name}_first", **typed)(x)
+        return layers.Rescaling(*steps[1], name=layer.name, **typed)(moved)
 
     return call
 

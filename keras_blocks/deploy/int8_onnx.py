@@ -4,7 +4,7 @@ import json
 import logging
 import os
 import tempfile
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -121,7 +121,8 @@ class _Tool:
         )
         onnx.save(model, part)
         found = run_onnx(part, inputs)
-        return [np.asarray(found[name]) for name in names]  # type: ignore[call-overload]
+        assert isinstance(found, Mapping)  # onnxruntime's outputs have names
+        return [np.asarray(found[name]) for name in names]
 
     def seconds(self, path: str) -> dict[str, float]:
         """Of each layer, by onnxruntime's profile."""

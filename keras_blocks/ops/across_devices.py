@@ -1,6 +1,7 @@
 """Moments of a batch that lies on several devices."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 
@@ -41,9 +42,10 @@ def _of_all_processes(inputs: Tensor, axes: Sequence[int]) -> tuple[Tensor, Tens
     import torch
     from torch.distributed.nn import functional
 
+    all_reduce: Any = functional.all_reduce  # through which gradients flow; it has no types
     sums = inputs.sum(dim=tuple(axes)), inputs.square().sum(dim=tuple(axes))
     count = inputs.new_full((1,), inputs.numel() / sums[0].numel())
-    whole = functional.all_reduce(torch.cat([*(part.reshape(-1) for part in sums), count]))
+    whole = all_reduce(torch.cat([*(part.reshape(-1) for part in sums), count]))
     size = sums[0].numel()
     mean = (whole[:size] / whole[-1]).reshape(sums[0].shape)
     squares = (whole[size : 2 * size] / whole[-1]).reshape(sums[0].shape)
