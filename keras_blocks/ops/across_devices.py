@@ -1,5 +1,6 @@
 """Moments of a batch that lies on several devices."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -40,13 +41,37 @@ def moments_across_devices(inputs: Tensor, axes: Sequence[int]) -> tuple[Tensor,
 
 def _of_all_processes(inputs: Tensor, axes: Sequence[int]) -> tuple[Tensor, Tensor]:
     import torch
-    from torch.distributed.nn import functional
 
-    all_reduce: Any = functional.all_reduce  # through which gradients flow; it has no types
     sums = inputs.sum(dim=tuple(axes)), inputs.square().sum(dim=tuple(axes))
-    count = inputs.new_full((1,), inputs.numel() / sums[0].numel())
-    whole = all_reduce(torch.cat([*(part.reshape(-1) for part in sums), count]))
     size = sums[0].numel()
+    count = inputs.new_full((1,), inputs.numel() / size)
+    whole = _summed()(torch.cat([*(part.reshape(-1) for part in sums), count]))
     mean = (whole[:size] / whole[-1]).reshape(sums[0].shape)
     squares = (whole[size : 2 * size] / whole[-1]).reshape(sums[0].shape)
     return mean, squares - mean.square()
+
+
+@functools.cache
+def _summed() -> Any:
+    """A function that adds a tensor of all processes, and in its gradient the gradients of all.
+
+    PyTorch's own, in `torch.distributed.nn`, is deprecated.
+    """
+    import torch
+    import torch.distributed as dist
+
+    def added(tensor: Any) -> Any:
+        whole = tensor.clone()
+        dist.all_reduce(whole)
+        return whole
+
+    class Summed(torch.autograd.Function):
+        @staticmethod
+        def forward(context: Any, tensor: Any) -> Any:
+            return added(tensor)
+
+        @staticmethod
+        def backward(context: Any, gradient: Any) -> Any:
+            return added(gradient)
+
+    return Summed.apply
