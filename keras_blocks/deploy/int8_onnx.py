@@ -24,8 +24,10 @@ from keras_blocks.deploy.runtimes import in_order, run_onnx
 LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 """Operations that have weights."""
 
-BETWEEN = ("Add", "Mul", "Concat", "Relu", "Clip", "MaxPool", "AveragePool", "GlobalAveragePool")
-BETWEEN += ("Transpose", "Reshape", "Squeeze", "Flatten", "Pad", "Resize", "Split", "Slice")
+BETWEEN = (
+    *("Add", "Mul", "Concat", "Relu", "Clip", "MaxPool", "AveragePool", "GlobalAveragePool"),
+    *("Transpose", "Reshape", "Squeeze", "Flatten", "Pad", "Resize", "Split", "Slice"),
+)
 """Operations between them that take int8, too; softmax and the like, at the end, give more than 256 values."""
 
 RUNS = 5
