@@ -12,17 +12,13 @@ import keras
 import pytest
 from thorough import run_all
 
-KINDS = ("residual", "grouped", "dense")
-
 
 @pytest.mark.skipif(not run_all() and keras.backend.backend() != "jax", reason="a fresh process: in `make test-all`")
 def test_two_devices_train_as_one():
-    kinds = KINDS if run_all() else KINDS[:1]
     root = pathlib.Path(__file__).parents[1]
     environment = {**os.environ, "KERAS_BACKEND": keras.backend.backend(), "PYTHONPATH": str(root)}
-    command = [sys.executable, str(root / "tests" / "distributed.py"), *kinds]
+    command = [sys.executable, str(root / "tests" / "distributed.py")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
     assert not done.returncode, done.stderr[-2000:]
-    found = dict(line.split() for line in done.stdout.splitlines() if line.startswith(KINDS))
-    assert set(found) == set(kinds)
-    assert all(float(difference) < 1e-4 for difference in found.values()), found
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("differs by")]
+    assert float(line.split()[-1]) < 1e-4
