@@ -38,7 +38,8 @@ from keras_blocks.core.grouped_conv2d import GroupedConv2D
 from keras_blocks.costs.cost import Cost, cost
 from keras_blocks.decode.predictions import decode_predictions
 from keras_blocks.deploy.deploying import deploy
-from keras_blocks.deploy.exporting import Exported, export
+from keras_blocks.deploy.exported import Exported
+from keras_blocks.deploy.exporting import export
 from keras_blocks.detection.coco import COCODetection
 from keras_blocks.detection.dataset import DetectionDataset
 from keras_blocks.detection.drawing import draw_detections

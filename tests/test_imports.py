@@ -20,6 +20,7 @@ FILES += sorted(
 DISPATCHES = [
     ROOT / "keras_blocks" / "ops" / name
     for name in (
+        "across_devices.py",
         "batch_norm.py",
         "gradients.py",
         "grouped_conv.py",
@@ -30,7 +31,7 @@ DISPATCHES = [
         "roi_windows.py",
     )
 ]
-DISPATCHES.append(ROOT / "keras_blocks" / "deploy" / "runtimes.py")
+DISPATCHES += [ROOT / "keras_blocks" / "deploy" / name for name in ("runtimes.py", "int8_litert.py")]
 """Files that may look at the backend; all others are written with keras.ops alone."""
 HEAVY = ("keras_tuner", "matplotlib", "sklearn", "scipy", "typer", "rich", "PIL", "optuna", "plotly", "jinja2")
 HEAVY += ("pycocotools", "cv2")
@@ -69,7 +70,7 @@ FLOORS = {
         ("trials",),
         ("search",),
         ("options", "single_training", "detector_training", "detecting", "inspecting"),
-        ("detector_commands",),
+        ("detector_commands", "exporting"),
         ("cli", ""),
         ("command",),
     ),

@@ -77,6 +77,15 @@ for path, format in (("net.onnx", "onnx"), ("net.xml", "openvino")):
     assert keras_blocks.export(net, path, format).difference < 1e-5
 """
 
+INT8 = """
+import numpy as np, keras_blocks
+net = keras_blocks.ResNet([{"filters": 4, "blocks": 1}], "basic", stem="cifar", input_shape=(8, 8, 3), classes=2)
+images = np.random.default_rng(0).uniform(size=(8, 8, 8, 3))
+for path, format in (("net.onnx", "onnx"), ("net.xml", "openvino")):
+    done = keras_blocks.export(net, path, format, precision="int8", calibration=images, tolerance=0.5)
+    assert all(layer.precision == "int8" for layer in done.layers)
+"""
+
 DETECTION = """
 import keras, numpy as np, keras_blocks
 keras.utils.save_img("one.png", np.zeros((40, 60, 3)), scale=False)
@@ -101,6 +110,7 @@ EXTRAS = {
     "jax,safetensors": WEIGHTS,
     "jax,hub": HUB,
     "torch,export": EXPORT,
+    "torch,int8": INT8,
     "jax,detection": DETECTION,
     "jax,proposals": PROPOSALS,
     "tensorflow,tuning": SEARCH + STOCK,

@@ -1,4 +1,4 @@
-"""The command line: `keras-blocks search | worker | report | train | evaluate | detect | models | cost | inspect`.
+"""The command line: `keras-blocks search | worker | report | train | evaluate | detect | export | models | cost ...`.
 
 This file and those that it imports at the top need no Keras, so that help is shown at once; see `command`.
 What is heavy is imported by the commands that need it.
@@ -17,6 +17,7 @@ import typer.core
 from rich.console import Console
 
 from keras_blocks.tuning.detector_commands import begun_training, detected, say_evaluated, say_trained
+from keras_blocks.tuning.exporting import export_command
 from keras_blocks.tuning.inspecting import costed, inspected, listed
 from keras_blocks.tuning.options import read_options, size, sizes, with_options
 from keras_blocks.tuning.saying import (
@@ -308,6 +309,9 @@ def detect(
     [x1, y1, x2, y2] in pixels of the image.
     """
     detected(model, images, out, threshold)
+
+
+app.command(name="export", cls=Command)(export_command)
 
 
 @app.command(cls=Command)

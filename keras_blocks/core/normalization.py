@@ -2,17 +2,19 @@
 
 import keras
 
+from keras_blocks.core.across_devices import AcrossDevices
 from keras_blocks.core.registration import register
 from keras_blocks.ops.batch_norm import fused_batch_norm, is_fused
 from keras_blocks.typing import Tensor
 
 
 @register
-class BatchNormalization(keras.layers.BatchNormalization):
+class BatchNormalization(AcrossDevices):
     """`keras.layers.BatchNormalization`, whose training step is one operation where the backend has it.
 
     It has Keras' arguments, weights and results, and its name, by which files of weights find it. What the fused
-    operation does not do goes Keras' way: other axes than the last, `renorm`, `synchronized`, masks, float64.
+    operation does not do goes Keras' way: other axes than the last, `renorm`, `synchronized`, masks, float64. Unlike
+    Keras', it has `synchronized` on every backend.
     """
 
     def call(self, inputs: Tensor, training: bool | None = None, mask: Tensor = None) -> Tensor:

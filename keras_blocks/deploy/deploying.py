@@ -4,6 +4,7 @@ from collections import Counter
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_blocks.core.graphs import calls, told_to_train
 from keras_blocks.deploy.copying import Change, rebuilt
@@ -83,7 +84,9 @@ def deploy(model: keras.Model) -> keras.Model:
     if isinstance(model, Architecture):
         model = model.without_auxiliary()
     flat = expand(model)
-    graph = rebuilt(flat, {id(layer): _as_typed(layer) for layer in _idle(flat)}, model.name)
+    changes = {id(layer): _as_typed(layer) for layer in _idle(flat)}
+    changes |= {id(layer): _normalized(layer) for layer in flat.layers if type(layer) is layers.Normalization}
+    graph = rebuilt(flat, changes, model.name)
     while changes := _foldings(graph):
         graph = rebuilt(graph, changes, model.name)
     return graph
@@ -101,6 +104,25 @@ def _as_typed(layer: keras.layers.Layer) -> Change:
 
     def call(x: Any, *args: Any, **kwargs: Any) -> Any:
         return x if keras.backend.standardize_dtype(x.dtype) == dtype else keras.ops.cast(x, dtype)
+
+    return call
+
+
+def _normalized(layer: keras.layers.Normalization) -> Change:
+    """What a normalization of given or adapted numbers does, by numbers in the configs of layers.
+
+    Keras' own holds tensors, which become inputs of their own in a file of ONNX.
+    """
+    mean = np.array(keras.ops.convert_to_numpy(layer.mean))
+    deviation = np.maximum(np.sqrt(keras.ops.convert_to_numpy(layer.variance)), np.float32(keras.backend.epsilon()))
+    steps: list[Any] = [(1.0, -mean), (1 / deviation, 0.0)]
+    if layer.invert:
+        steps = [(deviation, 0.0), (1.0, mean)]
+    typed = {"dtype": layer.dtype_policy}
+
+    def call(x: Any, *args: Any, **kwargs: Any) -> Any:
+        moved = layers.Rescaling(*steps[0], name=f"{layer.name}_first", **typed)(x)
+        return layers.Rescaling(*steps[1], name=layer.name, **typed)(moved)
 
     return call
 

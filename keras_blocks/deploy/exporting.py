@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import keras
 import numpy as np
@@ -16,10 +16,29 @@ import numpy as np
 from keras_blocks.core import validation
 from keras_blocks.core.extras import require
 from keras_blocks.deploy.deploying import deploy
+from keras_blocks.deploy.exported import Exported, Format, Precision
+from keras_blocks.deploy.int8_litert import quantize_litert
+from keras_blocks.deploy.int8_onnx import quantize_onnx
+from keras_blocks.deploy.int8_openvino import quantize_openvino
+from keras_blocks.deploy.quantizing import (
+    Goal,
+    QuantizedLayer,
+    check_calibration,
+    check_not_quantized,
+    first,
+    goal_of,
+)
 from keras_blocks.deploy.runtimes import RUNTIMES, Outputs, run_openvino, torch_options
 from keras_blocks.models.architecture import Architecture
 
-Format = Literal["saved_model", "onnx", "litert", "openvino", "torch"]
+INT8_NEEDS = {"onnx": "onnxruntime", "litert": "tensorflow", "openvino": "nncf"}
+"""Format that has int8 -> module whose tool makes it."""
+
+TOLERANCE = 1e-4
+"""In float32."""
+
+COMPARED = 64
+"""Of the calibration set, that outputs in int8 are compared on."""
 
 CARD = ".json"
 """What is behind the path of the file that tells of an exported one."""
@@ -31,42 +50,18 @@ BACKENDS = ("tensorflow", "torch")
 """Runtimes that extras of their own bring."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Exported:
-    """An exported file, and how far its outputs are from the model's.
-
-    Args:
-        path: of the file, or of the folder of a SavedModel.
-        format: which it has.
-        runtime: what ran it, with its version.
-        difference: the largest one of any output, as a share of that output's largest value, at least 1.
-        outputs: the outputs' names in the order in which the file has them; "" for one without a name.
-        labels: the classes' names, where the model has them.
-        in_own_precision: the difference in the precision that the runtime takes by itself, where that is another one:
-            OpenVINO takes bfloat16 where the processor has it.
-    """
-
-    path: str
-    format: Format
-    runtime: str
-    difference: float
-    outputs: tuple[str, ...]
-    labels: tuple[str, ...] | None = None
-    in_own_precision: float | None = None
-
-    def __str__(self) -> str:
-        own = "" if self.in_own_precision is None else f"; {self.in_own_precision:.1e} in its own precision"
-        return f"{self.path}: {self.format}, {self.difference:.1e} from the model's outputs in {self.runtime}{own}"
-
-
 def export(
     model: keras.Model,
     path: str | os.PathLike[str],
     format: Format = "onnx",
     *,
     inputs: Any = None,
-    tolerance: float = 1e-4,
+    tolerance: float | None = None,
     overwrite: bool = False,
+    precision: Precision = "float32",
+    calibration: Any = None,
+    validation_data: Any = None,
+    max_drop: float = 0.01,
 ) -> Exported:
     """Writes a model as a file of another runtime, and runs it there: what it says is done gives the model's outputs.
 
@@ -74,24 +69,37 @@ def export(
     detections are in the file. Beside it lies a file of the same name and ".json" behind, with the inputs, the outputs'
     order, the classes' names and the difference.
 
+    In int8, convolutions and dense layers are quantized after training, weights by channel, by the runtime's own tool:
+    onnxruntime's static quantization, OpenVINO's NNCF, LiteRT's converter. While the file does not reach its goal, the
+    worst layers are left in float.
+
     Args:
         model: see `deploy`.
         path: of the file, with the format's ending: ".onnx", ".tflite", ".xml", ".pt2"; of a SavedModel's folder.
         format: "saved_model" (TensorFlow), "onnx", "litert" (once TensorFlow Lite), "openvino", or "torch" (what
             `torch.export.load` reads), from PyTorch. What writes a format, and what runs it, must be installed.
-        inputs: to compare on, as the model takes them, such as real images; `None` for two random ones.
-        tolerance: the largest difference of any output, as a share of that output's largest value, at least 1.
+        inputs: to compare on, as the model takes them, such as real images; `None` for two random ones, in int8 for
+            the first of `calibration`.
+        tolerance: the largest difference of any output, as a share of that output's largest value, at least 1. `None`
+            is 1e-4; in int8 it is a goal, in place of `validation_data`.
         overwrite: whether what is at the path is replaced.
+        precision: "float32" or "int8", which "onnx", "litert" (from TensorFlow) and "openvino" have.
+        calibration: for int8, inputs as the model takes them, by which the ranges of what is inside are found; such as
+            a hundred images of training.
+        validation_data: for int8, (inputs, labels) of a classifier, whose accuracy is the goal; labels are the
+            classes' numbers.
+        max_drop: for int8, how much lower the accuracy may be: 0.01 is one point.
 
     Returns:
-        What was written, and how far it is from the model.
+        What was written, and how far it is from the model; of int8 also each layer's error (`Exported.table`).
 
     Raises:
         FileExistsError: where there is something at the path, or where a file beside it goes: OpenVINO's ".bin".
         ImportError: without what writes and runs the format.
         TypeError, ValueError: for an argument out of range; for a model of unknown size without `inputs`; where Keras
-            cannot write the model in this format, with what it raised; where the outputs differ, with how far. Then
-            nothing is at the path that was not there.
+            cannot write the model in this format, with what it raised; where the outputs differ, with how far; in int8
+            where the goal is not reached, and for a model that `keras.Model.quantize` has changed. Then nothing is at
+            the path that was not there.
 
     Example:
 
@@ -101,39 +109,119 @@ def export(
     'class 3'
     """
     validation.choice("format", format, get_args(Format))
+    validation.choice("precision", precision, get_args(Precision))
     runtime, target = RUNTIMES[format], pathlib.Path(path)
-    tolerance = validation.number("tolerance", tolerance, least=0.0, most=1.0)
+    within = TOLERANCE if tolerance is None else validation.number("tolerance", tolerance, least=0.0, most=1.0)
     if target.suffix != runtime.suffix and runtime.suffix:
         raise ValueError(f"`path` must end with '{runtime.suffix}' for format='{format}'; received {str(path)!r}.")
     if target.exists() and not validation.boolean("overwrite", overwrite):
         raise FileExistsError(f"`path`: {path} is there already. `overwrite=True` replaces it.")
-    if format == "torch" and keras.backend.backend() != "torch":
-        raise ValueError(
-            f"`format='torch'` is written by the PyTorch backend; this is {keras.backend.backend()}. A saved .keras "
-            "file loads there, with KERAS_BACKEND=torch."
-        )
+    _check_backend(format, precision)
     for module, _ in runtime.needs:
         require(module, module if module in BACKENDS else "export")
     deployed = deploy(model)
+    if precision == "int8":
+        require(INT8_NEEDS[format], INT8_NEEDS[format] if INT8_NEEDS[format] in BACKENDS else "int8")
+        check_not_quantized(deployed)
+        calibration = check_calibration(calibration, deployed)
+        inputs = first(calibration, COMPARED) if inputs is None else inputs
+    elif calibration is not None or validation_data is not None:
+        raise ValueError("`calibration` and `validation_data` are for `precision='int8'`; received 'float32'.")
     inputs = _random_inputs(deployed, model) if inputs is None else keras.tree.map_structure(np.asarray, inputs)
     whole = model.without_auxiliary() if isinstance(model, Architecture) else model
     theirs = _named(whole.predict(inputs, verbose=0))
+    goal: Goal | None = None
+    if precision == "int8":
+        goal = goal_of(validation_data, max_drop, tolerance, lambda run: _compared(theirs, run(inputs))[1])
+        within = TOLERANCE
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".export-", dir=target.parent) as folder:
-        part = os.path.join(folder, target.name)
-        _write(deployed, part, format, inputs)
-        order, difference = _compared(theirs, _run(part, format, inputs))
+        part = os.path.join(folder, "done", target.name)
+        os.mkdir(os.path.dirname(part))
+        order, difference = _as_float(deployed, part, format, inputs, theirs, within)
         own = _compared(theirs, run_openvino(part, inputs, None))[1] if format == "openvino" else None
-        if not difference <= tolerance:
-            raise ValueError(
-                f"`format='{format}'`: the outputs of '{model.name}' in {runtime.version} differ by {difference:.1e} "
-                f"from the model's, more than tolerance={tolerance}; nothing was written."
-            )
+        layers: tuple[QuantizedLayer, ...] = ()
+        drop = None
+        if goal is not None:
+            layers, drop = _as_int8(deployed, part, format, calibration, goal)
+            order, difference = _compared(theirs, _run(part, format, inputs))
+            drop, own = None if validation_data is None else drop, None
         labels = getattr(getattr(model, "metaparameters", None), "labels", None)
-        done = Exported(str(target), format, runtime.version, difference, order, labels and tuple(labels), own)
+        done = Exported(
+            str(target),
+            format,
+            runtime.version,
+            difference,
+            order,
+            labels and tuple(labels),
+            own,
+            precision,
+            layers,
+            drop,
+        )
         pathlib.Path(part + CARD).write_text(json.dumps(_card(done, model, inputs), indent=2) + "\n")
-        _move(folder, target.parent, overwrite)
+        _move(os.path.dirname(part), target.parent, overwrite)
     return done
+
+
+def _check_backend(format: Format, precision: Precision) -> None:
+    """Refuses what this backend does not write."""
+    backend = keras.backend.backend()
+    if format == "torch" and backend != "torch":
+        raise ValueError(
+            f"`format='torch'` is written by the PyTorch backend; this is {backend}. A saved .keras "
+            "file loads there, with KERAS_BACKEND=torch."
+        )
+    if precision == "int8" and format not in INT8_NEEDS:
+        raise ValueError(f"`precision='int8'` is for the formats {list(INT8_NEEDS)}; received format='{format}'.")
+    if precision == "int8" and format == "litert" and backend != "tensorflow":
+        raise ValueError(
+            f"`precision='int8'` in 'litert' is written by the TensorFlow backend; this is {backend}. A saved .keras "
+            "file loads there, with KERAS_BACKEND=tensorflow."
+        )
+
+
+def _as_float(
+    deployed: keras.Model, part: str, format: Format, inputs: Any, theirs: Mapping[str, np.ndarray], tolerance: float
+) -> tuple[tuple[str, ...], float]:
+    """Writes the file, and gives the outputs' order and difference, see `_compared`."""
+    _write(deployed, part, format, inputs)
+    order, difference = _compared(theirs, _run(part, format, inputs))
+    if not difference <= tolerance:
+        raise ValueError(
+            f"`format='{format}'`: the outputs of '{deployed.name}' in {RUNTIMES[format].version} differ by "
+            f"{difference:.1e} from the model's, more than tolerance={tolerance}; nothing was written."
+        )
+    return order, difference
+
+
+def _as_int8(
+    deployed: keras.Model, part: str, format: Format, calibration: Any, goal: Goal
+) -> tuple[tuple[QuantizedLayer, ...], float]:
+    """Puts the int8 file in the place of the float one; its layers, and how much lower its score is."""
+    source = os.path.join(os.path.dirname(os.path.dirname(part)), "float" + RUNTIMES[format].suffix)
+    os.replace(part, source)
+    if format == "openvino":
+        os.replace(part.removesuffix(".xml") + ".bin", source.removesuffix(".xml") + ".bin")
+    try:
+        if format == "onnx":
+            layers, lower = quantize_onnx(source, part, calibration, goal)
+        elif format == "openvino":
+            layers, lower = quantize_openvino(source, part, calibration, goal)
+        else:
+            layers, lower = quantize_litert(deployed, source, part, calibration, goal)
+    except (TypeError, ValueError):
+        raise
+    except Exception as error:  # each tool has errors of its own
+        raise ValueError(
+            f"`precision='int8'`: {INT8_NEEDS[format]} cannot quantize '{deployed.name}': {_first_line(error)}"
+        ) from error
+    if not lower <= goal.most:
+        raise ValueError(
+            f"`precision='int8'`: '{deployed.name}' in {RUNTIMES[format].version} has {goal.says} {lower:.4f}, more "
+            f"than {goal.most}, with its worst layers in float, too; nothing was written."
+        )
+    return tuple(layers), lower
 
 
 def _write(model: keras.Model, path: str, format: Format, inputs: Any) -> None:

@@ -45,22 +45,25 @@ def run_onnx(path: str, inputs: Any) -> Outputs:
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     names = [each.name for each in session.get_inputs()]
-    found = session.run(None, dict(zip(names, _in_order(inputs, names), strict=True)))
+    found = session.run(None, dict(zip(names, in_order(inputs, names), strict=True)))
     return dict(zip([each.name for each in session.get_outputs()], found))
 
 
-def run_litert(path: str, inputs: Any) -> Outputs:
+def run_litert(path: str, inputs: Any, look: Callable[[Any], None] | None = None, **options: Any) -> Outputs:
+    """With `look`, which is shown the interpreter after the run, and the interpreter's own options."""
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(path)
+    interpreter = Interpreter(path, **options)
     taken = interpreter.get_input_details()
-    given = _in_order(inputs, [each["name"].removeprefix("serving_default_").rpartition(":")[0] for each in taken])
+    given = in_order(inputs, [each["name"].removeprefix("serving_default_").rpartition(":")[0] for each in taken])
     for each, array in zip(taken, given, strict=True):
         interpreter.resize_tensor_input(each["index"], array.shape)
     interpreter.allocate_tensors()
     for each, array in zip(taken, given):
         interpreter.set_tensor(each["index"], array)
     interpreter.invoke()
+    if look is not None:
+        look(interpreter)
     return [interpreter.get_tensor(each["index"]) for each in interpreter.get_output_details()]
 
 
@@ -70,7 +73,7 @@ def run_openvino(path: str, inputs: Any, precision: str | None = "f32") -> Outpu
 
     options = {} if precision is None else {"INFERENCE_PRECISION_HINT": precision}
     compiled = openvino.Core().compile_model(path, "CPU", options)
-    found = compiled(_in_order(inputs, [each.get_any_name() for each in compiled.inputs]))
+    found = compiled(in_order(inputs, [each.get_any_name() for each in compiled.inputs]))
     return [np.asarray(found[each]) for each in compiled.outputs]
 
 
@@ -100,7 +103,7 @@ RUNTIMES = {
 """Format -> how it is written and run."""
 
 
-def _in_order(inputs: Any, names: Sequence[str]) -> list[np.ndarray]:
+def in_order(inputs: Any, names: Sequence[str]) -> list[np.ndarray]:
     """The arrays of the inputs in the order in which a file names them, which need not be the model's."""
     if isinstance(inputs, Mapping):
         return [inputs[name] for name in names] if set(names) == set(inputs) else list(inputs.values())

@@ -1,0 +1,125 @@
+"""int8 in LiteRT, by TensorFlow's converter, whose debugger leaves layers in float."""
+
+import contextlib
+import io
+import os
+import tempfile
+import warnings
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_blocks.deploy.quantizing import (
+    FEW,
+    Goal,
+    QuantizedLayer,
+    batches,
+    first,
+    relative,
+    until_it_holds,
+    worst_first,
+)
+from keras_blocks.deploy.runtimes import in_order, run_litert
+
+LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "CONV_3D", "FULLY_CONNECTED")
+"""Operations that have weights."""
+
+
+def quantize_litert(
+    deployed: keras.Model, source: str, path: str, calibration: Any, goal: Goal
+) -> tuple[list[QuantizedLayer], float]:
+    """Writes the int8 file of a model; see `quantize_onnx`. Inputs and outputs stay in float."""
+    some = first(calibration, FEW)
+    write = _writer(deployed, calibration)
+    expected = _inside(source, first(calibration, 1))
+    layers = list(expected)
+    best = goal.score(lambda inputs: run_litert(source, inputs))
+
+    def scored(left: Collection[str]) -> float:
+        write(path, left)
+        return goal.score(lambda inputs: run_litert(path, inputs))
+
+    def ranked() -> Sequence[str]:
+        part = path + ".alone"
+        exact = run_litert(source, some)
+        order = worst_first(
+            layers, lambda left: write(part, left), lambda inputs: run_litert(part, inputs), exact, some
+        )
+        os.remove(part)
+        return order
+
+    write(path, ())
+    found = _inside(path, first(calibration, 1))
+    errors = {name: relative(expected[name], found[name]) if name in found else 0.0 for name in layers}
+    left, score = until_it_holds(scored, ranked, best - goal.most)
+    done = [QuantizedLayer(name, "float32" if name in left else "int8", errors[name]) for name in layers]
+    return done, best - score
+
+
+def _writer(deployed: keras.Model, calibration: Any) -> Any:
+    """Writes a file with these layers left in float; the ranges of what is inside are found once."""
+    import tensorflow as tf
+
+    lite = tf.lite
+    with tempfile.TemporaryDirectory(prefix="int8-") as folder, _quiet():
+        deployed.export(folder, format="tf_saved_model", verbose=False)
+        converter = lite.TFLiteConverter.from_saved_model(folder)
+        converter.optimizations = [lite.Optimize.DEFAULT]
+        converter.representative_dataset = lambda: _samples(deployed, calibration)
+        debugger = lite.experimental.QuantizationDebugger(converter=converter)
+
+    def write(path: str, left: Collection[str]) -> None:
+        with _quiet():
+            debugger.options = lite.experimental.QuantizationDebugOptions(denylisted_nodes=list(left))
+            content = debugger.get_nondebug_quantized_model()
+        with open(path, "wb") as file:
+            file.write(content)
+
+    return write
+
+
+def _samples(deployed: keras.Model, inputs: Any) -> Iterator[list[np.ndarray]]:
+    names = [tensor.name for tensor in keras.tree.flatten(deployed.input)]
+    for _, part in batches(inputs, 1):
+        yield in_order(part, names)
+
+
+def _inside(path: str, inputs: Any) -> dict[str, np.ndarray]:
+    """What layers give, by the names of their outputs; numbers of 8 bits as what they stand for."""
+    from ai_edge_litert.interpreter import OpResolverType
+
+    kept: dict[str, np.ndarray] = {}
+
+    def look(interpreter: Any) -> None:
+        about = {each["index"]: each for each in interpreter.get_tensor_details()}
+        for operation in interpreter._get_ops_details():
+            if operation["op_name"] in LAYERS:
+                each = about[operation["outputs"][0]]
+                array = interpreter.get_tensor(each["index"])
+                scale, zero = each["quantization"]
+                kept[each["name"]] = (array.astype("float32") - zero) * scale if array.dtype == np.int8 else array
+
+    run_litert(
+        path,
+        inputs,
+        look,
+        experimental_preserve_all_tensors=True,
+        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+    )
+    return kept
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what the converter says, in Python and from C++."""
+    screen = os.dup(2)
+    with warnings.catch_warnings(), tempfile.TemporaryFile() as aside, contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        os.dup2(aside.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(screen, 2)
+            os.close(screen)

@@ -1,0 +1,175 @@
+"""int8 in ONNX, by onnxruntime's static quantization: QDQ, weights by channel."""
+
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from keras_blocks.deploy.quantizing import (
+    FEW,
+    Goal,
+    QuantizedLayer,
+    batches,
+    first,
+    relative,
+    until_it_holds,
+    worst_first,
+)
+from keras_blocks.deploy.runtimes import in_order, run_onnx
+
+LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+"""Operations that have weights."""
+
+BETWEEN = (
+    *("Add", "Mul", "Concat", "Relu", "Clip", "MaxPool", "AveragePool", "GlobalAveragePool"),
+    *("Transpose", "Reshape", "Squeeze", "Flatten", "Pad", "Resize", "Split", "Slice"),
+)
+"""Operations between them that take int8, too; softmax and the like, at the end, give more than 256 values."""
+
+RUNS = 5
+"""Of which a layer's time is the mean."""
+
+
+def quantize_onnx(source: str, path: str, calibration: Any, goal: Goal) -> tuple[list[QuantizedLayer], float]:
+    """Writes the int8 file of a float one.
+
+    Args:
+        source: path of the float file.
+        path: of the new one.
+        calibration: inputs, as the model takes them.
+        goal: what is to hold.
+
+    Returns:
+        The layers, and how much lower the score is.
+    """
+    with tempfile.TemporaryDirectory(prefix="int8-") as folder:
+        tool = _Tool(source, path, calibration, folder)
+        best = goal.score(lambda inputs: run_onnx(source, inputs))
+
+        def write(left: Collection[str]) -> float:
+            tool.write(path, left)
+            return goal.score(lambda inputs: run_onnx(path, inputs))
+
+        write([])
+        errors = tool.errors(path)
+        left, score = until_it_holds(write, tool.ranked, best - goal.most)
+        seconds = tool.seconds(path)
+    precision = {name: "float32" if name in left else "int8" for name in tool.layers}
+    found = [QuantizedLayer(name, precision[name], errors[name], seconds.get(name)) for name in tool.layers]
+    return found, best - score
+
+
+class _Tool:
+    """onnxruntime's tool for one file; the ranges of what is inside are found once."""
+
+    def __init__(self, source: str, path: str, calibration: Any, folder: str) -> None:
+        import onnx
+        from onnxruntime.quantization.shape_inference import quant_pre_process
+
+        self.folder, self.calibration = folder, calibration
+        self.ready = os.path.join(folder, "ready.onnx")
+        with _quiet():
+            quant_pre_process(source, self.ready, skip_symbolic_shape=True)
+        graph = onnx.load(self.ready).graph
+        weights = {item.name for item in graph.initializer}
+        found = [node for node in graph.node if node.op_type in LAYERS and node.input[1] in weights]
+        self.layers = [node.name for node in found]
+
+    def write(self, path: str, left: Collection[str]) -> None:
+        from onnxruntime import quantization
+
+        with _quiet():
+            quantization.quantize_static(
+                self.ready,
+                path,
+                _Reader(self.ready, self.calibration),
+                quant_format=quantization.QuantFormat.QDQ,
+                per_channel=True,
+                activation_type=quantization.QuantType.QUInt8,
+                weight_type=quantization.QuantType.QInt8,
+                op_types_to_quantize=[*LAYERS, *BETWEEN],
+                nodes_to_exclude=list(left),
+                calibration_cache_path=os.path.join(self.folder, "ranges.json"),
+            )
+
+    def ranked(self) -> Sequence[str]:
+        some, part = first(self.calibration, FEW), os.path.join(self.folder, "alone.onnx")
+        expected = run_onnx(self.ready, some)
+        return worst_first(
+            self.layers, lambda left: self.write(part, left), lambda inputs: run_onnx(part, inputs), expected, some
+        )
+
+    def errors(self, path: str) -> dict[str, float]:
+        """Of what each layer gives in the file."""
+        some = first(self.calibration, FEW)
+        return {
+            name: relative(*pair)
+            for name, pair in zip(self.layers, zip(self._inside(self.ready, some), self._inside(path, some)))
+        }
+
+    def _inside(self, path: str, inputs: Any) -> list[np.ndarray]:
+        import onnx
+
+        model, part = onnx.load(path), os.path.join(self.folder, "inside.onnx")
+        del model.graph.output[:]
+        given = {node.name: node.output[0] for node in model.graph.node}  # a ReLU behind it may have gone into it
+        names = [given[name] for name in self.layers]
+        model.graph.output.extend(
+            onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in names
+        )
+        onnx.save(model, part)
+        found = run_onnx(part, inputs)
+        assert isinstance(found, Mapping)  # onnxruntime's outputs have names
+        return [np.asarray(found[name]) for name in names]
+
+    def seconds(self, path: str) -> dict[str, float]:
+        """Of each layer, by onnxruntime's profile."""
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.enable_profiling, options.intra_op_num_threads = True, 1
+        options.profile_file_prefix = os.path.join(self.folder, "profile")
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        names = [item.name for item in session.get_inputs()]
+        given = dict(zip(names, in_order(first(self.calibration, 1), names)))
+        for _ in range(RUNS):
+            session.run(None, given)
+        with open(session.end_profiling()) as file:
+            events = [event for event in json.load(file) if event.get("cat") == "Node"]
+        found: dict[str, float] = {}
+        for event in events:
+            node = event["name"].removesuffix("_kernel_time")
+            name = max((name for name in self.layers if node.startswith(name)), key=len, default="")
+            if name and event["name"].endswith("_kernel_time"):
+                found[name] = found.get(name, 0.0) + event["dur"] / 1e6 / RUNS
+        return found
+
+
+class _Reader:
+    """Gives the tool the calibration set, in batches."""
+
+    def __init__(self, path: str, calibration: Any) -> None:
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        self._names = [item.name for item in session.get_inputs()]
+        self._parts: Iterator[tuple[int, Any]] = batches(calibration)
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        _, part = next(self._parts, (0, None))
+        return None if part is None else dict(zip(self._names, in_order(part, self._names)))
+
+
+class _quiet:
+    """Without the tool's notes on what it does."""
+
+    def __enter__(self) -> None:
+        self._before = logging.root.manager.disable
+        logging.disable(logging.WARNING)
+
+    def __exit__(self, *error: object) -> None:
+        logging.disable(self._before)

@@ -1,0 +1,102 @@
+"""int8 in OpenVINO, by NNCF: with a goal, it finds the layers to leave in float by itself."""
+
+import logging
+from typing import Any
+
+import numpy as np
+
+from keras_blocks.deploy.quantizing import FEW, Goal, QuantizedLayer, batches, first, relative
+from keras_blocks.deploy.runtimes import in_order, run_openvino
+
+LAYERS = ("Convolution", "GroupConvolution", "ConvolutionBackpropData", "MatMul")
+"""Operations that have weights."""
+
+MOVES = ("Transpose", "Reshape", "Squeeze", "Unsqueeze", "Pad", "MaxPool")
+"""Operations that leave numbers as they are."""
+
+EXACT = {"INFERENCE_PRECISION_HINT": "f32"}
+
+
+def quantize_openvino(source: str, path: str, calibration: Any, goal: Goal) -> tuple[list[QuantizedLayer], float]:
+    """Writes the int8 file of a float one; see `quantize_onnx`."""
+    import nncf
+    import openvino
+
+    logging.getLogger("nncf").setLevel(logging.ERROR)
+    core = openvino.Core()
+    model = core.read_model(source)
+    names = [each.get_any_name() for each in model.inputs]
+    items = [in_order(part, names) for _, part in batches(calibration, 1)]
+    dataset = nncf.Dataset(items)
+    best = goal.score(lambda inputs: run_openvino(source, inputs))
+
+    def score(compiled: Any, _: Any) -> tuple[float, None]:
+        return goal.score(lambda inputs: _run(compiled, inputs)), None
+
+    options = {"subset_size": len(items)}
+    plain = nncf.quantize(core.read_model(source), dataset, **options)
+    done, lower = plain, best - score(core.compile_model(plain, "CPU", EXACT), None)[0]
+    if lower > goal.most:
+        done = nncf.quantize_with_accuracy_control(
+            core.read_model(source), dataset, dataset, score, max_drop=goal.most, **options
+        )
+        lower = best - score(core.compile_model(done, "CPU", EXACT), None)[0]
+    layers = [item.get_friendly_name() for item in model.get_ordered_ops() if _has_weights(item)]
+    kept = {item.get_friendly_name() for item in done.get_ordered_ops() if _has_weights(item) and not _is_int8(item)}
+    some = first(calibration, FEW)
+    errors = map(relative, _inside(core, model, layers, some), _inside(core, plain, layers, some))
+    seconds = _seconds(core, done, first(calibration, 1))
+    openvino.save_model(done, path, compress_to_fp16=False)
+    found = [
+        QuantizedLayer(name, "float32" if name in kept else "int8", error, seconds.get(name))
+        for name, error in zip(layers, errors)
+    ]
+    return found, lower
+
+
+def _run(compiled: Any, inputs: Any) -> list[np.ndarray]:
+    found = compiled(in_order(inputs, [each.get_any_name() for each in compiled.inputs]))
+    return [np.asarray(found[each]) for each in compiled.outputs]
+
+
+def _has_weights(item: Any) -> bool:
+    if item.get_type_name() not in LAYERS:
+        return False
+    behind, seen = [item.input_value(1).get_node()], 0
+    while behind:  # constants alone, whatever is done to them
+        node = behind.pop()
+        seen += 1
+        if node.get_type_name() == "Parameter" or seen > 32:
+            return False
+        behind += [each.get_source_output().get_node() for each in node.inputs()]
+    return True
+
+
+def _is_int8(item: Any) -> bool:
+    """Whether what comes in is rounded, maybe before it is moved."""
+    node = item.input_value(0).get_node()
+    while node.get_type_name() in MOVES:
+        node = node.input_value(0).get_node()
+    return bool(node.get_type_name() == "FakeQuantize")
+
+
+def _inside(core: Any, model: Any, names: list[str], inputs: Any) -> list[np.ndarray]:
+    """What the layers of these names give, with their bias: without it, OpenVINO shows other numbers of int8 ones."""
+    copy = model.clone()
+    layers = {item.get_friendly_name(): item for item in copy.get_ordered_ops()}
+    copy.add_outputs([_with_bias(layers[name]) for name in names])
+    return _run(core.compile_model(copy, "CPU", EXACT), inputs)[-len(names) :]
+
+
+def _with_bias(item: Any) -> Any:
+    behind = [each.get_node() for each in item.output(0).get_target_inputs()]
+    return (behind[0] if len(behind) == 1 and behind[0].get_type_name() == "Add" else item).output(0)
+
+
+def _seconds(core: Any, model: Any, inputs: Any) -> dict[str, float]:
+    compiled = core.compile_model(model, "CPU", {**EXACT, "PERF_COUNT": True, "INFERENCE_NUM_THREADS": 1})
+    request = compiled.create_infer_request()
+    given = in_order(inputs, [each.get_any_name() for each in compiled.inputs])
+    for _ in range(3):
+        request.infer(given)
+    return {item.node_name: item.real_time.total_seconds() for item in request.profiling_info}

@@ -1,0 +1,215 @@
+"""int8 by the runtimes' own tools: what is asked of the file, and layers that stay in float until it holds."""
+
+import dataclasses
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+from keras_blocks.core import validation
+
+AT_A_TIME = 32
+"""Images that a file is run on at once."""
+
+FEW = 16
+"""Of the calibration set, by which layers are compared."""
+
+Run = Callable[[Any], Any]
+"""Gives a file's outputs for inputs."""
+
+
+@dataclasses.dataclass(frozen=True)
+class QuantizedLayer:
+    """A convolution or dense layer of a file that was made int8.
+
+    Args:
+        name: in the file.
+        precision: "int8", or "float32", in which it was left.
+        error: of its outputs, as they are in a file with all layers in int8, by calibration images: root mean square
+            of the difference, as a share of their own. What earlier layers add is in it.
+        seconds: it takes for one image in one thread, where the runtime tells it.
+    """
+
+    name: str
+    precision: str
+    error: float
+    seconds: float | None = None
+
+
+class Goal(NamedTuple):
+    """What a file must keep: its score may be lower than the float file's by `most`."""
+
+    score: Callable[[Run], float]
+    most: float
+    says: str
+    """Of a drop, for an error and for users: "an accuracy lower by"."""
+
+
+def goal_of(validation_data: Any, max_drop: float, tolerance: float | None, differs: Callable[[Run], float]) -> Goal:
+    """The goal, of the arguments of `export`.
+
+    Args:
+        validation_data: (inputs, labels), or `None`.
+        max_drop: of the accuracy.
+        tolerance: of the outputs, or `None`.
+        differs: gives how far a file's outputs are from the model's.
+
+    Raises:
+        TypeError, ValueError: for both or neither, and for what is no such pair.
+    """
+    if (validation_data is None) == (tolerance is None):
+        raise ValueError(
+            "`precision='int8'` needs one goal: `validation_data=(inputs, labels)` with `max_drop` of the accuracy, or "
+            f"`tolerance` of the outputs; received {'neither' if tolerance is None else 'both'}."
+        )
+    if tolerance is not None:
+        return Goal(lambda run: -differs(run), tolerance, "outputs that differ by")
+    if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
+        raise TypeError(f"`validation_data` must be (inputs, labels); received {type(validation_data).__name__}.")
+    inputs, labels = as_arrays(validation_data[0]), np.asarray(validation_data[1])
+    if labels.ndim != 1 or labels.dtype.kind not in "iu" or count_of(inputs) != len(labels) or not len(labels):
+        raise ValueError(
+            "`validation_data` must have a whole number for each of its inputs, its class; received "
+            f"{count_of(inputs)} inputs, and labels of the shape {labels.shape} and the type {labels.dtype}."
+        )
+    most = validation.number("max_drop", max_drop, least=0.0, most=1.0)
+    return Goal(lambda run: accuracy(run, inputs, labels), most, "an accuracy lower by")
+
+
+def accuracy(run: Run, inputs: Any, labels: np.ndarray) -> float:
+    """The share of inputs to which a file gives their own class.
+
+    Raises:
+        ValueError: where it does not give one score for each class.
+    """
+    right = 0
+    for start, part in batches(inputs):
+        found = run(part)
+        arrays = _arrays(found)
+        if len(arrays) != 1 or arrays[0].ndim != 2 or arrays[0].shape[1] < 2:
+            shapes = [array.shape for array in arrays]
+            raise ValueError(
+                "`validation_data` is for classifiers, which give one score for each class; this model gives "
+                f"{shapes}: `tolerance` is for any."
+            )
+        right += int((arrays[0].argmax(axis=-1) == labels[start : start + len(arrays[0])]).sum())
+    return right / len(labels)
+
+
+def until_it_holds(
+    write: Callable[[Collection[str]], float], ranked: Callable[[], Sequence[str]], least: float
+) -> tuple[Collection[str], float]:
+    """Writes a file with all layers in int8; while its score is too low, with twice as many of the worst in float.
+
+    Args:
+        write: writes it with these layers left in float, and gives its score.
+        ranked: gives the layers, the worst first; asked only where some are to be left.
+        least: the score to reach.
+
+    Returns:
+        The layers that were left, and the score; too low where leaving all but one did not help.
+
+    Example:
+
+    >>> until_it_holds(lambda left: 0.9 + 0.01 * len(left), lambda: ["c", "a", "b"], 0.915)
+    (['c', 'a'], 0.92)
+    """
+    left: Sequence[str] = []
+    score = write(left)
+    order = ranked() if score < least else []
+    while score < least and len(left) < len(order) - 1:
+        left = order[: min(max(1, 2 * len(left)), len(order) - 1)]
+        score = write(left)
+    return left, score
+
+
+def worst_first(
+    layers: Sequence[str], write: Callable[[Collection[str]], None], run: Run, expected: Any, inputs: Any
+) -> Sequence[str]:
+    """The layers, first that which alone in int8 changes the outputs most.
+
+    Args:
+        layers: their names.
+        write: writes the file with these left in float.
+        run: runs what was written.
+        expected: outputs of the float file.
+        inputs: some, such as a few of the calibration set.
+    """
+    changes = {}
+    for name in layers:
+        write([other for other in layers if other != name])
+        changes[name] = max(map(relative, _arrays(expected), _arrays(run(inputs))))
+    return sorted(changes, key=changes.__getitem__, reverse=True)
+
+
+def _arrays(found: Any) -> list[np.ndarray]:
+    return list(found.values()) if isinstance(found, Mapping) else list(found)
+
+
+def check_calibration(calibration: Any, deployed: keras.Model) -> Any:
+    """The calibration set as arrays, in the structure of the model's inputs.
+
+    Raises:
+        ValueError: where there is none, and for inputs that the model does not take.
+    """
+    if calibration is None:
+        raise ValueError(
+            "`precision='int8'` needs `calibration`: inputs as the model takes them, by which the ranges of what is "
+            "inside are found; a hundred images of training are common."
+        )
+    arrays = as_arrays(calibration)
+    try:
+        keras.tree.assert_same_structure(deployed.input, arrays)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"`calibration` must have the structure of the model's inputs: {error}") from error
+    for tensor, array in zip(keras.tree.flatten(deployed.input), keras.tree.flatten(arrays)):
+        fits = len(array.shape) == len(tensor.shape) and len(array)
+        if not fits or any(size not in (None, given) for size, given in zip(tensor.shape[1:], array.shape[1:])):
+            raise ValueError(
+                f"`calibration` must be inputs of the shape {tuple(tensor.shape)}, one or more, as the model takes "
+                f"them; received the shape {array.shape}."
+            )
+    return keras.tree.map_structure(
+        lambda tensor, array: array.astype(tensor.dtype, copy=False), deployed.input, arrays
+    )
+
+
+def check_not_quantized(model: keras.Model) -> None:
+    """Refuses a flat model that `quantize` has changed, whose weights are rounded already.
+
+    Raises:
+        ValueError: with its quantized layers.
+    """
+    names = [layer.name for layer in model.layers if getattr(layer, "quantization_mode", None)]
+    if names:
+        raise ValueError(
+            f"`model` must not be quantized: Keras' `quantize` has changed {len(names)} layers of '{model.name}', "
+            f"such as '{names[0]}'. Export the model as it was before, with `precision='int8'`, which takes "
+            "convolutions, too."
+        )
+
+
+def as_arrays(inputs: Any) -> Any:
+    return keras.tree.map_structure(np.asarray, inputs)
+
+
+def count_of(inputs: Any) -> int:
+    return len(keras.tree.flatten(inputs)[0])
+
+
+def first(inputs: Any, count: int) -> Any:
+    return keras.tree.map_structure(lambda array: array[:count], inputs)
+
+
+def batches(inputs: Any, size: int = AT_A_TIME) -> Iterator[tuple[int, Any]]:
+    """(place of its first, inputs) of each batch."""
+    for start in range(0, count_of(inputs), size):
+        yield start, keras.tree.map_structure(lambda array, start=start: array[start : start + size], inputs)
+
+
+def relative(expected: np.ndarray, found: np.ndarray) -> float:
+    """Root mean square of the difference, as a share of the expected's."""
+    expected, found = expected.astype("float64"), found.astype("float64")
+    scale = np.sqrt(np.mean(expected**2))
+    return float(np.sqrt(np.mean((expected - found) ** 2)) / scale) if scale else 0.0

@@ -1,0 +1,179 @@
+"""int8 by the runtimes' tools: calibrated, held to a goal, the worst layers left in float where it does not hold."""
+
+import importlib.util
+import json
+
+import keras
+import numpy as np
+import pytest
+from thorough import run_all
+
+import keras_blocks
+from keras_blocks.deploy import exporting
+from keras_blocks.deploy.quantizing import Goal, accuracy, goal_of, relative, until_it_holds, worst_first
+from keras_blocks.deploy.runtimes import RUNTIMES
+
+BACKEND = keras.backend.backend()
+
+
+@pytest.fixture(scope="module")
+def model():
+    keras.utils.set_random_seed(5)
+    return keras_blocks.ResNet(
+        [{"filters": 8, "blocks": 1}, {"filters": 16, "blocks": 1}],
+        "basic",
+        stem="cifar",
+        input_shape=(8, 8, 3),
+        classes=3,
+        preprocess=[keras.layers.Rescaling(1 / 255)],
+        name="small",
+    )
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(0).uniform(0, 255, (32, 8, 8, 3)).astype("float32")
+
+
+FORMATS = {"tensorflow": ["onnx", "litert", "openvino"], "torch": ["onnx", "openvino"], "jax": []}[BACKEND]
+CHOSEN = FORMATS if run_all() else [format for format in FORMATS if BACKEND == "torch" and format == "onnx"]
+
+
+@pytest.mark.filterwarnings("ignore")  # from inside of the converters
+@pytest.mark.parametrize("format", CHOSEN)
+def test_convolutions_are_int8_and_right(format, model, images, tmp_path):
+    if format == "openvino" and importlib.util.find_spec("nncf") is None:
+        pytest.skip("needs nncf")
+    path = tmp_path / f"small{RUNTIMES[format].suffix}"
+    labels = model.predict(images, verbose=0).argmax(axis=-1)
+    done = keras_blocks.export(
+        model, path, format, precision="int8", calibration=images, validation_data=(images, labels), max_drop=0.1
+    )
+    assert done.precision == "int8" and done.drop <= 0.1 and 0 < done.difference < 0.1
+    assert len(done.layers) == 7  # six convolutions, one of them a shortcut's, and the scores
+    assert sum(layer.precision == "int8" for layer in done.layers) >= 6
+    assert all(0 < layer.error < 0.2 for layer in done.layers), done.table()
+    assert len(done.table().splitlines()) == 7 + 4
+    assert "int8 in" in str(done) and "accuracy lower by" in str(done)
+    card = json.loads(path.with_name(path.name + ".json").read_text())
+    assert card["precision"] == "int8" and len(card["layers"]) == 7
+    assert not list(tmp_path.glob(".export*"))
+
+
+@pytest.mark.once
+def test_the_worst_layers_are_left_until_it_holds(model, images, tmp_path):
+    """A tolerance that no whole file in int8 keeps leaves some in float; one that rounding breaks is refused."""
+    first = keras_blocks.export(
+        model, tmp_path / "a.onnx", precision="int8", calibration=images, tolerance=1.0, inputs=images[:8]
+    )
+    less = first.difference * 0.9
+    try:
+        done = keras_blocks.export(
+            model, tmp_path / "b.onnx", precision="int8", calibration=images, tolerance=less, inputs=images[:8]
+        )
+    except ValueError as error:
+        assert "outputs that differ by" in str(error)
+        assert not (tmp_path / "b.onnx").exists()
+    else:
+        assert done.difference <= less
+        assert {layer.precision for layer in done.layers} == {"int8", "float32"}
+
+
+@pytest.mark.once
+def test_twice_as_many_are_left_each_time():
+    tried = []
+
+    def write(left):
+        tried.append(list(left))
+        return 0.5 + 0.1 * len(left)
+
+    left, score = until_it_holds(write, lambda: list("dacb"), 0.65)
+    assert tried == [[], ["d"], ["d", "a"]] and left == ["d", "a"] and score == 0.7
+    never, score = until_it_holds(write, lambda: list("dacb"), 2.0)
+    assert len(never) == 3 and score < 2.0  # one is in int8 at least
+    assert until_it_holds(write, lambda: pytest.fail("not asked"), 0.5)[0] == []
+
+
+@pytest.mark.once
+def test_layers_are_ranked_by_what_each_alone_changes():
+    costs, now = {"a": 0.1, "b": 0.7, "c": 0.3}, {}
+
+    def write(left):
+        now["change"] = sum(cost for name, cost in costs.items() if name not in left)
+
+    order = worst_first(list(costs), write, lambda inputs: [inputs * (1 + now["change"])], [np.ones(4)], np.ones(4))
+    assert order == ["b", "c", "a"]
+
+
+@pytest.mark.once
+def test_an_accuracy_is_over_all_batches():
+    images, labels = np.arange(70.0)[:, None], np.arange(70) % 2
+
+    def run(part):
+        return {"scores": np.stack([part[:, 0] % 2 == 0, part[:, 0] % 2 == 1], axis=1).astype("float32")}
+
+    assert accuracy(run, images, labels) == 1.0
+    assert accuracy(run, images, 1 - labels) == 0.0
+    with pytest.raises(ValueError, match="`validation_data` is for classifiers"):
+        accuracy(lambda part: [part, part], images, labels)
+    assert relative(np.array([3.0, 4.0]), np.array([3.0, 4.5])) == pytest.approx(0.1)
+    assert relative(np.zeros(2), np.zeros(2)) == 0.0
+
+
+@pytest.mark.once
+def test_a_goal_that_is_not_reached_leaves_nothing(model, images, tmp_path, monkeypatch):
+    monkeypatch.setattr(exporting, "_as_float", lambda *arguments: (("",), 0.0))
+    monkeypatch.setattr(exporting.os, "replace", lambda *paths: None)
+    monkeypatch.setattr(exporting, "quantize_onnx", lambda *arguments: ([], 0.25))
+    with pytest.raises(ValueError, match=r"outputs that differ by 0\.2500, more than 0\.1, with its worst layers"):
+        keras_blocks.export(
+            model, tmp_path / "x.onnx", precision="int8", calibration=images, tolerance=0.1, inputs=images[:2]
+        )
+    assert not list(tmp_path.iterdir())
+
+
+IMAGES = np.zeros((2, 8, 8, 3), "float32")
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"precision": "int4"}, ValueError, "`precision` must be one of"),
+        ({"calibration": None}, ValueError, "needs `calibration`"),
+        ({"calibration": IMAGES[:0]}, ValueError, r"one or more.*received the shape \(0, 8, 8, 3\)"),
+        ({"calibration": IMAGES[:, :4]}, ValueError, r"inputs of the shape \(None, 8, 8, 3\)"),
+        ({"calibration": [IMAGES, IMAGES]}, ValueError, "structure of the model's inputs"),
+        ({"tolerance": None}, ValueError, "needs one goal.*received neither"),
+        ({"validation_data": (IMAGES, [0, 1])}, ValueError, "needs one goal.*received both"),
+        ({"tolerance": None, "validation_data": IMAGES}, TypeError, r"must be \(inputs, labels\)"),
+        ({"tolerance": None, "validation_data": (IMAGES, [0])}, ValueError, "a whole number for each"),
+        ({"tolerance": None, "validation_data": (IMAGES, [0.0, 1.0])}, ValueError, "a whole number for each"),
+        ({"tolerance": None, "validation_data": (IMAGES, [0, 1]), "max_drop": -1}, ValueError, "`max_drop`"),
+        ({"format": "saved_model", "path": "x"}, ValueError, "`precision='int8'` is for the formats"),
+        ({"format": "litert", "path": "x.tflite"}, ValueError, "written by the TensorFlow backend"),
+        ({"precision": "float32"}, ValueError, "are for `precision='int8'`"),
+    ],
+)
+def test_bad_arguments(arguments, error, message, model, tmp_path):
+    if arguments.get("format") == "litert" and BACKEND == "tensorflow":
+        pytest.skip("is written here")
+    given = {"path": "x.onnx", "precision": "int8", "calibration": IMAGES, "tolerance": 0.5, **arguments}
+    with pytest.raises(error, match=message):
+        keras_blocks.export(model, tmp_path / given.pop("path"), **given)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.once
+def test_a_goal_of_outputs():
+    goal = goal_of(None, 0.01, 0.2, lambda run: 0.3)
+    assert goal == Goal(goal.score, 0.2, "outputs that differ by") and goal.score(None) == -0.3
+
+
+@pytest.mark.once
+@pytest.mark.filterwarnings("ignore:.*quantiz")  # Keras warns of each layer that it leaves as it is
+def test_what_keras_has_quantized_is_refused(images, tmp_path):
+    plain = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4, name="scores")])
+    plain.quantize("int8")
+    with pytest.raises(ValueError, match=r"`model` must not be quantized.*1 layers.*'scores'.*precision='int8'"):
+        keras_blocks.export(plain, tmp_path / "x.onnx", precision="int8", calibration=images[:, 0, 0], tolerance=0.1)
