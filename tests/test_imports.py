@@ -28,6 +28,7 @@ DISPATCHES = [
         "roi_maxima.py",
         "roi_means.py",
         "roi_windows.py",
+        "torch_images.py",
     )
 ]
 DISPATCHES.append(ROOT / "keras_blocks" / "deploy" / "runtimes.py")

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from keras_blocks.core.immutable import FrozenDict, thaw
+from keras_blocks.core.native_layers import natively
 from keras_blocks.core.shapes import shapes_of
 
 
@@ -32,7 +33,7 @@ class LayerSpec:
     def make(self, prefix: str = "") -> Any:
         """A new layer, named with `prefix` in front."""
         options = {key: thaw(value) if isinstance(value, FrozenDict) else value for key, value in self.options.items()}
-        return self.cls(**options, name=prefix + self.name, dtype=self.dtype)
+        return natively(self.cls)(**options, name=prefix + self.name, dtype=self.dtype)
 
     def __call__(self, x: Any) -> Any:
         together = x.values() if isinstance(x, Mapping) else x if isinstance(x, (list, tuple)) else [x]

@@ -109,6 +109,29 @@ def _deferring(make: Callable[..., None]) -> Callable[..., None]:
     return made
 
 
+def only_computes(layer: Any) -> bool:
+    """Whether calling a built layer on tensors of its dtype comes to its `call`: nothing is cast, kept or run again.
+
+    Keras looks into all that by each call, which takes longer than a small image's convolution does.
+    """
+    policy = layer._dtype_policy
+    scope = global_state.get_global_attribute("autocast_scope")
+    casts = policy.variable_dtype if scope is None or not layer.autocast else scope.dtype
+    return (
+        layer.built
+        and type(policy) is keras.dtype_policies.DTypePolicy
+        and casts == policy.compute_dtype
+        and layer.activity_regularizer is None
+        and layer._remat_mode is None
+        and keras.distribution.distribution() is None
+    )
+
+
+def is_masked(tensor: Any) -> bool:
+    """Whether a layer has put a mask on a tensor."""
+    return getattr(tensor, "_keras_mask", None) is not None
+
+
 def begin_at(model: keras.Model, epoch: int) -> None:
     """Called when a training begins: it goes on after so many epochs, as Keras' own `BackupAndRestore` has it."""
     model._initial_epoch = epoch

@@ -6,6 +6,7 @@ import keras
 
 from keras_blocks.core import keras_arguments, validation
 from keras_blocks.core.keywords import NamedArguments
+from keras_blocks.core.native_layers import own_class
 from keras_blocks.core.registration import register
 from keras_blocks.ops.casting import as_float
 from keras_blocks.ops.grouped_conv import grouped_conv2d
@@ -125,5 +126,5 @@ class GroupedConv2D(NamedArguments, keras.layers.Conv2D):
         >>> type(ours.layers[0]).__name__
         'GroupedConv2D'
         """
-        grouped = type(layer) is keras.layers.Conv2D and layer.groups > 1
+        grouped = own_class(layer) is keras.layers.Conv2D and layer.groups > 1
         return (cls if grouped else type(layer)).from_config(layer.get_config())

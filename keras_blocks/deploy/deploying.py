@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from keras_blocks.core.graphs import calls, replay, told_to_train
+from keras_blocks.core.native_layers import natively
 from keras_blocks.deploy.folding import affine_of, before, behind, folds_before, folds_behind, with_weights
 from keras_blocks.look.expanding import expand, inputs_of
 from keras_blocks.models.architecture import Architecture
@@ -160,7 +161,7 @@ def _copied(layer: Any, made: dict[int, Any], *args: Any, **kwargs: Any) -> Any:
     """What a copy of the layer gives, the same one at each of its calls."""
     new = made.get(id(layer))
     if new is None:
-        new = made[id(layer)] = type(layer).from_config(_config(layer))
+        new = made[id(layer)] = natively(type(layer)).from_config(_config(layer))
         outputs = new(*args, **kwargs)
         if layer.weights:
             new.set_weights(layer.get_weights())
