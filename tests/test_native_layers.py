@@ -159,3 +159,44 @@ def test_what_keras_does_around_a_call_is_done(rng):
     assert norm(norm(masked, training=True), training=True)._keras_mask is not None
     half = keras.Sequential([keras.Input((4, 4, 3), dtype="bfloat16"), make(2, 1)])
     assert half(keras.ops.cast(images, "bfloat16")).dtype == images.dtype
+
+
+def test_what_is_overwritten_is_nobody_else_s(rng):
+    """In inference a ReLU takes the memory of what a layer has given to it alone, and no other."""
+    images = keras.ops.convert_to_tensor(rng.normal(size=(2, 6, 6, 8)).astype("float32"))
+    kept = array(images).copy()
+    blocks = [
+        keras_blocks.ConvBlock(4, batch_norm=True),
+        keras_blocks.DenseLayer(4),  # begins with a normalization; its input is given to two branches
+        keras_blocks.ResidualBlock(8),
+        keras_blocks.FireBlock(2),
+    ]
+    overwritten = 0
+    for block in blocks:
+        inputs = keras.Input((6, 6, 8))
+        flat = keras.Model(inputs, block.expand(inputs))
+        for _ in range(2):
+            np.testing.assert_allclose(array(block(images)), array(flat(images)), rtol=1e-5, atol=1e-6)
+        overwritten += len(block._built_chain.makers)
+        np.testing.assert_array_equal(array(images), kept)
+    assert overwritten >= 6
+    seen, block = [], blocks[0]
+    block.conv_bn.register_forward_hook(lambda layer, inputs, outputs: seen.append(outputs))
+    block(images)
+    assert (array(seen[0]) < 0).any()
+
+
+def test_an_activation_that_others_see_overwrites_nothing():
+    from keras_blocks.core.chain import BuiltChain, Split
+
+    def spec(name, cls, **options):
+        return LayerSpec(cls, name, FrozenDict(options), "float32")
+
+    conv, add = spec("conv", layers.Conv2D, filters=1, kernel_size=1), spec("add", layers.Add)
+    relu, again = (spec(name, layers.Activation, activation="relu") for name in ("relu", "again"))
+    assert BuiltChain([conv, relu]).makers == {"relu": "conv"}
+    assert BuiltChain([conv, Split(([relu], []), add), again]).makers == {"again": "add"}
+    assert BuiltChain([conv, relu, again]).makers == {"relu": "conv"}
+    assert BuiltChain([conv, relu, spec("pool", layers.MaxPooling2D), relu]).makers == {}
+    active = spec("conv", layers.Conv2D, filters=1, kernel_size=1, activation="sigmoid")
+    assert BuiltChain([active, relu]).makers == {}

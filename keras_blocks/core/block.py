@@ -6,7 +6,7 @@ from typing import Any, Self, Unpack
 import keras
 
 from keras_blocks.core.chain import Chain as Chain
-from keras_blocks.core.chain import LayerSpec, checked_chain, specs, walk
+from keras_blocks.core.chain import BuiltChain, LayerSpec, checked_chain, specs, walk
 from keras_blocks.core.immutable import freeze
 from keras_blocks.core.inner import Untracked, changes, quantized, remember, restore
 from keras_blocks.core.keywords import accepted, refuse_unknown
@@ -23,17 +23,6 @@ _INPUTS = {4: "image batches", 5: "batches of regions"}
 
 BUILT_MARK = "built"
 """Marks a built block in a file of weights: a block that is not built has nowhere to load them to, and says so."""
-
-
-class BuiltChain:
-    """Holds a chain for a layer. A list or a tuple would be wrapped and searched for layers by Keras."""
-
-    __slots__ = ("chain", "checked")
-
-    def __init__(self, chain: Chain):
-        self.chain = tuple(chain)
-        self.checked: set[Any] = set()
-        """Input shapes that are known to be large enough, so that an eager call pays for the check once."""
 
 
 @register
@@ -153,8 +142,12 @@ class Block(LayerFactory, keras.layers.Layer):
     def _run(self, x: Tensor, training: bool | None) -> Tensor:
         # Keras' call context brings `training` to the sublayers, but for `stateless_call`, which goes round it.
         def apply(spec: LayerSpec, x: Tensor) -> Tensor:
-            return getattr(self, spec.name)(x, training=training)
+            layer, maker = getattr(self, spec.name), makers.get(spec.name)
+            if maker and layer.may_overwrite(x, getattr(self, maker)):
+                return layer.overwriting(x)
+            return layer(x, training=training)
 
+        makers = {} if training else self._built_chain.makers
         return walk(self._built_chain.chain, x, apply)
 
     def expand(self, inputs: Tensor, training: None = None) -> Tensor:

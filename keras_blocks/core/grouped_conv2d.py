@@ -6,7 +6,7 @@ import keras
 
 from keras_blocks.core import keras_arguments, validation
 from keras_blocks.core.keywords import NamedArguments
-from keras_blocks.core.native_layers import own_class
+from keras_blocks.core.native_layers import Direct, own_class
 from keras_blocks.core.registration import register
 from keras_blocks.ops.casting import as_float
 from keras_blocks.ops.grouped_conv import grouped_conv2d
@@ -14,7 +14,7 @@ from keras_blocks.typing import DataFormat, KerasPadding, Pair, Shape, Tensor
 
 
 @register
-class GroupedConv2D(NamedArguments, keras.layers.Conv2D):
+class GroupedConv2D(NamedArguments, Direct, keras.layers.Conv2D):
     """Convolution whose output channels of a group see the input channels of the same group alone.
 
     It computes what `keras.layers.Conv2D(groups=...)` does, from the same weights, but trains on CPUs, where that one
@@ -59,6 +59,8 @@ class GroupedConv2D(NamedArguments, keras.layers.Conv2D):
     >>> tuple(layer.kernel.shape)
     (3, 3, 4, 128)
     """
+
+    gives_anew = True
 
     def __init__(
         self,

@@ -82,9 +82,18 @@ class Pools(Direct):
 class Activation(Direct, layers.Activation):
     __module__ = "keras.layers"
 
+    def may_overwrite(self, inputs: Tensor, maker: Any) -> bool:
+        """Whether the outputs may take the memory of the inputs, which a layer has given to this one alone."""
+        known = self.activation is keras.activations.relu and self._is_direct(inputs)
+        return known and torch_images.is_unkept(inputs) and not torch_images.is_watched(maker)
+
+    overwriting = staticmethod(torch_images.relu_overwriting)
+    """The activation of what `may_overwrite` holds of."""
+
 
 class Add(Direct, layers.Add):
     __module__ = "keras.layers"
+    gives_anew = True
 
 
 class AveragePooling2D(Pools, layers.AveragePooling2D):
@@ -97,10 +106,12 @@ class Concatenate(Direct, layers.Concatenate):
 
 class Conv2D(Convolves, layers.Conv2D):
     __module__ = "keras.layers"
+    gives_anew = True
 
 
 class DepthwiseConv2D(Convolves, layers.DepthwiseConv2D):
     __module__ = "keras.layers"
+    gives_anew = True
 
 
 class GlobalAveragePooling2D(Direct, layers.GlobalAveragePooling2D):
@@ -137,6 +148,11 @@ _OWN = {native: own for own, native in NATIVE.items()}
 def natively(cls: type) -> type:
     """The class to make in place of one of Keras': on PyTorch one of those above, else itself."""
     return NATIVE.get(cls, cls) if torch_images.is_backend() else cls
+
+
+def gives_anew(spec: Any) -> bool:
+    """Whether the layer of a spec gives what it keeps nowhere and was not given; not what others derive of it."""
+    return "gives_anew" in vars(natively(spec.cls)) and spec.options.get("activation") is None
 
 
 def own_class(layer: keras.layers.Layer) -> type:

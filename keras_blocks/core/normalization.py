@@ -16,7 +16,7 @@ class BatchNormalization(Direct, keras.layers.BatchNormalization):
     operation does not do goes Keras' way: other axes, `renorm`, `synchronized`, masks, float64.
     """
 
-    trains_otherwise = True
+    trains_otherwise = gives_anew = True
 
     def call(self, inputs: Tensor, training: bool | None = None, mask: Tensor = None) -> Tensor:
         trains = training and self.trainable

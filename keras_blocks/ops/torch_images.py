@@ -51,6 +51,18 @@ def is_watched(layer: Any) -> bool:
     return any(own) or bool(module._has_any_global_hook())
 
 
+def is_unkept(x: Tensor) -> bool:
+    """Whether no gradient will be taken through a tensor."""
+    return not x.requires_grad and not _is_traced()
+
+
+def relu_overwriting(x: Tensor) -> Tensor:
+    """ReLU in the memory of `x`: new memory takes longer than the operation."""
+    import torch
+
+    return torch.relu_(x)
+
+
 def conv2d(
     inputs: Tensor,
     kernel: Tensor,
