@@ -28,6 +28,7 @@ DISPATCHES = [
         "roi_maxima.py",
         "roi_means.py",
         "roi_windows.py",
+        "torch_functions.py",
         "torch_images.py",
     )
 ]

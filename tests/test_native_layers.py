@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import unittest.mock
 
 import keras
 import numpy as np
@@ -109,7 +110,10 @@ def test_in_files_they_are_keras_own(cls):
     theirs, ours = (keras.saving.serialize_keras_object(one) for one in (cls.from_config(layer.get_config()), layer))
     for key in ("module", "class_name", "config"):
         assert ours[key] == theirs[key]
-    assert own_class(layer) is cls is type(keras.saving.deserialize_keras_object(ours))
+    assert own_class(layer) is cls is type(keras.saving.deserialize_keras_object(theirs))
+    assert type(keras.saving.deserialize_keras_object(ours)) is NATIVE[cls]
+    with unittest.mock.patch.dict(keras.saving.get_custom_objects(), clear=True):  # as where we are not imported
+        assert type(keras.saving.deserialize_keras_object(ours)) is cls
     assert keras_blocks.core.registration.registered_name(type(layer)) == f"keras>{cls.__name__}"
     assert set(vars(native_layers)) >= {cls.__name__}
 
@@ -131,7 +135,7 @@ def test_a_flat_model_goes_through_a_file_and_is_copied(tmp_path, rng):
     clone.set_weights(flat.get_weights())
     for one in (*copies, clone):
         np.testing.assert_allclose(array(one(images)), array(flat(images)), atol=1e-5)
-    assert type(clone.layers[1]) is NATIVE[layers.Conv2D]
+    assert type(clone.layers[1]) is type(copies[0].layers[1]) is NATIVE[layers.Conv2D]
     assert type(copies[-1].layers[-1]) is NATIVE[layers.MaxPooling2D]  # a model that is deployed gets them all
 
 

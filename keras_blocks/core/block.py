@@ -5,8 +5,8 @@ from typing import Any, Self, Unpack
 
 import keras
 
-from keras_blocks.core.chain import Chain as Chain
 from keras_blocks.core.chain import BuiltChain, LayerSpec, checked_chain, specs, walk
+from keras_blocks.core.chain import Chain as Chain
 from keras_blocks.core.immutable import freeze
 from keras_blocks.core.inner import Untracked, changes, quantized, remember, restore
 from keras_blocks.core.keywords import accepted, refuse_unknown

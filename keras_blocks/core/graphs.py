@@ -110,9 +110,10 @@ def _deferring(make: Callable[..., None]) -> Callable[..., None]:
 
 
 def only_computes(layer: Any) -> bool:
-    """Whether calling a built layer on tensors of its dtype comes to its `call`: nothing is cast, kept or run again.
+    """Whether a call of a built layer on tensors of its dtype is its `call`: nothing is cast, kept, run again or told.
 
-    Keras looks into all that by each call, which takes longer than a small image's convolution does.
+    On PyTorch alone, whose modules tell hooks of their calls. Keras looks into all that at each call, which takes
+    longer than the convolution of a small image.
     """
     policy = layer._dtype_policy
     scope = global_state.get_global_attribute("autocast_scope")
@@ -123,6 +124,7 @@ def only_computes(layer: Any) -> bool:
         and casts == policy.compute_dtype
         and layer.activity_regularizer is None
         and layer._remat_mode is None
+        and not (layer._forward_hooks or layer._forward_pre_hooks or layer._backward_hooks or layer._backward_pre_hooks)
         and keras.distribution.distribution() is None
     )
 

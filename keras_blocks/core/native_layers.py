@@ -1,8 +1,8 @@
 """Keras' layers of images, at the backend's own speed: what is made where a chain declares Keras' own.
 
 A subclass computes what Keras' class does and goes by its name: in a file, and wherever classes are told apart, it is
-Keras' own, and so the same files come from every backend. What is loaded from them as a layer of its own, and not by a
-block, is Keras'.
+Keras' own, and so files are alike on every backend, and need this library no more than before. Where it is imported, on
+PyTorch, a layer that was written as one of these is read as one.
 """
 
 from typing import Any
@@ -41,7 +41,7 @@ class Direct:
             and torch_images.are_plain(tensors, self.compute_dtype)
             and not any(map(is_masked, tensors))
             and (inputs is tensors or fits(self.input_spec, inputs.shape))
-            and not torch_images.is_watched(self)
+            and not torch_images.watches()
         )
 
 
@@ -65,6 +65,8 @@ class Convolves(Direct):
             kernel = keras.ops.reshape(kernel, (*self.kernel_size, 1, -1))
         how = (self.strides, self.padding, self.dilation_rate, self.data_format)
         outputs = torch_images.conv2d(inputs, kernel, bias, *how)
+        if self.activation is keras.activations.relu and torch_images.is_unkept(outputs):
+            return torch_images.relu_overwriting(outputs)
         return outputs if self.activation is None else self.activation(outputs)
 
 
@@ -85,7 +87,7 @@ class Activation(Direct, layers.Activation):
     def may_overwrite(self, inputs: Tensor, maker: Any) -> bool:
         """Whether the outputs may take the memory of the inputs, which a layer has given to this one alone."""
         known = self.activation is keras.activations.relu and self._is_direct(inputs)
-        return known and torch_images.is_unkept(inputs) and not torch_images.is_watched(maker)
+        return known and torch_images.is_unkept(inputs) and only_computes(maker)
 
     overwriting = staticmethod(torch_images.relu_overwriting)
     """The activation of what `may_overwrite` holds of."""
@@ -142,6 +144,8 @@ NATIVE = {
     layers.Multiply: Multiply,
     layers.ZeroPadding2D: ZeroPadding2D,
 }
+if torch_images.is_backend():
+    keras.saving.get_custom_objects().update({native.__name__: native for native in NATIVE.values()})
 _OWN = {native: own for own, native in NATIVE.items()}
 
 

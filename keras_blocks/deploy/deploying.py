@@ -8,7 +8,16 @@ import keras
 
 from keras_blocks.core.graphs import calls, replay, told_to_train
 from keras_blocks.core.native_layers import natively
-from keras_blocks.deploy.folding import affine_of, before, behind, folds_before, folds_behind, with_weights
+from keras_blocks.deploy.folding import (
+    activated,
+    affine_of,
+    before,
+    behind,
+    folds_before,
+    folds_behind,
+    takes_activation,
+    with_weights,
+)
 from keras_blocks.look.expanding import expand, inputs_of
 from keras_blocks.models.architecture import Architecture
 
@@ -59,7 +68,8 @@ def deploy(model: keras.Model) -> keras.Model:
 
     It is flat (see `expand`) and has weights of its own: what is done to it leaves the model as it is. Normalizations
     are folded into the convolutions and dense layers before them, and into those behind them where no padding lies
-    between; dropout, noise, augmentation and auxiliary outputs are left out; preprocessing stays. Where a normalization
+    between; activations behind convolutions become their own; dropout, noise, augmentation and auxiliary outputs are
+    left out; preprocessing stays. Where a normalization
     comes first, as in version 2 of ResNets, or a layer is called in several places, it stays.
 
     Args:
@@ -88,8 +98,9 @@ def deploy(model: keras.Model) -> keras.Model:
         model = model.without_auxiliary()
     flat = expand(model)
     graph = _rebuilt(flat, {id(layer): _as_typed(layer) for layer in _idle(flat)}, model.name)
-    while changes := _foldings(graph):
-        graph = _rebuilt(graph, changes, model.name)
+    for fold in (_normalization_folded, _activation_folded):
+        while changes := _foldings(graph, fold):
+            graph = _rebuilt(graph, changes, model.name)
     return graph
 
 
@@ -113,8 +124,24 @@ def _nothing(x: Any, *args: Any, **kwargs: Any) -> Any:
     return x
 
 
-def _foldings(graph: keras.Model) -> dict[int, Change]:
-    """The identity of a layer -> what takes its place, of some pairs of a normalization and a layer beside it."""
+def _normalization_folded(first: Any, second: Any) -> dict[int, Change]:
+    if folds_behind(second, first):
+        norm, layer, weights = second, first, behind(first, affine_of(second))
+    elif folds_before(first, second):
+        norm, layer, weights = first, second, before(second, affine_of(first))
+    else:
+        return {}
+    return {id(norm): _nothing, id(layer): with_weights(layer, weights)}
+
+
+def _activation_folded(first: Any, second: Any) -> dict[int, Change]:
+    if not takes_activation(first, second):
+        return {}
+    return {id(first): activated(first, second), id(second): _nothing}
+
+
+def _foldings(graph: keras.Model, fold: Callable[[Any, Any], dict[int, Change]]) -> dict[int, Change]:
+    """The identity of a layer -> what takes its place, of some pairs of a layer and the one behind it."""
     made_by: dict[int, Any] = {}
     taken_by: dict[int, Any] = {}
     times_called: Counter[int] = Counter()
@@ -132,13 +159,7 @@ def _foldings(graph: keras.Model) -> dict[int, Change]:
         alone = times_taken[tensor] == times_called[pair[0]] == times_called[pair[1]] == 1
         if not alone or busy.intersection(pair) or any(part in changes for part in pair):
             continue
-        if folds_behind(second, first):
-            norm, layer, weights = second, first, behind(first, affine_of(second))
-        elif folds_before(first, second):
-            norm, layer, weights = first, second, before(second, affine_of(first))
-        else:
-            continue
-        changes |= {id(norm): _nothing, id(layer): with_weights(layer, weights)}
+        changes |= fold(first, second)
     return changes
 
 

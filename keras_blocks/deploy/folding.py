@@ -61,6 +61,25 @@ def folds_before(norm: Any, layer: Any) -> bool:
     return unbordered and layer.groups == 1
 
 
+def takes_activation(layer: Any, activation: Any) -> bool:
+    """Whether an activation behind a convolution can be its own: of each number for itself, in the same type."""
+    alike = own_class(activation) is layers.Activation and activation.dtype_policy == layer.dtype_policy
+    return alike and _is_linear(layer) and own_class(layer) in (*CONVOLUTIONS, *DEPTHWISE)
+
+
+def activated(layer: Any, activation: Any) -> Callable[..., Any]:
+    """A convolution as this one, with an activation of its own, once it is called."""
+
+    def call(x: Any, *args: Any, **kwargs: Any) -> Any:
+        own = keras.activations.serialize(activation.activation)
+        new = natively(type(layer)).from_config({**layer.get_config(), "activation": own})
+        outputs = new(x, *args, **kwargs)
+        new.set_weights(layer.get_weights())
+        return outputs
+
+    return call
+
+
 def behind(layer: Any, affine: Affine) -> dict[str, np.ndarray]:
     """Weights of the layer with what a normalization behind it does."""
     bias = _array(layer.bias) if layer.use_bias else 0.0

@@ -43,12 +43,11 @@ def are_plain(tensors: Any, dtype: str) -> bool:
     return all(type(x) is torch.Tensor and x.dtype is wanted and x.device.type != "meta" for x in tensors)
 
 
-def is_watched(layer: Any) -> bool:
-    """Whether PyTorch is to tell of the calls of this layer, or of all modules."""
+def watches() -> bool:
+    """Whether PyTorch is to tell of the calls of all modules."""
     from torch.nn.modules import module
 
-    own = (layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks, layer._backward_pre_hooks)
-    return any(own) or bool(module._has_any_global_hook())
+    return bool(module._has_any_global_hook())
 
 
 def is_unkept(x: Tensor) -> bool:
