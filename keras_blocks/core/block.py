@@ -114,9 +114,10 @@ class Block(LayerFactory, keras.layers.Layer):
         built: dict[str, Any] = {}
 
         def build_layer(spec: LayerSpec, shape: Any) -> Any:
-            after = self._next_shape(layers[spec.name], spec, shape)
-            if spec.name not in built:
-                layers[spec.name].build(shape)
+            layer, first = layers[spec.name], spec.name not in built
+            after = self._next_shape(layer, spec, shape, build=first and isinstance(layer, Block))
+            if first and not layer.built:
+                layer.build(shape)
             self._check_again(spec, built.setdefault(spec.name, shape), shape)
             return after
 
@@ -292,13 +293,18 @@ class Block(LayerFactory, keras.layers.Layer):
             )
         return channels
 
-    def _next_shape(self, layer: Any, spec: LayerSpec, shape: Any) -> Any:
-        """The shape after one layer of the chain; a merge takes a list of shapes."""
+    def _next_shape(self, layer: Any, spec: LayerSpec, shape: Any, build: bool = False) -> Any:
+        """The shape after one layer of the chain; a merge takes a list of shapes.
+
+        A block is built before, if it is to be: else it would make all of its layers for their shapes alone.
+        """
         if isinstance(layer, keras.layers.Add) and not compatible(shape):
             raise ValueError(
                 f"{self._title()} adds branches in '{spec.name}', which must have equal shapes; received {shape}."
             )
         try:
+            if build:
+                layer.build(shape)
             after = layer.compute_output_shape(shape)
         except ValueError as error:
             raise ValueError(

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from keras_blocks.core.immutable import FrozenDict, thaw
-from keras_blocks.core.native_layers import Activation, gives_anew, natively
+from keras_blocks.core.native_layers import Activation, natively
 from keras_blocks.core.shapes import shapes_of
 
 
@@ -122,9 +122,15 @@ def _makers(chain: Chain) -> dict[str, str]:
         for previous, step in zip([None, *one], one):
             if isinstance(step, LayerSpec):
                 before = previous.merge if isinstance(previous, Split) else previous
-                makes = isinstance(before, LayerSpec) and natively(step.cls) is Activation and gives_anew(before)
-                found.setdefault(step.name, []).append(before.name if makes else None)
+                activates = natively(step.cls) is Activation and isinstance(before, LayerSpec)
+                found.setdefault(step.name, []).append(gives_anew(before) if activates else None)
     return {name: places[0] for name, places in found.items() if len(places) == 1 and places[0]}
+
+
+def gives_anew(spec: Any) -> str | None:
+    """The name of a spec whose layer keeps nowhere what it gives, nor was given it; not what others derive of it."""
+    known = "gives_anew" in vars(natively(spec.cls)) and spec.options.get("activation") is None
+    return spec.name if known else None
 
 
 def _inside(chain: Chain) -> Iterator[Chain]:

@@ -81,7 +81,7 @@ class Pools(Direct):
         return torch_images.viewed(pool, inputs, **options)
 
 
-class Activation(Direct, layers.Activation):
+class Activation(Direct, keras.layers.Activation):
     __module__ = "keras.layers"
 
     def may_overwrite(self, inputs: Tensor, maker: Any) -> bool:
@@ -93,42 +93,42 @@ class Activation(Direct, layers.Activation):
     """The activation of what `may_overwrite` holds of."""
 
 
-class Add(Direct, layers.Add):
+class Add(Direct, keras.layers.Add):
     __module__ = "keras.layers"
     gives_anew = True
 
 
-class AveragePooling2D(Pools, layers.AveragePooling2D):
+class AveragePooling2D(Pools, keras.layers.AveragePooling2D):
     __module__ = "keras.layers"
 
 
-class Concatenate(Direct, layers.Concatenate):
+class Concatenate(Direct, keras.layers.Concatenate):
     __module__ = "keras.layers"
 
 
-class Conv2D(Convolves, layers.Conv2D):
-    __module__ = "keras.layers"
-    gives_anew = True
-
-
-class DepthwiseConv2D(Convolves, layers.DepthwiseConv2D):
+class Conv2D(Convolves, keras.layers.Conv2D):
     __module__ = "keras.layers"
     gives_anew = True
 
 
-class GlobalAveragePooling2D(Direct, layers.GlobalAveragePooling2D):
+class DepthwiseConv2D(Convolves, keras.layers.DepthwiseConv2D):
+    __module__ = "keras.layers"
+    gives_anew = True
+
+
+class GlobalAveragePooling2D(Direct, keras.layers.GlobalAveragePooling2D):
     __module__ = "keras.layers"
 
 
-class MaxPooling2D(Pools, layers.MaxPooling2D):
+class MaxPooling2D(Pools, keras.layers.MaxPooling2D):
     __module__ = "keras.layers"
 
 
-class Multiply(Direct, layers.Multiply):
+class Multiply(Direct, keras.layers.Multiply):
     __module__ = "keras.layers"
 
 
-class ZeroPadding2D(Direct, layers.ZeroPadding2D):
+class ZeroPadding2D(Direct, keras.layers.ZeroPadding2D):
     __module__ = "keras.layers"
 
 
@@ -149,16 +149,12 @@ if torch_images.is_backend():
 _OWN = {native: own for own, native in NATIVE.items()}
 
 
-def natively(cls: type) -> type:
+def natively(cls: Any) -> Any:
     """The class to make in place of one of Keras': on PyTorch one of those above, else itself."""
     return NATIVE.get(cls, cls) if torch_images.is_backend() else cls
 
 
-def gives_anew(spec: Any) -> bool:
-    """Whether the layer of a spec gives what it keeps nowhere and was not given; not what others derive of it."""
-    return "gives_anew" in vars(natively(spec.cls)) and spec.options.get("activation") is None
-
-
 def own_class(layer: keras.layers.Layer) -> type:
     """The class that a layer goes by: Keras' own for those above."""
-    return _OWN.get(type(layer), type(layer))
+    found: type = _OWN.get(type(layer), type(layer))
+    return found

@@ -54,7 +54,7 @@ def grouped_conv2d(
         return keras.ops.conv(inputs, kernel, data_format=data_format, **options)
     inputs, kernel = keras.ops.convert_to_tensor(inputs), keras.ops.convert_to_tensor(kernel)
     if torch_images.takes(inputs):
-        return torch_images.conv2d(inputs, kernel, None, **options, data_format=data_format)
+        return torch_images.conv2d(inputs, kernel, None, strides, padding, dilation_rate, data_format)
     formulation = _formulation(keras.backend.standardize_dtype(kernel.dtype))
     if formulation is keras.ops.conv:
         return keras.ops.conv(inputs, kernel, data_format=data_format, **options)

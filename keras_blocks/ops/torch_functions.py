@@ -27,7 +27,7 @@ class Reordered(torch.autograd.Function):
         pass
 
     @staticmethod
-    def backward(context: Any, gradient: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+    def backward(context: Any, gradient: torch.Tensor) -> torch.Tensor:
         filters, channels, height, width = gradient.shape
         columns = gradient.permute(0, 2, 3, 1).reshape(filters, -1).t().contiguous()
         return columns.view(height, width, channels, filters)
@@ -54,7 +54,7 @@ class OfWindows(torch.autograd.Function):
         context.how = how
 
     @staticmethod
-    def backward(context: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[override]
+    def backward(context: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         images, kernel = context.saved_tensors
         rows = gradient.reshape(-1, gradient.shape[-1])
         of_images = of_kernel = None

@@ -8,7 +8,7 @@ Here images are viewed, and of kernels there are fewer and faster copies:
 | where | formulation | copies of the kernel |
 |---|---|---|
 | CPU, a kernel of one pixel | a product of matrices | none |
-| CPU, fewer pixels than filters | windows, copied side by side, and a product of matrices | none |
+| CPU, up to 2 pixels for each filter | windows, copied side by side, and a product of matrices | none |
 | else | PyTorch's convolution | one to PyTorch's order, one of its gradient, in blocks that the cache holds |
 
 Products of matrices are as fast as PyTorch's own convolution there, or faster.
@@ -23,7 +23,7 @@ from keras_blocks.typing import DataFormat, Ints, KerasPadding, Tensor
 
 
 def is_backend() -> bool:
-    return keras.backend.backend() == "torch"
+    return bool(keras.backend.backend() == "torch")
 
 
 def takes(inputs: Any) -> bool:
@@ -47,7 +47,7 @@ def watches() -> bool:
     """Whether PyTorch is to tell of the calls of all modules."""
     from torch.nn.modules import module
 
-    return bool(module._has_any_global_hook())
+    return bool(module._has_any_global_hook())  # type: ignore[no-untyped-call]
 
 
 def is_unkept(x: Tensor) -> bool:
@@ -96,7 +96,7 @@ def conv2d(
             (inputs.shape[axis] + sum(border) - size) // step + 1
             for axis, border, size, step in zip(axes, borders, sizes, strides)
         ]
-        if max(dilation_rate) == 1 and 0 < inputs.shape[0] * shape[0] * shape[1] <= filters:
+        if max(dilation_rate) == 1 and 0 < inputs.shape[0] * shape[0] * shape[1] <= 2 * filters:
             outputs = _functions().OfWindows.apply(inputs, kernel, tuple(strides), tuple(borders), tuple(shape))
             return outputs if bias is None else outputs + bias
     images = inputs.permute(0, 3, 1, 2) if data_format == "channels_last" else inputs
@@ -131,7 +131,7 @@ def _multiplies(inputs: Tensor, kernel: Tensor) -> bool:
 def _is_traced() -> bool:
     import torch
 
-    return torch.compiler.is_compiling() or torch.jit.is_tracing()
+    return torch.compiler.is_compiling() or bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]
 
 
 def _product(inputs: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
