@@ -86,6 +86,22 @@ def test_each_private_name_of_keras_is_there():
     assert keras.Function in type(model).__mro__
 
 
+HOOKS = {"_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks"}
+"""Of PyTorch's modules, which Keras' layers are there."""
+
+
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="hooks are PyTorch's")
+def test_what_keeps_a_call_from_being_direct_is_there():
+    from torch.nn.modules import module
+
+    layer, *_ = made_by_keras()
+    assert {name for name in HOOKS if getattr(layer, name) is not None} == HOOKS
+    assert layer._remat_mode is None and layer._dtype_policy is layer.dtype_policy
+    assert not module._has_any_global_hook()
+    masked = keras.layers.Masking()(keras.ops.ones((1, 2, 3)))
+    assert masked._keras_mask is not None
+
+
 def test_the_door_uses_these_names_of_keras_and_no_others():
     used = {name for name in foreign_attributes(KERAS_DOOR) if is_private(name)}
     assert used == {
@@ -94,6 +110,10 @@ def test_the_door_uses_these_names_of_keras_and_no_others():
         "_keras_history",
         "_nodes_by_depth",
         "_initial_epoch",
+        "_dtype_policy",
+        "_keras_mask",
+        "_remat_mode",
+        *HOOKS,
     }
     assert set(imports_of(KERAS_DOOR, "keras.src")) == {"keras.src.backend.common"}
 

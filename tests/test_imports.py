@@ -29,6 +29,8 @@ DISPATCHES = [
         "roi_maxima.py",
         "roi_means.py",
         "roi_windows.py",
+        "torch_functions.py",
+        "torch_images.py",
     )
 ]
 DISPATCHES += [ROOT / "keras_blocks" / "deploy" / name for name in ("runtimes.py", "int8_litert.py")]

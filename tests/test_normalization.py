@@ -7,6 +7,7 @@ from calling import JIT
 from gradients import gradients
 
 import keras_blocks
+from keras_blocks.core.native_layers import own_class
 from keras_blocks.core.normalization import BatchNormalization
 
 OPTIONS = {
@@ -15,6 +16,7 @@ OPTIONS = {
     "unscaled": {"scale": False},
     "uncentered": {"center": False},
     "renorm": {"renorm": True},
+    "channels_first": {"axis": 1},
 }
 
 
@@ -100,7 +102,7 @@ def test_blocks_use_it_and_it_comes_back_from_a_file(tmp_path):
     assert type(block.conv_bn) is BatchNormalization
     flat.save(tmp_path / "flat.keras")
     again = keras.saving.load_model(tmp_path / "flat.keras")
-    assert [type(layer) for layer in again.layers] == [type(layer) for layer in flat.layers]
+    assert [own_class(layer) for layer in again.layers] == [own_class(layer) for layer in flat.layers]
 
 
 def test_a_value_that_is_no_number_stays_one_behind_relu():

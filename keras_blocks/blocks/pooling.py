@@ -8,12 +8,13 @@ import keras
 from keras_blocks.core import keras_arguments, validation
 from keras_blocks.core.block import register
 from keras_blocks.core.keywords import NamedArguments
+from keras_blocks.core.native_layers import MaxPooling2D
 from keras_blocks.ops.casting import as_float
 from keras_blocks.typing import Config, DataFormat, LayerOptions, Pair, Shape, Tensor
 
 
 @register
-class CeilMaxPooling2D(NamedArguments, keras.layers.MaxPooling2D):
+class CeilMaxPooling2D(NamedArguments, MaxPooling2D):
     """Max pooling whose output size is rounded up: a last window that hangs over the edge counts too.
 
     What Caffe does always and PyTorch with `ceil_mode=True`. Keras' "valid" leaves that window out, and its "same"

@@ -5,8 +5,8 @@ from typing import Any, Self, Unpack
 
 import keras
 
+from keras_blocks.core.chain import BuiltChain, LayerSpec, checked_chain, specs, walk
 from keras_blocks.core.chain import Chain as Chain
-from keras_blocks.core.chain import LayerSpec, checked_chain, specs, walk
 from keras_blocks.core.immutable import freeze
 from keras_blocks.core.inner import Untracked, changes, quantized, remember, restore
 from keras_blocks.core.keywords import accepted, refuse_unknown
@@ -23,17 +23,6 @@ _INPUTS = {4: "image batches", 5: "batches of regions"}
 
 BUILT_MARK = "built"
 """Marks a built block in a file of weights: a block that is not built has nowhere to load them to, and says so."""
-
-
-class BuiltChain:
-    """Holds a chain for a layer. A list or a tuple would be wrapped and searched for layers by Keras."""
-
-    __slots__ = ("chain", "checked")
-
-    def __init__(self, chain: Chain):
-        self.chain = tuple(chain)
-        self.checked: set[Any] = set()
-        """Input shapes that are known to be large enough, so that an eager call pays for the check once."""
 
 
 @register
@@ -125,9 +114,10 @@ class Block(LayerFactory, keras.layers.Layer):
         built: dict[str, Any] = {}
 
         def build_layer(spec: LayerSpec, shape: Any) -> Any:
-            after = self._next_shape(layers[spec.name], spec, shape)
-            if spec.name not in built:
-                layers[spec.name].build(shape)
+            layer, first = layers[spec.name], spec.name not in built
+            after = self._next_shape(layer, spec, shape, build=first and isinstance(layer, Block))
+            if first and not layer.built:
+                layer.build(shape)
             self._check_again(spec, built.setdefault(spec.name, shape), shape)
             return after
 
@@ -153,8 +143,12 @@ class Block(LayerFactory, keras.layers.Layer):
     def _run(self, x: Tensor, training: bool | None) -> Tensor:
         # Keras' call context brings `training` to the sublayers, but for `stateless_call`, which goes round it.
         def apply(spec: LayerSpec, x: Tensor) -> Tensor:
-            return getattr(self, spec.name)(x, training=training)
+            layer, maker = getattr(self, spec.name), makers.get(spec.name)
+            if maker and layer.may_overwrite(x, getattr(self, maker)):
+                return layer.overwriting(x)
+            return layer(x, training=training)
 
+        makers = {} if training else self._built_chain.makers
         return walk(self._built_chain.chain, x, apply)
 
     def expand(self, inputs: Tensor, training: None = None) -> Tensor:
@@ -299,13 +293,18 @@ class Block(LayerFactory, keras.layers.Layer):
             )
         return channels
 
-    def _next_shape(self, layer: Any, spec: LayerSpec, shape: Any) -> Any:
-        """The shape after one layer of the chain; a merge takes a list of shapes."""
+    def _next_shape(self, layer: Any, spec: LayerSpec, shape: Any, build: bool = False) -> Any:
+        """The shape after one layer of the chain; a merge takes a list of shapes.
+
+        A block is built before, if it is to be: else it would make all of its layers for their shapes alone.
+        """
         if isinstance(layer, keras.layers.Add) and not compatible(shape):
             raise ValueError(
                 f"{self._title()} adds branches in '{spec.name}', which must have equal shapes; received {shape}."
             )
         try:
+            if build:
+                layer.build(shape)
             after = layer.compute_output_shape(shape)
         except ValueError as error:
             raise ValueError(

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from keras_blocks.core.immutable import FrozenDict, thaw
+from keras_blocks.core.native_layers import Activation, natively
 from keras_blocks.core.shapes import shapes_of
 
 
@@ -32,7 +33,7 @@ class LayerSpec:
     def make(self, prefix: str = "") -> Any:
         """A new layer, named with `prefix` in front."""
         options = {key: thaw(value) if isinstance(value, FrozenDict) else value for key, value in self.options.items()}
-        return self.cls(**options, name=prefix + self.name, dtype=self.dtype)
+        return natively(self.cls)(**options, name=prefix + self.name, dtype=self.dtype)
 
     def __call__(self, x: Any) -> Any:
         together = x.values() if isinstance(x, Mapping) else x if isinstance(x, (list, tuple)) else [x]
@@ -100,6 +101,43 @@ def shape_tensors(shape: Any, visit: Callable[[Any, Any], Any]) -> Any:
     if isinstance(shape, Mapping):
         return {name: shape_tensors(one, visit) for name, one in shape.items()}
     return ShapeTensor(shape, visit)
+
+
+class BuiltChain:
+    """Holds a chain for a layer. A list or a tuple would be wrapped and searched for layers by Keras."""
+
+    __slots__ = ("chain", "checked", "makers")
+
+    def __init__(self, chain: Chain):
+        self.chain = tuple(chain)
+        self.checked: set[Any] = set()
+        """Input shapes that are known to be large enough, so that an eager call pays for the check once."""
+        self.makers = _makers(self.chain)
+        """Name of an activation -> that of the layer before, where nothing else is given what that one gives."""
+
+
+def _makers(chain: Chain) -> dict[str, str]:
+    found: dict[str, list[str | None]] = {}
+    for one in [chain, *_inside(chain)]:
+        for previous, step in zip([None, *one], one):
+            if isinstance(step, LayerSpec):
+                before = previous.merge if isinstance(previous, Split) else previous
+                activates = natively(step.cls) is Activation and isinstance(before, LayerSpec)
+                found.setdefault(step.name, []).append(gives_anew(before) if activates else None)
+    return {name: places[0] for name, places in found.items() if len(places) == 1 and places[0]}
+
+
+def gives_anew(spec: Any) -> str | None:
+    """The name of a spec whose layer keeps nowhere what it gives, nor was given it; not what others derive of it."""
+    known = "gives_anew" in vars(natively(spec.cls)) and spec.options.get("activation") is None
+    return spec.name if known else None
+
+
+def _inside(chain: Chain) -> Iterator[Chain]:
+    for step in chain:
+        for branch in branches(step):
+            yield branch
+            yield from _inside(branch)
 
 
 def checked_chain(title: str, chain: Any) -> Chain:

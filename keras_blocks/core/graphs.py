@@ -109,6 +109,31 @@ def _deferring(make: Callable[..., None]) -> Callable[..., None]:
     return made
 
 
+def only_computes(layer: Any) -> bool:
+    """Whether a call of a built layer on tensors of its dtype is its `call`: nothing is cast, kept, run again or told.
+
+    On PyTorch alone, whose modules tell hooks of their calls. Keras looks into all that at each call, which takes
+    longer than the convolution of a small image.
+    """
+    policy = layer._dtype_policy
+    scope = global_state.get_global_attribute("autocast_scope")
+    casts = policy.variable_dtype if scope is None or not layer.autocast else scope.dtype
+    return (
+        layer.built
+        and type(policy) is keras.dtype_policies.DTypePolicy
+        and casts == policy.compute_dtype
+        and layer.activity_regularizer is None
+        and layer._remat_mode is None
+        and not (layer._forward_hooks or layer._forward_pre_hooks or layer._backward_hooks or layer._backward_pre_hooks)
+        and keras.distribution.distribution() is None
+    )
+
+
+def is_masked(tensor: Any) -> bool:
+    """Whether a layer has put a mask on a tensor."""
+    return getattr(tensor, "_keras_mask", None) is not None
+
+
 def begin_at(model: keras.Model, epoch: int) -> None:
     """Called when a training begins: it goes on after so many epochs, as Keras' own `BackupAndRestore` has it."""
     model._initial_epoch = epoch

@@ -6,6 +6,7 @@ import keras
 
 from keras_blocks.core import keras_arguments, validation
 from keras_blocks.core.keywords import NamedArguments
+from keras_blocks.core.native_layers import Direct, own_class
 from keras_blocks.core.registration import register
 from keras_blocks.ops.casting import as_float
 from keras_blocks.ops.grouped_conv import grouped_conv2d
@@ -13,7 +14,7 @@ from keras_blocks.typing import DataFormat, KerasPadding, Pair, Shape, Tensor
 
 
 @register
-class GroupedConv2D(NamedArguments, keras.layers.Conv2D):
+class GroupedConv2D(NamedArguments, Direct, keras.layers.Conv2D):
     """Convolution whose output channels of a group see the input channels of the same group alone.
 
     It computes what `keras.layers.Conv2D(groups=...)` does, from the same weights, but trains on CPUs, where that one
@@ -58,6 +59,8 @@ class GroupedConv2D(NamedArguments, keras.layers.Conv2D):
     >>> tuple(layer.kernel.shape)
     (3, 3, 4, 128)
     """
+
+    gives_anew = True
 
     def __init__(
         self,
@@ -125,5 +128,5 @@ class GroupedConv2D(NamedArguments, keras.layers.Conv2D):
         >>> type(ours.layers[0]).__name__
         'GroupedConv2D'
         """
-        grouped = type(layer) is keras.layers.Conv2D and layer.groups > 1
+        grouped = own_class(layer) is keras.layers.Conv2D and layer.groups > 1
         return (cls if grouped else type(layer)).from_config(layer.get_config())

@@ -63,7 +63,9 @@ def class_named(argument: str, name: str, base: type) -> type:
     found = keras.saving.get_registered_object(name)
     if isinstance(found, type) and issubclass(found, base) and found is not base:
         return found
-    named = {registered_name(cls): cls for cls in subclasses(base)}
+    named: dict[str, type] = {}
+    for cls in subclasses(base):  # Keras' own before those that go by its name, see core/native_layers.py
+        named.setdefault(registered_name(cls), cls)
     known = {name: cls for name, cls in named.items() if not name.startswith(f"{PACKAGE}.")}  # the bases are no choice
     return known[validation.choice(argument, name, tuple(known))]
 

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from keras_blocks.core.graphs import replay
+from keras_blocks.core.native_layers import natively
 from keras_blocks.look.expanding import inputs_of
 
 Change = Callable[..., Any]
@@ -47,7 +48,7 @@ def _copied(layer: Any, made: dict[int, Any], *args: Any, **kwargs: Any) -> Any:
     """What a copy of the layer gives, the same one at each of its calls."""
     new = made.get(id(layer))
     if new is None:
-        new = made[id(layer)] = type(layer).from_config(config_of(layer))
+        new = made[id(layer)] = natively(type(layer)).from_config(config_of(layer))
         outputs = new(*args, **kwargs)
         if layer.weights:
             new.set_weights(layer.get_weights())

@@ -8,7 +8,16 @@ import numpy as np
 
 from keras_blocks.core.graphs import calls, told_to_train
 from keras_blocks.deploy.copying import Change, rebuilt
-from keras_blocks.deploy.folding import affine_of, before, behind, folds_before, folds_behind, with_weights
+from keras_blocks.deploy.folding import (
+    activated,
+    affine_of,
+    before,
+    behind,
+    folds_before,
+    folds_behind,
+    takes_activation,
+    with_weights,
+)
 from keras_blocks.look.expanding import expand
 from keras_blocks.models.architecture import Architecture
 
@@ -56,8 +65,9 @@ def deploy(model: keras.Model) -> keras.Model:
 
     It is flat (see `expand`) and has weights of its own: what is done to it leaves the model as it is. Normalizations
     are folded into the convolutions and dense layers before them, and into those behind them where no padding lies
-    between; dropout, noise, augmentation and auxiliary outputs are left out; preprocessing stays. Where a normalization
-    comes first, as in version 2 of ResNets, or a layer is called in several places, it stays.
+    between; activations behind convolutions become their own; dropout, noise, augmentation and auxiliary outputs are
+    left out; preprocessing stays. Where a normalization comes first, as in version 2 of ResNets, or a layer is called
+    in several places, it stays.
 
     Args:
         model: a `Sequential`, a functional model, an architecture of the library, or a subclassed model that is built;
@@ -87,8 +97,9 @@ def deploy(model: keras.Model) -> keras.Model:
     changes = {id(layer): _as_typed(layer) for layer in _idle(flat)}
     changes |= {id(layer): _normalized(layer) for layer in flat.layers if type(layer) is layers.Normalization}
     graph = rebuilt(flat, changes, model.name)
-    while changes := _foldings(graph):
-        graph = rebuilt(graph, changes, model.name)
+    for fold in (_normalization_folded, _activation_folded):
+        while changes := _foldings(graph, fold):
+            graph = rebuilt(graph, changes, model.name)
     return graph
 
 
@@ -131,8 +142,24 @@ def _nothing(x: Any, *args: Any, **kwargs: Any) -> Any:
     return x
 
 
-def _foldings(graph: keras.Model) -> dict[int, Change]:
-    """The identity of a layer -> what takes its place, of some pairs of a normalization and a layer beside it."""
+def _normalization_folded(first: Any, second: Any) -> dict[int, Change]:
+    if folds_behind(second, first):
+        norm, layer, weights = second, first, behind(first, affine_of(second))
+    elif folds_before(first, second):
+        norm, layer, weights = first, second, before(second, affine_of(first))
+    else:
+        return {}
+    return {id(norm): _nothing, id(layer): with_weights(layer, weights)}
+
+
+def _activation_folded(first: Any, second: Any) -> dict[int, Change]:
+    if not takes_activation(first, second):
+        return {}
+    return {id(first): activated(first, second), id(second): _nothing}
+
+
+def _foldings(graph: keras.Model, fold: Callable[[Any, Any], dict[int, Change]]) -> dict[int, Change]:
+    """The identity of a layer -> what takes its place, of some pairs of a layer and the one behind it."""
     made_by: dict[int, Any] = {}
     taken_by: dict[int, Any] = {}
     times_called: Counter[int] = Counter()
@@ -150,11 +177,5 @@ def _foldings(graph: keras.Model) -> dict[int, Change]:
         alone = times_taken[tensor] == times_called[pair[0]] == times_called[pair[1]] == 1
         if not alone or busy.intersection(pair) or any(part in changes for part in pair):
             continue
-        if folds_behind(second, first):
-            norm, layer, weights = second, first, behind(first, affine_of(second))
-        elif folds_before(first, second):
-            norm, layer, weights = first, second, before(second, affine_of(first))
-        else:
-            continue
-        changes |= {id(norm): _nothing, id(layer): with_weights(layer, weights)}
+        changes |= fold(first, second)
     return changes

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_blocks.core.grouped_conv2d import GroupedConv2D
+from keras_blocks.core.native_layers import natively, own_class
 from keras_blocks.core.normalization import BatchNormalization
 
 layers = keras.layers
@@ -56,22 +57,41 @@ def folds_before(norm: Any, layer: Any) -> bool:
         return False
     if type(layer) is layers.Dense:
         return True
-    unbordered = type(layer) in CONVOLUTIONS and (layer.padding == "valid" or set(layer.kernel_size) == {1})
+    unbordered = own_class(layer) in CONVOLUTIONS and (layer.padding == "valid" or set(layer.kernel_size) == {1})
     return unbordered and layer.groups == 1
+
+
+def takes_activation(layer: Any, activation: Any) -> bool:
+    """Whether an activation behind a convolution can be its own: of each number for itself, in the same type."""
+    alike = own_class(activation) is layers.Activation and activation.dtype_policy == layer.dtype_policy
+    return alike and _is_linear(layer) and own_class(layer) in (*CONVOLUTIONS, *DEPTHWISE)
+
+
+def activated(layer: Any, activation: Any) -> Callable[..., Any]:
+    """A convolution as this one, with an activation of its own, once it is called."""
+
+    def call(x: Any, *args: Any, **kwargs: Any) -> Any:
+        own = keras.activations.serialize(activation.activation)
+        new = natively(type(layer)).from_config({**layer.get_config(), "activation": own})
+        outputs = new(x, *args, **kwargs)
+        new.set_weights(layer.get_weights())
+        return outputs
+
+    return call
 
 
 def behind(layer: Any, affine: Affine) -> dict[str, np.ndarray]:
     """Weights of the layer with what a normalization behind it does."""
     bias = _array(layer.bias) if layer.use_bias else 0.0
     weights = {"bias": bias * affine.scale + affine.shift}
-    if type(layer) in SEPARABLE:
+    if own_class(layer) in SEPARABLE:
         weights["depthwise_kernel"] = _array(layer.depthwise_kernel)
         weights["pointwise_kernel"] = _array(layer.pointwise_kernel) * affine.scale
-    elif type(layer) in TRANSPOSED:
+    elif own_class(layer) in TRANSPOSED:
         weights["kernel"] = _array(layer.kernel) * affine.scale[:, None]  # (..., filters, channels)
     else:
         kernel = _array(layer.kernel)
-        weights["kernel"] = kernel * affine.scale.reshape(kernel.shape[-2:] if type(layer) in DEPTHWISE else -1)
+        weights["kernel"] = kernel * affine.scale.reshape(kernel.shape[-2:] if own_class(layer) in DEPTHWISE else -1)
     return weights
 
 
@@ -87,7 +107,7 @@ def with_weights(layer: Any, weights: Mapping[str, np.ndarray]) -> Callable[[Any
     """A layer as this one, with a bias and these weights, once it is called."""
 
     def call(x: Any, *args: Any, **kwargs: Any) -> Any:
-        new = type(layer).from_config({**layer.get_config(), "use_bias": True})
+        new = natively(type(layer)).from_config({**layer.get_config(), "use_bias": True})
         outputs = new(x, *args, **kwargs)
         for name, value in weights.items():
             variable = getattr(new, name)
@@ -103,7 +123,7 @@ def _is_plain(norm: Any) -> bool:
 
 def _is_linear(layer: Any) -> bool:
     changed = getattr(layer, "lora_enabled", False) or getattr(layer, "quantization_mode", None)
-    return type(layer) in LINEAR and layer.activation is keras.activations.linear and not changed
+    return own_class(layer) in LINEAR and layer.activation is keras.activations.linear and not changed
 
 
 def _axis(layer: Any) -> int:

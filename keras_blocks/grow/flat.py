@@ -12,6 +12,7 @@ from keras_blocks.blocks.channel_padding import ChannelPadding
 from keras_blocks.blocks.pooling import CeilMaxPooling2D
 from keras_blocks.core.graphs import calls
 from keras_blocks.core.grouped_conv2d import GroupedConv2D
+from keras_blocks.core.native_layers import own_class
 from keras_blocks.core.normalization import BatchNormalization
 from keras_blocks.core.sizes import ChannelSlice, DilatedMeanPooling, SizeLike
 
@@ -68,7 +69,7 @@ def kind_of(operation: Any) -> str:
         return "opaque"
     if type(operation).__name__ in ("Add", "Multiply") and not isinstance(operation, layers.Layer):  # of keras.ops
         return type(operation).__name__.lower()
-    return next((kind for kind, classes in KINDS.items() if type(operation) in classes), "opaque")
+    return next((kind for kind, classes in KINDS.items() if own_class(operation) in classes), "opaque")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)

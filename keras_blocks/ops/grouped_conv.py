@@ -21,6 +21,7 @@ from typing import Any
 
 import keras
 
+from keras_blocks.ops import torch_images
 from keras_blocks.typing import DataFormat, Ints, KerasPadding, Tensor
 
 DENSE_WIDTH = 32
@@ -52,6 +53,8 @@ def grouped_conv2d(
     if groups == 1 or isinstance(inputs, keras.KerasTensor):
         return keras.ops.conv(inputs, kernel, data_format=data_format, **options)
     inputs, kernel = keras.ops.convert_to_tensor(inputs), keras.ops.convert_to_tensor(kernel)
+    if torch_images.takes(inputs):
+        return torch_images.conv2d(inputs, kernel, None, strides, padding, dilation_rate, data_format)
     formulation = _formulation(keras.backend.standardize_dtype(kernel.dtype))
     if formulation is keras.ops.conv:
         return keras.ops.conv(inputs, kernel, data_format=data_format, **options)

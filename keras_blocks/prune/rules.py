@@ -10,6 +10,7 @@ from keras_blocks.blocks.autoencoder import TrimLike
 from keras_blocks.blocks.channel_padding import ChannelPadding
 from keras_blocks.blocks.pooling import CeilMaxPooling2D
 from keras_blocks.blocks.pyramid import UpsampleLike
+from keras_blocks.core.native_layers import own_class
 from keras_blocks.core.sizes import ChannelSlice, DilatedMeanPooling, SizeLike
 from keras_blocks.deploy.deploying import IDLE
 from keras_blocks.deploy.folding import CONVOLUTIONS, DEPTHWISE, NORMALIZATIONS, SEPARABLE, TRANSPOSED
@@ -333,7 +334,7 @@ def rule_of(operation: Any, args: Sequence[Any]) -> Callable[[Call], Followed]:
         NotFollowed: where there is none.
     """
     if isinstance(operation, keras.layers.Layer):
-        rule = RULES.get(type(operation))
+        rule = RULES.get(own_class(operation))
     else:
         theirs = type(operation).__module__.partition(".")[0] == "keras"
         single = all(np.ndim(arg) == 0 for arg in args if not isinstance(arg, keras.KerasTensor))

@@ -1,0 +1,158 @@
+"""Keras' layers of images, at the backend's own speed: what is made where a chain declares Keras' own.
+
+A subclass computes what Keras' class does and goes by its name: in a file, and wherever classes are told apart, it is
+Keras' own, and so files are alike on every backend, and need this library no more than before. What a file calls Keras'
+own is read as that: a layer of a user's is none of ours.
+"""
+
+from typing import Any
+
+import keras
+
+from keras_blocks.core.graphs import is_masked, only_computes
+from keras_blocks.ops import torch_images
+from keras_blocks.typing import Tensor
+
+layers = keras.layers
+
+
+class Direct:
+    """Mixed into layers: a call that comes to nothing else than `call` goes there at once.
+
+    On PyTorch every step calls each layer, and what Keras does around it took a third of the time of a small batch. On
+    the other backends it is done once, when a function is traced.
+    """
+
+    def __call__(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if torch_images.is_backend() and len(args) == 1 and kwargs.keys() <= {"training"} and self._is_direct(args[0]):
+            if not self.trains_otherwise:
+                return self.call(*args)
+            if kwargs.get("training") is not None:
+                return self.call(*args, **kwargs)
+        return super().__call__(*args, **kwargs)  # type: ignore[misc]
+
+    trains_otherwise = False
+    """Whether `call` takes `training`."""
+
+    def _is_direct(self: Any, inputs: Any) -> bool:
+        tensors = inputs if isinstance(inputs, list) else [inputs]
+        return (
+            only_computes(self)
+            and torch_images.are_plain(tensors, self.compute_dtype)
+            and not any(map(is_masked, tensors))
+            and (inputs is tensors or fits(self.input_spec, inputs.shape))
+            and not torch_images.watches()
+        )
+
+
+def fits(spec: Any, shape: Any) -> bool:
+    """Whether a tensor of this shape is what a layer was built for."""
+    if spec is None:
+        return True
+    known = (spec.axes or {}).items()
+    return spec.ndim in (None, len(shape)) and all(size is None or shape[axis] == size for axis, size in known)
+
+
+class Convolves(Direct):
+    """Mixed into convolutions: kernel, bias and activation as Keras has them, the operation PyTorch's."""
+
+    def call(self: Any, inputs: Tensor) -> Tensor:
+        if not torch_images.takes(inputs):
+            return super().call(inputs)  # type: ignore[misc]
+        bias = keras.ops.convert_to_tensor(self.bias) if self.use_bias else None
+        kernel = keras.ops.convert_to_tensor(self.kernel)
+        if isinstance(self, layers.DepthwiseConv2D):
+            kernel = keras.ops.reshape(kernel, (*self.kernel_size, 1, -1))
+        how = (self.strides, self.padding, self.dilation_rate, self.data_format)
+        outputs = torch_images.conv2d(inputs, kernel, bias, *how)
+        if self.activation is keras.activations.relu and torch_images.is_unkept(outputs):
+            return torch_images.relu_overwriting(outputs)
+        return outputs if self.activation is None else self.activation(outputs)
+
+
+class Pools(Direct):
+    """Mixed into poolings."""
+
+    def call(self: Any, inputs: Tensor) -> Tensor:
+        if self.data_format == "channels_first" or not torch_images.takes(inputs):
+            return super().call(inputs)  # type: ignore[misc]
+        pool = keras.ops.max_pool if isinstance(self, layers.MaxPooling2D) else keras.ops.average_pool
+        options = {"pool_size": self.pool_size, "strides": self.strides, "padding": self.padding}
+        return torch_images.viewed(pool, inputs, **options)
+
+
+class Activation(Direct, keras.layers.Activation):
+    __module__ = "keras.layers"
+
+    def may_overwrite(self, inputs: Tensor, maker: Any) -> bool:
+        """Whether the outputs may take the memory of the inputs, which a layer has given to this one alone."""
+        known = self.activation is keras.activations.relu and self._is_direct(inputs)
+        return known and torch_images.is_unkept(inputs) and only_computes(maker)
+
+    overwriting = staticmethod(torch_images.relu_overwriting)
+    """The activation of what `may_overwrite` holds of."""
+
+
+class Add(Direct, keras.layers.Add):
+    __module__ = "keras.layers"
+    gives_anew = True
+
+
+class AveragePooling2D(Pools, keras.layers.AveragePooling2D):
+    __module__ = "keras.layers"
+
+
+class Concatenate(Direct, keras.layers.Concatenate):
+    __module__ = "keras.layers"
+
+
+class Conv2D(Convolves, keras.layers.Conv2D):
+    __module__ = "keras.layers"
+    gives_anew = True
+
+
+class DepthwiseConv2D(Convolves, keras.layers.DepthwiseConv2D):
+    __module__ = "keras.layers"
+    gives_anew = True
+
+
+class GlobalAveragePooling2D(Direct, keras.layers.GlobalAveragePooling2D):
+    __module__ = "keras.layers"
+
+
+class MaxPooling2D(Pools, keras.layers.MaxPooling2D):
+    __module__ = "keras.layers"
+
+
+class Multiply(Direct, keras.layers.Multiply):
+    __module__ = "keras.layers"
+
+
+class ZeroPadding2D(Direct, keras.layers.ZeroPadding2D):
+    __module__ = "keras.layers"
+
+
+NATIVE = {
+    layers.Activation: Activation,
+    layers.Add: Add,
+    layers.AveragePooling2D: AveragePooling2D,
+    layers.Concatenate: Concatenate,
+    layers.Conv2D: Conv2D,
+    layers.DepthwiseConv2D: DepthwiseConv2D,
+    layers.GlobalAveragePooling2D: GlobalAveragePooling2D,
+    layers.MaxPooling2D: MaxPooling2D,
+    layers.Multiply: Multiply,
+    layers.ZeroPadding2D: ZeroPadding2D,
+}
+_OWN = {native: own for own, native in NATIVE.items()}
+
+
+def natively(cls: Any) -> Any:
+    """The class to make in place of one of Keras': on PyTorch one of those above, else itself."""
+    return NATIVE.get(cls, cls) if torch_images.is_backend() else cls
+
+
+def own_class(layer: Any) -> type:
+    """The class that a layer goes by: Keras' own for those above."""
+    found: type = _OWN.get(type(layer), type(layer))
+    return found

@@ -1,0 +1,150 @@
+"""Convolution and pooling of images on PyTorch, at PyTorch's speed: what Keras gives, without Keras' copies.
+
+A view of channels_last images with the channels in front is what PyTorch calls the memory format channels_last. Keras
+copies it to the other order before each convolution and pooling, and back before each convolution; and it copies each
+kernel to PyTorch's order, and its gradient back, which for the last layers of a ResNet takes longer than to convolve.
+Here images are viewed, and of kernels there are fewer and faster copies:
+
+| where | formulation | copies of the kernel |
+|---|---|---|
+| CPU, a kernel of one pixel | a product of matrices | none |
+| CPU, up to 2 pixels for each filter | windows, copied side by side, and a product of matrices | none |
+| else | PyTorch's convolution | one to PyTorch's order, one of its gradient, in blocks that the cache holds |
+
+Products of matrices are as fast as PyTorch's own convolution there, or faster.
+"""
+
+import functools
+from typing import Any
+
+import keras
+
+from keras_blocks.typing import DataFormat, Ints, KerasPadding, Tensor
+
+
+def is_backend() -> bool:
+    return bool(keras.backend.backend() == "torch")
+
+
+def takes(inputs: Any) -> bool:
+    """Whether these are images in PyTorch's hands, and not shapes alone."""
+    if not is_backend():
+        return False
+    import torch
+
+    return isinstance(inputs, torch.Tensor) and inputs.ndim == 4 and inputs.device.type != "meta"
+
+
+def are_plain(tensors: Any, dtype: str) -> bool:
+    """Whether these are tensors of this dtype in PyTorch's hands."""
+    import torch
+
+    wanted = getattr(torch, dtype)
+    return all(type(x) is torch.Tensor and x.dtype is wanted and x.device.type != "meta" for x in tensors)
+
+
+def watches() -> bool:
+    """Whether PyTorch is to tell of the calls of all modules."""
+    from torch.nn.modules import module
+
+    return bool(module._has_any_global_hook())  # type: ignore[no-untyped-call]
+
+
+def is_unkept(x: Tensor) -> bool:
+    """Whether no gradient will be taken through a tensor."""
+    return not x.requires_grad and not _is_traced()
+
+
+def relu_overwriting(x: Tensor) -> Tensor:
+    """ReLU in the memory of `x`: new memory takes longer than the operation."""
+    import torch
+
+    return torch.relu_(x)
+
+
+def conv2d(
+    inputs: Tensor,
+    kernel: Tensor,
+    bias: Tensor | None,
+    strides: Ints,
+    padding: KerasPadding,
+    dilation_rate: Ints,
+    data_format: DataFormat,
+) -> Tensor:
+    """What `keras.ops.conv` gives for images that `takes` holds of, with the bias added.
+
+    Args:
+        inputs: images, (batch, height, width, channels) or (batch, channels, height, width).
+        kernel: (kernel_height, kernel_width, channels / groups, filters).
+        bias: (filters,), or `None`.
+        strides, dilation_rate: two integers, in pixels.
+        padding: "same" or "valid".
+        data_format: "channels_last" or "channels_first".
+    """
+    import torch
+
+    *sizes, channels, filters = kernel.shape
+    axes = (1, 2) if data_format == "channels_last" else (2, 3)
+    borders = [
+        _border(inputs.shape[axis], size, step, rate) if padding == "same" else (0, 0)
+        for axis, size, step, rate in zip(axes, sizes, strides, dilation_rate)
+    ]
+    if data_format == "channels_last" and channels == inputs.shape[-1] and _multiplies(inputs, kernel):
+        if sizes == [1, 1]:
+            return _product(inputs[:, :: strides[0], :: strides[1]], kernel, bias)
+        shape = [
+            (inputs.shape[axis] + sum(border) - size) // step + 1
+            for axis, border, size, step in zip(axes, borders, sizes, strides)
+        ]
+        if max(dilation_rate) == 1 and 0 < inputs.shape[0] * shape[0] * shape[1] <= 2 * filters:
+            outputs = _functions().OfWindows.apply(inputs, kernel, tuple(strides), tuple(borders), tuple(shape))
+            return outputs if bias is None else outputs + bias
+    images = inputs.permute(0, 3, 1, 2) if data_format == "channels_last" else inputs
+    (top, bottom), (left, right) = borders
+    if (top, left) != (bottom, right):
+        images, top, left = torch.nn.functional.pad(images, (left, right, top, bottom)), 0, 0
+    weights = kernel.permute(3, 2, 0, 1) if _is_traced() else _functions().Reordered.apply(kernel)
+    groups = images.shape[1] // channels
+    outputs = torch.nn.functional.conv2d(images, weights, bias, strides, (top, left), dilation_rate, groups)
+    return outputs.permute(0, 2, 3, 1) if data_format == "channels_last" else outputs
+
+
+def viewed(pool: Any, inputs: Tensor, **options: Any) -> Tensor:
+    """What a pooling of `keras.ops` gives for channels_last images, by a view of them."""
+    return pool(inputs.permute(0, 3, 1, 2), **options, data_format="channels_first").permute(0, 2, 3, 1)
+
+
+def _border(size: int, kernel: int, step: int, rate: int) -> tuple[int, int]:
+    """Pixels that the padding "same" adds before and after."""
+    missing = max(0, ((size + step - 1) // step - 1) * step + (kernel - 1) * rate + 1 - size)
+    return missing // 2, missing - missing // 2
+
+
+def _multiplies(inputs: Tensor, kernel: Tensor) -> bool:
+    """Whether products of matrices may stand for a convolution. Traced code may run for another number of images."""
+    import torch
+
+    dense = inputs.dtype == kernel.dtype and inputs.dtype in (torch.float32, torch.float64)
+    return dense and inputs.device.type == "cpu" and not _is_traced()
+
+
+def _is_traced() -> bool:
+    import torch
+
+    return torch.compiler.is_compiling() or bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]
+
+
+def _product(inputs: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
+    import torch
+
+    rows, weights = inputs.reshape(-1, inputs.shape[-1]), kernel.reshape(kernel.shape[-2:])
+    outputs = torch.mm(rows, weights) if bias is None else torch.addmm(bias, rows, weights)
+    return outputs.view(*inputs.shape[:3], -1)
+
+
+@functools.cache
+def _functions() -> Any:
+    """PyTorch's functions with gradients of our own, made once PyTorch is imported."""
+    from keras_blocks.ops import torch_functions
+
+    return torch_functions

@@ -1,0 +1,202 @@
+"""What is made on PyTorch in place of Keras' layers computes what they do, and is theirs in files."""
+
+import copy
+import pickle
+
+import keras
+import numpy as np
+import pytest
+from gradients import input_gradients, outputs_and_gradients
+from thorough import run_all
+
+import keras_blocks
+from keras_blocks.core import native_layers
+from keras_blocks.core.chain import LayerSpec
+from keras_blocks.core.immutable import FrozenDict
+from keras_blocks.core.native_layers import NATIVE, own_class
+
+layers = keras.layers
+pytestmark = [
+    pytest.mark.once,
+    pytest.mark.skipif(keras.backend.backend() != "torch", reason="there are others than Keras' on PyTorch alone"),
+]
+
+CASES = {
+    "pixels": (layers.Conv2D, {"filters": 5, "kernel_size": 1, "use_bias": False}, (6, 5, 4)),
+    "pixels, in steps": (layers.Conv2D, {"filters": 5, "kernel_size": 1, "strides": (2, 3)}, (6, 5, 4)),
+    "windows": (layers.Conv2D, {"filters": 64, "kernel_size": 3, "padding": "same"}, (4, 5, 3)),
+    "windows, in steps": (
+        layers.Conv2D,
+        {"filters": 64, "kernel_size": (3, 4), "strides": 2, "padding": "same", "use_bias": False},
+        (7, 6, 3),
+    ),
+    "windows without border": (layers.Conv2D, {"filters": 64, "kernel_size": 2, "strides": (2, 1)}, (5, 4, 3)),
+    "many pixels": (layers.Conv2D, {"filters": 4, "kernel_size": 3, "padding": "same"}, (9, 8, 3)),
+    "uneven border": (layers.Conv2D, {"filters": 4, "kernel_size": (4, 3), "strides": 2, "padding": "same"}, (9, 8, 3)),
+    "no border": (layers.Conv2D, {"filters": 4, "kernel_size": 3, "strides": 2, "activation": "relu"}, (9, 8, 3)),
+    "dilated": (layers.Conv2D, {"filters": 64, "kernel_size": 3, "dilation_rate": 2, "padding": "same"}, (5, 4, 3)),
+    "groups": (layers.Conv2D, {"filters": 64, "kernel_size": 3, "groups": 2, "padding": "same"}, (4, 5, 4)),
+    "channels_first": (
+        layers.Conv2D,
+        {"filters": 64, "kernel_size": 3, "padding": "same", "data_format": "channels_first"},
+        (3, 5, 4),
+    ),
+    "depthwise": (layers.DepthwiseConv2D, {"kernel_size": 3, "depth_multiplier": 2, "padding": "same"}, (5, 4, 3)),
+    "maxima": (layers.MaxPooling2D, {"pool_size": 3, "strides": 2, "padding": "same"}, (7, 6, 3)),
+    "maxima without border": (layers.MaxPooling2D, {"pool_size": 2}, (5, 4, 3)),
+    "means": (layers.AveragePooling2D, {"pool_size": 3, "strides": 1, "padding": "same"}, (5, 4, 3)),
+    "means, uneven border": (layers.AveragePooling2D, {"pool_size": 2, "padding": "same"}, (5, 5, 3)),
+    "means, channels_first": (layers.AveragePooling2D, {"pool_size": 2, "data_format": "channels_first"}, (3, 4, 5)),
+    "border": (layers.ZeroPadding2D, {"padding": 1}, (4, 5, 3)),
+    "activation": (layers.Activation, {"activation": "relu"}, (4, 5, 3)),
+    "mean of all": (layers.GlobalAveragePooling2D, {"keepdims": True}, (4, 5, 3)),
+}
+POLICIES = ["float32", "mixed_bfloat16", *(["float64", "mixed_float16"] if run_all() else [])]
+
+
+def pair(cls, options, shape, dtype="float32"):
+    """Keras' and the one made in its place, with the same weights."""
+    theirs = cls(**options, dtype=dtype)
+    ours = LayerSpec(cls, "layer", FrozenDict(options), dtype).make()
+    assert type(ours) is NATIVE[cls] and type(theirs) is cls
+    for layer in (theirs, ours):
+        layer.build((None, *shape))
+    for theirs_own, ours_own in zip(theirs.weights, ours.weights, strict=True):
+        ours_own.assign(theirs_own)
+    return theirs, ours
+
+
+def array(x):
+    return np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(x, "float32")))
+
+
+@pytest.mark.parametrize("dtype", POLICIES)
+@pytest.mark.parametrize("name", CASES)
+def test_they_compute_what_keras_does(name, dtype, rng):
+    cls, options, shape = CASES[name]
+    both = pair(cls, options, shape, dtype)
+    x = keras.ops.convert_to_tensor(rng.normal(size=(2, *shape)), both[0].compute_dtype)
+    tolerance = {"float32": 1e-5, "float64": 1e-5}.get(dtype, 3e-2)
+    (theirs, their_gradients), (ours, our_gradients) = (outputs_and_gradients(layer, x) for layer in both)
+    assert theirs.dtype == ours.dtype
+    np.testing.assert_allclose(array(ours), array(theirs), rtol=tolerance, atol=tolerance)
+    for found, expected in zip(our_gradients, their_gradients, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=10 * tolerance, atol=tolerance)
+    if dtype == "float32":
+        x = array(x)
+        np.testing.assert_allclose(*(input_gradients(layer, x) for layer in reversed(both)), rtol=1e-4, atol=1e-6)
+        x[0, 1, 1] = np.nan
+        np.testing.assert_array_equal(*(np.isnan(array(layer(x))) for layer in both))
+
+
+def test_a_gradient_s_gradient_is_there(rng):
+    import torch
+
+    from keras_blocks.ops.torch_functions import OfWindows, Reordered
+
+    images = torch.tensor(rng.normal(size=(1, 3, 4, 2)), requires_grad=True)
+    kernel = torch.tensor(rng.normal(size=(3, 2, 2, 2)), requires_grad=True)
+    for function, inputs in (
+        (lambda x, w: OfWindows.apply(x, w, (2, 1), ((1, 1), (0, 1)), (2, 4)), (images, kernel)),
+        (lambda w: Reordered.apply(w) ** 2, (kernel,)),
+    ):
+        assert torch.autograd.gradcheck(function, inputs) and torch.autograd.gradgradcheck(function, inputs)
+
+
+@pytest.mark.parametrize("cls", NATIVE)
+def test_in_files_they_are_keras_own(cls):
+    layer = NATIVE[cls](**next((options for kind, options, _ in CASES.values() if kind is cls), {}))
+    theirs, ours = (keras.saving.serialize_keras_object(one) for one in (cls.from_config(layer.get_config()), layer))
+    assert ours == theirs
+    assert own_class(layer) is cls is type(keras.saving.deserialize_keras_object(theirs))
+    assert keras_blocks.core.registration.registered_name(type(layer)) == f"keras>{cls.__name__}"
+    assert set(vars(native_layers)) >= {cls.__name__}
+
+
+def test_a_flat_model_goes_through_a_file_and_is_copied(tmp_path, rng):
+    block = keras_blocks.ConvBlock(4, batch_norm=True)
+    inputs = keras.Input((6, 6, 3))
+    flat = keras.Model(inputs, layers.MaxPooling2D()(block.expand(inputs)))
+    images = rng.normal(size=(2, 6, 6, 3)).astype("float32")
+    assert type(block.conv) is NATIVE[layers.Conv2D]
+    flat.save(tmp_path / "flat.keras")
+    copies = [
+        keras.saving.load_model(tmp_path / "flat.keras"),
+        copy.deepcopy(flat),
+        pickle.loads(pickle.dumps(flat)),
+        keras_blocks.deploy(flat),
+    ]
+    clone = keras.models.clone_model(flat)
+    clone.set_weights(flat.get_weights())
+    for one in (*copies, clone):
+        np.testing.assert_allclose(array(one(images)), array(flat(images)), atol=1e-5)
+    assert type(clone.layers[1]) is NATIVE[layers.Conv2D]
+    assert type(copies[0].layers[1]) is layers.Conv2D  # a file says that it is Keras' own
+    assert type(copies[-1].layers[-1]) is NATIVE[layers.MaxPooling2D]  # a model that is deployed gets them all
+
+
+def test_what_keras_does_around_a_call_is_done(rng):
+    """A call goes straight to its layer where nothing else is asked for: hooks, losses, masks, types."""
+    images = keras.ops.convert_to_tensor(rng.normal(size=(2, 4, 4, 3)).astype("float32"))
+    make = NATIVE[layers.Conv2D]
+    seen, layer = [], make(2, 1)
+    layer.build((None, 4, 4, 3))
+    handle = layer.register_forward_hook(lambda *given: seen.append(given))
+    layer(images)
+    handle.remove()
+    layer(images)
+    assert len(seen) == 1
+    layer = make(2, 1, activity_regularizer="l2")
+    layer(images), layer(images)
+    assert len(layer.losses) == 1
+    layer = make(2, 1, dtype="mixed_bfloat16")
+    assert all(layer(images).dtype == keras.ops.cast(images, "bfloat16").dtype for _ in range(2))
+    for wrong in (images[..., :2], images[0]):
+        with pytest.raises(ValueError, match="incompatible with the layer"):
+            layer(wrong)
+    masked = layers.Masking()(images)
+    norm = keras_blocks.core.normalization.BatchNormalization()
+    assert norm(norm(masked, training=True), training=True)._keras_mask is not None
+    half = keras.Sequential([keras.Input((4, 4, 3), dtype="bfloat16"), make(2, 1)])
+    assert half(keras.ops.cast(images, "bfloat16")).dtype == images.dtype
+
+
+def test_what_is_overwritten_is_nobody_else_s(rng):
+    """In inference a ReLU takes the memory of what a layer has given to it alone, and no other."""
+    images = keras.ops.convert_to_tensor(rng.normal(size=(2, 6, 6, 8)).astype("float32"))
+    kept = array(images).copy()
+    blocks = [
+        keras_blocks.ConvBlock(4, batch_norm=True),
+        keras_blocks.DenseLayer(4),  # begins with a normalization; its input is given to two branches
+        keras_blocks.ResidualBlock(8),
+        keras_blocks.FireBlock(2),
+    ]
+    overwritten = 0
+    for block in blocks:
+        inputs = keras.Input((6, 6, 8))
+        flat = keras.Model(inputs, block.expand(inputs))
+        for _ in range(2):
+            np.testing.assert_allclose(array(block(images)), array(flat(images)), rtol=1e-5, atol=1e-6)
+        overwritten += len(block._built_chain.makers)
+        np.testing.assert_array_equal(array(images), kept)
+    assert overwritten >= 6
+    seen, block = [], blocks[0]
+    block.conv_bn.register_forward_hook(lambda layer, inputs, outputs: seen.append(outputs))
+    block(images)
+    assert (array(seen[0]) < 0).any()
+
+
+def test_an_activation_that_others_see_overwrites_nothing():
+    from keras_blocks.core.chain import BuiltChain, Split
+
+    def spec(name, cls, **options):
+        return LayerSpec(cls, name, FrozenDict(options), "float32")
+
+    conv, add = spec("conv", layers.Conv2D, filters=1, kernel_size=1), spec("add", layers.Add)
+    relu, again = (spec(name, layers.Activation, activation="relu") for name in ("relu", "again"))
+    assert BuiltChain([conv, relu]).makers == {"relu": "conv"}
+    assert BuiltChain([conv, Split(([relu], []), add), again]).makers == {"again": "add"}
+    assert BuiltChain([conv, relu, again]).makers == {"relu": "conv"}
+    assert BuiltChain([conv, relu, spec("pool", layers.MaxPooling2D), relu]).makers == {}
+    active = spec("conv", layers.Conv2D, filters=1, kernel_size=1, activation="sigmoid")
+    assert BuiltChain([active, relu]).makers == {}
