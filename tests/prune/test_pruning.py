@@ -419,9 +419,10 @@ def test_every_variant(name):
     assert len(pruned.inputs) > 1 or (counted.macs, counted.params) == (plan.macs[1], plan.params[1])
     images = random_images(pruned, canvas or (64, 64, 3))
     set_to_zero(plan)
+    rounding = 1e-4 if "rcnn" in name else 1e-5  # proposals' corners amplify it
     names = {layer.name for layer in plan.layers if layer.after == layer.before}
     for mine, theirs in zip(*(arrays(tapped(flat, names), images) for flat in (pruned, plan._coupling.flat))):
-        np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-5 * max(1.0, np.abs(theirs).max()))
+        np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=rounding * max(1.0, np.abs(theirs).max()))
 
 
 def tapped(flat, names):
