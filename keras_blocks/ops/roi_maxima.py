@@ -1,9 +1,9 @@
 """Of each bin, the maximum of its pixels that RoIPool is.
 
 Every bin is covered by four windows whose sides are powers of two. The maxima of all windows of a size are a map, made
-of the maps of half the size; a bin is then the maximum of four pixels. TensorFlow's graph makes the maps that its bins
-need. Else shapes are known before: there are maps for bins up to the size that those of boxes within the image have;
-where one is larger, of a box that reaches far out of the image, there are more.
+of the maps of half the size; a bin is then the maximum of four pixels. There are maps for bins up to the size that
+those of boxes within the image have; where one is larger, of a box that reaches far out of the image, there are more.
+TensorFlow's graph leaves those empty that no bin needs.
 """
 
 import functools
@@ -48,7 +48,7 @@ def maxima(features: Tensor, rows: Bounds, columns: Bounds) -> Tensor:
         return ops.where(_fit((rows, columns), some), _by_tables(features, rows, columns, some), float("nan"))
     some = [_windows(USUAL if size is None else _largest(size, bins)) for size, bins in axes]
     every = [_windows(MOST if size is None else size) for size, _ in axes]
-    if some == every or (_as_needed() and not unknown):
+    if some == every:
         return _by_tables(features, rows, columns, every)
     return ops.cond(
         _fit((rows, columns), some),
