@@ -1,6 +1,7 @@
 """A model for use alone: flat, without what only training needs, with normalizations folded into convolutions."""
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import keras
