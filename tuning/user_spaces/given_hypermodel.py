@@ -131,7 +131,7 @@ class _Tailored(keras_tuner.HyperParameters):
 
     def __init__(self, hp: keras_tuner.HyperParameters, tuner: keras_tuner.Tuner) -> None:
         super().__init__()
-        vars(self).update(vars(hp))
+        self.__dict__.update(vars(hp))
         self._shown, self._oracle = hp, tuner.oracle
 
     def _retrieve(self, hp: Any) -> Any:
