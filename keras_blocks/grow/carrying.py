@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
+from keras_blocks.core.native_layers import own_class
 from keras_blocks.grow.evaluating import Evaluator, Parent
 from keras_blocks.grow.flat import WEIGHTED, Call, Flat
 from keras_blocks.grow.kernels import array_of
@@ -92,7 +93,7 @@ class Child(Evaluator):
     def settled(self, call: Call, outputs: list[Values]) -> list[Values]:
         """Where the parent's outputs are not all there: a note, and from there on as if they were."""
         twin = self.twin(call)
-        if twin is None or type(call.layer) is keras.layers.ZeroPadding2D:
+        if twin is None or own_class(call.layer) is keras.layers.ZeroPadding2D:
             return outputs
         found = []
         for tensor, made, theirs in zip(call.outputs, outputs, self.parent.made(twin)):

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_blocks.core.native_layers import own_class
 from keras_blocks.grow.flat import WEIGHTED, Call, Flat, Key, places
 from keras_blocks.grow.values import Numbers, Values, constant, joined, key_of
 
@@ -65,7 +66,7 @@ class Evaluator:
 
     def _per_channel(self, call: Call, inputs: list[Values]) -> Values:
         pads = None
-        if type(call.layer) is keras.layers.ZeroPadding2D:
+        if own_class(call.layer) is keras.layers.ZeroPadding2D:
             (top, _), (left, _) = call.layer.padding
             pads = (top, left)
         return self.numbers.per_channel(key_of(call.layer), inputs[0], pads=pads)

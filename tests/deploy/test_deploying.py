@@ -193,7 +193,8 @@ def test_augmentation_and_auxiliaries_are_left_out_and_preprocessing_stays(tmp_p
     assert len(small.outputs) == 1 < len(keras.tree.flatten(model.output))
     small.save(tmp_path / "small.keras")
     again = keras.saving.load_model(tmp_path / "small.keras")
-    np.testing.assert_array_equal(outputs(again, images)[0], outputs(small, images)[0])
+    # From a file come Keras' own layers, on PyTorch, too.
+    np.testing.assert_allclose(outputs(again, images)[0], outputs(small, images)[0], atol=1e-6)
 
 
 @pytest.mark.once
