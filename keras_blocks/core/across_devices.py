@@ -1,5 +1,6 @@
 """Keras' BatchNormalization with `synchronized=True` on every backend."""
 
+import functools
 from typing import Any
 
 import keras
@@ -14,6 +15,7 @@ class AcrossDevices(keras.layers.BatchNormalization):
     Keras 3.15 refuses it there at construction. With a mask or `renorm` it is refused when it trains.
     """
 
+    @functools.wraps(keras.layers.BatchNormalization.__init__)  # who asks for its arguments is told Keras'
     def __init__(self, *args: Any, synchronized: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.synchronized = synchronized
