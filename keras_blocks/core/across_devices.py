@@ -1,6 +1,5 @@
 """Keras' BatchNormalization with `synchronized=True` on every backend."""
 
-import functools
 from typing import Any
 
 import keras
@@ -15,9 +14,19 @@ class AcrossDevices(keras.layers.BatchNormalization):
     Keras 3.15 refuses it there at construction. With a mask or `renorm` it is refused when it trains.
     """
 
-    @functools.wraps(keras.layers.BatchNormalization.__init__)  # who asks for its arguments is told Keras'
-    def __init__(self, *args: Any, synchronized: bool = False, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    # Those by which a layer is counted are told by name, see `signature.arguments`.
+    def __init__(
+        self,
+        axis: int = -1,
+        momentum: float = 0.99,
+        epsilon: float = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        *,
+        synchronized: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(axis, momentum, epsilon, center, scale, **kwargs)
         self.synchronized = synchronized
 
     def call(self, inputs: Tensor, training: bool | None = None, mask: Tensor = None) -> Tensor:
