@@ -30,6 +30,13 @@ subprocess.run([command, "search", *options, "--run", "run"], check=True)
 subprocess.run([command, "report", "run"], check=True)
 """
 
+TRACKED = (
+    SEARCH.replace('"run"], check', '"run", "--tracker", "mlflow"], check', 1)
+    + """
+assert Path("run/tracker/mlflow.db").is_file()
+"""
+)
+
 STOCK = """
 import keras_tuner
 from keras_blocks.tuning import HyperSqueezeNet, load_dataset
@@ -118,6 +125,7 @@ EXTRAS = {
     "torch,tuning": SEARCH + STOCK,
     "jax,tuning,postgres": "import keras_blocks.tuning, psycopg",
     "jax,tuning,ray": "import keras_blocks.tuning.search.ray, ray",
+    "jax,tuning,mlflow": TRACKED,
     "jax,tuning,dashboard": "import keras_blocks.tuning, optuna_dashboard",
 }
 """Extras -> what is run with them alone; the backend comes first where there is one."""

@@ -62,7 +62,7 @@ class Letterbox(NamedArguments, keras.layers.Layer):
             keras.ops.stack([keras.ops.cast(side, "int32") for side in sides]) for sides in (old, new)
         )
         scale = keras.ops.cast(new_size, "float32") / keras.ops.cast(old_size, "float32")
-        if self.size and tuple(old) != self.size:
+        if self.size and tuple(images.shape[axis] for axis in axes) != self.size:  # those that are known
             canvas = list(shape)
             canvas[axes[0]], canvas[axes[1]] = self.size
             # Positions of pixels need more than 16 bits.

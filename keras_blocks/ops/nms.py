@@ -232,6 +232,8 @@ def _by_torch(boxes: Tensor, scores: Tensor, classes: Tensor | None, threshold: 
     return torch.from_numpy(chosen).to(boxes.device)
 
 
+# Of boxes without area, or with one that is no number, what is NaN is not above the threshold.
+@np.errstate(divide="ignore", invalid="ignore", over="ignore")
 def _of_class(boxes: Any, scores: Any, threshold: float, max_outputs: int) -> Any:
     """As `_by_blocks`, but what is struck out is left out of all that follows."""
     order = np.argsort(-scores, kind="stable")
@@ -265,8 +267,7 @@ def _rivals(a: Any, b: Any, threshold: float) -> Any:
     common *= height
     union = area + other
     union -= common
-    with np.errstate(divide="ignore", invalid="ignore"):  # of boxes without area, where NaN is not above
-        common /= union
+    common /= union
     return common > threshold
 
 

@@ -249,6 +249,20 @@ def test_letterbox_keeps_proportions_and_fills_with_nothing(size, canvas, fits):
             break
 
 
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="others trace for sizes that are known")
+def test_letterbox_is_written_for_images_of_any_size():
+    """As a detector is, by `keras.Model.export`."""
+    import tensorflow as tf
+
+    layer = Letterbox((12, 16))
+    signature = [tf.TensorSpec((None, None, None, 3), "float32")]
+    traced = tf.function(layer.__call__, input_signature=signature, autograph=False)
+    for size in ((12, 16), (9, 20)):
+        image = np.random.default_rng(0).uniform(0, 255, (1, *size, 3)).astype("float32")
+        for key, expected in layer(image).items():
+            np.testing.assert_allclose(traced(image)[key], expected, rtol=1e-5, atol=1e-3)
+
+
 WRONG = [
     (lambda: AnchorGenerator([]), "sizes", "not empty"),
     (lambda: AnchorGenerator([0]), "sizes[0]", "1.0"),

@@ -153,7 +153,11 @@ REFUSED = {
         ValueError,
         r"has no 'digit'; it has \[.*'digits'",
     ),
-    "a number": (lambda: problem(space=3), TypeError, "`space` must be a keras_tuner.HyperModel, or a function"),
+    "a number": (
+        lambda: problem(space=3),
+        TypeError,
+        "`space` must be a keras_tuner.HyperModel, a keras_tuner.Tuner with one, or a",
+    ),
     "a model": (lambda: problem(space=keras.Sequential()), TypeError, "`space` must be a keras_tuner.HyperModel"),
     "several arguments": (lambda: problem(space=two), TypeError, r"wants \['filters', 'blocks'\].*take HyperFunction"),
     "no space": (lambda: problem(space=None), ValueError, "`space` must be given with data of your own"),
