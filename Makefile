@@ -27,7 +27,7 @@ demo: install
 
 # Two at a time, the longest first, so that both end together: a test keeps one core busy, or less than one in searches.
 test: install
-	$(MAKE) --jobs=2 --output-sync=target test-tensorflow test-searches test-jax test-torch lint
+	$(MAKE) --jobs=2 --output-sync=target test-searches test-torch test-jax test-tensorflow lint
 
 # One file on one backend, in seconds: make check FILE=tests/test_block.py BACKEND=jax K=nested
 BACKEND ?= tensorflow
