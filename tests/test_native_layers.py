@@ -202,3 +202,55 @@ def test_an_activation_that_others_see_overwrites_nothing():
     assert BuiltChain([conv, relu, spec("pool", layers.MaxPooling2D), relu]).makers == {}
     active = spec("conv", layers.Conv2D, filters=1, kernel_size=1, activation="sigmoid")
     assert BuiltChain([active, relu]).makers == {}
+
+
+def test_an_addition_of_one_is_what_it_was_given(rng):
+    import torch
+
+    @keras.saving.register_keras_serializable(package="test_native")
+    class Alone(keras_blocks.Block):
+        def chain(self, channels):
+            relu = self.layer("relu", layers.Activation, activation="relu")
+            return [self.sum_of("out", [self.sum_of("one", []), relu], [])]
+
+    block, x = Alone(), torch.tensor(rng.normal(size=(2, 3, 3, 2)).astype("float32"))
+    block.build(x.shape)
+    with torch.no_grad():
+        np.testing.assert_allclose(array(block(x.clone())), array(torch.relu(x) + x), rtol=1e-6)
+
+
+def test_no_images_give_no_outputs():
+    block = keras_blocks.FireBlock(4)
+    assert tuple(block(np.zeros((1, 8, 8, 8), "float32")).shape) == (1, 8, 8, 32)
+    assert tuple(block(np.zeros((0, 8, 8, 8), "float32")).shape) == (0, 8, 8, 32)
+
+
+def test_pytorchs_own_casting_trains(rng):
+    import torch
+
+    block = keras_blocks.ConvBlock(64, 3)
+    images = torch.tensor(rng.normal(size=(1, 4, 4, 16)).astype("float32"))
+    block(images)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        outputs = block(images, training=True)
+    outputs.float().sum().backward()
+    assert block.conv.kernel.value.grad.isfinite().all()
+
+
+def test_statistics_that_move_take_nothing_from_a_gradient(rng):
+    """As where a model is to give in training what it gives in inference."""
+    norm = keras_blocks.core.normalization.BatchNormalization()
+    x = keras.ops.convert_to_tensor(rng.normal(size=(2, 3, 3, 4)).astype("float32"))
+    norm.build(x.shape)
+    ((norm(x, training=False) - norm(x, training=True)) ** 2).sum().backward()
+    assert norm.gamma.value.grad.isfinite().all()
+    again = keras_blocks.core.normalization.BatchNormalization(epsilon=0.0)
+    theirs = layers.BatchNormalization(epsilon=0.0)
+    np.testing.assert_allclose(array(again(x, training=True)), array(theirs(x, training=True)), atol=1e-5)
+
+
+@pytest.mark.parametrize("cls", NATIVE)
+def test_they_are_pickled(cls):
+    layer = NATIVE[cls](**next((options for kind, options, _ in CASES.values() if kind is cls), {}))
+    again = pickle.loads(pickle.dumps(layer))
+    assert own_class(again) is cls and again.get_config() == layer.get_config()

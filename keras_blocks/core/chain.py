@@ -121,7 +121,7 @@ def _makers(chain: Chain) -> dict[str, str]:
     for one in [chain, *_inside(chain)]:
         for previous, step in zip([None, *one], one):
             if isinstance(step, LayerSpec):
-                before = previous.merge if isinstance(previous, Split) else previous
+                before = previous.merge if isinstance(previous, Split) and len(previous.branches) > 1 else previous
                 activates = natively(step.cls) is Activation and isinstance(before, LayerSpec)
                 found.setdefault(step.name, []).append(gives_anew(before) if activates else None)
     return {name: places[0] for name, places in found.items() if len(places) == 1 and places[0]}

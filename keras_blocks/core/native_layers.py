@@ -31,6 +31,13 @@ class Direct:
                 return self.call(*args, **kwargs)
         return super().__call__(*args, **kwargs)  # type: ignore[misc]
 
+    def __reduce_ex__(self: Any, protocol: Any) -> Any:
+        """Pickle finds a class by its name, which is that of Keras' own, and so it is what comes back."""
+        make, *rest = super().__reduce_ex__(protocol)
+        if type(self) in _OWN and getattr(make, "__self__", None) is type(self):
+            make = getattr(own_class(self), make.__name__)
+        return (make, *rest)
+
     trains_otherwise = False
     """Whether `call` takes `training`."""
 

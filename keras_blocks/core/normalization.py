@@ -23,6 +23,7 @@ class BatchNormalization(Direct, AcrossDevices):
     def call(self, inputs: Tensor, training: bool | None = None, mask: Tensor = None) -> Tensor:
         trains = training and self.trainable
         special = trains and (mask is not None or self.synchronized or getattr(self, "renorm", False))
+        special = special or self.epsilon <= 0  # PyTorch's operation refuses it
         if special or not (is_fused if trains else is_fused_in_inference)(inputs, self.axis):
             return super().call(inputs, training=training, mask=mask)
         gamma = _wide(self.gamma) if self.scale else None

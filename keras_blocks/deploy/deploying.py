@@ -130,11 +130,11 @@ def _normalized(layer: keras.layers.Normalization) -> Change:
     steps: list[Any] = [(1.0, -mean), (1 / deviation, 0.0)]
     if layer.invert:
         steps = [(deviation, 0.0), (1.0, mean)]
-    typed = {"dtype": layer.dtype_policy}
+    names = (f"{layer.name}_first", layer.name)
+    first, second = (layers.Rescaling(*step, name=name, dtype=layer.dtype_policy) for step, name in zip(steps, names))
 
     def call(x: Any, *args: Any, **kwargs: Any) -> Any:
-        moved = layers.Rescaling(*steps[0], name=f"{layer.name}_first", **typed)(x)
-        return layers.Rescaling(*steps[1], name=layer.name, **typed)(moved)
+        return second(first(x))
 
     return call
 

@@ -48,7 +48,8 @@ def affine_of(norm: keras.layers.BatchNormalization) -> Affine:
 
 def folds_behind(norm: Any, layer: Any) -> bool:
     """Whether a normalization of what a layer gives can be folded into it."""
-    return _is_plain(norm) and _is_linear(layer) and _axis(norm) == _axis(layer)
+    alike = _is_plain(norm) and _is_linear(layer) and norm.dtype_policy == layer.dtype_policy
+    return alike and _axis(norm) == _axis(layer)
 
 
 def folds_before(norm: Any, layer: Any) -> bool:

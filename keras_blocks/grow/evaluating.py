@@ -58,8 +58,11 @@ class Evaluator:
         return self.numbers.together(own + key_of(call.layer), inputs, counts)
 
     def activated(self, activation: Any, values: Values) -> Values | None:
-        name = str(keras.activations.serialize(activation))
-        return None if name in ACROSS else self.numbers.activated(name, activation, values)
+        name = keras.activations.serialize(activation)
+        known = getattr(keras.activations, name, None) if isinstance(name, str) else None
+        if known is None or known is not activation or name in ACROSS:
+            return None  # what others look at is not known
+        return self.numbers.activated(name, known, values)
 
     def _idle(self, call: Call, inputs: list[Values]) -> Values:
         return inputs[0]

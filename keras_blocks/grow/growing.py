@@ -11,7 +11,7 @@ import numpy as np
 from keras_blocks.core import validation
 from keras_blocks.grow.carrying import Child
 from keras_blocks.grow.evaluating import Parent
-from keras_blocks.grow.flat import Flat
+from keras_blocks.grow.flat import WEIGHTED, Flat
 from keras_blocks.grow.moments import compile_alike
 from keras_blocks.grow.values import Numbers
 from keras_blocks.look.expanding import expand
@@ -113,12 +113,25 @@ def grown(
         raise TypeError(f"`model` must be a Keras model; received {type(model).__name__}.")
     child = (_architecture if isinstance(model, Network) else _clone)(model, metaparameters, blocks)
     numbers = Numbers()
-    parent = Parent(Flat(model, expand(model)), numbers)
-    carried = Child(Flat(child, expand(child)), parent, break_ties)
+    flat = _of_images(Flat(model, expand(model)))
+    parent = Parent(flat, numbers)
+    carried = Child(_of_images(Flat(child, expand(child))), parent, break_ties)
     _freeze_alike(carried)
     compile_alike(child, model, carried.transfers)
     removed = () if carried.exact else tuple(carried.removed())
     return Grown(child, carried.exact, carried.notes, removed, difference(model, child))
+
+
+def _of_images(flat: Flat) -> Flat:
+    """Refuses layers whose channels are followed, of which it is not known where they are in sequences or volumes."""
+    for call in flat.calls:
+        ranks = {len(tensor.shape) for tensor in (*call.inputs, *call.outputs)} - {2, 4}
+        if ranks and call.kind in WEIGHTED:
+            raise ValueError(
+                f"`model` must be of images and vectors; '{call.name}' gives {call.outputs[0].shape}. A model of "
+                "sequences or volumes cannot be grown."
+            )
+    return flat
 
 
 def told(found: Grown, break_ties: float = 0.0) -> str | None:
@@ -211,7 +224,11 @@ def _clone(
         made: keras.layers.Layer = type(layer).from_config({**config, **new})
         return made
 
-    child: keras.Model = keras.models.clone_model(model, clone_function=changed)
+    compiled, model.compiled = model.compiled, False  # or Keras compiles the clone from names alone
+    try:
+        child: keras.Model = keras.models.clone_model(model, clone_function=changed)
+    finally:
+        model.compiled = compiled
     return child
 
 

@@ -1,5 +1,6 @@
 """An optimizer's state carried into the child's."""
 
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -44,9 +45,29 @@ def compile_alike(child: keras.Model, model: keras.Model, transfers: Iterable[Tr
     config = model.get_compile_config()
     if config is None:
         return
-    child.compile_from_config(config)
-    optimizer, old = child.optimizer, model.optimizer
+    try:
+        child.compile_from_config(config)
+    except (TypeError, ValueError) as error:  # of a loss or a metric that is known here alone
+        warnings.warn(f"the grown model is not compiled, as Keras cannot make its losses anew: {error}", stacklevel=4)
+        return
+    optimizer, old = _innermost(child.optimizer), _innermost(model.optimizer)
     if old is not None and old.built:
-        if not optimizer.built:
-            optimizer.build(child.trainable_variables)
+        if not child.optimizer.built:
+            child.optimizer.build(child.trainable_variables)
         carry_state(optimizer, old, transfers)
+        if optimizer.use_ema:
+            _restart_averages(optimizer, child.trainable_variables)
+
+
+def _innermost(optimizer: Any) -> Any:
+    """Without what only scales the loss."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
+def _restart_averages(optimizer: Any, weights: Iterable[Any]) -> None:
+    """Averages of weights are weights, of which copies share what goes out: they begin at the child's."""
+    known = {f"{weight.path.replace('/', '_')}_average": weight for weight in weights}
+    for variable in optimizer.variables:
+        weight = known.get(_key(optimizer, variable))
+        if weight is not None:
+            variable.assign(weight)

@@ -125,7 +125,8 @@ def _multiplies(inputs: Tensor, kernel: Tensor) -> bool:
     import torch
 
     dense = inputs.dtype == kernel.dtype and inputs.dtype in (torch.float32, torch.float64)
-    return dense and inputs.device.type == "cpu" and not _is_traced()
+    # The gradients that are written here know nothing of PyTorch's own casting.
+    return dense and inputs.device.type == "cpu" and not torch.is_autocast_enabled("cpu") and not _is_traced()
 
 
 def _is_traced() -> bool:
@@ -139,7 +140,7 @@ def _product(inputs: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
 
     rows, weights = inputs.reshape(-1, inputs.shape[-1]), kernel.reshape(kernel.shape[-2:])
     outputs = torch.mm(rows, weights) if bias is None else torch.addmm(bias, rows, weights)
-    return outputs.view(*inputs.shape[:3], -1)
+    return outputs.view(*inputs.shape[:3], kernel.shape[-1])
 
 
 @functools.cache

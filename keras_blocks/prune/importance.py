@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_blocks.core import validation
+from keras_blocks.core.native_layers import own_class
 from keras_blocks.deploy.folding import DEPTHWISE, NORMALIZATIONS, TRANSPOSED
 from keras_blocks.ops.gradients import gradients_of
 from keras_blocks.prune.channels import Labels
@@ -81,9 +82,9 @@ def _scored(score: Any, part: Part) -> Array:
 def _kernel(part: Part) -> Array:
     """The kernel that makes the channels, with these last."""
     kernel = _array(getattr(part.layer, part.followed.made))
-    if type(part.layer) in TRANSPOSED:
+    if own_class(part.layer) in TRANSPOSED:
         return kernel.swapaxes(-1, -2)
-    return kernel.reshape(*kernel.shape[:-2], 1, -1) if type(part.layer) in DEPTHWISE else kernel
+    return kernel.reshape(*kernel.shape[:-2], 1, -1) if own_class(part.layer) in DEPTHWISE else kernel
 
 
 def _normalizations(coupling: Coupling) -> Iterator[Part]:
@@ -133,7 +134,8 @@ def _entries(coupling: Coupling, normalized: npt.NDArray[np.bool_]) -> Iterator[
             for name, variable, _ in part.weights():
                 if name in last:
                     rank = len(variable.shape)
-                    own = {-2, -1} if type(part.layer) in DEPTHWISE else {-2 if type(part.layer) in TRANSPOSED else -1}
+                    cls = own_class(part.layer)
+                    own = {-2, -1} if cls in DEPTHWISE else {-2 if cls in TRANSPOSED else -1}
                     own = {-1} if name == "bias" else own
                     yield out, variable, tuple(axis for axis in range(rank) if axis - rank not in own)
 

@@ -420,3 +420,51 @@ def test_no_warning_without_reason():
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         keras_blocks.grow(trained(resnet()), groups=groups(6, 12))
+
+
+@once
+@pytest.mark.parametrize("change", [{"epsilon": 0.5}, {"center": True}])
+def test_other_arguments_of_a_layer_that_is_not_known_are_told(change):
+    x = keras.Input((6,))
+    layer = keras.layers.LayerNormalization(name="norm")
+    model = keras.Model(x, keras.layers.Dense(3)(layer(x)))
+    assert grown(model, {}, {"norm": change}).exact == (change == {"center": True})
+
+
+@once
+def test_sequences_are_refused():
+    x = keras.Input((10, 8))
+    model = keras.Model(x, keras.layers.Dense(6, name="a")(x))
+    with pytest.raises(ValueError, match="must be of images and vectors; 'a'"):
+        keras_blocks.grow(model, {"a": {"units": 12}})
+
+
+@once
+def test_a_loss_that_is_known_here_alone_is_left_out():
+    x = keras.Input((4,))
+    model = keras.Model(x, keras.layers.Dense(2)(keras.layers.Dense(3, "relu", name="a")(x)))
+
+    def of_ours(y, p):
+        return keras.ops.mean((y - p) ** 2, axis=-1)
+
+    model.compile("sgd", of_ours)
+    with pytest.warns(UserWarning, match="not compiled"):
+        child = keras_blocks.grow(model, {"a": {"units": 6}})
+    assert model.compiled and not child.compiled
+
+
+@once
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_what_an_optimizer_averages_and_scales_goes_along(wrapped):
+    x = keras.Input((4,))
+    model = keras.Model(x, keras.layers.Dense(2)(keras.layers.Dense(3, "relu", name="a")(x)))
+    optimizer = keras.optimizers.SGD(1e-3, momentum=0.9, use_ema=True, ema_momentum=0.9)
+    model.compile(keras.optimizers.LossScaleOptimizer(optimizer) if wrapped else optimizer, "mse")
+    images, wanted = np.random.default_rng(0).normal(size=(8, 4)), np.zeros((8, 2))
+    model.fit(images, wanted, batch_size=4, epochs=2, verbose=0)
+    child = keras_blocks.grow(model, {"a": {"units": 6}})
+    before = child.predict(images, verbose=0)
+    inner = getattr(child.optimizer, "inner_optimizer", child.optimizer)
+    assert int(inner.iterations) == 4
+    child.fit(images, wanted, batch_size=4, epochs=1, verbose=0)  # whose end takes the averages as weights
+    np.testing.assert_allclose(child.predict(images, verbose=0), before, atol=0.1)

@@ -444,3 +444,17 @@ def variant(name):
         return keras_blocks.create_model(name, input_shape=(64, 64, 3), **scores)
     except ValueError:
         return keras_blocks.create_model(name, **scores)
+
+
+def test_kernels_of_depthwise_convolutions_are_weighed_as_keras_own(tmp_path):
+    """On PyTorch a block's layers are others than those that come back from a file."""
+    x = keras.Input((8, 8, 8))
+    block = keras_blocks.InvertedResidualBlock(8)(x)
+    flat = keras_blocks.expand(keras.Model(x, keras.layers.GlobalAveragePooling2D()(block)))
+    for weight in flat.trainable_weights:
+        weight.assign(np.random.default_rng(len(weight.path)).uniform(0.1, 1, weight.shape))
+    flat.save(tmp_path / "flat.keras")
+    again = keras.saving.load_model(tmp_path / "flat.keras")
+    images = np.random.default_rng(0).normal(size=(2, 8, 8, 8)).astype("float32")
+    found = [keras_blocks.prune(one, 0.5).predict(images, verbose=0) for one in (flat, again)]
+    np.testing.assert_allclose(*found, rtol=1e-4, atol=1e-5)
