@@ -33,7 +33,8 @@ class Direct:
 
     def __reduce_ex__(self: Any, protocol: Any) -> Any:
         """Pickle finds a class by its name, which is that of Keras' own, and so it is what comes back."""
-        make, *rest = super().__reduce_ex__(protocol)
+        made: Any = super().__reduce_ex__(protocol)
+        make, *rest = made
         if type(self) in _OWN and getattr(make, "__self__", None) is type(self):
             make = getattr(own_class(self), make.__name__)
         return (make, *rest)
