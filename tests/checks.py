@@ -125,3 +125,15 @@ def randomize(layer):
         positive = "variance" in weight.name
         value = rng.uniform(0.5, 1.5, weight.shape) if positive else rng.normal(0, 0.3, weight.shape)
         weight.assign(value.astype("float32"))
+
+
+def as_trained(model, spread=0.3):
+    """Normalizations and biases as after a training, none at its initial value; kernels as they are, so that outputs
+    stay of a size."""
+    rng = np.random.default_rng(1)
+    for weight in model.weights:
+        if weight.name in ("moving_variance", "gamma"):
+            weight.assign(rng.uniform(0.5, 1.5, weight.shape))
+        elif weight.name in ("moving_mean", "beta", "bias"):
+            weight.assign(rng.normal(0, spread, weight.shape))
+    return model

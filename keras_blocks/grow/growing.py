@@ -207,6 +207,11 @@ def _clone(
             f"`grow` takes metaparameters for architectures; of '{model.name}', name the layers whose arguments become "
             f"others, as in {{'fire': {dict(metaparameters)!r}}}; received {', '.join(metaparameters)}."
         )
+    if blocks is None:
+        raise TypeError(
+            f"`grow` takes the layers of '{model.name}' whose arguments become others, as it is no architecture: "
+            "grow(model, {'fire': {'filters': 32}}); received none."
+        )
     changes = validation.mapping("blocks", blocks)
     names = [layer.name for layer in model.layers]
     for name, arguments in changes.items():

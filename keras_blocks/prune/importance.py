@@ -70,7 +70,11 @@ def _scored(score: Any, part: Part) -> Array:
         ValueError: where that is not a number for each.
     """
     kernel = _kernel(part)
-    found = np.asarray(score(part.layer, kernel), dtype="float64")
+    told = score(part.layer, kernel)
+    try:
+        found = np.asarray(told, dtype="float64")
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"`by` must give numbers for '{part.layer.name}', one for each channel: {error}") from error
     if found.shape != kernel.shape[-1:] or not np.isfinite(found).all() or (found < 0).any():
         raise ValueError(
             f"`by` must give a number of at least 0 for each channel, so {kernel.shape[-1]} of '{part.layer.name}'; "
@@ -144,7 +148,10 @@ def _loss_of(flat: keras.Model, loss: Any) -> Callable[..., Any]:
     """A function of images and answers to the mean loss, without what regularizers add."""
     if loss is None:
         raise ValueError("`by='taylor'` needs a `loss`, as the model is not compiled with one.")
-    losses = keras.tree.map_structure(keras.losses.get, loss)
+    try:
+        losses = keras.tree.map_structure(keras.losses.get, loss)
+    except ValueError as error:
+        raise ValueError(f"`loss` must be a Keras loss, or the name of one; received {loss!r}: {error}") from error
 
     def number(x: Any, y: Any) -> Any:
         found = flat(x, training=False)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import keras
 
 from keras_blocks.core import validation
+from keras_blocks.core.shapes import check_fit, with_batch
 from keras_blocks.deploy.copying import config_of, rebuilt
 from keras_blocks.look.expanding import expand
 from keras_blocks.prune.budget import Ledger, choose
@@ -285,15 +286,22 @@ def _known_shapes(model: keras.Model, flat: keras.Model, input_shape: Any) -> li
     """The shapes of the flat model's inputs, with what is not known in them.
 
     Raises:
-        ValueError: where nothing tells the sizes.
+        ValueError: where nothing tells the sizes, and for a shape that the model does not take.
     """
     own = [tuple(tensor.shape) for tensor in flat.inputs]
     usual = getattr(model, "usual_shapes", None)
     if input_shape is None and isinstance(usual, dict):
         return [tuple(usual[tensor.name]) for tensor in flat.inputs]
     given = getattr(model, "canvas_shape", None) if input_shape is None else input_shape
-    if given is not None and len(own) == 1:
-        own = [(None, *given)]
+    if given is not None:
+        shape = with_batch(given)
+        if len(own) != 1 or not isinstance(shape, tuple):
+            raise ValueError(
+                f"`input_shape` is the sizes of one image, for a model of one input; '{model.name}' has {len(own)}: "
+                f"received {given!r}."
+            )
+        check_fit(own[0], shape)
+        own = [shape]
     for shape in own:
         if None in shape[1:]:
             raise ValueError(

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from checks import as_trained as trained
 from thorough import run_all
 
 import keras_blocks
@@ -24,16 +25,6 @@ def norms(model):
 
 def outputs(model, images=IMAGES):
     return [keras.ops.convert_to_numpy(one) for one in keras.tree.flatten(model.predict(images, verbose=0))]
-
-
-def trained(model):
-    """Normalizations and biases as after a training; kernels as they are, so that outputs stay of a size."""
-    rng = np.random.default_rng(1)
-    for weight in model.weights:
-        if weight.name in ("moving_variance", "gamma"):
-            weight.assign(rng.uniform(0.5, 1.5, weight.shape))
-        elif weight.name in ("moving_mean", "beta", "bias"):
-            weight.assign(rng.normal(0, 0.3, weight.shape))
 
 
 def check(model, images=IMAGES, left=0):
@@ -70,6 +61,24 @@ BEFORE = {
 @pytest.mark.parametrize("kind", BEFORE if run_all() else ["convolution", "transposed", "depthwise"])
 def test_a_normalization_goes_into_the_layer_before_it(kind):
     check(chained(BEFORE[kind](), NORM(), layers.ReLU()))
+
+
+def test_an_activation_becomes_the_convolutions():
+    model = chained(layers.Conv2D(6, 3), NORM(), layers.Activation("relu"))
+    check(model)
+    kinds = [own_class(layer) for layer in keras_blocks.deploy(model).layers]
+    assert layers.Conv2D in kinds and layers.Activation not in kinds
+    two = chained(layers.Conv2D(6, 3, activation="elu"), layers.Activation("relu"))
+    check(two)
+    assert [own_class(layer) for layer in keras_blocks.deploy(two).layers].count(layers.Activation) == 1
+
+
+@pytest.mark.once
+def test_normalizations_called_twice_and_of_another_precision():
+    norm, x = layers.Normalization(mean=0.5, variance=2.0, axis=None), keras.Input((9, 9, 4))
+    check(keras.Model(x, layers.Conv2D(2, 1)(norm(norm(x)))))
+    model = chained(layers.Conv2D(6, 3, dtype="mixed_bfloat16"), NORM(dtype="float32"))
+    assert keras_blocks.deploy(model).outputs[0].dtype == model.outputs[0].dtype == "float32"
 
 
 @pytest.mark.once

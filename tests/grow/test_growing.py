@@ -5,6 +5,7 @@ import warnings
 import keras
 import numpy as np
 import pytest
+from checks import as_trained as trained
 from thorough import run_all
 
 import keras_blocks
@@ -15,17 +16,6 @@ SMALL = {"input_shape": (8, 8, 3), "classes": 5, "classifier_activation": None}
 CIFAR = {"stem": "cifar", **SMALL}
 BRANCHES = [[{"filters": 4}], [{"filters": 2}, {"filters": 4, "kernel_size": 3}]]
 WIDER = [[{"filters": 6}], [{"filters": 4}, {"filters": 6, "kernel_size": 5}]]
-
-
-def trained(model):
-    """Normalizations and biases as after a training; kernels as they are, so that outputs stay of a size."""
-    rng = np.random.default_rng(1)
-    for weight in model.weights:
-        if weight.name in ("moving_variance", "gamma"):
-            weight.assign(rng.uniform(0.5, 1.5, weight.shape))
-        elif weight.name in ("moving_mean", "beta", "bias"):
-            weight.assign(rng.normal(0, 0.3, weight.shape))
-    return model
 
 
 def groups(*filters, blocks=1):
@@ -401,6 +391,7 @@ WRONG = {
         TypeError,
         "name the layers",
     ),
+    "no layers": (lambda: keras_blocks.grow(sequential()), TypeError, "takes the layers of"),
     "an unknown layer": (lambda: keras_blocks.grow(sequential(), {"z": {}}), ValueError, "`blocks`"),
     "an unknown argument": (lambda: keras_blocks.grow(sequential(), {"a": {"width": 2}}), TypeError, "no 'width'"),
     "negative noise": (lambda: keras_blocks.grow(resnet(), break_ties=-1), ValueError, "`break_ties`"),
@@ -437,34 +428,3 @@ def test_sequences_are_refused():
     model = keras.Model(x, keras.layers.Dense(6, name="a")(x))
     with pytest.raises(ValueError, match="must be of images and vectors; 'a'"):
         keras_blocks.grow(model, {"a": {"units": 12}})
-
-
-@once
-def test_a_loss_that_is_known_here_alone_is_left_out():
-    x = keras.Input((4,))
-    model = keras.Model(x, keras.layers.Dense(2)(keras.layers.Dense(3, "relu", name="a")(x)))
-
-    def of_ours(y, p):
-        return keras.ops.mean((y - p) ** 2, axis=-1)
-
-    model.compile("sgd", of_ours)
-    with pytest.warns(UserWarning, match="not compiled"):
-        child = keras_blocks.grow(model, {"a": {"units": 6}})
-    assert model.compiled and not child.compiled
-
-
-@once
-@pytest.mark.parametrize("wrapped", [True, False])
-def test_what_an_optimizer_averages_and_scales_goes_along(wrapped):
-    x = keras.Input((4,))
-    model = keras.Model(x, keras.layers.Dense(2)(keras.layers.Dense(3, "relu", name="a")(x)))
-    optimizer = keras.optimizers.SGD(1e-3, momentum=0.9, use_ema=True, ema_momentum=0.9)
-    model.compile(keras.optimizers.LossScaleOptimizer(optimizer) if wrapped else optimizer, "mse")
-    images, wanted = np.random.default_rng(0).normal(size=(8, 4)), np.zeros((8, 2))
-    model.fit(images, wanted, batch_size=4, epochs=2, verbose=0)
-    child = keras_blocks.grow(model, {"a": {"units": 6}})
-    before = child.predict(images, verbose=0)
-    inner = getattr(child.optimizer, "inner_optimizer", child.optimizer)
-    assert int(inner.iterations) == 4
-    child.fit(images, wanted, batch_size=4, epochs=1, verbose=0)  # whose end takes the averages as weights
-    np.testing.assert_allclose(child.predict(images, verbose=0), before, atol=0.1)

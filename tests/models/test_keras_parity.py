@@ -5,6 +5,7 @@ import math
 import keras
 import numpy as np
 import pytest
+from checks import as_trained
 from golden_networks import assert_close
 from thorough import run_all
 
@@ -31,17 +32,6 @@ densenet121; they run where KERAS_BLOCKS_ALL is set."""
 VARIANTS = [name for name in PAIRS if run_all() or name in ONE_OF_A_FAMILY]
 
 
-def randomized(model):
-    """BatchNormalization as after training: no statistic at its initial value; kernels keep their scale."""
-    rng = np.random.default_rng(0)
-    for weight in model.weights:
-        if weight.name in ("gamma", "moving_variance"):
-            weight.assign(rng.uniform(0.5, 1.5, weight.shape))
-        elif weight.name in ("beta", "bias", "moving_mean"):
-            weight.assign(rng.normal(0, 0.1, weight.shape))
-    return model
-
-
 def multiply_adds(model):
     """Of plain layers: every weight of a kernel once for each pixel that comes out."""
     return sum(
@@ -61,7 +51,7 @@ def test_same_outputs_as_keras_applications(variant, record_property):
     # 97 pixels: an odd size at every level, where the kinds of padding differ.
     size = 96 if variant.startswith("vgg") else 97
     options = {"input_shape": (size, size, 3), "classes": 10, "classifier_activation": None}
-    theirs = randomized(getattr(keras.applications, PAIRS[variant])(weights=None, **options))
+    theirs = as_trained(getattr(keras.applications, PAIRS[variant])(weights=None, **options), 0.1)
     ours = keras_blocks.create_model(variant, kernel_initializer="zeros", **options)
     assert ours.count_params() == theirs.count_params()
     assert keras_blocks.cost(ours).macs == multiply_adds(theirs)
@@ -75,7 +65,7 @@ def test_same_outputs_as_keras_applications(variant, record_property):
 @pytest.mark.once
 def test_biases_fold_into_batch_normalization_exactly(record_property):
     options = {"input_shape": (64, 64, 3), "classes": 10, "classifier_activation": None}
-    theirs = randomized(keras.applications.ResNet50(weights=None, **options))
+    theirs = as_trained(keras.applications.ResNet50(weights=None, **options), 0.1)
     ours = keras_blocks.create_model("resnet50_v1", use_bias=False, kernel_initializer="zeros", **options)
     assert ours.count_params() < theirs.count_params()
     keras_blocks.convert_weights(theirs, ours)

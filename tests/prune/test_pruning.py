@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from calling import EAGERLY
 from catalog import small_siamese
+from checks import as_trained as trained
 from thorough import run_all
 
 import keras_blocks
@@ -16,17 +17,6 @@ layers = keras.layers
 
 def arrays(model, images):
     return [keras.ops.convert_to_numpy(one) for one in keras.tree.flatten(model(images, training=False))]
-
-
-def trained(model):
-    """Normalizations and biases as after a training, and kernels large enough that each channel shows."""
-    rng = np.random.default_rng(1)
-    for weight in model.weights:
-        if weight.name in ("moving_variance", "gamma"):
-            weight.assign(rng.uniform(0.5, 1.5, weight.shape))
-        elif weight.name in ("moving_mean", "beta", "bias"):
-            weight.assign(rng.normal(0, 0.3, weight.shape))
-    return model
 
 
 def set_to_zero(plan):
@@ -331,7 +321,15 @@ def test_what_matters():
         ({"by": "taylor", "data": (np.ones((2, 12, 12, 4)), np.ones((2, 3)))}, ValueError, ["`loss`", "compiled"]),
         ({"by": "taylor", "loss": "mse", "data": []}, ValueError, ["`data`", "at least one"]),
         ({"by": "taylor", "loss": "mse", "data": [np.ones(3)]}, ValueError, ["`data`", "ndarray"]),
+        ({"by": "taylor", "loss": "mine", "data": (np.ones((2, 12, 12, 4)), np.ones((2, 3)))}, ValueError, ["`loss`"]),
         ({"data": (1, 2)}, ValueError, ["`data`", "by='l1'"]),
+        ({"by": lambda layer, kernel: "much"}, ValueError, ["`by`", "numbers for 'first'"]),
+        ({"input_shape": 12}, ValueError, ["`input_shape`", "12"]),
+        ({"input_shape": "12"}, ValueError, ["`input_shape`", "'12'"]),
+        ({"input_shape": (12, -12, 4)}, ValueError, ["`input_shape`", "-12"]),
+        ({"input_shape": {"a": (12, 12, 4)}}, ValueError, ["`input_shape`", "one input"]),
+        ({"input_shape": (12, 12)}, ValueError, ["`input_shape`", "(12, 12)"]),
+        ({"input_shape": (12, 12, 3)}, ValueError, ["`input_shape`", "(12, 12, 4)", "(12, 12, 3)"]),
         ({"by": lambda layer, kernel: [1.0]}, ValueError, ["`by`", "8 of 'first'"]),
         (
             {"by": lambda layer, kernel: kernel.reshape(-1, kernel.shape[-1]).sum(0) * np.nan},

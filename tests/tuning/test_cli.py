@@ -328,7 +328,7 @@ def test_a_named_model_is_trained(run, few_digits, tmp_path):
 
 def test_help_is_given_for_each_command(run):
     assert run().exit_code in (0, 2)
-    for command in ("search", "worker", "report", "train", "evaluate", "models", "cost"):
+    for command in ("search", "worker", "report", "train", "evaluate", "models", "cost", "export"):
         result = run(command, "--help")
         assert result.exit_code == 0
         assert "Usage:" in result.stdout

@@ -130,6 +130,13 @@ def test_the_page_tells_what_the_search_found(tmp_path):
     assert [row["id"] for row in page.all("tr", **{"class": "best"})] == ["trial-1"]
 
 
+def test_addresses_are_links_and_nothing_else_is(tmp_path):
+    notes = {"logged besides": "http://host:5000/#/experiments/1", "other": "javascript:alert(1)", "last": '"><b>'}
+    page = report(MIXED, ACCURACY, tmp_path, notes=notes)
+    links = [link["href"] for link in page.all("a") if not link["href"].startswith("#")]
+    assert links == ["http://host:5000/#/experiments/1"]
+
+
 def test_the_best_architectures_blocks_are_counted(tmp_path):
     text = report(MIXED, ACCURACY, tmp_path).section("best")
     spent = keras_blocks.cost(keras_blocks.SqueezeNet, **MIXED[1].metaparameters)
