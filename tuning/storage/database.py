@@ -6,7 +6,7 @@ Private names of Optuna are in this file and in store.py; tests/tuning/test_door
 import contextlib
 import types
 from collections.abc import Container, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import optuna
 import sqlalchemy.orm
@@ -37,11 +37,20 @@ class Database(optuna.storages.RDBStorage):
     Each of Optuna's own reads and transactions takes milliseconds, and a trial needs dozens.
     """
 
+    _newest_tables: ClassVar[str | None] = None
+    """The version of tables that this Optuna makes, which loads the programs of all its migrations to say it.
+
+    That takes more time than all else when a study is opened, and is the same each time.
+    """
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._held: list[tuple[Any, ...]] | None = None
         self._seen: dict[Any, list[FrozenTrial]] = {}
         self._distributions: dict[str, BaseDistribution] = {}
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, skip_compatibility_check=True, **kwargs)
+        Database._newest_tables = Database._newest_tables or self.get_head_version()
+        if self.get_current_version() != Database._newest_tables:
+            super().__init__(*args, **kwargs)  # which raises a RuntimeError that says what to do
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:

@@ -127,6 +127,8 @@ class StudyStorage:
                 )
         except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError, ImportError) as error:
             raise ValueError(f"`storage`: {self} cannot be opened: {reason(error, self.url)}") from error
+        except RuntimeError as error:  # Optuna's, for tables of another of its versions
+            raise ValueError(f"`storage`: {self} cannot be opened: {error}") from error
         if self.path is not None and not reads:
             sqlalchemy.event.listen(self._database.engine, "connect", _write_ahead)
             self._database.engine.dispose()  # the connections that were made before
