@@ -63,6 +63,7 @@ FLOORS = {
     "tuning": (
         ("files", "seeds", "digest", "memory", "saying"),
         ("data", "storage"),
+        ("boxed_data",),
         ("study",),
         ("run_folder",),
         ("training",),
@@ -71,8 +72,9 @@ FLOORS = {
         ("report", "oracle"),
         ("trials",),
         ("search",),
-        ("options", "single_training", "detector_training", "detecting", "inspecting"),
-        ("detector_commands", "exporting"),
+        ("options", "single_training", "inspecting"),
+        ("detectors",),
+        ("exporting",),
         ("cli", ""),
         ("command",),
     ),
@@ -164,7 +166,8 @@ def test_files_have_one_subject_and_rooms_are_few():
     for path in FILES:
         if ROOT / "tuning" in path.parents and path.parent != ROOT / "tuning":
             rooms[path.parent.name] += len(path.read_text().splitlines())
-    assert len(rooms) <= 10 and max(rooms.values()) <= 2200, rooms
+    assert rooms.pop("command") < 100  # no room, but the door: it is installed beside the house
+    assert len(rooms) <= 10 and max(rooms.values()) <= 1700, rooms
 
 
 def test_every_room_is_in_the_wheel():

@@ -16,7 +16,7 @@ import typer
 import typer.core
 from rich.console import Console
 
-from keras_blocks.tuning.detector_commands import begun_training, detected, say_evaluated, say_trained
+from keras_blocks.tuning.detectors.commands import begun_training, detected, say_evaluated, say_trained
 from keras_blocks.tuning.exporting import export_command
 from keras_blocks.tuning.inspecting import costed, inspected, listed
 from keras_blocks.tuning.options import read_options, size, sizes, with_options
@@ -35,7 +35,7 @@ from keras_blocks.tuning.saying import (
 from keras_blocks.tuning.search.settings import DATA_HELP, SIZE_HELP, SearchSettings, TrainingSettings
 
 if TYPE_CHECKING:
-    from keras_blocks.tuning.detector_training import DetectorTraining
+    from keras_blocks.tuning.detectors.training import DetectorTraining
     from keras_blocks.tuning.single_training import SingleTraining
 
 app = typer.Typer(

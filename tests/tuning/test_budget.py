@@ -5,8 +5,8 @@ import pytest
 import keras_blocks
 from keras_blocks.costs.cost import Cost
 from keras_blocks.tuning import Budget
+from keras_blocks.tuning.spaces import latency
 from keras_blocks.tuning.storage.trial import Trial
-from keras_blocks.tuning.training import latency
 
 
 def cost(params=10, macs=10**6, activation_bytes=100):

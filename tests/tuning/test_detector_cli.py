@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 import keras_blocks
 from keras_blocks.tuning import cli
-from keras_blocks.tuning.data.boxed import divided, read_boxed, taken, usual_size
-from keras_blocks.tuning.detector_training import DetectorSettings, DetectorTraining
+from keras_blocks.tuning.boxed_data import divided, read_boxed, taken, usual_size
+from keras_blocks.tuning.detectors.training import DetectorSettings, DetectorTraining
 
 TINY = {
     "backbone": keras_blocks.ResNet,

@@ -9,7 +9,7 @@ import pytest
 from test_detector_cli import one_line, place  # noqa: F401  (a fixture)
 from thorough import run_all
 
-from keras_blocks.tuning.detector_training import DetectorSettings, DetectorTraining
+from keras_blocks.tuning.detectors.training import DetectorSettings, DetectorTraining
 from keras_blocks.tuning.run_folder import RunFolder, RunIsHeld
 from keras_blocks.tuning.training import checkpoint
 

@@ -6,12 +6,11 @@ import pytest
 
 from keras_blocks.tuning import SearchSettings
 from keras_blocks.tuning.data.dataset import Dataset
-from keras_blocks.tuning.data.folds import check_folds, fold_of
-from keras_blocks.tuning.data.given import GivenData
-from keras_blocks.tuning.training import folds
 from keras_blocks.tuning.training.checkpoint import state_of
 from keras_blocks.tuning.trials import tasks
 from keras_blocks.tuning.trials.protocol import TrialRequest
+from keras_blocks.tuning.user_spaces.folds import check_folds, fold_of
+from keras_blocks.tuning.user_spaces.given_data import GivenData
 from keras_blocks.tuning.user_spaces.hyper_model import HyperModelSpace
 
 
@@ -91,7 +90,7 @@ def test_what_cannot_be_divided_is_said(images, tmp_path):
 
 
 def test_means_are_over_what_all_folds_have():
-    found = folds.mean_of([{"loss": [1.0, 2.0, 9.0], "own": [1.0]}, {"loss": [3.0, 4.0]}])
+    found = fold_training.mean_of([{"loss": [1.0, 2.0, 9.0], "own": [1.0]}, {"loss": [3.0, 4.0]}])
     assert found == {"loss": [2.0, 3.0], "loss_spread": [pytest.approx(2**0.5)] * 2}
 
 

@@ -7,10 +7,10 @@ from published import getting_started
 from thorough import run_all
 
 from keras_blocks.tuning import SearchSettings, load_dataset
-from keras_blocks.tuning.data.given import GivenData
 from keras_blocks.tuning.search.problem import problem_of
-from keras_blocks.tuning.training import given_training
 from keras_blocks.tuning.trials.tasks import GivenTask
+from keras_blocks.tuning.user_spaces import given_training
+from keras_blocks.tuning.user_spaces.given_data import GivenData
 from keras_blocks.tuning.user_spaces.hyper_model import HyperModelSpace
 
 pytestmark = pytest.mark.once

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from keras_blocks.tuning.data.given import GivenData
-from keras_blocks.tuning.training import given_training
+from keras_blocks.tuning.user_spaces import given_training
+from keras_blocks.tuning.user_spaces.given_data import GivenData
 from keras_blocks.tuning.user_spaces.hyper_model import HyperModelSpace
 
 grain = pytest.importorskip("grain")

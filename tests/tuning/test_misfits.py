@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 from keras_blocks.tuning import SearchSettings
-from keras_blocks.tuning.data.given import GivenData
 from keras_blocks.tuning.saying import without_dump
 from keras_blocks.tuning.search.problem import problem_of
 from keras_blocks.tuning.spaces.counting import Misfit, check_inputs
-from keras_blocks.tuning.training import given_training
+from keras_blocks.tuning.user_spaces import given_training
+from keras_blocks.tuning.user_spaces.given_data import GivenData
 from keras_blocks.tuning.user_spaces.hyper_model import HyperModelSpace
 
 

@@ -14,13 +14,13 @@ from thorough import run_all
 import keras_blocks
 from keras_blocks.core.graphs import unallocated_and_compiled
 from keras_blocks.tuning import HyperFunction, HyperResNet, hp_range
-from keras_blocks.tuning.data.given import GivenData
 from keras_blocks.tuning.spaces.budget import Budget
 from keras_blocks.tuning.study.sources import RandomSource
-from keras_blocks.tuning.training import given_training
 from keras_blocks.tuning.training.hyperparameters import TrainingDiverged
 from keras_blocks.tuning.training.resumable import WrongObjective
 from keras_blocks.tuning.trials.tasks import GivenTask
+from keras_blocks.tuning.user_spaces import given_training
+from keras_blocks.tuning.user_spaces.given_data import GivenData
 from keras_blocks.tuning.user_spaces.hyper_model import HyperModelSpace
 
 pytestmark = pytest.mark.once

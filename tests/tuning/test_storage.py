@@ -61,6 +61,17 @@ def test_a_damaged_file_is_set_aside_and_kept(damage, tmp_path):
     assert path.exists()
 
 
+@pytest.mark.parametrize(("version", "message"), [("v3.0.0.c", "optuna storage upgrade"), ("v99", "updating optuna")])
+def test_tables_of_another_optuna_are_refused(version, message, tmp_path):
+    path = tmp_path / "study.db"
+    StudyStorage(sqlite_url(path)).close()
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("update alembic_version set version_num = ?", (version,))
+    for reads in (False, True):
+        with pytest.raises(ValueError, match=rf"`storage`: .* cannot be opened: .*{message}"):
+            StudyStorage(sqlite_url(path), reads=reads)
+
+
 def test_an_empty_file_is_taken(tmp_path):
     (tmp_path / "study.db").touch()
     StudyStorage(sqlite_url(tmp_path / "study.db")).close()

@@ -11,12 +11,12 @@ from PIL import Image
 from keras_blocks.tuning import Search, SearchSettings, load_dataset
 from keras_blocks.tuning.data import decoding, stored
 from keras_blocks.tuning.data.batches import Batches
-from keras_blocks.tuning.data.given import GivenData
 from keras_blocks.tuning.data.stored import StoredImages
 from keras_blocks.tuning.run_folder import RunFolder
 from keras_blocks.tuning.search.settings import TrainingSettings
 from keras_blocks.tuning.training.evaluation import evaluate_file
 from keras_blocks.tuning.training.fit import correct_of, fit
+from keras_blocks.tuning.user_spaces.given_data import GivenData
 
 
 @pytest.fixture(autouse=True)

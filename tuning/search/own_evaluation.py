@@ -5,10 +5,10 @@ from typing import Any
 
 import keras
 
-from keras_blocks.tuning.data.given import GivenData
 from keras_blocks.tuning.saying import without_dump
 from keras_blocks.tuning.training.evaluation import model_file
-from keras_blocks.tuning.training.given_training import tested
+from keras_blocks.tuning.user_spaces.given_data import GivenData
+from keras_blocks.tuning.user_spaces.given_training import tested
 from keras_blocks.tuning.user_spaces.user_things import named
 
 

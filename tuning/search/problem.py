@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from keras_blocks.tuning.data.dataset import Dataset
-from keras_blocks.tuning.data.folds import check_folds
-from keras_blocks.tuning.data.given import GivenData
 from keras_blocks.tuning.run_folder import RunFolder
 from keras_blocks.tuning.search.settings import SearchSettings
 from keras_blocks.tuning.spaces.architecture import HyperArchitecture
 from keras_blocks.tuning.spaces.families import space_for
 from keras_blocks.tuning.trials.callbacks import place_of_callbacks
+from keras_blocks.tuning.user_spaces.folds import check_folds
+from keras_blocks.tuning.user_spaces.given_data import GivenData
 from keras_blocks.tuning.user_spaces.hyper_model import HyperModelSpace
 from keras_blocks.tuning.user_spaces.user_things import Where, is_named, named, place_of, thing_at
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from keras_blocks.core import validation
 from keras_blocks.costs.cost import Cost
+from keras_blocks.tuning.spaces import latency
 from keras_blocks.tuning.spaces.candidate import Candidate
 from keras_blocks.tuning.storage.trial import Trial
-from keras_blocks.tuning.training import latency
 
 UNITS = {"params": "parameters", "macs": "multiply-adds", "activation_bytes": "bytes of activations"}
 

@@ -37,7 +37,7 @@ class Database(optuna.storages.RDBStorage):
     Each of Optuna's own reads and transactions takes milliseconds, and a trial needs dozens.
     """
 
-    _newest_tables: ClassVar[str | None] = None
+    newest_tables: ClassVar[str | None] = None
     """The version of tables that this Optuna makes, which loads the programs of all its migrations to say it.
 
     That takes more time than all else when a study is opened, and is the same each time.
@@ -47,9 +47,9 @@ class Database(optuna.storages.RDBStorage):
         self._held: list[tuple[Any, ...]] | None = None
         self._seen: dict[Any, list[FrozenTrial]] = {}
         self._distributions: dict[str, BaseDistribution] = {}
-        super().__init__(*args, skip_compatibility_check=True, **kwargs)
-        Database._newest_tables = Database._newest_tables or self.get_head_version()
-        if self.get_current_version() != Database._newest_tables:
+        super().__init__(*args, **{**kwargs, "skip_compatibility_check": True})
+        Database.newest_tables = Database.newest_tables or self.get_head_version()
+        if self.get_current_version() != Database.newest_tables:
             super().__init__(*args, **kwargs)  # which raises a RuntimeError that says what to do
 
     @contextlib.contextmanager

@@ -10,7 +10,7 @@ from keras_blocks.detection.dataset import DetectionDataset
 from keras_blocks.detection.evaluation import evaluate_detections
 from keras_blocks.models.detector import Detector
 from keras_blocks.models.given_proposals import GivenProposals
-from keras_blocks.tuning.data.boxed import read_boxed, taken
+from keras_blocks.tuning.boxed_data import read_boxed, taken
 
 AT_A_TIME = 2
 """Images that are predicted at once: memory goes by the thousands of regions of each."""

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from keras_blocks.core.graphs import sublayers
-from keras_blocks.tuning.data.given import are_arrays
+from keras_blocks.tuning.data.leaves import are_arrays
 from keras_blocks.tuning.data.stored import StoredImages
 
 BATCHES = 16

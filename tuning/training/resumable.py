@@ -73,7 +73,7 @@ def fit(
         deciding: epochs that are validated with BatchNormalization's statistics taken anew, see `HonestValidation`.
             Where one of them is the best, the model is left with these; checkpoints have the training's own.
         callbacks: further ones.
-        folds: histories of the folds before this one, see `training.folds`: the checkpoint keeps them.
+        folds: histories of the folds before this one, see `user_spaces.fold_training`: the checkpoint keeps them.
 
     Raises:
         TrainingDiverged: where the loss became NaN or infinite.

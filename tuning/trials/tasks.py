@@ -12,18 +12,19 @@ from typing import Any, Protocol
 import keras
 
 from keras_blocks.tuning.data.dataset import Dataset
-from keras_blocks.tuning.data.folds import Divided, fold_of
-from keras_blocks.tuning.data.given import GivenData
 from keras_blocks.tuning.data.load import load_dataset
 from keras_blocks.tuning.data.stored import bytes_held
 from keras_blocks.tuning.run_folder import RunFolder
+from keras_blocks.tuning.spaces import latency
 from keras_blocks.tuning.spaces.candidate import Candidate
-from keras_blocks.tuning.training import final_training, folds, given_training, latency, resumable
+from keras_blocks.tuning.training import final_training, resumable
 from keras_blocks.tuning.training.resumable import Trained, Watch
 from keras_blocks.tuning.trials.callbacks import callbacks_at
 from keras_blocks.tuning.trials.protocol import FinalRequest, Setup, TrialRequest
 from keras_blocks.tuning.trials.trackers import Tracker, tracked
-from keras_blocks.tuning.user_spaces import user_code
+from keras_blocks.tuning.user_spaces import fold_training, given_training, user_code
+from keras_blocks.tuning.user_spaces.folds import Divided, fold_of
+from keras_blocks.tuning.user_spaces.given_data import GivenData
 from keras_blocks.tuning.user_spaces.hyper_model import HyperModelCandidate, HyperModelSpace
 from keras_blocks.tuning.user_spaces.user_things import Where, thing_at
 
@@ -122,7 +123,7 @@ def _on_each_fold(
     """Trains once or, with folds, on each of them."""
     if (count := own.folds) is None:
         return train(model, data, None, watch)
-    return folds.fit(
+    return fold_training.fit(
         model,
         job.build,
         lambda one, number, before, watch: train(one, fold_of(data, number, count, own.seed), before, watch),

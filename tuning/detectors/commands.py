@@ -11,7 +11,7 @@ from rich.console import Console
 from keras_blocks.tuning.saying import FAILED, INTERRUPTED, complain, say, stop, usage_errors
 
 if TYPE_CHECKING:
-    from keras_blocks.tuning.detector_training import DetectorTraining
+    from keras_blocks.tuning.detectors.training import DetectorTraining
 
 
 def begun_training(name: str, given: dict[str, Any], run: Path, fresh: bool) -> "DetectorTraining":
@@ -20,7 +20,7 @@ def begun_training(name: str, given: dict[str, Any], run: Path, fresh: bool) -> 
     Raises:
         TypeError, ValueError, ImportError: see `DetectorTraining`.
     """
-    from keras_blocks.tuning.detector_training import DetectorSettings, DetectorTraining
+    from keras_blocks.tuning.detectors.training import DetectorSettings, DetectorTraining
 
     known = {field.name for field in dataclasses.fields(DetectorSettings)}
     for option in given:
@@ -55,7 +55,7 @@ def say_evaluated(result: dict[str, Any]) -> None:
 
 def detected(model: Path, images: Sequence[Path], out: Path | None, threshold: float) -> None:
     """Finds objects in images, and says which; of an image that cannot be read why, and goes on."""
-    from keras_blocks.tuning.detecting import Detecting
+    from keras_blocks.tuning.detectors.detecting import Detecting
     from keras_blocks.tuning.report.terminal import detections_table
 
     with usage_errors():

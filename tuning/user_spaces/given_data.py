@@ -12,6 +12,7 @@ import numpy as np
 from keras_blocks.core.signature import needed
 from keras_blocks.tuning.data.batches import Batches
 from keras_blocks.tuning.data.dataset import Dataset
+from keras_blocks.tuning.data.leaves import are_arrays, leaves
 from keras_blocks.tuning.data.stored import Images, StoredImages
 
 PARTS = ("train", "validation", "test")
@@ -78,7 +79,7 @@ class GivenData:
             return self.name
         found = hashlib.sha256()
         for part in parts:
-            for path, leaf in _leaves(part):
+            for path, leaf in leaves(part):
                 array = np.ascontiguousarray(keras.ops.convert_to_numpy(leaf))
                 found.update(f"{path} {array.dtype} {array.shape}\n".encode())
                 found.update(str(array.tolist()).encode() if array.dtype.hasobject else array.tobytes())
@@ -118,15 +119,9 @@ def as_arguments(part: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return tuple(part[:2]), {"sample_weight": part[2]} if len(part) == 3 else {}
 
 
-def are_arrays(part: Any) -> bool:
-    """Whether it is (x, y) or (x, y, weights) of arrays, rather than what makes batches."""
-    leaves = [leaf for _, leaf in _leaves(part)] if isinstance(part, (tuple, list)) else []
-    return bool(leaves) and len(part) in (1, 2, 3) and all(hasattr(leaf, "shape") for leaf in leaves)
-
-
 def _check_part(name: str, part: Any) -> None:
     if are_arrays(part):
-        counts = {len(leaf) for _, leaf in _leaves(part)}
+        counts = {len(leaf) for _, leaf in leaves(part)}
         if len(counts) > 1 or 0 in counts:
             raise ValueError(f"`data`: {name} must have as many x as y, at least one; received {sorted(counts)}.")
         return
@@ -163,19 +158,7 @@ def _first_batch(part: Any) -> Any:
     return next(iter(part))
 
 
-def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """All that is in tuples, lists and dicts, with where it is."""
-    if isinstance(value, dict):
-        for key in sorted(value, key=str):
-            yield from _leaves(value[key], f"{path}.{key}")
-    elif isinstance(value, (tuple, list)):
-        for i, item in enumerate(value):
-            yield from _leaves(item, f"{path}[{i}]")
-    else:
-        yield path, value
-
-
 def _described(value: Any) -> str:
     if are_arrays(value):
-        return f"of {len(next(_leaves(value))[1]):,}"
+        return f"of {len(next(leaves(value))[1]):,}"
     return f"of type {type(value).__name__}" + (f" of {len(value)}" if isinstance(value, (tuple, list)) else "")

@@ -16,14 +16,14 @@ from keras_blocks.detection.dataset import DetectionDataset
 from keras_blocks.detection.drawing import draw_detections
 from keras_blocks.models.faster_rcnn import PYRAMID_SIZES
 from keras_blocks.models.registry import architecture_of
-from keras_blocks.tuning.data.boxed import LAYOUTS, divided, objects_in, read_boxed, taken, usual_size
+from keras_blocks.tuning.boxed_data import LAYOUTS, divided, objects_in, read_boxed, taken, usual_size
+from keras_blocks.tuning.detectors.epochs import DetectorEpochs
 from keras_blocks.tuning.files import replacing, write_json
 from keras_blocks.tuning.run_folder import RunFolder
 from keras_blocks.tuning.search.progress import NoProgress, Progress
 from keras_blocks.tuning.search.settings_table import check_settings, documented, setting
 from keras_blocks.tuning.seeds import FINAL, derived_seed
 from keras_blocks.tuning.training.detection import AT_A_TIME, check_detector, figures_on, plain_figures
-from keras_blocks.tuning.training.detector_epochs import DetectorEpochs
 from keras_blocks.tuning.training.fit import fit
 from keras_blocks.tuning.training.hyperparameters import TrainingDiverged
 from keras_blocks.weights.pretrained import check_path, load_weights

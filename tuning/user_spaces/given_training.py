@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_blocks.core.graphs import begin_at
-from keras_blocks.tuning.data.given import GivenData, are_arrays, as_arguments
+from keras_blocks.tuning.data.leaves import are_arrays
 from keras_blocks.tuning.run_folder import RunFolder
 from keras_blocks.tuning.saying import without_dump
 from keras_blocks.tuning.study.objectives import objective_named
@@ -17,6 +17,7 @@ from keras_blocks.tuning.training import checkpoint, kept
 from keras_blocks.tuning.training.hyperparameters import TrainingDiverged
 from keras_blocks.tuning.training.moving_statistics import HonestValidation, batches_of
 from keras_blocks.tuning.training.resumable import Histories, Keeping, Trained, Watch, WrongObjective, missing
+from keras_blocks.tuning.user_spaces.given_data import GivenData, as_arguments
 
 FAR = 10**9
 """An epoch that no training reaches."""

@@ -6,9 +6,10 @@ import keras
 import numpy as np
 
 from keras_blocks.tuning.data.dataset import Dataset
-from keras_blocks.tuning.data.given import GivenData, are_arrays
+from keras_blocks.tuning.data.leaves import are_arrays
 from keras_blocks.tuning.data.stored import Images, StoredImages, taken
 from keras_blocks.tuning.seeds import SPLIT, derived_seed
+from keras_blocks.tuning.user_spaces.given_data import GivenData
 
 Divided = Dataset | GivenData
 

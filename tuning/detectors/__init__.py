@@ -1,0 +1,1 @@
+"""Detectors on the command line: trained, gone on with, used on images."""
