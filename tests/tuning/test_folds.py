@@ -9,6 +9,7 @@ from keras_blocks.tuning.data.dataset import Dataset
 from keras_blocks.tuning.training.checkpoint import state_of
 from keras_blocks.tuning.trials import tasks
 from keras_blocks.tuning.trials.protocol import TrialRequest
+from keras_blocks.tuning.user_spaces import fold_training
 from keras_blocks.tuning.user_spaces.folds import check_folds, fold_of
 from keras_blocks.tuning.user_spaces.given_data import GivenData
 from keras_blocks.tuning.user_spaces.hyper_model import HyperModelSpace
