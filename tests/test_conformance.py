@@ -28,6 +28,9 @@ every_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 every_layer = pytest.mark.parametrize("row", LAYERS, ids=lambda row: row.name)
 every_kind = pytest.mark.parametrize("row", of_each_kind(ROWS), ids=lambda row: row.name)
 every_kind_of_layer = pytest.mark.parametrize("row", of_each_kind(LAYERS), ids=lambda row: row.name)
+# XLA compiles each operation of each, for seconds; PyTorch and TensorFlow run all.
+compiled = of_each_kind(LAYERS) if keras.backend.backend() == "jax" else LAYERS
+every_layer_that_is_compiled = pytest.mark.parametrize("row", compiled, ids=lambda row: row.name)
 every_saved_name = pytest.mark.parametrize("name", [row.name for row in ROWS] + list(OTHER_MODELS))
 every_architecture = pytest.mark.parametrize("row", ARCHITECTURES, ids=lambda row: row.name)
 
@@ -83,7 +86,7 @@ def test_counts_and_shapes_are_the_references(row):
     assert (tuple(shape), trainable, model.count_params() - trainable) == (row.output_shape, row.trainable, row.other)
 
 
-@every_layer
+@every_layer_that_is_compiled
 def test_layer_contract(row):
     check_layer(lambda **kwargs: row.cls(**{**row.arguments, **kwargs}), row.input_shape, row.dtype)
 
@@ -106,9 +109,7 @@ def test_builds_and_keeps_its_config_in_channels_first(row):
 @pytest.mark.skipif(
     keras.backend.backend() == "tensorflow", reason="TensorFlow's CPU has no channels_first convolution"
 )
-@pytest.mark.parametrize(  # XLA compiles them; PyTorch runs all
-    "row", of_each_kind(LAYERS) if keras.backend.backend() == "jax" else LAYERS, ids=lambda row: row.name
-)
+@every_layer_that_is_compiled
 def test_channels_first_gives_the_same_outputs(row):
     images = images_for(row)
     last, first = row.cls(**row.arguments), row.cls(**row.arguments, data_format="channels_first")
@@ -120,7 +121,7 @@ def test_channels_first_gives_the_same_outputs(row):
     np.testing.assert_allclose(np.moveaxis(again, 1, -1), outputs, rtol=1e-4, atol=1e-5)
 
 
-@every_layer
+@every_layer_that_is_compiled
 def test_takes_unknown_batch_and_sizes(row):
     inputs = keras.Input((None, None, row.input_shape[-1]))
     model = keras.Model(inputs, row.cls(**{**row.arguments, **row.any_size})(inputs))

@@ -110,8 +110,8 @@ def slopes_of(model, golden, images):
     return slopes
 
 
-# ResNet-18's on every backend; the others where all is run.
-@pytest.mark.twice
+# XLA compiles them for seconds: on every backend, and of all three, where all is run.
+@pytest.mark.once
 @pytest.mark.parametrize("name", DETECTORS if run_all() else list(DETECTORS)[:1])
 def test_losses_are_torchvisions(name, record_property):
     model, golden = detector(name)
