@@ -78,6 +78,8 @@ def test_each_private_name_of_keras_is_there():
     first, last = (by_depth[depth][0] for depth in (max(by_depth), min(by_depth)))
     assert first.output_tensors[0] is inputs and last.input_tensors[0] is inputs
     assert last.operation is model.layers[-1]
+    assert last in vars(last.operation)["_inbound_nodes"] and last in first.operation._outbound_nodes
+    assert {"name", "build", "quantize"} <= {*vars(last.operation)}  # what `renamed` makes another of
     with keras.StatelessScope(initialize_variables=False):
         made = keras.Variable(lambda shape, dtype: keras.ops.zeros(shape, dtype), shape=(2,), dtype="float32")
         waiting = global_state.get_global_attribute("uninitialized_variables")
@@ -109,6 +111,8 @@ def test_the_door_uses_these_names_of_keras_and_no_others():
         "_flatten_layers",
         "_keras_history",
         "_nodes_by_depth",
+        "_inbound_nodes",
+        "_outbound_nodes",
         "_initial_epoch",
         "_dtype_policy",
         "_keras_mask",

@@ -1,6 +1,6 @@
 """Block: the layer that every micro-architecture is a declaration of."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Self, Unpack
 
 import keras
@@ -185,14 +185,17 @@ class Block(LayerFactory, keras.layers.Layer):
             )
         return self.expanded(inputs)
 
-    def expanded(self, inputs: Tensor, **flags: Any) -> Tensor:
-        """`expand`, with what a graph's node has told the block: it holds until the graph itself is told of it."""
+    def expanded(self, inputs: Tensor, called: Callable[[Any], Any] = lambda layer: layer, **flags: Any) -> Tensor:
+        """`expand`, with what a graph's node has told the block: it holds until the graph itself is told of it.
+
+        `called` gives what is called in place of each layer.
+        """
         if not self.built:
             self.build(keras.tree.map_structure(lambda x: tuple(x.shape), inputs))
 
         def apply(spec: LayerSpec, x: Tensor) -> Tensor:
             layer = getattr(self, spec.name)
-            return layer.expanded(x, **flags) if isinstance(layer, Block) else layer(x, **flags)
+            return layer.expanded(x, called, **flags) if isinstance(layer, Block) else called(layer)(x, **flags)
 
         return walk(self._built_chain.chain, self._as_float(inputs), apply)
 

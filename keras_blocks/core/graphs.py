@@ -59,6 +59,17 @@ def sublayers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
     return list(layer._flatten_layers(include_self=False, recursive=False))
 
 
+def renamed(operation: Any, name: str) -> Any:
+    """A layer of another name that has all else in common with this one, weights too; or a function of `keras.ops`."""
+    cls: Any = type(operation)
+    other = cls.__new__(cls)
+    bound = {"build", "quantize"}  # which Keras wraps for each layer
+    common = {key: value for key, value in vars(operation).items() if key not in bound}
+    vars(other).update(common, name=name)
+    other._inbound_nodes, other._outbound_nodes = [], []
+    return other
+
+
 @contextlib.contextmanager
 def unallocated() -> Iterator[None]:
     """Variables that are made within get no values: not now, nor later."""

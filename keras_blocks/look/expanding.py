@@ -19,7 +19,8 @@ def expand(model: keras.Model, input_shape: Any = None) -> keras.Model:
 
     A subclassed model is traced: its `call` must work on Keras tensors, as what is made of Keras layers and functions
     of `keras.ops` does. Where it branches by `training`, a warning says that the flat model has inference's branch.
-    R-CNN's network, which looks at regions one by one, stays one layer.
+    R-CNN's network, which looks at regions one by one, stays one layer. Where layers have one name, as those of two
+    networks of one architecture within a model, the flat model's have the inner models' names in front.
 
     Args:
         model: a `Sequential`, a functional model, an architecture of the library, or a subclassed model that is built.
@@ -32,7 +33,7 @@ def expand(model: keras.Model, input_shape: Any = None) -> keras.Model:
     Raises:
         TypeError: for what is no model.
         ValueError: for a model that is not built, where there is no `input_shape`; for a `call` that cannot be traced,
-            with what it raised; for two blocks of one name in different parts of the model.
+            with what it raised; for two blocks of one name in one model.
 
     Example:
 

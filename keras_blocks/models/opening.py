@@ -2,17 +2,19 @@
 
 import inspect
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 
 from keras_blocks.blocks.region_head import EachRegion
 from keras_blocks.core.block import Block
-from keras_blocks.core.graphs import replay, sublayers
+from keras_blocks.core.graphs import renamed, replay, sublayers
 from keras_blocks.typing import Tensor
 
 Note = Callable[[Any, Any], None]
+Called = Callable[[Any], Any]
+"""Of a layer, or a function of `keras.ops`, to what is called in its place."""
 
 
 def opened(
@@ -26,14 +28,18 @@ def opened(
     Raises:
         ValueError: for a layer that holds blocks and whose `call` cannot be traced.
     """
+    return _opened(model, x, training, note, _apart(model, note))
+
+
+def _opened(model: Any, x: Any, training: bool | None, note: Note, called: Called) -> Any:
     told = {} if training is None else {"training": training}
 
     def open_operation(operation: Any) -> Any:
         if isinstance(operation, Block) or _is_graph(operation) or _is_traced(operation):
-            return lambda *inner, **own: _noted(operation, inner, {**own, **told}, note)
+            return lambda *inner, **own: _noted(operation, inner, {**own, **told}, note, called)
         if isinstance(operation, keras.layers.Layer):
-            return lambda *inner, **own: operation(*inner, **{**own, **told})
-        return operation
+            return lambda *inner, **own: called(operation)(*inner, **{**own, **told})
+        return called(operation)
 
     if _is_traced(model):
         graph, inputs = traced(model, (x,), told)
@@ -43,6 +49,49 @@ def opened(
             x = open_operation(layer)(x)
         return x
     return replay(model, keras.tree.flatten(x), open_operation)
+
+
+def _apart(model: Any, note: Note) -> Called:
+    """What tells layers of one name apart, as two networks of one architecture within a model have them.
+
+    Those of models within get the model's name in front, and share their weights with what they stand for, whose
+    outputs `note` is told; those of the model itself keep theirs.
+    """
+    named: dict[str, dict[int, tuple[Any, str]]] = {}
+    for part, owner in _parts(model, ""):
+        named.setdefault(part.name, {}).setdefault(id(part), (part, owner))
+    alike = (found.values() for found in named.values() if len(found) > 1)
+    stand_ins = {
+        id(part): _standing_in(part, f"{owner}{part.name}", note) for found in alike for part, owner in found if owner
+    }
+    return lambda part: stand_ins.get(id(part), part)
+
+
+def _standing_in(part: Any, name: str, note: Note) -> Callable[..., Any]:
+    other = renamed(part, name)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        outputs = other(*args, **kwargs)
+        note(part, outputs)
+        return outputs
+
+    return call
+
+
+def _parts(layer: Any, owner: str) -> Iterator[tuple[Any, str]]:
+    """What is left of a layer when it is opened, with the names of the models within that it is in."""
+    for part in _inside(layer):
+        if isinstance(part, Block):
+            yield from _parts(part, owner)
+        elif _is_graph(part) or _is_traced(part):
+            yield from _parts(part, f"{owner}{part.name}_")
+        elif not isinstance(part, keras.layers.InputLayer):
+            yield part, owner
+
+
+def _inside(layer: Any) -> list[Any]:
+    is_function = isinstance(layer, keras.Function) and not isinstance(layer, keras.Sequential)
+    return layer.operations if is_function and not _is_traced(layer) else sublayers(layer)
 
 
 def traced(layer: keras.layers.Layer, args: Any, kwargs: dict[str, Any]) -> tuple[keras.Function, list[Any]]:
@@ -77,15 +126,15 @@ def holds_blocks(layer: keras.layers.Layer) -> bool:
     return any(isinstance(part, Block) or holds_blocks(part) for part in sublayers(layer))
 
 
-def _noted(operation: Any, inner: Any, own: dict[str, Any], note: Note) -> Any:
+def _noted(operation: Any, inner: Any, own: dict[str, Any], note: Note, called: Called) -> Any:
     """What a block, a model or a layer that holds blocks gives, opened."""
     if isinstance(operation, Block):
-        outputs = operation.expanded(inner[0], **own)
+        outputs = operation.expanded(inner[0], called, **own)
     elif _is_traced(operation):
         graph, inputs = traced(operation, inner, own)
-        outputs = opened(graph, inputs, own.get("training"), note)
+        outputs = _opened(graph, inputs, own.get("training"), note, called)
     else:
-        outputs = opened(operation, inner[0], own.get("training"), note)
+        outputs = _opened(operation, inner[0], own.get("training"), note, called)
     note(operation, outputs)
     return outputs
 

@@ -104,6 +104,36 @@ def test_a_flat_model_equals_the_one_it_shares_its_weights_with(make):
         np.testing.assert_allclose(mine, theirs, rtol=1e-6, atol=1e-6)
 
 
+def twins():
+    """Two networks of one architecture, whose layers have the same names, and a layer of such a name besides."""
+    x = keras.Input(SHAPE)
+    nets = [keras.Sequential([keras.Input(SHAPE), fire("a"), keras.layers.Dropout(0.5)], name=n) for n in ("l", "r")]
+    return keras.Model(
+        x, keras.layers.ReLU(name="a_squeeze")(keras.layers.Add()([nets[0](x), nets[1](nets[0](x)[..., :3])]))
+    )
+
+
+def test_layers_of_one_name_are_told_apart(tmp_path):
+    model = twins()
+    randomize(model)
+    flat = keras_blocks.expand(model)
+    names = {layer.name for layer in flat.layers}
+    assert {"l_a_squeeze", "r_a_squeeze", "a_squeeze"} <= names and len(names) == len(flat.layers)
+    assert {id(weight) for weight in flat.weights} == {id(weight) for weight in model.weights}
+    flat.compile("sgd", "mse")
+    flat.fit(IMAGES, np.ones((2, *model.output_shape[1:])), verbose=0)
+    flat.save(tmp_path / "flat.keras")
+    for other in (flat, keras.saving.load_model(tmp_path / "flat.keras")):
+        np.testing.assert_allclose(*outputs(other), *outputs(model), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.once
+def test_a_network_within_may_end_in_a_layer_of_the_same_name():
+    twins = keras_blocks.create_model("siamese_koch2015")
+    names = [layer.name for layer in keras_blocks.expand(twins).layers]
+    assert names.count("predictions") == names.count("embedding_koch2015_predictions") == 1
+
+
 @pytest.mark.once
 @pytest.mark.parametrize("row", LAYERS if run_all() else LAYERS[3:4], ids=lambda row: row.name)
 def test_every_block_opens_in_every_parent(row):

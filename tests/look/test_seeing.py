@@ -124,5 +124,11 @@ def test_what_cannot_be_is_said():
     with pytest.raises(TypeError, match="`model` must be a Keras model"):
         keras_blocks.feature_maps(fire("a"), IMAGES, "a")
     twice = keras.Sequential([keras.Input(SHAPE), keras.Sequential([fire("a")]), keras.Sequential([fire("a")])])
-    with pytest.raises(ValueError, match=r"names in one model must differ.*a_squeeze"):
-        keras_blocks.feature_maps(twice, IMAGES, "a")
+    for name in ("a", "a_squeeze"):
+        with pytest.raises(ValueError, match=f"`layer` must tell one of 2 layers that are called '{name}'"):
+            keras_blocks.feature_maps(twice, IMAGES, name)
+    block = twice.layers[1].layers[0]
+    one, named = (
+        keras_blocks.feature_maps(twice, IMAGES, x) for x in (block.squeeze, f"{twice.layers[1].name}_a_squeeze")
+    )
+    np.testing.assert_array_equal(one, named)
