@@ -1,0 +1,267 @@
+"""Layers behind what was pruned, fitted so that they give again what they gave: least squares, layer by layer."""
+
+import inspect
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from keras_blocks.core.graphs import calls, replay
+from keras_blocks.core.native_layers import own_class
+from keras_blocks.core.shapes import check_fit
+from keras_blocks.prune.coupling import Coupling, Kept
+
+Array = npt.NDArray[Any]
+
+BATCH = 32
+"""Images that go through a layer at a time."""
+
+LEAST_ROWS = 4096
+"""Places that a layer is fitted to, at least, where the images have so many; twice as many as it has weights for an
+output channel where these are more."""
+
+RIDGE = 1e-3
+"""What holds a kernel to what pruning left of it, as a share of the mean square of what the layer is given."""
+
+
+class _Held:
+    """A tensor of all images, in batches; let go of where no layer needs it any more."""
+
+    def __init__(self, batches: list[Any]):
+        self.batches = batches
+
+
+class _Wanted(NamedTuple):
+    """What a layer gave before, at some of the places that it looks at."""
+
+    places: Array
+    """(image, row, column) of each; of a dense layer the number of the vector."""
+    given: Array
+    """(places, channels)."""
+
+
+def checked_images(flat: keras.Model, images: Any) -> list[Array]:
+    """Arrays for each of the model's inputs.
+
+    Raises:
+        TypeError, ValueError: for anything else.
+    """
+    structure = isinstance(images, dict | list | tuple) and len(flat.inputs) > 1
+    if isinstance(images, dict) and structure:
+        missing = [tensor.name for tensor in flat.inputs if tensor.name not in images]
+        if missing:
+            raise ValueError(f"`reconstruct` must have images for the inputs {missing}; it has {[*images]}.")
+        images = [images[tensor.name] for tensor in flat.inputs]
+    each = list(images) if structure else [images]
+    try:
+        arrays = [np.asarray(keras.ops.convert_to_numpy(one)) for one in each]
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"`reconstruct` must be images as an array; received {type(images).__name__}.") from error
+    for array, tensor in zip(arrays, flat.inputs):
+        if array.dtype == object or array.ndim != len(tensor.shape):
+            raise ValueError(
+                f"`reconstruct` must be a batch of images of the shape {tuple(tensor.shape)}; received an array of the "
+                f"shape {array.shape}."
+            )
+        check_fit(tuple(tensor.shape), array.shape)
+    if len(arrays) != len(flat.inputs) or len({len(array) for array in arrays}) != 1 or not len(arrays[0]):
+        raise ValueError(
+            f"`reconstruct` must have as many images for each of {len(flat.inputs)} inputs, one at least; received "
+            f"{[len(array) for array in arrays]}."
+        )
+    return arrays
+
+
+def reconstruct(pruned: keras.Model, coupling: Coupling, kept: Kept, images: list[Array]) -> None:
+    """Fits the kernels of the pruned model's convolutions and dense layers, in the order in which they compute.
+
+    Each is given what the layers before it give now, and is to give what the whole model's layer gives: so it makes up
+    for the channels that went, and for what is left of the errors before it. Layers that are called twice, and
+    convolutions in groups, are left as they are.
+    """
+    fitted = [layer for layer in _called_once(coupling.flat) if _is_fitted(layer)]
+    numbers = {layer.name: number for number, layer in enumerate(fitted)}
+    wanted: dict[str, _Wanted] = {}
+
+    def remember(layer: Any, x: Any) -> None:
+        rng = np.random.default_rng(numbers[layer.name])
+        places = _places(layer, x, rng)
+        part = coupling.parts.get(id(layer))
+        given = _rows(layer, x, places) @ _matrix(layer)
+        if layer.bias is not None:
+            given += _array(layer.bias)
+        if part is not None and part.followed.out is not None and part.followed.made:
+            given = given[:, kept.mask(part.followed.out)]
+        wanted[layer.name] = _Wanted(places, given.astype("float32"))
+
+    _pass(coupling.flat, images, lambda layer, x: remember(layer, x) if layer.name in numbers else None)
+    behind = _normalizations_behind(pruned)
+
+    def fit(layer: Any, x: Any) -> None:
+        if layer.name in wanted:
+            _fit(layer, _rows(layer, x, wanted[layer.name].places), wanted[layer.name].given, behind.get(id(layer)))
+
+    _pass(pruned, images, fit)
+
+
+def _called_once(graph: keras.Model) -> list[Any]:
+    made = [operation for operation, *_ in calls(graph)]
+    times = Counter(map(id, made))
+    return [one for one in made if times[id(one)] == 1]
+
+
+def _is_fitted(layer: Any) -> bool:
+    cls = own_class(layer)
+    plain = cls is keras.layers.Dense or (cls is keras.layers.Conv2D and layer.groups == 1)
+    return plain and getattr(layer, "quantization_mode", None) is None and not getattr(layer, "lora_enabled", False)
+
+
+def _normalizations_behind(graph: keras.Model) -> dict[int, Any]:
+    """Layer's identity -> the normalization that alone is given what it gives, whose mean can take up a bias."""
+    takers: dict[int, list[Any]] = {}
+    made: list[tuple[Any, Any]] = []
+    for operation, given, outputs in calls(graph):
+        for tensor in given:
+            takers.setdefault(id(tensor), []).append(operation)
+        made.extend((operation, tensor) for tensor in outputs)
+    last = {id(tensor) for tensor in keras.tree.flatten(graph.output)}
+    once = {id(layer) for layer in _called_once(graph)}
+    found: dict[int, Any] = {}
+    for operation, tensor in made:
+        (taker, *others) = takers.get(id(tensor), [None])
+        alone = not others and id(tensor) not in last and id(taker) in once
+        if alone and isinstance(taker, keras.layers.BatchNormalization):
+            found[id(operation)] = taker
+    return found
+
+
+def _pass(graph: keras.Model, images: list[Array], meet: Callable[[Any, Any], None]) -> None:
+    """Sends images through a graph; before a layer of one input computes, `meet` is told of it and what it is given."""
+    coming = iter([call for call in calls(graph) if call[1]])
+    left = Counter(id(tensor) for _, given, _ in calls(graph) for tensor in given)
+    held: dict[int, _Held] = {}
+    starts = range(0, len(images[0]), BATCH)
+    inputs = [
+        _Held([keras.ops.convert_to_tensor(array[start : start + BATCH], dtype=tensor.dtype) for start in starts])
+        for array, tensor in zip(images, graph.inputs)
+    ]
+    held.update({id(tensor): one for tensor, one in zip(graph.inputs, inputs)})
+
+    def each(operation: Any) -> Callable[..., Any]:
+        _, given, made = next(coming)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if _takes_training(operation):
+                kwargs["training"] = False
+            if len(given) == 1 and isinstance(operation, keras.layers.Layer):
+                meet(operation, held[id(given[0])])
+            found = [_computed(operation, args, kwargs, number) for number in range(len(starts))]
+            flat = [_Held(list(batches)) for batches in zip(*map(keras.tree.flatten, found))]
+            held.update({id(tensor): one for tensor, one in zip(made, flat)})
+            for tensor in given:
+                left[id(tensor)] -= 1
+                if not left[id(tensor)]:
+                    held.pop(id(tensor)).batches = []
+            return keras.tree.pack_sequence_as(found[0], flat)
+
+        return call
+
+    replay(graph, inputs, each)
+
+
+def _computed(operation: Any, args: Any, kwargs: Any, number: int) -> Any:
+    args, kwargs = keras.tree.map_structure(
+        lambda value: value.batches[number] if isinstance(value, _Held) else value, (args, kwargs)
+    )
+    return keras.tree.map_structure(keras.ops.stop_gradient, operation(*args, **kwargs))
+
+
+def _takes_training(operation: Any) -> bool:
+    return isinstance(operation, keras.layers.Layer) and "training" in inspect.signature(operation.call).parameters
+
+
+def _fit(layer: Any, rows: Array, wanted: Array, normalization: Any) -> None:
+    kernel = _matrix(layer)
+    bias = 0.0 if layer.bias is None else _array(layer.bias)
+    missing = wanted - rows @ kernel - bias
+    has_mean = layer.bias is not None or normalization is not None
+    means = (rows.mean(0), missing.mean(0)) if has_mean else (np.zeros(rows.shape[1]), np.zeros(missing.shape[1]))
+    centred = rows - means[0]
+    squares = centred.T @ centred
+    squares[np.diag_indices_from(squares)] += RIDGE * max(squares.trace() / len(squares), 1e-12)
+    change = np.linalg.solve(squares, centred.T @ (missing - means[1]))
+    layer.kernel.assign((kernel + change).reshape(layer.kernel.shape))
+    shift = means[1] - means[0] @ change
+    if layer.bias is not None:
+        layer.bias.assign(bias + shift)
+    elif normalization is not None:
+        normalization.moving_mean.assign(_array(normalization.moving_mean) - shift)
+
+
+def _matrix(layer: Any) -> Array:
+    """The kernel as (weights for an output channel, output channels)."""
+    kernel = _array(layer.kernel)
+    return kernel.reshape(-1, kernel.shape[-1])
+
+
+def _array(variable: Any) -> Array:
+    return np.asarray(keras.ops.convert_to_numpy(variable), "float64")
+
+
+def _places(layer: Any, x: _Held, rng: np.random.Generator) -> Array:
+    """At random, those of all outputs that the layer is fitted to."""
+    sizes = [sum(len(batch) for batch in x.batches), *_output_sizes(layer, x.batches[0].shape)]
+    count = int(np.prod(sizes))
+    rows = max(LEAST_ROWS, 2 * len(_matrix(layer)))
+    chosen = np.sort(rng.choice(count, min(rows, count), replace=False))
+    return np.stack(np.unravel_index(chosen, sizes), axis=1)
+
+
+def _output_sizes(layer: Any, shape: Any) -> tuple[int, ...]:
+    output = layer.compute_output_shape((1, *shape[1:]))
+    if own_class(layer) is keras.layers.Dense or layer.data_format == "channels_last":
+        return tuple(output[1:-1])
+    return tuple(output[2:])
+
+
+def _rows(layer: Any, x: _Held, places: Array) -> Array:
+    """What the layer multiplies by its kernel at some places, (places, weights for an output channel)."""
+    found: list[Array] = []
+    for first, batch in _with_starts(x):
+        inside = places[(places[:, 0] >= first) & (places[:, 0] < first + len(batch))] - [
+            first,
+            *[0] * (places.shape[1] - 1),
+        ]
+        if own_class(layer) is keras.layers.Dense:
+            found.append(batch[tuple(inside.T)])
+        else:
+            found.append(_windows(layer, batch, inside))
+    return np.concatenate(found).astype("float64")
+
+
+def _with_starts(x: _Held) -> Iterator[tuple[int, Array]]:
+    first = 0
+    for batch in x.batches:
+        array = keras.ops.convert_to_numpy(keras.ops.cast(batch, "float32"))
+        yield first, array
+        first += len(array)
+
+
+def _windows(layer: Any, batch: Array, places: Array) -> Array:
+    if layer.data_format == "channels_first":
+        batch = np.moveaxis(batch, 1, -1)
+    size, strides, dilation = layer.kernel_size, layer.strides, layer.dilation_rate
+    if layer.padding == "same":
+        reach = [(k - 1) * d + 1 for k, d in zip(size, dilation)]
+        more = [max((-(-n // s) - 1) * s + r - n, 0) for n, s, r in zip(batch.shape[1:3], strides, reach)]
+        batch = np.pad(batch, ((0, 0), *((one // 2, one - one // 2) for one in more), (0, 0)))
+    image, row, column = places.T
+    taps = [
+        batch[image, row * strides[0] + i * dilation[0], column * strides[1] + j * dilation[1]]
+        for i in range(size[0])
+        for j in range(size[1])
+    ]
+    return np.stack(taps, axis=1).reshape(len(places), -1)
