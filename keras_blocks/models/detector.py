@@ -186,10 +186,10 @@ class Detector(AroundBackbone):
             x, y, *args, **kwargs: as in Keras.
 
         Raises:
-            ValueError: for classes that the model has not, in arrays or in a `DetectionDataset`; of other data they
-                count as padding.
+            ValueError: for labels of another form; for classes that the model has not, in arrays or in a
+                `DetectionDataset`; of other data they count as padding.
         """
-        self._check_classes(x, y)
+        self._check_given(x, y)
         return super().fit(x, y, *args, **kwargs)
 
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
@@ -201,7 +201,7 @@ class Detector(AroundBackbone):
         Raises:
             ValueError: as in `fit`.
         """
-        self._check_classes(x, y)
+        self._check_given(x, y)
         return super().evaluate(x, y, *args, **kwargs)
 
     def export(self, filepath: Any, format: str = "tf_saved_model", *args: Any, **kwargs: Any) -> Any:
@@ -221,8 +221,13 @@ class Detector(AroundBackbone):
             )
         return super().export(filepath, format, *args, **kwargs)
 
-    def _check_classes(self, x: Any, y: Any) -> None:
-        """Refuses labels that a loss would take for padding, as far as they are known before it is computed."""
+    def _check_given(self, x: Any, y: Any) -> None:
+        """Refuses labels of another form, or that a loss would take for padding, as far as they are known before it.
+
+        In TensorFlow's graph their sizes may not be known any more when the loss is computed.
+        """
+        if y is not None:
+            _check_truth(y)
         classes = self.metaparameters.classes
         labels = y.get("labels") if isinstance(y, Mapping) else None
         largest = int(labels.max()) if isinstance(labels, np.ndarray) and labels.size else -1
