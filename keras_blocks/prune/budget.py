@@ -1,7 +1,8 @@
 """What a pruned model counts, without making it, and which channels go so that it counts no more than it may."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,11 @@ from keras_blocks.prune.coupling import Coupling, Kept
 class Ledger:
     """A count of multiply-adds or of parameters that follows each channel that goes, or comes back.
 
-    Both are sums of products: of a constant and of how many channels stay along one or two axes of a weight.
+    Both are sums of products: of a constant and of how many channels stay along one or two axes of a weight. Each layer
+    keeps a share of its channels, or of those that `widths` says for its name.
     """
 
-    def __init__(self, coupling: Coupling, what: str, keep: float):
+    def __init__(self, coupling: Coupling, what: str, keep: float, widths: Mapping[str, int] = MappingProxyType({})):
         self.kept = Kept(coupling.channels)
         self._coupling = coupling
         self._numbers: list[int] = []
@@ -34,7 +36,8 @@ class Ledger:
                 rest = int(np.prod([size for axis, size in enumerate(variable.shape) if axis not in axes]))
                 self._terms[tuple(sorted(map(self._axis, axes.values())))] += factor * rest  # type: ignore[assignment]
             if part.followed.made and part.followed.out is not None:
-                self._raise_floor(part.followed.out, keep)
+                out = part.followed.out
+                self._raise_floor(out, keep * widths.get(part.layer.name, len(out)))
         self._of: dict[int, list[tuple[int, ...]]] = {}
         for term in self._terms:
             for axis in {*term}:
@@ -87,9 +90,8 @@ class Ledger:
                     self._in.setdefault(int(label), []).append((axis, int(count)))
         return axis
 
-    def _raise_floor(self, labels: Labels, keep: float) -> None:
-        axis = self._axis(labels)
-        self._least[axis] = max(1, int(np.ceil(keep * len(labels) - 1e-9)))
+    def _raise_floor(self, labels: Labels, least: float) -> None:
+        self._least[self._axis(labels)] = max(1, int(np.ceil(least - 1e-9)))
 
 
 def choose(ledger: Ledger, scores: npt.NDArray[Any], budget: int, in_units_of_loss: bool) -> int:

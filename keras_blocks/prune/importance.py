@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_blocks.core import validation
+from keras_blocks.core.graphs import calls
 from keras_blocks.core.native_layers import own_class
 from keras_blocks.deploy.folding import DEPTHWISE, NORMALIZATIONS, TRANSPOSED
 from keras_blocks.ops.gradients import gradients_of
@@ -18,9 +19,12 @@ Array: TypeAlias = npt.NDArray[Any]
 Scorer = Callable[[Any, Array], Any]
 """Of a layer and its kernel, whose last axis is the channels it makes, to a score for each."""
 
-Criterion: TypeAlias = Literal["l1", "bn", "taylor"] | Scorer
+Criterion: TypeAlias = Literal["l1", "bn", "taylor", "jacobian"] | Scorer
 
-KNOWN = ("l1", "bn", "taylor")
+KNOWN = ("l1", "bn", "taylor", "jacobian")
+
+BY_GRADIENT = ("taylor", "jacobian")
+"""Those that look at data, and whose scores add up: squared changes of a number."""
 
 BATCH = 32
 """Images in a batch of what is given as arrays."""
@@ -42,7 +46,10 @@ def checked_criterion(by: Any) -> Any:
 def scores(coupling: Coupling, by: Criterion, data: Any, loss: Any) -> Array:
     """A score for each label's set, at the place of the label that stands for it; infinite where nothing tells one."""
     if by == "taylor":
-        return _by_loss(coupling, data, loss)
+        return _by_gradient(coupling, _loss_of(coupling.flat, loss), _batches(data, answers=True))
+    if by == "jacobian":
+        outputs = _outputs_of(coupling.flat)
+        return _by_gradient(coupling, _along(outputs), _with_directions(_batches(data, answers=False), outputs))
     if by == "bn":
         rows = [(part, np.abs(_array(part.layer.gamma))) for part in _normalizations(coupling)]
         if not rows:
@@ -97,8 +104,8 @@ def _normalizations(coupling: Coupling) -> Iterator[Part]:
             yield part
 
 
-def _by_loss(coupling: Coupling, data: Any, loss: Any) -> Array:
-    """The squared first-order change of the loss without a channel, the mean of the batches.
+def _by_gradient(coupling: Coupling, number: Callable[..., Any], batches: Iterator[tuple[Any, Any]]) -> Array:
+    """The squared first-order change of a number without a channel, the mean of the batches.
 
     A channel's share is weight times gradient, added over the normalizations that scale it, or, where there are none,
     over the kernels and biases that make it; with their signs, as all of them are gone at once.
@@ -108,9 +115,9 @@ def _by_loss(coupling: Coupling, data: Any, loss: Any) -> Array:
         normalized[_roots(coupling, part.followed.out)] = True
     entries = list(_entries(coupling, normalized))
     variables = [variable for _, variable, _ in entries]
-    gradients = gradients_of(_loss_of(coupling.flat, loss), variables)
+    gradients = gradients_of(number, variables)
     totals, times = np.zeros(len(coupling.channels)), 0
-    for x, y in _batches(data):
+    for x, y in batches:
         change = np.zeros(len(totals))
         for (labels, variable, axis), gradient in zip(entries, gradients(x, y), strict=True):
             if gradient is not None:
@@ -118,7 +125,7 @@ def _by_loss(coupling: Coupling, data: Any, loss: Any) -> Array:
                 _add(coupling, change, labels, share)
         totals, times = totals + change**2, times + 1
     if not times:
-        raise ValueError("`data` must have at least one batch of (images, answers); it has none.")
+        raise ValueError("`data` must have at least one batch of images; it has none.")
     told = np.zeros(len(totals), dtype=bool)
     for labels, *_ in entries:
         told[_roots(coupling, labels)] = True
@@ -169,10 +176,46 @@ def _loss_of(flat: keras.Model, loss: Any) -> Callable[..., Any]:
     return number
 
 
-def _batches(data: Any) -> Iterator[tuple[Any, Any]]:
-    """(images, answers) as tensors."""
-    if isinstance(data, tuple) and len(data) == 2:
-        whole = tuple(keras.tree.map_structure(np.atleast_1d, side) for side in data)
+def _outputs_of(flat: keras.Model) -> keras.Model:
+    """A model to the outputs, before a softmax or sigmoid that ends it: that hides what the model is sure of."""
+    ends = {id(made[0]): given[0] for operation, given, made in calls(flat) if _squashes(operation)}
+    outputs = [ends.get(id(tensor), tensor) for tensor in keras.tree.flatten(flat.output)]
+    outputs = [tensor for tensor in outputs if "float" in tensor.dtype]
+    return keras.Model(flat.input, outputs)
+
+
+def _squashes(operation: Any) -> bool:
+    activation = operation.activation if isinstance(operation, keras.layers.Activation) else None
+    return activation in (keras.activations.softmax, keras.activations.sigmoid) or isinstance(
+        operation, keras.layers.Softmax
+    )
+
+
+def _along(outputs: keras.Model) -> Callable[..., Any]:
+    """A function of images and directions to how far the outputs are along these."""
+
+    def number(x: Any, directions: Any) -> Any:
+        found = outputs(x, training=False)
+        found = found if isinstance(found, list | tuple) else [found]
+        return sum(keras.ops.sum(keras.ops.cast(one, "float32") * along) for one, along in zip(found, directions))
+
+    return number
+
+
+def _with_directions(batches: Iterator[tuple[Any, Any]], outputs: keras.Model) -> Iterator[tuple[Any, Any]]:
+    """Random ones for each image: squares of sums over a batch are then, in the mean, sums of squares."""
+    rng = np.random.default_rng(0)
+    for x, _ in batches:
+        shapes = [tuple(one.shape) for one in keras.tree.flatten(keras.ops.stop_gradient(outputs(x, training=False)))]
+        yield x, [_tensor(rng.normal(size=shape).astype("float32")) for shape in shapes]
+
+
+def _batches(data: Any, answers: bool) -> Iterator[tuple[Any, Any]]:
+    """(images, answers) as tensors; images alone have none."""
+    pair = isinstance(data, tuple) and len(data) == 2
+    if pair or (not answers and _is_arrays(data)):
+        sides = data if pair else (data, ())
+        whole = tuple(keras.tree.map_structure(np.atleast_1d, side) for side in (sides if answers else (sides[0], ())))
         starts = range(0, len(keras.tree.flatten(whole)[0]), BATCH)
         batches: Any = (keras.tree.map_structure(lambda one, i=i: one[i : i + BATCH], whole) for i in starts)
     elif isinstance(data, keras.utils.PyDataset):
@@ -180,10 +223,16 @@ def _batches(data: Any) -> Iterator[tuple[Any, Any]]:
     else:
         batches = data
     for batch in batches:
-        if not isinstance(batch, (tuple, list)) or len(batch) < 2:
+        if answers and (not isinstance(batch, (tuple, list)) or len(batch) < 2):
             raise ValueError(f"`data` must give (images, answers) for each batch; it gave {type(batch).__name__}.")
-        x, y = (keras.tree.map_structure(_tensor, side) for side in batch[:2])
+        given = batch if isinstance(batch, (tuple, list)) else (batch, ())
+        x, y = (keras.tree.map_structure(_tensor, side) for side in (given[0], given[1] if answers else ()))
         yield x, y
+
+
+def _is_arrays(data: Any) -> bool:
+    leaves = keras.tree.flatten(data)
+    return bool(leaves) and all(hasattr(leaf, "shape") and hasattr(leaf, "__getitem__") for leaf in leaves)
 
 
 def _tensor(value: Any) -> Any:

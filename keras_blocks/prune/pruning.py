@@ -1,6 +1,7 @@
 """Models without the channels that matter least."""
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ from keras_blocks.deploy.copying import config_of, rebuilt
 from keras_blocks.look.expanding import expand
 from keras_blocks.prune.budget import Ledger, choose
 from keras_blocks.prune.coupling import Coupling, Kept, Part, coupling_of
-from keras_blocks.prune.importance import Criterion, checked_criterion, scores
+from keras_blocks.prune.importance import BY_GRADIENT, Criterion, checked_criterion, scores
 from keras_blocks.prune.reconstruction import checked_images
 from keras_blocks.prune.reconstruction import reconstruct as fit_again
 
@@ -111,6 +112,7 @@ def prune(
     keep: float = 0.1,
     input_shape: Any = None,
     reconstruct: Any = None,
+    steps: int = 1,
 ) -> keras.Model:
     """A smaller model without the channels that matter least, of ordinary layers with fewer filters and units.
 
@@ -130,9 +132,12 @@ def prune(
         parameters: budget of parameters in place of that one, in the same way.
         by: what matters. "l1": the sums of the absolute values of the kernels that make a channel, over their mean in
             the layer. "bn": the absolute scales of its normalizations, likewise. "taylor": how much the `loss` on
-            `data` would change without it, by its gradient, for what it counts in the budget. Or a function of a layer
-            and its kernel, an array whose last axis is the channels that it makes, which gives a score for each.
-        data: for "taylor", (images, answers) as arrays, or what gives batches of them, such as a `tf.data.Dataset`.
+            `data` would change without it, by its gradient, for what it counts in the budget. "jacobian": how much the
+            outputs would, before a softmax that ends the model, likewise, which needs no answers, and is the better one
+            where the model knows its training images by heart: their loss has no gradient. Or a function of a layer and
+            its kernel, an array whose last axis is the channels that it makes, which gives a score for each.
+        data: for "taylor", (images, answers) as arrays, or what gives batches of them, such as a `tf.data.Dataset`; for
+            "jacobian" images, likewise.
         loss: for "taylor", a Keras loss or its name, in the structure of the outputs; `None` for that of the compiled
             model.
         keep: the least share of a layer's channels that stays; one stays in any case.
@@ -141,6 +146,8 @@ def prune(
             convolutions and dense layers of what is left are fitted one after the other, by least squares, so that
             they give what they gave before. It needs no labels and no training, and keeps most of the accuracy.
             Convolutions in groups, and layers that are called more than once, keep their weights.
+        steps: in how many the budget is reached, each a pruning of what the one before left: what matters is then
+            asked again, and what is lost is made up for in between.
 
     Returns:
         A flat `keras.Model` of the model's name, whose layers are named as those of `expand`. It is not compiled.
@@ -163,14 +170,29 @@ def prune(
     >>> keras_blocks.cost(small).macs <= 0.5 * keras_blocks.cost(model).macs
     True
     """
-    plan = plan_pruning(
-        model, macs, parameters=parameters, by=by, data=data, loss=loss, keep=keep, input_shape=input_shape
-    )
+    options: Any = {"by": by, "data": data, "loss": loss, "keep": keep, "input_shape": input_shape}
+    validation.integer("steps", steps, least=1)
+    plan = plan_pruning(model, macs, parameters=parameters, **options)
+    if steps > 1:
+        plan = _last_step(model, plan, "macs" if parameters is None else "parameters", steps, reconstruct, options)
     if plan.stays:
         told = "; ".join(f"'{name}': {why}" for name, why in list(plan.stays.items())[:5])
         more = f"; and {len(plan.stays) - 5} more" if len(plan.stays) > 5 else ""
         warnings.warn(f"channels at these layers stay as they are: {told}{more}.", stacklevel=2)
     return plan.make(reconstruct)
+
+
+def _last_step(
+    model: keras.Model, whole: PruningPlan, what: str, steps: int, reconstruct: Any, options: dict[str, Any]
+) -> PruningPlan:
+    """The plan of the last of several steps, each of which begins with what the one before left."""
+    before, after = whole.macs if what == "macs" else whole.params
+    widths = {layer.name: layer.before for layer in whole.layers}
+    options = {**options, "loss": _known_loss(model, options["loss"], options["by"])}
+    for step in range(1, steps):
+        budget = before - (before - after) * step // steps
+        model = _plan(model, what, budget, widths=widths, **options).make(reconstruct)
+    return _plan(model, what, after, widths=widths, **options)
 
 
 def plan_pruning(
@@ -207,19 +229,38 @@ def plan_pruning(
         )
     what = "macs" if parameters is None else "parameters"
     given = _budget(what, HALF if macs is None and parameters is None else macs if parameters is None else parameters)
+    return _plan(model, what, given, by, data, loss, keep, input_shape, {})
+
+
+def _plan(
+    model: keras.Model,
+    what: str,
+    given: float | int,
+    by: Any,
+    data: Any,
+    loss: Any,
+    keep: float,
+    input_shape: Any,
+    widths: Mapping[str, int],
+) -> PruningPlan:
+    """See `plan_pruning`; `widths` are those of which layers keep a share, by their names, where they had others."""
     by, keep = checked_criterion(by), validation.share("keep", keep)
-    if by == "taylor" and data is None:
-        raise ValueError("`by='taylor'` needs `data`, (images, answers) on which the loss is computed.")
-    if by != "taylor" and (data is not None or loss is not None):
-        raise ValueError(f"`data` and `loss` go with `by='taylor'`; received `by={by!r}`.")
+    by_gradient = by in BY_GRADIENT if isinstance(by, str) else False
+    if by_gradient and data is None:
+        wanted = "(images, answers) on which the loss is computed" if by == "taylor" else "images"
+        raise ValueError(f"`by={by!r}` needs `data`, {wanted}.")
+    if data is not None and not by_gradient:
+        raise ValueError(f"`data` goes with `by='taylor'` and `by='jacobian'`; received `by={by!r}`.")
+    if loss is not None and by != "taylor":
+        raise ValueError(f"`loss` goes with `by='taylor'`; received `by={by!r}`.")
     flat = expand(model)
     coupling = coupling_of(flat, _known_shapes(model, flat, input_shape))
-    ledger = Ledger(coupling, what, keep)
+    ledger = Ledger(coupling, what, keep, widths)
     budget = given if isinstance(given, int) else int(given * ledger.total)
-    loss = getattr(model, "loss", None) if loss is None and by == "taylor" else loss
     reached = ledger.total
     if reached > budget:
-        reached = choose(ledger, scores(coupling, by, data, loss), budget, in_units_of_loss=by == "taylor")
+        told = scores(coupling, by, data, _known_loss(model, loss, by))
+        reached = choose(ledger, told, budget, in_units_of_loss=by_gradient)
     if reached > budget:
         stays = f" Some of it must stay: {coupling.stays}." if coupling.stays else ""
         raise ValueError(
@@ -227,6 +268,10 @@ def plan_pruning(
             f"of the model's {_whole(coupling, what):,}, with `keep={keep}`.{stays}"
         )
     return _planned(model, coupling, ledger.kept, keep)
+
+
+def _known_loss(model: keras.Model, loss: Any, by: Any) -> Any:
+    return getattr(model, "loss", None) if loss is None and by == "taylor" else loss
 
 
 def _whole(coupling: Coupling, what: str) -> int:
