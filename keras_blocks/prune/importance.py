@@ -49,7 +49,11 @@ def scores(coupling: Coupling, by: Criterion, data: Any, loss: Any) -> Array:
         return _by_gradient(coupling, _loss_of(coupling.flat, loss), _batches(data, answers=True))
     if by == "jacobian":
         outputs = _outputs_of(coupling.flat)
-        return _by_gradient(coupling, _along(outputs), _with_directions(_batches(data, answers=False), outputs))
+        return _by_gradient(
+            coupling,
+            _along(outputs),
+            _with_directions(_batches(data, answers=False, inputs=len(outputs.inputs)), outputs),
+        )
     if by == "bn":
         rows = [(part, np.abs(_array(part.layer.gamma))) for part in _normalizations(coupling)]
         if not rows:
@@ -210,10 +214,10 @@ def _with_directions(batches: Iterator[tuple[Any, Any]], outputs: keras.Model) -
         yield x, [_tensor(rng.normal(size=shape).astype("float32")) for shape in shapes]
 
 
-def _batches(data: Any, answers: bool) -> Iterator[tuple[Any, Any]]:
+def _batches(data: Any, answers: bool, inputs: int = 1) -> Iterator[tuple[Any, Any]]:
     """(images, answers) as tensors; images alone have none."""
-    pair = isinstance(data, tuple) and len(data) == 2
-    if pair or (not answers and _is_arrays(data)):
+    pair = isinstance(data, tuple) and len(data) == 2 and (answers or inputs == 1)
+    if pair or (not answers and _are_images(data, inputs)):
         sides = data if pair else (data, ())
         whole = tuple(keras.tree.map_structure(np.atleast_1d, side) for side in (sides if answers else (sides[0], ())))
         starts = range(0, len(keras.tree.flatten(whole)[0]), BATCH)
@@ -230,9 +234,13 @@ def _batches(data: Any, answers: bool) -> Iterator[tuple[Any, Any]]:
         yield x, y
 
 
-def _is_arrays(data: Any) -> bool:
-    leaves = keras.tree.flatten(data)
-    return bool(leaves) and all(hasattr(leaf, "shape") and hasattr(leaf, "__getitem__") for leaf in leaves)
+def _are_images(data: Any, inputs: int) -> bool:
+    """Whether it is all images, rather than what gives batches: of several inputs a list or a dict of arrays."""
+    if isinstance(data, dict):
+        return all(hasattr(one, "shape") for one in data.values())
+    if isinstance(data, list | tuple):
+        return inputs > 1 and all(hasattr(one, "shape") for one in data)
+    return hasattr(data, "shape") and hasattr(data, "__getitem__")
 
 
 def _tensor(value: Any) -> Any:

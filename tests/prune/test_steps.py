@@ -1,0 +1,109 @@
+"""`by="jacobian"`, which looks at the outputs, and pruning in several steps."""
+
+import keras
+import numpy as np
+import pytest
+from checks import as_trained
+from keras import layers
+
+import keras_blocks
+
+IMAGES = np.random.default_rng(0).normal(size=(64, 6, 6, 3)).astype("float32")
+
+
+def network(end):
+    inputs = keras.Input((6, 6, 3))
+    x = layers.ReLU()(layers.Conv2D(6, 3, name="first")(inputs))
+    x = layers.Dense(4, name="scores")(layers.Flatten()(x))
+    return as_trained(keras.Model(inputs, layers.Activation(end, name="end")(x) if end else x))
+
+
+def scale_of_outgoing(model, factors):
+    """What the last layer is given of each of the first layer's channels is multiplied by these."""
+    kernel = np.array(keras.ops.convert_to_numpy(model.get_layer("scores").kernel)).reshape(4, 4, 6, 4)
+    model.get_layer("scores").kernel.assign((kernel * np.asarray(factors)[:, None]).reshape(-1, 4))
+
+
+def gone(model, **options):
+    small = keras_blocks.prune(model, parameters=0.55, by="jacobian", **options)
+    kernel = keras.ops.convert_to_numpy(model.get_layer("first").kernel)
+    kept = keras.ops.convert_to_numpy(small.get_layer("first").kernel)
+    return {i for i in range(6) if not any(np.array_equal(kernel[..., i], kept[..., j]) for j in range(kept.shape[-1]))}
+
+
+@pytest.mark.parametrize("end", [None, "softmax", "sigmoid"])
+def test_what_the_outputs_feel_least_goes(end):
+    model = network(end)
+    scale_of_outgoing(model, [1, 0.01, 1, 1, 0.02, 0.03])
+    scale_of_outgoing(model, [30] * 6)  # so sure that no probability changes
+    assert gone(model, data=IMAGES) == {1, 4, 5}
+
+
+@pytest.mark.once
+def test_images_come_in_any_form():
+    model = network("softmax")
+    scale_of_outgoing(model, [0.03, 0.01, 1, 1, 0.02, 1])
+    answers = np.zeros(64)
+
+    class Batches(keras.utils.PyDataset):
+        def __len__(self):
+            return 2
+
+        def __getitem__(self, i):
+            return IMAGES[i * 32 : i * 32 + 32], answers[i * 32 : i * 32 + 32]
+
+    forms = [IMAGES, (IMAGES, answers), Batches(), [(IMAGES[:32],), (IMAGES[32:],)], iter([IMAGES[:32], IMAGES[32:]])]
+    assert [gone(model, data=data) for data in forms] == [{0, 1, 4}] * len(forms)
+
+
+@pytest.mark.once
+def test_images_of_several_inputs():
+    inputs = {name: keras.Input((6, 6, 3), name=name) for name in ("left", "right")}
+    x = layers.Conv2D(4, 3, name="first")(layers.Add()(list(inputs.values())))
+    model = as_trained(keras.Model(inputs, layers.Dense(2)(layers.Flatten()(x))))
+    images = {"left": IMAGES, "right": IMAGES[::-1].copy()}
+    plans = [
+        keras_blocks.plan_pruning(model, 0.5, by="jacobian", data=data)
+        for data in (images, list(images.values()), tuple(images.values()))
+    ]
+    assert plans[0].layers == plans[1].layers == plans[2].layers and plans[0].widths["first"]["first"] < 4
+
+
+@pytest.mark.once
+def test_steps_prune_what_the_one_before_left():
+    model = as_trained(keras_blocks.create_model("resnet20_cifar", classes=4, input_shape=(8, 8, 3)))
+    images = np.random.default_rng(0).normal(size=(32, 8, 8, 3)).astype("float32")
+    options = {"by": "jacobian", "data": images, "reconstruct": images, "keep": 0.3}
+    plan = keras_blocks.plan_pruning(model, 0.6, by="jacobian", data=images, keep=0.3)
+    before, after = plan.macs
+    small = keras_blocks.prune(model, 0.6, **options, steps=2)
+    assert 0.98 * after < keras_blocks.cost(small).macs <= after and small.name == model.name
+    by_hand = keras_blocks.prune(model, before - (before - after) // 2, **options)
+    by_hand = keras_blocks.prune(by_hand, after, **{**options, "keep": 0.1})
+    widths = {layer.name: layer.before for layer in plan.layers}
+    for layer in small.layers:
+        if isinstance(layer, layers.Conv2D):
+            assert layer.filters >= np.ceil(0.3 * widths[layer.name])
+    floors = [
+        layer.filters == by_hand.get_layer(layer.name).filters for layer in small.layers if hasattr(layer, "filters")
+    ]
+    assert np.mean(floors) > 0.8
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"by": "jacobian"}, ValueError, "`by='jacobian'` needs `data`, images"),
+        ({"by": "jacobian", "data": IMAGES, "loss": "mse"}, ValueError, "`loss` goes with `by='taylor'`"),
+        ({"by": "l1", "data": IMAGES}, ValueError, "`data` goes with `by='taylor'` and `by='jacobian'`"),
+        ({"by": "jacobian", "data": IMAGES[:0]}, ValueError, "`data` must have at least one batch"),
+        ({"steps": 0}, ValueError, "`steps`"),
+        ({"steps": 1.5}, TypeError, "`steps`"),
+        ({"steps": 2, "macs": 1e-9}, ValueError, "cannot be met"),
+    ],
+    ids=str,
+)
+def test_bad_arguments(options, error, words):
+    with pytest.raises(error, match=words):
+        keras_blocks.prune(network(None), **options)
