@@ -58,13 +58,18 @@ def test_images_come_in_any_form():
 
 @pytest.mark.once
 def test_images_of_several_inputs():
-    inputs = {name: keras.Input((6, 6, 3), name=name) for name in ("left", "right")}
-    x = layers.Conv2D(4, 3, name="first")(layers.Add()(list(inputs.values())))
-    model = as_trained(keras.Model(inputs, layers.Dense(2)(layers.Flatten()(x))))
+    named = {name: keras.Input((6, 6, 3), name=name) for name in ("left", "right")}
+    x = layers.Conv2D(4, 3, name="first")(layers.Add()(list(named.values())))
+    outputs = layers.Dense(2)(layers.Flatten()(x))
     images = {"left": IMAGES, "right": IMAGES[::-1].copy()}
+    forms = [
+        (named, images),
+        (list(named.values()), list(images.values())),
+        (list(named.values()), tuple(images.values())),
+    ]
     plans = [
-        keras_blocks.plan_pruning(model, 0.5, by="jacobian", data=data)
-        for data in (images, list(images.values()), tuple(images.values()))
+        keras_blocks.plan_pruning(as_trained(keras.Model(inputs, outputs)), 0.5, by="jacobian", data=data)
+        for inputs, data in forms
     ]
     assert plans[0].layers == plans[1].layers == plans[2].layers and plans[0].widths["first"]["first"] < 4
 
