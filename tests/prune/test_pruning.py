@@ -400,13 +400,9 @@ def test_what_stays_is_told():
         keras_blocks.prune(functional(layers.LayerNormalization(), layers.Conv2D(8, 3), layers.Conv2D(3, 3)), macs=0.7)
 
 
-CANNOT = {"siamese_koch2015"}
-"""What `expand` cannot open: two layers in it are named "predictions"."""
-
-
 @pytest.mark.skipif(not run_all(), reason="all networks; make test-all")
 @pytest.mark.once
-@pytest.mark.parametrize("name", [name for name in list_models() if name not in CANNOT])
+@pytest.mark.parametrize("name", list_models())
 def test_every_variant(name):
     """Of small images, where it takes them; what decodes detections stays."""
     model = trained(variant(name))
