@@ -135,6 +135,64 @@ def squeeze_excite_blocks(draw):
     return keras_blocks.SqueezeExciteBlock, arguments, ratio * draw(st.integers(1, 3))
 
 
+GATE = st.sampled_from(["sigmoid", "hard_sigmoid"])
+
+
+@st.composite
+def convolutional_attentions(draw):
+    ratio = draw(st.integers(1, 3))
+    arguments = {"ratio": ratio, "kernel_size": draw(st.integers(1, 7)), "gate": draw(GATE)}
+    return keras_blocks.ConvolutionalBlockAttention, arguments, ratio * draw(st.integers(1, 3))
+
+
+@st.composite
+def inverted_residual_blocks(draw):
+    channels, ratio = draw(st.integers(1, 4)), draw(st.integers(1, 4))
+    arguments = {
+        "filters": draw(st.sampled_from([channels, 3])),  # equal ones add the input
+        "expand_ratio": ratio,
+        "kernel_size": draw(size(1, 5)),
+        "strides": draw(st.integers(1, 2)),
+        "padding": draw(st.sampled_from(["same", "symmetric"])),
+        "se_ratio": draw(st.sampled_from([None, ratio])),
+        "drop_rate": draw(st.sampled_from([0.0, 0.5])),
+    }
+    return keras_blocks.InvertedResidualBlock, arguments, channels
+
+
+@st.composite
+def regnet_blocks(draw):
+    group_width = draw(st.integers(1, 4))
+    filters, strides = group_width * draw(st.integers(1, 2)), draw(st.integers(1, 2))
+    arguments = {
+        "filters": filters,
+        "group_width": group_width,
+        "strides": strides,
+        "shortcut": draw(st.sampled_from(["auto", "projection", "pooled"])),
+        "version": draw(st.sampled_from(["v1.5", "v2"])),
+        **draw(squeeze_excitations(filters)),
+    }
+    return keras_blocks.RegNetBlock, arguments, draw(st.sampled_from([3, filters]))
+
+
+@st.composite
+def selective_kernel_blocks(draw):
+    paths, groups = draw(st.integers(2, 3)), draw(st.integers(1, 2))
+    split, channels = draw(st.booleans()), groups * draw(st.integers(1, 2))
+    strides = draw(st.integers(1, 2))
+    arguments = {
+        "filters": paths * groups * draw(st.integers(1, 2)),
+        "strides": strides,
+        "dilation_rate": draw(st.integers(1, 2)) if strides == 1 else 1,
+        "paths": paths,
+        "groups": groups,
+        "ratio": draw(st.integers(1, 4)),
+        "divisor": draw(st.integers(1, 4)),
+        "split": split,
+    }
+    return keras_blocks.SelectiveKernelBlock, arguments, channels * (paths if split else 1)
+
+
 def branched_blocks(cls, **arguments):
     """A block of Inception."""
     filters = st.tuples(*(st.integers(1, 3) for _ in cls.filter_names))
@@ -187,6 +245,19 @@ BLOCKS = {
         filters=st.integers(1, 3),
         bottleneck=st.integers(0, 2),
         dilation_rate=st.integers(1, 2),
+    ),
+    "ConvolutionalBlockAttention": convolutional_attentions(),
+    "EfficientChannelAttention": plain(
+        keras_blocks.EfficientChannelAttention, kernel_size=st.sampled_from([None, 1, 3, 5]), gate=GATE
+    ),
+    "InvertedResidualBlock": inverted_residual_blocks(),
+    "RegNetBlock": regnet_blocks(),
+    "SelectiveKernelBlock": selective_kernel_blocks(),
+    "XceptionBlock": plain(
+        keras_blocks.XceptionBlock,
+        filters=st.lists(st.integers(1, 4), min_size=1, max_size=3),
+        strides=st.integers(1, 2),
+        activated=st.booleans(),
     ),
     "DecoderBlock": coding_blocks(keras_blocks.DecoderBlock),
     "EncoderBlock": coding_blocks(keras_blocks.EncoderBlock),
