@@ -176,7 +176,7 @@ def worker(
         if not folder.is_run():
             folder.create({"kind": "worker", "study": study})
     try:
-        with Progress(Console()) as progress, usage_errors(), quiet_optuna():
+        with Progress(Console()) as progress, usage_errors(), quiet_optuna(), folder.held(together=True):
             try:
                 why = session.run(progress, devices=devices.split(",") if devices else ())
             finally:

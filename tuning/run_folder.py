@@ -184,7 +184,7 @@ class RunFolder:
 
         Raises:
             ValueError: where the folder exists: always if it is no run, else unless `replace`.
-            RunIsHeld: where a training runs in it.
+            RunIsHeld: where a training or a search runs in it.
         """
         # run.json goes last: what is left by an interruption is still known as a run.
         entries = sorted(self.replaceable(replace=replace), key=lambda entry: entry.name == "run.json")
@@ -196,8 +196,11 @@ class RunFolder:
         write_json(self.description, {"mark": RUN_MARK, "started": started, **description})
 
     @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
+    def held(self, *, together: bool = False) -> Iterator[None]:
         """Lets one training at a time write into the folder of a run. The lock ends with the process that holds it.
+
+        Args:
+            together: whether others that say so, too, may work in it: the processes of one search.
 
         Raises:
             RunIsHeld: where there is another one.
@@ -208,22 +211,23 @@ class RunFolder:
         self._check_plain()
         with self.lock.open("a") as file:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(file, (fcntl.LOCK_SH if together else fcntl.LOCK_EX) | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise RunIsHeld(
-                    f"`run`: another process trains in {self.path}. Nothing was changed. Wait until it ends, or end "
+                    f"`run`: another process works in {self.path}. Nothing was changed. Wait until it ends, or end "
                     "it; or give another name."
                 ) from error
             yield
 
     def refuse_held(self) -> None:
-        """Refuses a folder that another training writes into now.
+        """Refuses a folder that another training, or a search, writes into now.
 
         Raises:
             RunIsHeld: where there is one.
         """
-        with self.held():
-            pass
+        if self.lock.exists():  # else none was ever held, and nothing is to be changed
+            with self.held():
+                pass
 
     def change(self, **described: Any) -> None:
         """Replaces parts of run.json."""

@@ -81,7 +81,7 @@ def test_two_at_once_are_refused(place, interrupted):  # noqa: F811
     before = files()  # with the lock, which stays
     with RunFolder(interrupted).held():
         for options in ([], ["--fresh"]):
-            one_line(place.run(*COMMAND, "runs/broken", *options), "another process trains in", "runs/broken")
-        with pytest.raises(RunIsHeld, match="another process trains in"):
+            one_line(place.run(*COMMAND, "runs/broken", *options), "another process works in", "runs/broken")
+        with pytest.raises(RunIsHeld, match="another process works in"):
             begun.run()
     assert files() == before

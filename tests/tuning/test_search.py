@@ -20,6 +20,7 @@ from thorough import run_all
 
 import keras_blocks
 from keras_blocks.tuning import HyperSqueezeNet, Search, SearchSettings, hp_range
+from keras_blocks.tuning.run_folder import RunFolder, RunIsHeld
 from keras_blocks.tuning.search.progress import NoProgress
 from keras_blocks.tuning.search.search import SearchFailed
 from keras_blocks.tuning.search.session import Session
@@ -73,6 +74,7 @@ def test_all_of_a_search_is_in_its_folder(finished, digits):
     found = {str(path.relative_to(finished.folder.path)) for path in finished.folder.path.rglob("*") if path.is_file()}
     assert {name for name in found if not name.startswith("study.db")} == {
         "run.json",
+        "final.npz.lock",
         "trials.csv",
         "report.html",
         "best.keras",
@@ -208,6 +210,26 @@ def test_a_search_that_is_killed_goes_on_as_if_it_had_not_been(untrained, few_di
     assert told(trials) == told(ours)
     assert result == whole
     assert not list((tmp_path / "killed" / "checkpoints").glob("*"))
+
+
+def test_a_search_that_runs_is_not_replaced(untrained, few_digits, tmp_path):
+    """Others may join it; its study and its files are not taken away under it."""
+    settings, found = SearchSettings(data=str(few_digits), trials=2, sampler="random"), []
+
+    class Meanwhile(NoProgress):
+        def update(self, *args, **kwargs):
+            if not found:
+                found.append((tmp_path / "run" / "study.db").read_bytes())
+                with pytest.raises(RunIsHeld, match="another process works in"):
+                    Search(settings, tmp_path / "run", replace=True)
+                found.append((tmp_path / "run" / "study.db").exists())
+                with RunFolder(tmp_path / "run").held(together=True):
+                    pass
+
+    search = Search(settings, tmp_path / "run")
+    assert search.run(Meanwhile())["trials_completed"] == 2 and found[1]
+    search.close()
+    Search(settings, tmp_path / "run", replace=True).close()
 
 
 def test_only_the_best_models_are_kept(untrained, few_digits, tmp_path):

@@ -36,9 +36,9 @@ def test_a_training_that_runs_is_not_replaced(tmp_path):
     settings = TrainingSettings(data="digits")
     training = SingleTraining("squeezenet_1.1", settings, tmp_path / "run")
     with training.folder.held():
-        with pytest.raises(RunIsHeld, match="another process trains in"):
+        with pytest.raises(RunIsHeld, match="another process works in"):
             SingleTraining("squeezenet_1.1", settings, tmp_path / "run", replace=True)
-        with pytest.raises(RunIsHeld, match="another process trains in"):
+        with pytest.raises(RunIsHeld, match="another process works in"):
             training.run()
     assert SingleTraining("squeezenet_1.1", settings, tmp_path / "run", replace=True).folder.is_run()
 

@@ -121,6 +121,7 @@ class Search:
     def _begun(self, storage: str | None, replace: bool) -> Place:
         """Makes the folder of a new run, and room for its study."""
         self.folder.replaceable(replace=replace)
+        self.folder.refuse_held()
         place = Place.begun(self.folder.path.name, self.folder.study, storage)
         if storage is not None:
             before = self.folder.describe() if self.folder.is_run() else {}
@@ -180,9 +181,10 @@ class Search:
 
         Raises:
             SearchFailed: where no candidate could be drawn, or none could be trained, or the disk is full.
+            RunIsHeld: where a training of one model runs in the folder, or another process replaces it.
         """
         progress = progress or NoProgress()
-        with quiet_optuna():
+        with quiet_optuna(), self.folder.held(together=True):
             try:
                 why = self.session.run(progress, devices=devices)
                 if why.startswith(STOPPED):
