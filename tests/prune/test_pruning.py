@@ -406,11 +406,16 @@ def test_what_stays_is_told():
 def test_every_variant(name):
     """Of small images, where it takes them; what decodes detections stays."""
     model = trained(variant(name))
+    if name.startswith("rcnn"):  # its network looks at regions one by one: a layer, in which nothing is followed
+        with pytest.raises(ValueError, match="`macs=0.8` cannot be met"):
+            keras_blocks.plan_pruning(model, macs=0.8)
+        return
     canvas = getattr(model, "canvas_shape", None)
     plan = keras_blocks.plan_pruning(model, macs=0.8)
     pruned = plan.make()
-    counted = keras_blocks.cost(pruned, **({"input_shape": canvas} if canvas and len(pruned.inputs) == 1 else {}))
-    assert len(pruned.inputs) > 1 or (counted.macs, counted.params) == (plan.macs[1], plan.params[1])
+    if not name.startswith("fast_rcnn"):  # whose two inputs are of no size that is known
+        counted = keras_blocks.cost(pruned, **({"input_shape": canvas} if canvas and len(pruned.inputs) == 1 else {}))
+        assert (counted.macs, counted.params) == (plan.macs[1], plan.params[1])
     images = random_images(pruned, canvas or (64, 64, 3))
     set_to_zero(plan)
     rounding = 1e-4 if "rcnn" in name else 1e-5  # proposals' corners amplify it
@@ -432,7 +437,8 @@ def variant(name):
     """Without what makes scores alike, and of small images, where it takes them."""
     if not issubclass(architecture_of(name), keras_blocks.Architecture):
         few = {"image_size": (160, 192)} if name.startswith("faster_rcnn") else {}  # where proposals have no ties
-        return keras_blocks.create_model(name, **few)
+        # In float32, rounding decides which of two proposals is the better one.
+        return keras_blocks.create_model(name, **few, **({"dtype": "float64"} if "rcnn" in name else {}))
     scores = {"classifier_activation": None}
     try:
         return keras_blocks.create_model(name, input_shape=(64, 64, 3), **scores)
