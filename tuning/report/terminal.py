@@ -267,7 +267,7 @@ def trials_table(trials: Sequence[Trial], best: Trial | None, objectives: Sequen
 
 
 def family_table(trials: Sequence[Trial], best: Trial | None, objectives: Sequence[Objective]) -> Table | None:
-    """A line for the best trial and for each of its ancestors, the first on top; `None` where it has none.
+    """A line for the best trial and for each of its ancestors, the best below; `None` where it has none.
 
     Args:
         trials: all of the search, the best among them.
@@ -277,17 +277,18 @@ def family_table(trials: Sequence[Trial], best: Trial | None, objectives: Sequen
     if not (line := descent(best, trials)):
         return None
     children = collections.Counter(trial.parent for trial in trials if trial.counted)
+    before = f", after {len(line) - ROWS} ancestors" if len(line) > ROWS else ""
     table = Table(
-        title=f"How trial {line[-1].number} came about",
+        title=f"How trial {line[-1].number} came about{before}",
         title_style="bold",
-        caption="each begins with the weights of the one above; report.html has the whole family tree",
+        caption="each is a child of the one above; report.html has the whole family tree",
         box=box.SIMPLE_HEAD,
     )
     for label in ("trial", objectives[0].label, "children"):
         table.add_column(label.replace(" ", "\n").replace("-", "-\n"), justify="right", no_wrap=True)
     for label in ("what changed", "begins"):
         table.add_column(label)
-    for trial in line:
+    for trial in line[-ROWS:]:
         value = measured(trial, objectives[0].name, objectives)
         table.add_row(
             str(trial.number),
