@@ -148,10 +148,11 @@ def family(trials: Sequence[Trial], objectives: Sequence[Objective], line: Seque
         x: list[float | None] = []
         y: list[float | None] = []
         for trial in trials:
-            pair = [trial.parent, trial.number]
-            if all(number in known for number in pair) and thick == best.issuperset(pair):
-                x += [*pair, None]
-                y += [*(known[number] for number in pair), None]
+            if trial.parent is None or not {trial.parent, trial.number} <= known.keys():
+                continue
+            if thick == (best >= {trial.parent, trial.number}):
+                x += [trial.parent, trial.number, None]
+                y += [known[trial.parent], known[trial.number], None]
         drawn = {"color": ORANGE if thick else GREY, "width": 2.5 if thick else 1}
         if x:
             figure.add_scatter(x=x, y=_scaled(objective, y), name=name, mode="lines", line=drawn, hoverinfo="skip")
