@@ -16,6 +16,8 @@ EXACT = "exact"
 TIES = 0.01
 """Noise on copies of channels, over their kernel's standard deviation: without it they would learn the same."""
 
+UNREAD = "own: its parent's weights cannot be read, or are not those of its model"
+
 MOST_LETTERS = 300
 
 
@@ -57,10 +59,10 @@ def _grown(
     alike = ("architecture", "metaparameters")
     if candidate["metaparameters"] and all(candidate[name] == request.candidate[name] for name in alike):
         taken = shared_weights.take(model, request.weights, note=note)
-        return EXACT if taken else "own: its parent's weights cannot be read"
+        return EXACT if taken else UNREAD
     parent = job.parent(candidate)
     if not shared_weights.take(parent, request.weights, note=note):
-        return "own: its parent's weights cannot be read"
+        return UNREAD
     carried = carry(parent, model, TIES)
     if carried.exact:
         return EXACT
