@@ -115,6 +115,33 @@ def check(cls, mine, theirs):
     return found.exact
 
 
+SMALL = {"stem": "cifar", "input_shape": (8, 8, 3), "classes": 5}
+WIDE = [{"filters": 8, "blocks": 1}]
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("model", "changed", "name"),
+    [
+        ("ResNet", {"activation": "gelu"}, "stem_conv_activation"),
+        ("ResNet", {"activation": "gelu", "groups": WIDE}, "stem_conv_activation"),  # and wider
+        ("ResNet", {"activation": "gelu", "version": "v2"}, "group1_block1_pre_activation"),
+        ("ResNet", {"classifier_activation": "sigmoid"}, "predictions"),
+        ("VGG", {"activation": "gelu"}, "group1_conv1_activation"),
+    ],
+)
+def test_another_activation_is_what_is_told(model, changed, name):
+    sizes = {"ResNet": {"groups": [{"filters": 4, "blocks": 1}], "block": "basic", "version": changed.get("version")}}
+    sizes["VGG"] = {"groups": [{"filters": 4, "layers": 1}], "hidden": ()}
+    options = {key: value for key, value in {**SMALL, **sizes[model]}.items() if value is not None}
+    if model == "VGG":
+        options.pop("stem")
+    found = grown(getattr(keras_blocks, model)(**options, activation="relu"), changed)
+    before = "softmax" if "classifier_activation" in changed else "relu"
+    after = changed.get("classifier_activation", "gelu")
+    assert found.notes[name] == f"applies {after} in place of {before}"
+
+
 @pytest.mark.skipif(not run_alike(), reason="once; make test-all")
 @pytest.mark.parametrize("family", WITH_SPACES if run_all() else ["resnet"])
 def test_a_child_of_a_space_is_its_parent_or_says_why_not(family):
