@@ -163,6 +163,8 @@ def theirs(method, path, name, seed, seconds, folder, began):
         def on_epoch_end(self, epoch, logs=None):
             points[-1][0] = round(time.time() - began, 2)
             points[-1][2] = max(points[-1][2], logs["val_accuracy"])
+
+        def on_train_batch_end(self, batch, logs=None):
             if time.time() - began > seconds:
                 raise Over
 
