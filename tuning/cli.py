@@ -95,7 +95,7 @@ def search(
 
     The same command again goes on with a search that was interrupted.
     """
-    from keras_blocks.tuning.report.terminal import Progress, trials_table, words_of_result
+    from keras_blocks.tuning.report.terminal import Progress, family_table, trials_table, words_of_result
     from keras_blocks.tuning.search.search import Search, SearchFailed
     from keras_blocks.tuning.training.evaluation import FreshProcessFailed, evaluate_in_fresh_process
 
@@ -123,7 +123,10 @@ def search(
 
                 run_workers(started, ray, progress)
             result = started.run(progress, devices=devices.split(",") if devices else ())
-        console.print(trials_table(started.trials, started.best, started.settings.judged_by))
+        about = started.trials, started.best, started.settings.judged_by
+        console.print(trials_table(*about))
+        if (family := family_table(*about)) is not None:
+            console.print(family)
         if not started.problem.is_of_images:
             return say(
                 "\n".join([*words_of_result(result, started.settings.judged_by), f"report: {started.folder.report}"])

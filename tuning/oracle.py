@@ -48,7 +48,8 @@ class OptunaOracle(keras_tuner.Oracle):
         objective: as KerasTuner takes it: a name, a `keras_tuner.Objective`, or a list of them, for which Optuna looks
             for the Pareto front.
         max_trials: to end after.
-        sampler: "tpe", "random", "gp", "cmaes", "nsgaii", "qmc" or "grid", or a sampler of Optuna.
+        sampler: "tpe", "random", "gp", "cmaes", "nsgaii", "qmc" or "grid", or a sampler of Optuna. "morph" is
+            `Search`'s alone: a tuner's trials do not begin with others' weights.
         storage: URL, "sqlite:///..." or "postgresql://..."; by default the file optuna.db in the tuner's project.
         study_name: by default the tuner's project name.
         hypermodel: a `HyperArchitecture`: with it, candidates above the budget and those that come to the same model
@@ -280,6 +281,11 @@ class OptunaOracle(keras_tuner.Oracle):
     def _made_sampler(self, space: KerasTunerSpace | None) -> BaseSampler:
         if isinstance(self._sampler, BaseSampler):
             return self._sampler
+        if self._sampler == "morph":
+            raise ValueError(
+                "`sampler` must not be 'morph', which breeds: trials of KerasTuner's tuners cannot begin with the "
+                "weights of others. Search with `Search(SearchSettings(sampler='morph'), ...)`, or take 'nsgaii'."
+            )
         return make_sampler(self._sampler, self.seed, space, objectives=len(self._objectives))
 
     def _check_space(self) -> None:

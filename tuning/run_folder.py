@@ -47,7 +47,7 @@ FILES_BESIDE = re.compile(r"(study\.db|final\.npz|result\.json)(\.lock|(\.damage
 RUN_FOLDERS = {
     "checkpoints": r"\d+\.npz(\.damaged-\d+)?",
     "models": r"\d+\.keras",
-    "weights": r"[0-9a-f]{64}\.npz(\.damaged-\d+)?",
+    "weights": r"([0-9a-f]{64}|\d{1,9})\.npz(\.damaged-\d+)?",
     "logs": r"[A-Za-z0-9._-]+\.log",
     "pictures": r"\d+\.png",
 }
@@ -347,18 +347,26 @@ class RunFolder:
             raise ValueError(f"`architecture_signature` must be a SHA-256 digest; received {signature!r}.")
         return str(self.path / "weights" / f"{signature}.npz")
 
+    def weights(self, number: int) -> str:
+        """The file of the weights that a trial leaves to its children."""
+        return str(self.path / "weights" / f"{number:d}.npz")
+
     def remove_checkpoint(self, number: int) -> None:
         """After the trial has ended."""
         self.checkpoint(number).unlink(missing_ok=True)
 
-    def keep_models(self, numbers: Collection[int]) -> None:
-        """Removes the models of all other trials."""
+    def keep_models(self, numbers: Collection[int], weights: Collection[int] = ()) -> None:
+        """Removes the models of all other trials, and the weights of all others that have left some."""
         for path in (self.path / "models").glob("*.keras"):
             if path.stem.isdigit() and int(path.stem) not in numbers:
                 path.unlink(missing_ok=True)
-        weights = [path for path in (self.path / "weights").glob("*.npz") if not path.name.startswith(PART_PREFIX)]
-        for path in sorted(weights, key=changed, reverse=True)[MOST_WEIGHTS:]:
+        left = [path for path in (self.path / "weights").glob("*.npz") if not path.name.startswith(PART_PREFIX)]
+        shared = [path for path in left if len(path.stem) == 64]
+        for path in sorted(shared, key=changed, reverse=True)[MOST_WEIGHTS:]:
             path.unlink(missing_ok=True)
+        for path in left:
+            if path not in shared and path.stem.isdigit() and int(path.stem) not in weights:
+                path.unlink(missing_ok=True)
 
     def sweep(self, unfinished: Collection[int]) -> None:
         """Removes what processes that were killed left: checkpoints of trials that have ended, files half written.

@@ -164,6 +164,9 @@ class Child(Evaluator):
             return f"has a kernel of {sizes[0]} in place of {sizes[1]}: what lies in its middle is kept"
         if sizes[0] != sizes[1] or _steps(layer) != _steps(other):
             return "has a kernel, strides or padding with which it cannot look at what the parent's looks at alone"
+        applied = [_activation(one) for one in (layer, other)]
+        if applied[0] != applied[1]:
+            return f"applies {applied[0]} in place of {applied[1]}"
         if call.kind in ("opaque", "activation") and mine != theirs:
             kind = getattr(getattr(layer, "activation", None), "__name__", type(layer).__name__)
             return f"looks at all channels together ({kind}), and has {mine} in place of {theirs}"
@@ -172,6 +175,12 @@ class Child(Evaluator):
         new = [name for tensor in call.inputs for name in self.roles.new_before(tensor)]
         near = [name for name in new if name in self.unlike] or new
         return "is not given all that the parent's is" + (f", behind the new layer '{near[0]}'" if near else "")
+
+
+def _activation(layer: Any) -> str:
+    """The name of a layer's activation."""
+    activation = getattr(layer, "activation", None)
+    return str(getattr(activation, "__name__", activation))
 
 
 def _steps(layer: Any) -> tuple[Any, ...]:

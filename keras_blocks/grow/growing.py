@@ -112,14 +112,29 @@ def grown(
     if not isinstance(model, keras.Model):
         raise TypeError(f"`model` must be a Keras model; received {type(model).__name__}.")
     child = (_architecture if isinstance(model, Network) else _clone)(model, metaparameters, blocks)
-    numbers = Numbers()
-    flat = _of_images(Flat(model, expand(model)))
-    parent = Parent(flat, numbers)
-    carried = Child(_of_images(Flat(child, expand(child))), parent, break_ties)
+    carried = carry(model, child, break_ties)
     _freeze_alike(carried)
     compile_alike(child, model, carried.transfers)
     removed = () if carried.exact else tuple(carried.removed())
     return Grown(child, carried.exact, carried.notes, removed, difference(model, child))
+
+
+def carry(model: keras.Model, child: keras.Model, break_ties: float = 0.0) -> Child:
+    """Gives a model that is there the weights with which it makes what another one does, or the nearest.
+
+    Args:
+        model: the parent, which is left as it is.
+        child: that gets the weights.
+        break_ties: see `grow`.
+
+    Returns:
+        What became of them: whether it is `exact`, and the `notes`.
+
+    Raises:
+        ValueError: where a model cannot be gone through. The child may have some of the weights then.
+    """
+    parent = Parent(_of_images(Flat(model, expand(model))), Numbers())
+    return Child(_of_images(Flat(child, expand(child))), parent, break_ties)
 
 
 def _of_images(flat: Flat) -> Flat:

@@ -46,6 +46,25 @@ def described_value(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
+def described_changes(changed: Mapping[str, Sequence[Any]]) -> str:
+    """What is another than in a trial's parent.
+
+    Args:
+        changed: name -> (value there, value here); `None` where it was not drawn.
+
+    Example:
+
+    >>> described_changes({"filters": [16, 24], "optimizer": ["adamw", "sgd"], "sgd_learning_rate": [None, 0.05]})
+    'filters 16 → 24, optimizer adamw → sgd, sgd_learning_rate 0.05'
+    """
+    parts = []
+    for name, (before, here) in changed.items():
+        if here is not None:  # what is not drawn any more follows from what is
+            told = described_value(here)
+            parts.append(f"{name} {told}" if before is None else f"{name} {described_value(before)} → {told}")
+    return ", ".join(parts)
+
+
 def duration(seconds: float) -> str:
     """A time in its two largest units.
 

@@ -131,6 +131,48 @@ def trade_off(trials: Sequence[Trial], objectives: Sequence[Objective], name: st
     return figure
 
 
+def family(trials: Sequence[Trial], objectives: Sequence[Objective], line: Sequence[Trial]) -> go.Figure:
+    """The first objective of each trial, with a line from each parent to its child.
+
+    Args:
+        trials: `Trial`s.
+        objectives: the study's.
+        line: the best trial and its ancestors, whose lines are thick.
+    """
+    objective = objectives[0]
+    figure = _figure(measure("trial"), objective)
+    known = {trial.number: measured(trial, objective.name, objectives) for trial in trials}
+    known = {number: value for number, value in known.items() if value is not None}
+    best = {trial.number for trial in line}
+    for name, thick in (("parent to child", False), ("how the best came about", True)):
+        x: list[float | None] = []
+        y: list[float | None] = []
+        for trial in trials:
+            if trial.parent is None or not {trial.parent, trial.number} <= known.keys():
+                continue
+            if thick == (best >= {trial.parent, trial.number}):
+                x += [trial.parent, trial.number, None]
+                y += [known[trial.parent], known[trial.number], None]
+        drawn = {"color": ORANGE if thick else GREY, "width": 2.5 if thick else 1}
+        if x:
+            figure.add_scatter(x=x, y=_scaled(objective, y), name=name, mode="lines", line=drawn, hoverinfo="skip")
+    for name, founds, symbol, colour in (
+        ("without a parent", True, "diamond", GREEN),
+        ("child", False, "circle", BLUE),
+    ):
+        those = [trial for trial in trials if trial.number in known and (trial.parent is None) == founds]
+        if those:
+            figure.add_scatter(
+                x=[trial.number for trial in those],
+                y=_scaled(objective, [known[trial.number] for trial in those]),
+                name=name,
+                mode="markers",
+                marker={"color": colour, "symbol": symbol, "size": 8},
+                **_hover(those, objectives),
+            )
+    return figure
+
+
 def importance(shares: Mapping[str, Mapping[str, float]]) -> go.Figure:
     """Bars of each hyperparameter's importance.
 

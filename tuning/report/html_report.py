@@ -60,6 +60,7 @@ def write_report(
         "trade-off": sections.trade_off(trials, judged),
         "best": sections.best(best, judged),
         **({"training": sections.training(result)} if result and "history" in result else {}),
+        **({"family": family} if (family := sections.family(trials, judged, best)) else {}),
         "importance": sections.importance(shares, why_none),
         "drawn": sections.drawn(trials, judged, shares),
         "curves": sections.curves(trials, judged),

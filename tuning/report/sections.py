@@ -9,7 +9,8 @@ from keras_blocks.core.registration import class_named, short_name
 from keras_blocks.look.rows import BlockRow, cost_rows
 from keras_blocks.models.architecture import Architecture
 from keras_blocks.tuning.report import figures
-from keras_blocks.tuning.report.descriptions import described, described_value, differing
+from keras_blocks.tuning.report.descriptions import described, described_changes, described_value, differing
+from keras_blocks.tuning.report.family import descent, members
 from keras_blocks.tuning.report.page import Data, Plot
 from keras_blocks.tuning.report.parallel import MOST_AXES, parallel
 from keras_blocks.tuning.storage.status import Status
@@ -33,6 +34,9 @@ NO_METRICS = ("learning_rate",)
 
 SIZES = ("params", "macs")
 """These measures are known of every candidate; the others, of trials that completed."""
+
+MOST_DEPTH = 12
+"""As many generations are set in; those beyond stand below each other."""
 
 MOST_NUMBERS = 12
 """As many numbers of trials are listed for a reason."""
@@ -155,6 +159,33 @@ def shares_of(study: Any, objectives: Objectives) -> tuple[Shares, str]:
         except TooFewTrials as error:
             why = f"{error}."
     return shares, why
+
+
+def family(trials: Trials, objectives: Objectives, best: Trial | None) -> Data:
+    """Who is whose child, what is another in it, and how it began; empty where no trial has a parent."""
+    if not (found := members(trials)):
+        return {}
+    line = descent(best, trials)
+    numbers = {trial.number for trial in line}
+    words = f"{objectives[0].label} of each trial, with a line from each parent to its child"
+    rows = [
+        {
+            "trial": trial,
+            "depth": min(depth, MOST_DEPTH),
+            "generation": depth,
+            "values": [one.text(measured(trial, one.name, objectives)) for one in objectives],
+            "changed": described_changes(trial.changed),
+            "best": trial is best,
+            "of_best": trial.number in numbers,
+        }
+        for trial, depth in found
+    ]
+    figure = figures.family([trial for trial, _ in found], objectives, line)
+    return {
+        "plots": [Plot("family-tree", figure, words)] if figure.data else [],
+        "measures": [one.label for one in objectives],
+        "rows": rows,
+    }
 
 
 def importance(shares: Shares, why_none: str) -> Data:

@@ -14,7 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from keras_blocks.costs.cost import Cost
-from keras_blocks.tuning.report.descriptions import described, differing
+from keras_blocks.tuning.report.descriptions import described, described_changes, differing
+from keras_blocks.tuning.report.family import descent
 from keras_blocks.tuning.storage.status import Status
 from keras_blocks.tuning.storage.trial import Trial
 from keras_blocks.tuning.study.objectives import OBJECTIVES, Objective, measure, measured, ranking
@@ -261,6 +262,40 @@ def trials_table(trials: Sequence[Trial], best: Trial | None, objectives: Sequen
             *([_escaped(trial.architecture_label)] if several else []),
             Text(_printable(how), no_wrap=True, overflow="ellipsis"),  # alone gives way on a narrow terminal
             style="bold" if chosen else None,
+        )
+    return table
+
+
+def family_table(trials: Sequence[Trial], best: Trial | None, objectives: Sequence[Objective]) -> Table | None:
+    """A line for the best trial and for each of its ancestors, the best below; `None` where it has none.
+
+    Args:
+        trials: all of the search, the best among them.
+        best: the one that was trained on, or `None`.
+        objectives: the study's.
+    """
+    if not (line := descent(best, trials)):
+        return None
+    children = collections.Counter(trial.parent for trial in trials if trial.counted)
+    before = f", after {len(line) - ROWS} ancestors" if len(line) > ROWS else ""
+    table = Table(
+        title=f"How trial {line[-1].number} came about{before}",
+        title_style="bold",
+        caption="each is a child of the one above; report.html has the whole family tree",
+        box=box.SIMPLE_HEAD,
+    )
+    for label in ("trial", objectives[0].label, "children"):
+        table.add_column(label.replace(" ", "\n").replace("-", "-\n"), justify="right", no_wrap=True)
+    for label in ("what changed", "begins"):
+        table.add_column(label)
+    for trial in line[-ROWS:]:
+        value = measured(trial, objectives[0].name, objectives)
+        table.add_row(
+            str(trial.number),
+            objectives[0].text(value),
+            str(children[trial.number]),
+            Text(_printable(described_changes(trial.changed))),
+            Text(_printable(trial.start or ""), no_wrap=True, overflow="ellipsis"),
         )
     return table
 

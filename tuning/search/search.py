@@ -12,6 +12,7 @@ import keras
 
 from keras_blocks.tuning.data.dataset import Dataset
 from keras_blocks.tuning.files import DiskFull, is_full, is_whole_archive, set_aside
+from keras_blocks.tuning.report.family import descent
 from keras_blocks.tuning.run_folder import RunFolder
 from keras_blocks.tuning.search.problem import Given, problem_of
 from keras_blocks.tuning.search.progress import NoProgress, Progress
@@ -276,6 +277,12 @@ class Search:
             "trials_completed": sum(trial.completed for trial in trials),
             "architectures": architectures([trial for trial in trials if trial.completed]),
             "ended": why,
+            **({"lineage": line} if (line := _lineage(best, trials)) else {}),
             **({"tracker": trackers.shown(self._tracker)} if self._tracker else {}),
             "pareto": [trial.number for trial in self.study.pareto()] if len(self.settings.objectives) > 1 else [],
         }
+
+
+def _lineage(best: Trial, trials: list[Trial]) -> list[dict[str, Any]]:
+    """The best trial's ancestors and itself, what is another in each, and how it began; empty where it has none."""
+    return [{"trial": trial.number, "changed": trial.changed, "start": trial.start} for trial in descent(best, trials)]

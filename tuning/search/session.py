@@ -215,7 +215,7 @@ class Session:
             if thread.error is not None:
                 raise thread.error
         trials = self.study.trials()
-        self.folder.keep_models(self.settings.kept_numbers(trials))
+        self.folder.keep_models(self.settings.kept_numbers(trials), self.settings.kept_weights(trials))
         self.folder.sweep([trial.number for trial in trials if trial.status in (Status.RUNNING, Status.WAITING)])
         self._show(progress, spent)
         return why or threads[0].why

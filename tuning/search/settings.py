@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from keras_blocks.tuning.study.pruners import Rungs
 
 SpaceName = Literal["squeezenet", "vgg", "resnet", "resnext", "senet", "densenet", "inception", "any"]
-SamplerName = Literal["tpe", "random", "gp", "cmaes", "nsgaii", "qmc", "grid"]
+SamplerName = Literal["tpe", "random", "gp", "cmaes", "nsgaii", "qmc", "grid", "morph"]
 PrunerName = Literal["auto", "none", "median", "hyperband"]
 ObjectiveName = Literal["val_accuracy", "val_loss", "params", "macs", "activation_bytes", "latency", "seconds"]
 Augmentation = Literal["none", "light", "strong"]
@@ -58,6 +58,9 @@ PRUNER_HELP = """{choices}.
 auto is hyperband where --max-seconds are given, else none; a search goes on with what it was begun with.
 hyperband drops two thirds of the trials after 3, 9, 27 ... epochs; median those below the median after any from 3 on. \
 What decides is validated with BatchNormalization's statistics taken anew from 16 batches."""
+SAMPLER_HELP = """{choices}.
+morph breeds: a child is one of the best trials, or of the front, with one to three values changed, and begins with \
+its weights; the first four are random."""
 BEGIN_HELP = """What is tried first: {choices}.
 largest are the 10 with the most parameters of 200 random draws within the budget; defaults are the space's, of one \
 trial."""
@@ -126,7 +129,7 @@ class SearchSettings(DataSettings):
     final_epochs: int = changeable(
         20, "Of the best one's training.\nIt begins anew, and its model is kept.", 1, 100_000
     )
-    sampler: SamplerName = setting("tpe", "{choices}.")
+    sampler: SamplerName = setting("tpe", SAMPLER_HELP)
     begin: Literal["largest", "defaults"] | None = setting(None, BEGIN_HELP, shown_default="as the sampler draws")
     pruner: PrunerName = setting("auto", PRUNER_HELP)
     first_rung: int | None = setting(None, FIRST_RUNG_HELP, 1, 100_000, shown_default="3")
@@ -176,6 +179,16 @@ class SearchSettings(DataSettings):
             if self.folds is not None and is_on:
                 given = getattr(self, name)
                 raise ValueError(f"`{name}` must be {off!r} with `folds`; received {given!r} with {self.folds} folds.")
+        if self.folds is not None and self.breeds:
+            raise ValueError(
+                f"`sampler` must be another than 'morph' with `folds`: a fold's model would begin with what its parent "
+                f"learned of the images that it is validated on; received 'morph' with {self.folds} folds."
+            )
+        if self.breeds and self.keep_weights:
+            raise ValueError(
+                "`keep_weights` must be False with the sampler 'morph', whose children begin with their parents' "
+                "weights as it is; received True."
+            )
         if others and self.sampler in SINGLE_OBJECTIVE:
             raise ValueError(
                 f"`sampler` must take {len(others) + 1} objectives, as 'nsgaii'; received {self.sampler!r}."
@@ -248,6 +261,11 @@ class SearchSettings(DataSettings):
         return next((name for name in self.objectives if name not in COSTS), "")
 
     @property
+    def breeds(self) -> bool:
+        """Whether trials are children of others, and begin with their weights."""
+        return self.sampler == "morph"
+
+    @property
     def measures_latency(self) -> bool:
         return self.max_latency is not None or "latency" in self.objectives
 
@@ -262,6 +280,19 @@ class SearchSettings(DataSettings):
 
         running = (trial for trial in trials if trial.status is Status.RUNNING)
         return [trial.number for trial in (*ranking(trials, self.judged_by)[: self.keep], *running)]
+
+    def kept_weights(self, trials: Sequence[Trial]) -> set[int]:
+        """The numbers of the trials whose weights are kept: of who may have children, and of those whose have begun."""
+        from keras_blocks.tuning.storage.status import Status
+        from keras_blocks.tuning.study.breeding import population
+
+        if not self.breeds:
+            return set()
+        signs = [1 if one.direction == "minimize" else -1 for one in self.judged_by]
+        grown_up = population({trial.number: trial.objectives for trial in trials if trial.completed}, signs)
+        unfinished = [trial for trial in trials if trial.status in (Status.RUNNING, Status.WAITING)]
+        numbers = [number for trial in unfinished for number in (trial.number, trial.parent)]
+        return {number for number in (*grown_up, *numbers) if number is not None}
 
 
 @documented

@@ -103,7 +103,8 @@ class Worker:
         elif self._end(lease, outcome):
             self.folder.remove_checkpoint(lease.number)
             if outcome.kept:
-                self.folder.keep_models(self.settings.kept_numbers(self.study.trials()))
+                trials = self.study.trials()
+                self.folder.keep_models(self.settings.kept_numbers(trials), self.settings.kept_weights(trials))
 
     def _trained(self, lease: Lease) -> Outcome:
         settings, candidate = self.settings, lease.candidate
@@ -123,7 +124,7 @@ class Worker:
             deciding=self.rungs.deciding(always=settings.patience is not None) if self.rungs else [],
             measures_latency=settings.measures_latency,
             max_latency=settings.max_latency,
-            shared_weights=self.folder.shared_weights(candidate) if settings.keep_weights else None,
+            **self._weights(lease),
         )
         return self.supervisor.run(
             request,
@@ -131,6 +132,21 @@ class Worker:
             keep=lambda result: self._is_good(lease, result),
             idle=lambda: self._idle(lease),
         )
+
+    def _weights(self, lease: Lease) -> dict[str, Any]:
+        """Where the weights are that a trial begins with, whose they are, and where it leaves its own."""
+        if self.settings.keep_weights:
+            path = self.folder.shared_weights(lease.candidate)
+            return {"weights": path, "leaves": path}
+        if not self.settings.breeds:
+            return {}
+        trials = {trial.number: trial for trial in self.study.trials()}
+        parent = trials.get(-1 if (number := trials[lease.number].parent) is None else number)
+        leaves = {"leaves": self.folder.weights(lease.number)}
+        if parent is None:
+            return leaves
+        theirs = {name: getattr(parent, name) for name in CANDIDATE}
+        return {**leaves, "weights": self.folder.weights(parent.number), "parent": theirs}
 
     def _end(self, lease: Lease, outcome: Outcome) -> bool:
         if found := outcome.result.pop("found", None):
@@ -154,7 +170,7 @@ class Worker:
 
     def _is_good(self, lease: Lease, result: dict[str, Any]) -> bool:
         """Whether the model would be among the best that are kept."""
-        if self.settings.keep_weights:
+        if self.settings.keep_weights or self.settings.breeds:
             return True
         try:
             values = self._values(lease, result)

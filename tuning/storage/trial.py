@@ -51,6 +51,9 @@ class Trial:
         worker: who ran it.
         attempt: how often it was given to a worker: more than once where a worker was lost.
         postponed: when it was put off to the search's end, while it waits for that.
+        parent: number of the trial whose child it is, which begins with that one's weights; `None` where it has none.
+        changed: name of what was drawn -> [value of the parent, value here], where these differ.
+        start: how it began with them: "exact", with the parent's outputs; or "nearest: ..." or "own: ...", and why.
         began, ended: seconds since the epoch of Unix, or `None`.
     """
 
@@ -76,6 +79,9 @@ class Trial:
     worker: str | None = None
     attempt: int = 0
     postponed: float | None = None
+    parent: int | None = None
+    changed: dict[str, list[Any]] = dataclasses.field(default_factory=dict)
+    start: str | None = None
     began: float | None = None
     ended: float | None = None
 
@@ -113,6 +119,7 @@ class Trial:
                 "objectives": tuple(frozen.values or ()) if status is Status.COMPLETED else (),
                 "error": attributes.get("error") or attributes.get("refused") or (put_off[1] if put_off else None),
                 "postponed": put_off[0] if put_off else None,
+                **_lineage(candidate, result, frozen.number),
                 "duplicate_of": attributes.get("duplicate_of"),
                 "worker": owner_of(frozen).get("worker"),
                 "attempt": history(frozen)["attempt"],
@@ -148,7 +155,18 @@ def _row(trial: Trial, objectives: Sequence[str]) -> dict[str, Any]:
     judged = dict(zip(objectives, trial.objectives))
     own = {name: judged.get(name) for name in objectives if name not in names}
     drawn = {f"drawn: {name}": value for name, value in trial.values.items()}
-    return {**{name: getattr(trial, name) for name in names}, **own, **drawn, "error": trial.error}
+    kin = {} if trial.parent is None else {"parent": trial.parent, "start": trial.start}
+    return {**{name: getattr(trial, name) for name in names}, **own, **drawn, **kin, "error": trial.error}
+
+
+def _lineage(candidate: dict[str, Any], result: dict[str, Any], number: int) -> dict[str, Any]:
+    """What a trial says of its parent, as far as that can be: a study may come from anyone, and parents are older."""
+    parent, changed, start = candidate.get("parent"), candidate.get("changed"), result.get("start")
+    if type(parent) is not int or not 0 <= parent < number:
+        return {"parent": None, "changed": {}, "start": None}
+    pairs = changed.items() if isinstance(changed, dict) else ()
+    kept = {str(name): pair for name, pair in pairs if isinstance(pair, list) and len(pair) == 2}
+    return {"parent": parent, "changed": kept, "start": start if isinstance(start, str) else None}
 
 
 def _status(frozen: "FrozenTrial") -> Status:

@@ -13,6 +13,8 @@ from keras_blocks.tuning.storage.leases import history_of
 from keras_blocks.tuning.storage.status import Status
 from keras_blocks.tuning.storage.store import StudyStorage, state_of
 from keras_blocks.tuning.storage.trial import Trial
+from keras_blocks.tuning.study.breeding import lineage
+from keras_blocks.tuning.study.samplers import SeededByTrial
 from keras_blocks.tuning.study.sources import DefaultSource, Drawable, RandomSource, TrialSource
 
 SAMPLED_DRAWS = 8
@@ -140,7 +142,7 @@ class Drawer:
             return Drawn(trial, candidate["values"], candidate, past)  # of a worker that was lost
         with self.storage.together():
             values = space.draw(TrialSource(trial))
-            candidate = {**self.inspect(values), "values": values}
+            candidate = {**self.inspect(values), "values": values, **lineage(self._parent_of(trial), values)}
             reason = candidate.pop("refused", None)
             trial.set_user_attr("candidate", candidate)
             if reason is not None:
@@ -163,6 +165,10 @@ class Drawer:
             warnings.filterwarnings("ignore", "Heartbeat of storage")  # the worker sends them
             warnings.filterwarnings("ignore", module="sklearn")
             return self.study.ask()
+
+    def _parent_of(self, trial: optuna.Trial) -> optuna.trial.FrozenTrial | None:
+        sampler = self.study.sampler
+        return sampler.parent_of(trial.number) if isinstance(sampler, SeededByTrial) else None
 
     def _is_exhausted(self, trials: Sequence[Trial]) -> bool:
         if any(trial.status is Status.WAITING for trial in trials):

@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from keras_blocks.core import validation
 from keras_blocks.tuning.seeds import CANDIDATES, derived_seed
+from keras_blocks.tuning.study.breeding import Breeding
 from keras_blocks.tuning.study.sources import Drawable
 
 MOST_COMBINATIONS = 1_000_000
@@ -32,6 +33,7 @@ SAMPLERS: dict[str, Callable[[int, Any], BaseSampler]] = {
         seed=0, scramble=True, warn_independent_sampling=False, warn_asynchronous_seeding=False
     ),
     "grid": lambda seed, space: samplers.GridSampler(grid_of(space), seed=0),
+    "morph": lambda seed, space: Breeding(seed),
 }
 """What makes the sampler of each name, of a seed and the space."""
 
@@ -55,7 +57,7 @@ def make_sampler(name: str, seed: int, space: Drawable | None = None, objectives
     """An Optuna sampler, which draws a trial by its number: the same seed gives the same draws, after a kill too.
 
     Args:
-        name: "tpe", "random", "gp", "cmaes", "nsgaii", "qmc" or "grid".
+        name: "tpe", "random", "gp", "cmaes", "nsgaii", "qmc", "grid" or "morph".
         seed: from 0.
         space: what is drawn from, for a grid.
         objectives: how many.
@@ -118,6 +120,11 @@ class SeededByTrial(BaseSampler):
         """Whether there is nothing left to draw, as there is of a grid."""
         sampler = self._of(None) if self._name == "grid" else None
         return isinstance(sampler, optuna.samplers.GridSampler) and sampler.is_exhausted(study)
+
+    def parent_of(self, trial: int) -> FrozenTrial | None:
+        """The trial whose child the one of this number is, which was drawn last; `None` where it has no parent."""
+        mine = self._sampler if trial == self._number else None
+        return mine.parent if isinstance(mine, Breeding) else None
 
     def _of(self, trial: FrozenTrial | None) -> BaseSampler:
         # A grid has no seed, and is long to make.

@@ -53,7 +53,9 @@ class TrialRequest(Message):
     deciding: list[int] = dataclasses.field(default_factory=list)  # epochs that are validated honestly
     measures_latency: bool = False
     max_latency: float | None = None
-    shared_weights: str | None = None  # path
+    weights: str | None = None  # path of those that it begins with, if there are any
+    parent: dict[str, Any] | None = None  # the candidate whose weights they are; `None`: one of the same architecture
+    leaves: str | None = None  # path, to which its own weights go if `Trained` is answered with yes
 
 
 @dataclasses.dataclass(frozen=True)

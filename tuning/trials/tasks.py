@@ -50,6 +50,9 @@ class Job(Protocol):
     def build(self) -> keras.Model:
         """Its model, compiled."""
 
+    def parent(self, candidate: dict[str, Any]) -> keras.Model:
+        """The model of another candidate, to give it that one's weights."""
+
     def data_bytes(self) -> float:
         """What `fit` may have copied of the data."""
 
@@ -210,6 +213,13 @@ class ImagesJob:
         data = self._dataset
         return self.candidate.compiled(scale=data.scale, flips=data.flips, class_names=data.class_names)
 
+    def parent(self, candidate: dict[str, Any]) -> keras.Model:
+        if Candidate(**candidate).architecture != self.candidate.architecture:
+            raise ValueError("its parent is of another architecture")
+        # Trained as this one, so that the layers before the first are the same: the weights are all that is asked for.
+        theirs = dataclasses.replace(self.candidate, metaparameters=candidate["metaparameters"])
+        return ImagesJob(self._dataset, theirs, self._own).build()
+
     def data_bytes(self) -> float:
         return float(bytes_held(self._dataset.x_train) + bytes_held(self._dataset.x_val))
 
@@ -254,7 +264,7 @@ class GivenTask:
         return self._data.fingerprint()
 
     def job(self, candidate: dict[str, Any]) -> "GivenJob":
-        return GivenJob(self._data, self._space.candidate(candidate["hyperparameters"]), self._own)
+        return GivenJob(self._data, self._space.candidate(candidate["hyperparameters"]), self._own, self._space)
 
     def final(self, request: FinalRequest, *, watch: Watch, note: Note) -> dict[str, Any]:
         with _as_asked_last(request, self._own, watch, note) as told:
@@ -271,11 +281,14 @@ class GivenTask:
 class GivenJob:
     """See `Job`."""
 
-    def __init__(self, data: GivenData, candidate: HyperModelCandidate, own: Own) -> None:
-        self._data, self.candidate, self._own = data, candidate, own
+    def __init__(self, data: GivenData, candidate: HyperModelCandidate, own: Own, space: HyperModelSpace) -> None:
+        self._data, self.candidate, self._own, self._space = data, candidate, own, space
 
     def build(self) -> keras.Model:
         return self.candidate.build()
+
+    def parent(self, candidate: dict[str, Any]) -> keras.Model:
+        return self._space.candidate(candidate["hyperparameters"]).build()
 
     def data_bytes(self) -> float:
         return math.inf  # of a user's own data and model, nobody knows

@@ -91,6 +91,7 @@ def _trial(line: Line, request: TrialRequest, task: Task) -> float:
 
     from keras_blocks.tuning.files import replacing
     from keras_blocks.tuning.training import shared_weights
+    from keras_blocks.tuning.trials.starting import begin
 
     began = time.perf_counter()
     job = task.job(request.candidate)
@@ -106,8 +107,8 @@ def _trial(line: Line, request: TrialRequest, task: Task) -> float:
         if request.max_latency is not None and result["latency"] > request.max_latency:
             line.say(protocol.TooSlow(result))
             return size
-    if request.shared_weights is not None:
-        shared_weights.take(model, request.shared_weights, note=lambda text: line.say(Note(text)))
+    if (start := begin(model, job, request, lambda text: line.say(Note(text)))) is not None:
+        result["start"] = start
 
     def watch(done: int, logs: dict[str, float]) -> bool:
         if request.asks:
@@ -124,8 +125,8 @@ def _trial(line: Line, request: TrialRequest, task: Task) -> float:
     result["seconds"] = round(time.perf_counter() - began, 3)
     if not line.ask(protocol.Trained(result, pruned=trained.pruned)):
         return size
-    if request.shared_weights is not None:
-        shared_weights.leave(model, request.shared_weights)
+    if request.leaves is not None:
+        shared_weights.leave(model, request.leaves)
     path = Path(request.model)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as part:
