@@ -63,7 +63,7 @@ FLOORS = {
     "tuning": (
         ("files", "seeds", "digest", "memory", "saying"),
         ("data", "storage"),
-        ("boxed_data",),
+        ("boxed_data", "objectives"),
         ("study",),
         ("run_folder",),
         ("training",),

@@ -186,10 +186,7 @@ class Block(LayerFactory, keras.layers.Layer):
         return self.expanded(inputs)
 
     def expanded(self, inputs: Tensor, called: Callable[[Any], Any] = lambda layer: layer, **flags: Any) -> Tensor:
-        """`expand`, with what a graph's node has told the block: it holds until the graph itself is told of it.
-
-        `called` gives what is called in place of each layer.
-        """
+        """`expand` by what `called` gives for each layer; a node's flags hold until the graph is told others."""
         if not self.built:
             self.build(keras.tree.map_structure(lambda x: tuple(x.shape), inputs))
 

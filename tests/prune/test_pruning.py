@@ -407,7 +407,7 @@ def test_every_variant(name):
     """Of small images, where it takes them; what decodes detections stays."""
     model = trained(variant(name))
     if name.startswith("rcnn"):  # its network looks at regions one by one: a layer, in which nothing is followed
-        with pytest.raises(ValueError, match="`macs=0.8` cannot be met"):
+        with pytest.raises(ValueError, match=r"`macs=0\.8` cannot be met"):
             keras_blocks.plan_pruning(model, macs=0.8)
         return
     canvas = getattr(model, "canvas_shape", None)

@@ -7,11 +7,11 @@ import pytest
 from rich.console import Console
 from test_html_report import ACCURACY, TWO, Page, trial
 
+from keras_blocks.tuning.objectives import ranking
 from keras_blocks.tuning.report.descriptions import described_changes
 from keras_blocks.tuning.report.family import descent, members
 from keras_blocks.tuning.report.html_report import write_report
 from keras_blocks.tuning.report.terminal import family_table
-from keras_blocks.tuning.study.objectives import ranking
 
 HACK = "</script><img src=x onerror='hacked()'><b onclick=hacked()>b</b>"
 

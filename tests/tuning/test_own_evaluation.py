@@ -10,11 +10,11 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from keras_blocks.tuning.cli import app
+from keras_blocks.tuning.objectives import objective_named
 from keras_blocks.tuning.report.terminal import trials_table
 from keras_blocks.tuning.run_folder import RunFolder
 from keras_blocks.tuning.storage.status import Status
 from keras_blocks.tuning.storage.trial import Trial
-from keras_blocks.tuning.study.objectives import objective_named
 
 HERE = __name__
 

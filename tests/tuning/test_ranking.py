@@ -15,6 +15,7 @@ from test_html_report import Page
 
 from keras_blocks.tuning import Search, SearchSettings
 from keras_blocks.tuning.files import write_json
+from keras_blocks.tuning.objectives import OBJECTIVES, ranking
 from keras_blocks.tuning.report.html_report import write_report
 from keras_blocks.tuning.report.terminal import Progress, trials_table
 from keras_blocks.tuning.search.worker import Worker
@@ -22,7 +23,6 @@ from keras_blocks.tuning.storage.leases import Lease
 from keras_blocks.tuning.storage.status import Status
 from keras_blocks.tuning.storage.trial import Trial
 from keras_blocks.tuning.study.drawing import StudyEnded
-from keras_blocks.tuning.study.objectives import OBJECTIVES, ranking
 from keras_blocks.tuning.trials.supervisor import Outcome
 
 ACCURACY = [OBJECTIVES["val_accuracy"]]

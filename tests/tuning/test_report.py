@@ -7,10 +7,10 @@ import pytest
 from rich.console import Console
 
 from keras_blocks.costs.cost import Cost
+from keras_blocks.tuning.objectives import OBJECTIVES, Objective, short
 from keras_blocks.tuning.report import terminal as report
 from keras_blocks.tuning.search.progress import NoProgress, Progress
 from keras_blocks.tuning.storage.trial import Trial
-from keras_blocks.tuning.study.objectives import OBJECTIVES, Objective, short
 
 
 def trial(number, accuracy=None, status=None, **changes):

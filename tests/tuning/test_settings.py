@@ -14,11 +14,11 @@ from make_options_table import options_table
 from typer.testing import CliRunner
 
 from keras_blocks.tuning import HyperAny, HyperVGG, SearchSettings, cli
+from keras_blocks.tuning.objectives import OBJECTIVES
 from keras_blocks.tuning.options import read_options, with_options
 from keras_blocks.tuning.search import settings as module
 from keras_blocks.tuning.search.settings_table import check_settings, documented, setting, settings_of
 from keras_blocks.tuning.spaces.families import FAMILIES, SPACES
-from keras_blocks.tuning.study.objectives import OBJECTIVES
 from keras_blocks.tuning.study.pruners import PRUNERS
 from keras_blocks.tuning.study.samplers import SAMPLERS
 from keras_blocks.tuning.training.augmentation import STRENGTHS

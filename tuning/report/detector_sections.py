@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from keras_blocks.core.pictures import header_of, read_picture
+from keras_blocks.tuning.objectives import measure
 from keras_blocks.tuning.report import figures
 from keras_blocks.tuning.report.page import Data, Plot
-from keras_blocks.tuning.study.objectives import measure
 
 LOSSES = {
     "loss": ("all together", figures.ORANGE, "circle"),

@@ -13,10 +13,10 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from keras_blocks.tuning.objectives import Objective, front, measure, measured, ranking
 from keras_blocks.tuning.report.descriptions import described
 from keras_blocks.tuning.storage.status import Status
 from keras_blocks.tuning.storage.trial import Trial
-from keras_blocks.tuning.study.objectives import Objective, front, measure, measured, ranking
 
 BLUE, ORANGE, PURPLE, RED, GREEN, GREY = "#3b82c4", "#e07b1f", "#9467bd", "#d64545", "#2e9e6b", "#8a8f98"
 

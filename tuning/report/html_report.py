@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from keras_blocks.tuning.objectives import Objective, measure, measured, ranking
 from keras_blocks.tuning.report import detector_sections, sections
 from keras_blocks.tuning.report.page import Data, write_page
 from keras_blocks.tuning.storage.status import Status
 from keras_blocks.tuning.storage.trial import Trial, architectures
-from keras_blocks.tuning.study.objectives import Objective, measure, measured, ranking
 
 
 def write_report(

@@ -16,8 +16,8 @@ from plotly.offline import get_plotlyjs
 
 import keras_blocks
 from keras_blocks.tuning.files import replacing
+from keras_blocks.tuning.objectives import short
 from keras_blocks.tuning.report.descriptions import described, duration
-from keras_blocks.tuning.study.objectives import short
 
 Data = dict[str, Any]
 FOLDER = Path(__file__).with_name("page")

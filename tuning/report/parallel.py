@@ -6,9 +6,9 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from keras_blocks.tuning.objectives import Objective, measured
 from keras_blocks.tuning.report.figures import BLUE, GREY, plain, powers
 from keras_blocks.tuning.storage.trial import Trial
-from keras_blocks.tuning.study.objectives import Objective, measured
 
 MOST_AXES = 12
 """More axes cannot be told apart."""

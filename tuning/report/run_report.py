@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_blocks.core.extras import require
+from keras_blocks.tuning.objectives import objective_named
 from keras_blocks.tuning.report.html_report import (
     write_detector_report,
     write_report,
@@ -13,7 +14,6 @@ from keras_blocks.tuning.run_folder import RunFolder
 from keras_blocks.tuning.storage.place import Place
 from keras_blocks.tuning.storage.store import quiet_optuna, stored_study
 from keras_blocks.tuning.storage.trial import Trial
-from keras_blocks.tuning.study.objectives import objective_named
 
 ENDED = {"ended": "why it ended", "tracker": "logged besides"}
 """What a search's result.json says of its end, in words."""

@@ -8,6 +8,7 @@ from typing import Any
 from keras_blocks.core.registration import class_named, short_name
 from keras_blocks.look.rows import BlockRow, cost_rows
 from keras_blocks.models.architecture import Architecture
+from keras_blocks.tuning.objectives import Objective, front, measure, measured
 from keras_blocks.tuning.report import figures
 from keras_blocks.tuning.report.descriptions import described, described_changes, described_value, differing
 from keras_blocks.tuning.report.family import descent, members
@@ -16,7 +17,6 @@ from keras_blocks.tuning.report.parallel import MOST_AXES, parallel
 from keras_blocks.tuning.storage.status import Status
 from keras_blocks.tuning.storage.trial import Trial
 from keras_blocks.tuning.study.importances import TooFewTrials, importances
-from keras_blocks.tuning.study.objectives import Objective, front, measure, measured
 
 Trials = Sequence[Trial]
 Objectives = Sequence[Objective]

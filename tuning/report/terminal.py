@@ -14,11 +14,11 @@ from rich.table import Table
 from rich.text import Text
 
 from keras_blocks.costs.cost import Cost
+from keras_blocks.tuning.objectives import OBJECTIVES, Objective, measure, measured, ranking
 from keras_blocks.tuning.report.descriptions import described, described_changes, differing
 from keras_blocks.tuning.report.family import descent
 from keras_blocks.tuning.storage.status import Status
 from keras_blocks.tuning.storage.trial import Trial
-from keras_blocks.tuning.study.objectives import OBJECTIVES, Objective, measure, measured, ranking
 
 BY_ACCURACY = (OBJECTIVES["val_accuracy"],)
 """The objectives of whoever names none."""

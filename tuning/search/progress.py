@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from keras_blocks.tuning.objectives import Objective
 from keras_blocks.tuning.storage.trial import Trial
-from keras_blocks.tuning.study.objectives import Objective
 
 
 class Progress(Protocol):

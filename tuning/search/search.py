@@ -12,6 +12,7 @@ import keras
 
 from keras_blocks.tuning.data.dataset import Dataset
 from keras_blocks.tuning.files import DiskFull, is_full, is_whole_archive, set_aside
+from keras_blocks.tuning.objectives import ranking
 from keras_blocks.tuning.report.family import descent
 from keras_blocks.tuning.run_folder import RunFolder
 from keras_blocks.tuning.search.problem import Given, problem_of
@@ -23,7 +24,6 @@ from keras_blocks.tuning.storage.sqlite_file import set_aside_if_damaged
 from keras_blocks.tuning.storage.status import Status
 from keras_blocks.tuning.storage.store import StudyStorage, quiet_optuna, without_password
 from keras_blocks.tuning.storage.trial import Trial, architectures, write_csv
-from keras_blocks.tuning.study.objectives import ranking
 from keras_blocks.tuning.study.stopping import STOPPED
 from keras_blocks.tuning.study.study import Study
 from keras_blocks.tuning.trials import trackers

@@ -11,9 +11,9 @@ from keras_blocks.tuning.search.settings_table import NamedSettings, check_setti
 
 if TYPE_CHECKING:
     from keras_blocks.tuning.data.dataset import Dataset
+    from keras_blocks.tuning.objectives import Objective
     from keras_blocks.tuning.spaces.budget import Budget
     from keras_blocks.tuning.storage.trial import Trial
-    from keras_blocks.tuning.study.objectives import Objective
     from keras_blocks.tuning.study.pruners import Rungs
 
 SpaceName = Literal["squeezenet", "vgg", "resnet", "resnext", "senet", "densenet", "inception", "any"]
@@ -94,7 +94,7 @@ changeable = functools.partial(setting, changeable=True)
 
 
 def _objective_name(given: Any) -> str:
-    from keras_blocks.tuning.study.objectives import objective_name  # help is shown without it
+    from keras_blocks.tuning.objectives import objective_name  # help is shown without it
 
     return objective_name(given)
 
@@ -158,8 +158,8 @@ class SearchSettings(DataSettings):
     seed: int = setting(0, "Of everything that is drawn.", 0, 2**32 - 1)
 
     def __post_init__(self) -> None:
+        from keras_blocks.tuning.objectives import COSTS
         from keras_blocks.tuning.study.dimension import Dimension
-        from keras_blocks.tuning.study.objectives import COSTS
         from keras_blocks.tuning.study.samplers import SINGLE_OBJECTIVE
 
         check_settings(self)
@@ -223,7 +223,7 @@ class SearchSettings(DataSettings):
         Raises:
             TypeError, ValueError: for an identity of another kind.
         """
-        from keras_blocks.tuning.study.objectives import COSTS
+        from keras_blocks.tuning.objectives import COSTS
         from keras_blocks.tuning.study.pruners import FIRST_RUNG, PRUNERS, Rungs
 
         pruner: Any = self.pruner
@@ -249,14 +249,14 @@ class SearchSettings(DataSettings):
     @property
     def judged_by(self) -> tuple[Objective, ...]:
         """The objectives."""
-        from keras_blocks.tuning.study.objectives import objective_named
+        from keras_blocks.tuning.objectives import objective_named
 
         return tuple(map(objective_named, self.objectives))
 
     @property
     def monitor(self) -> str:
         """The metric whose best epoch is a trial's: the first objective that a training logs, in a word; or ""."""
-        from keras_blocks.tuning.study.objectives import COSTS
+        from keras_blocks.tuning.objectives import COSTS
 
         return next((name for name in self.objectives if name not in COSTS), "")
 
@@ -275,8 +275,8 @@ class SearchSettings(DataSettings):
 
     def kept_numbers(self, trials: Sequence[Trial]) -> list[int]:
         """The numbers of the trials whose models are kept: of the best, and of those that run, which may be there."""
+        from keras_blocks.tuning.objectives import ranking
         from keras_blocks.tuning.storage.status import Status
-        from keras_blocks.tuning.study.objectives import ranking
 
         running = (trial for trial in trials if trial.status is Status.RUNNING)
         return [trial.number for trial in (*ranking(trials, self.judged_by)[: self.keep], *running)]

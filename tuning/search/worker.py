@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from keras_blocks.tuning.objectives import ranking
 from keras_blocks.tuning.run_folder import RunFolder
 from keras_blocks.tuning.search.settings import SearchSettings
 from keras_blocks.tuning.seeds import TRIAL, derived_seed
@@ -14,7 +15,6 @@ from keras_blocks.tuning.storage.leases import Lease
 from keras_blocks.tuning.storage.status import Status
 from keras_blocks.tuning.storage.trial import Trial
 from keras_blocks.tuning.study.drawing import StudyEnded
-from keras_blocks.tuning.study.objectives import ranking
 from keras_blocks.tuning.study.pruners import Rungs
 from keras_blocks.tuning.study.study import Study
 from keras_blocks.tuning.trials.protocol import CANDIDATE, TrialRequest

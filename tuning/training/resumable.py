@@ -11,7 +11,7 @@ import keras
 
 from keras_blocks.tuning.data.dataset import Dataset
 from keras_blocks.tuning.files import set_aside
-from keras_blocks.tuning.study.objectives import objective_named
+from keras_blocks.tuning.objectives import objective_named
 from keras_blocks.tuning.training import checkpoint
 from keras_blocks.tuning.training import fit as training
 from keras_blocks.tuning.training.moving_statistics import HonestValidation, batches_of

@@ -6,7 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_blocks.tuning.study.objectives import objective_named
+from keras_blocks.tuning.objectives import objective_named
 from keras_blocks.tuning.training import checkpoint
 from keras_blocks.tuning.training.resumable import Trained, Watch
 
