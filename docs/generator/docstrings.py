@@ -13,7 +13,8 @@ LISTS = ("Args", "Attributes", "Call arguments", "Raises")
 """Sections of items, `name: what it is`; all others are text and examples."""
 
 HEADING = re.compile(rf"({'|'.join(SECTIONS)}):(?: (.*))?$")
-ITEM = re.compile(r"(\*{0,2}[\w.]+(?:, \*{0,2}[\w.]+)*): (.*)$")
+NAME = r"\*{0,2}[\w.]+(?: \([^()]*\))?"
+ITEM = re.compile(rf"({NAME}(?:, {NAME})*): (.*)$")
 
 Described = Callable[[str], str]
 """From an argument's name to how it is written with its type and default."""
@@ -57,16 +58,21 @@ def as_markdown(doc: str | None, level: int, described: Described = lambda name:
 
 def listed(text: str, described: Described) -> str:
     """The items of a section as a list; what is none stays text."""
-    items, before = list[list[str]](), list[str]()
-    for line in inspect.cleandoc("\n" + text).splitlines():
-        if found := ITEM.match(line):
-            items.append([found[1], found[2]])
-        elif items:
-            items[-1][1] += " " + line.strip()
-        else:
-            before.append(line)
-    lines = [f"- {', '.join(map(described, names.split(', ')))}: {escaped(what).strip()}" for names, what in items]
-    return "\n\n".join(part for part in (running("\n".join(before)), "\n".join(lines)) if part.strip())
+    lines = []
+    for item in re.split(r"\n(?! )", inspect.cleandoc("\n" + text)):
+        if found := ITEM.match(" ".join(line.strip() for line in item.splitlines())):
+            lines.append(
+                f"- {', '.join(_named(name, described) for name in found[1].split(', '))}: {escaped(found[2])}"
+            )
+        elif item.strip():
+            lines.append(running(item) + "\n")
+    return "\n".join(lines)
+
+
+def _named(name: str, described: Described) -> str:
+    """An argument, behind which its default may stand in brackets."""
+    plain, space, default = name.partition(" ")
+    return described(plain) + space + default
 
 
 def running(text: str) -> str:
