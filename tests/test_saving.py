@@ -20,7 +20,7 @@ from checks import randomize
 from reload import Subclassed, compare, save
 
 import keras_blocks
-from keras_blocks.core.graphs import unallocated
+from keras_blocks.core.graphs import unallocated_and_compiled
 from keras_blocks.weights.convert import named_weights
 
 HERE = pathlib.Path(__file__).parent
@@ -99,7 +99,7 @@ def test_what_released_versions_said_is_understood(version):
     """The config of each class gives a model of the same weights, by path and shape."""
     for name, said in released.read_configs(version).items():
         if thorough.run_all() or name not in KINDS:  # of the kinds there are whole files
-            with unallocated():
+            with unallocated_and_compiled():
                 again = keras.saving.deserialize_keras_object(said["config"])
             weights = {path: list(weight.shape) for path, weight in named_weights(again).items()}
             assert weights == said["weights"], name
