@@ -50,7 +50,9 @@ def _of_ordinary_layers():
 
 NEW = {
     "0.2.0": {
-        "attended": lambda: _net(attention={"layer": "keras_blocks>ConvolutionalBlockAttention", "ratio": 2}, shortcut="pooled"),
+        "attended": lambda: _net(
+            attention={"layer": "keras_blocks>ConvolutionalBlockAttention", "ratio": 2}, shortcut="pooled"
+        ),
         "grouped_normalization": lambda: _net(batch_norm={"groups": 2}),
         "deployed": lambda: keras_blocks.deploy(_net()),
         "pruned": lambda: keras_blocks.prune(_net(), macs=0.7),

@@ -91,8 +91,7 @@ def test_an_attention_of_ones_own_is_in_every_block_and_in_its_file(namespace):
 def test_what_a_chain_cannot_say_is_a_layer_in_it(namespace):
     """A scale for each of 3 channels beside a 3x3 convolution with biases."""
     block = namespace["ScaledBlock"]()
-    with pytest.warns(UserWarning, match="Scale"):
-        assert keras_blocks.cost(block, (8, 8, 3)).params == 9 * 3 * 3 + 3 + 3
+    assert keras_blocks.cost(block, (8, 8, 3)).params == 9 * 3 * 3 + 3 + 3
 
 
 def test_an_architecture_of_ones_own(namespace, tmp_path):

@@ -72,6 +72,12 @@ def test_an_argument_has_its_type_and_its_default():
     assert "[`Block`](../api/Block.md)" in page
 
 
+def test_a_method_is_on_the_page_of_who_has_it_first():
+    assert "### freeze\n\n```python\nfreeze(up_to: str | None = None)" in api.page("Architecture")
+    page = api.page("ResNet")
+    assert "### freeze" not in page and "It also has what [`Architecture`](../api/Architecture.md) has." in page
+
+
 def test_a_papers_page_has_counts_deviations_and_errata():
     page = papers.page(papers.PAPERS["squeezenet"])
     assert "| `squeezenet_1.1` | 1,235,496 | 349.2 M | 224 x 224 x 3 | 1,235,496 trained" in page

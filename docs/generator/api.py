@@ -54,14 +54,17 @@ def _methods(name: str, cls: type) -> Iterator[str]:
 
 def members(cls: type) -> Iterator[tuple[str, Any]]:
     """(name, value) of the methods and properties with a docstring that no base with a page of its own has."""
+    known = [base for base in cls.__mro__[1:] if base.__name__ in public()]
     seen = set(NOT_SHOWN)
     for base in cls.__mro__:
-        if not base.__module__.startswith("keras_blocks") or (base is not cls and base.__name__ in public()):
+        if not base.__module__.startswith("keras_blocks") or base in known:
             continue
         for member, value in vars(base).items():
             shown = isinstance(value, property | functools.cached_property | classmethod | staticmethod)
             doc = getattr(value, "__doc__", None)
             if member.startswith("_") or member in seen or not (shown or inspect.isfunction(value)) or not doc:
+                continue
+            if base is not cls and any(hasattr(other, member) for other in known):
                 continue
             seen.add(member)
             yield member, value
@@ -70,7 +73,7 @@ def members(cls: type) -> Iterator[tuple[str, Any]]:
 def signature(path: str, thing: Any) -> str:
     """How it is called, with types, a line for each argument where one is too short."""
     try:
-        parameters = list(inspect.signature(thing).parameters.values())
+        parameters = [one for one in inspect.signature(thing).parameters.values() if one.name != "self"]
     except (TypeError, ValueError):
         return path
     written = []
