@@ -46,7 +46,7 @@ def tried(wheel: Path, source: Path, python: str, backend: str, folder: Path) ->
             "hypothesis",
         ],
         [inside / "python", "-c", imported],
-        [inside / "pytest", "--durations=0", *tests],  # not `python -m pytest`, which would import what was unpacked
+        [inside / "pytest", "--durations=3", *tests],  # not `python -m pytest`, which would import what was unpacked
     )
     for step in steps:
         where = unpacked if step is steps[-1] else folder

@@ -124,7 +124,7 @@ def _variants(cls: Any) -> str:
         "|---|---|---|---|---|---|",
     ]
     for name, metaparameters in cls.variants.items():
-        counted = keras_blocks.cost(name)
+        counted = _counted(name)
         size = " x ".join(map(str, metaparameters.get("input_shape", cls.default_input_shape)))
         source = cls.sources[name].replace("|", "\\|")
         lines.append(
@@ -132,6 +132,11 @@ def _variants(cls: Any) -> str:
         )
     below = "Counted by `cost`, with nothing built; the tests hold each count to its source."
     return "\n".join(lines) + f"\n\n{below}"
+
+
+@functools.cache
+def _counted(name: str) -> keras_blocks.Cost:
+    return keras_blocks.cost(name)
 
 
 def _published(name: str) -> str:
@@ -198,7 +203,7 @@ def index() -> str:
         lines.append(f"| [{paper.title}]({slug}.md) | {blocks} | {networks} |")
     lines += ["", "## All variants", "", "| variant | class | parameters | multiply-adds |", "|---|---|---|---|"]
     for name in keras_blocks.list_models():
-        counted, cls = keras_blocks.cost(name), architecture_of(name)
+        counted, cls = _counted(name), architecture_of(name)
         lines.append(
             f"| [`{name}`]({pages[name]}) | [`{cls.__name__}`](../api/{file_of(cls.__name__)}) | {counted.params:,} | "
             f"{counted.macs / 1e6:,.1f} M |"
