@@ -10,7 +10,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 # that imports Keras would compile all of it anew, which takes 20 seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: install demo test check lint test-tensorflow test-searches test-jax test-torch test-lowest test-extras test-all bench clean
+.PHONY: install demo test check lint test-tensorflow test-searches test-jax test-torch test-lowest test-extras test-all docs bench clean
 
 install: $(INSTALLED)
 
@@ -18,7 +18,7 @@ install: $(INSTALLED)
 # again.
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable ".[tensorflow,jax,torch,safetensors,hub,detection,proposals,tuning,postgres,dashboard,dev]"
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable ".[tensorflow,jax,torch,safetensors,hub,detection,proposals,tuning,postgres,dashboard,docs,dev]"
 	$(BIN)/python -c "import sysconfig; print('$(CURDIR)', file=open(sysconfig.get_path('purelib') + '/checkout.pth', 'w'))"
 	touch $(INSTALLED)
 
@@ -64,7 +64,13 @@ test-extras:
 
 # Every network, every policy, and many more random configurations, on every backend.
 test-all: export KERAS_BLOCKS_ALL = 1
-test-all: test test-lowest test-extras bench
+test-all: test docs test-lowest test-extras bench
+
+# The site, in site/: pages that follow from the code are made anew in docs/generated, and are no part of the repository.
+docs: install
+	PYTHONPATH=docs:tests:tests/models KERAS_BACKEND=jax $(BIN)/python -m generator
+	$(BIN)/zensical build --clean --strict
+	$(BIN)/python tests/site_links.py site
 
 bench: install
 	$(BIN)/python benchmarks/cost.py
@@ -72,4 +78,4 @@ bench: install
 	$(BIN)/python benchmarks/remat_memory.py
 
 clean:
-	rm -rf $(VENV) .venv-lowest build dist *.egg-info
+	rm -rf $(VENV) .venv-lowest build dist site docs/generated *.egg-info

@@ -76,7 +76,7 @@ from keras_blocks.models.vgg import VGG
 from keras_blocks.prune.pruning import PrunedLayer, PruningPlan, plan_pruning, prune
 from keras_blocks.weights.convert import convert_weights
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "RCNN",

@@ -1,11 +1,12 @@
-"""Writes tests/fixtures/<version>/: a small saved model of each row of the catalog, with inputs and outputs.
+"""Writes tests/fixtures/<version>/: small saved models with inputs and outputs, and all classes' configs (released.py).
 
-Run once for each released version, `python tests/make_fixtures.py`; what is there already is never written again.
+Run once for each released version, and again when a class was added: `python tests/make_fixtures.py`; what is there
+already is never written again.
 """
 
-import functools
 import pathlib
 import sys
+import zipfile
 
 import keras
 
@@ -13,14 +14,25 @@ import keras_blocks
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
-from catalog import OTHER_MODELS, ROWS, inputs_for, small_model
+from catalog import inputs_for
 from checks import randomize
+from released import FIXTURES, MAKERS, models_of, read_configs, said_of, write_configs
 from reload import save
 
-folder = pathlib.Path(__file__).parent / "fixtures" / keras_blocks.__version__
+
+def packed(file):
+    """Keras leaves its archive's parts as they are; HDF5's are mostly gaps."""
+    with zipfile.ZipFile(file) as archive:
+        parts = [(item, archive.read(item)) for item in archive.infolist()]
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for item, content in parts:
+            archive.writestr(item.filename, content)
+
+
+version = keras_blocks.__version__
+folder = FIXTURES / version
 folder.mkdir(parents=True, exist_ok=True)
-makers = {**{row.name: functools.partial(small_model, row) for row in ROWS}, **OTHER_MODELS}
-for name, make in makers.items():
+for name, make in models_of(version).items():
     file = folder / f"{name}.keras"
     if file.exists():
         continue
@@ -28,4 +40,8 @@ for name, make in makers.items():
     model = make()
     randomize(model)
     save(model, folder, name, inputs_for(model))
+    packed(file)
     print("wrote", file)
+configs = read_configs(version)
+if version != "0.1.0":
+    write_configs(version, {name: said_of(make()) for name, make in MAKERS.items() if name not in configs} | configs)

@@ -40,7 +40,9 @@ def test_the_source_distribution_has_all_that_the_tests_and_the_docs_need(listed
     assert wanted - listed - ALWAYS == {"keras_blocks"} & wanted
 
 
-@pytest.mark.parametrize("name", ["tests/catalog.py", "tests/fixtures", "docs/searches.md", "Makefile", "CHANGELOG.md"])
+@pytest.mark.parametrize(
+    "name", ["tests/catalog.py", "tests/fixtures", "docs/searches.md", "mkdocs.yml", "Makefile", "SECURITY.md"]
+)
 def test_the_source_distribution_has(name, listed):
     assert any(path == name or path.startswith(f"{name}/") for path in listed)
 
@@ -100,15 +102,18 @@ def test_what_keras_tuner_imports_is_required_by_it_or_by_us():
     assert missing(imported(Path(keras_tuner.__file__).parent) - optional, required) == set()
 
 
-def test_links_of_the_readme_lead_somewhere_on_pypi_too():
-    """The page there has no files beside it."""
+def test_links_of_the_readme_lead_somewhere(listed):
+    """To files that come along; and, once the project has an address, to that, as the page on PyPI has no files beside
+    it."""
     links = re.findall(r"\]\(([^)]+)\)", (ROOT / "README.md").read_text())
-    assert [link for link in links if not link.startswith(("https://", "#"))] == []
+    here = {link for link in links if not link.startswith(("https://", "#"))}
+    assert here <= listed
+    assert not (here and PROJECT.get("urls")), "project.urls has an address: links of README.md begin with it"
 
 
 def test_every_extra_is_tried_in_an_environment_of_its_own():
     import try_extras
 
     tried = {name for extras in try_extras.EXTRAS for name in extras.split(",")}
-    assert set(PROJECT["optional-dependencies"]) - tried == {"dev"}
+    assert set(PROJECT["optional-dependencies"]) - tried == {"dev", "docs"}
     assert "tests/try_extras.py" in (ROOT / "Makefile").read_text()

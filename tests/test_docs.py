@@ -1,4 +1,4 @@
-"""Every example runs: those of the docstrings, and every code block of the README."""
+"""Every example runs: those of the docstrings, of the README, and of the pages in docs."""
 
 import doctest
 import importlib
@@ -16,16 +16,14 @@ import pytest
 import thorough
 
 import keras_blocks
+import keras_blocks.ops
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-DETECTION = (ROOT / "docs" / "detection.md").read_text()
-LOOKING = (ROOT / "docs" / "looking_inside.md").read_text()
-GROWING = (ROOT / "docs" / "growing.md").read_text()
-DEPLOYING = (ROOT / "docs" / "deploying.md").read_text()
-WEIGHTS = (ROOT / "docs" / "weights.md").read_text()
-PRUNING = (ROOT / "docs" / "pruning.md").read_text()
-SEARCHES = (ROOT / "docs" / "searches.md").read_text()
+PAGES = {path.stem: path.read_text() for path in (ROOT / "docs").glob("*.md")}
+
+ON_THEIR_OWN = ["blocks", "fine_tuning", "loading", "networks", "other_models", "quick_start"]
+"""Pages of whose code no more is asked than that it runs. The others have a test; own_blocks a file."""
 
 
 def modules():
@@ -58,7 +56,7 @@ TRAINING = [
         "tuning.training.evaluation",
     )
 ]
-"""They train, as do the examples of the README and of docs/detection.md, which run each time."""
+"""They train, as do examples of the pages, which run each time."""
 
 
 @pytest.mark.once
@@ -74,8 +72,16 @@ def test_docstring_examples(module, workplace, monkeypatch):
     assert found.failed == 0
 
 
-def blocks(language, page=README):
+def blocks(language, page):
     return re.findall(rf"^```{language}\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
+
+
+def run(name, page, count=None):
+    """Runs a page's Python, or so many blocks of it; gives the names that it has made."""
+    namespace = {}
+    for number, code in enumerate(blocks("python", page)[:count], start=1):
+        exec(compile(code, f"{name}, python block {number}", "exec"), namespace)
+    return namespace
 
 
 def commands(page):
@@ -86,13 +92,30 @@ def commands(page):
 
 @pytest.mark.once
 def test_readme_python(tmp_path, monkeypatch, eager):
-    """With one trial, which is not traced, where KERAS_BLOCKS_ALL is not set."""
     monkeypatch.chdir(tmp_path)
-    namespace = {}
-    for number, code in enumerate(blocks("python"), start=1):
-        code = code if thorough.run_all() else code.replace("max_trials=2", "max_trials=1")
-        exec(compile(code, f"README.md, python block {number}", "exec"), namespace)
-    assert (tmp_path / "model.keras").exists()
+    namespace = run("README.md", README)
+    assert {item.name for item in tmp_path.iterdir()} == {"model.keras", "fire.svg"}
+    assert namespace["squeezed"].output.shape == (None, 8, 8, 16)
+    (code,) = blocks("python", README)
+    assert len([line for line in code.splitlines() if line and not line.startswith(("import", "from"))]) <= 10
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("page", ON_THEIR_OWN)
+def test_python_of_a_page(page, tmp_path, monkeypatch, capsys, eager):
+    monkeypatch.chdir(tmp_path)
+    run(f"{page}.md", PAGES[page])
+    printed = capsys.readouterr().out
+    for comment in re.findall(r"print\(.*\)\s+# (\(.*\))$", PAGES[page], flags=re.MULTILINE):
+        assert comment in printed
+
+
+@pytest.mark.once
+def test_python_of_the_page_on_spaces(tmp_path, monkeypatch, eager):
+    """With one trial, which is not traced, where KERAS_BLOCKS_ALL is not set; the last block is a program: below."""
+    monkeypatch.chdir(tmp_path)
+    fewer = PAGES["spaces"] if thorough.run_all() else PAGES["spaces"].replace("max_trials=2,", "max_trials=1,")
+    assert run("spaces.md", fewer, count=2)["candidate"].cost().params
 
 
 def understood(arguments):
@@ -107,7 +130,7 @@ def understood(arguments):
 
 
 @pytest.mark.once
-def test_readme_commands(tmp_path, monkeypatch):
+def test_commands_of_the_quick_start(tmp_path, monkeypatch):
     """The `keras-blocks` commands, in their order, in a folder of their own. CI itself runs make and pip.
 
     In this process but for the first: to import Keras takes longer than most of them. What trains, and what looks at
@@ -118,7 +141,7 @@ def test_readme_commands(tmp_path, monkeypatch):
     from keras_blocks.tuning.cli import app
 
     monkeypatch.chdir(tmp_path)
-    first, *rest = commands(README)
+    first, *rest = commands(PAGES["quick_start"])
     script = Path(sys.executable).with_name("keras-blocks")
     done = subprocess.run([script, *first], capture_output=True, text=True)
     assert done.returncode == 0, f"{first}: {done.stderr[-2000:]}"
@@ -132,7 +155,9 @@ def test_readme_commands(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(not thorough.ONCE, reason="the command line is tested once")
 @pytest.mark.parametrize(
-    "arguments", [*commands(SEARCHES), *commands(DETECTION), *commands(LOOKING), *commands(WEIGHTS)], ids=" ".join
+    "arguments",
+    [command for name, page in PAGES.items() if name != "quick_start" for command in commands(page)],
+    ids=" ".join,
 )
 def test_commands_of_the_pages_are_understood(arguments):
     """Trials by the hundreds on many machines, detectors trained for hours: what they do is tested in tests/tuning."""
@@ -140,13 +165,14 @@ def test_commands_of_the_pages_are_understood(arguments):
 
 
 @pytest.mark.skipif(not thorough.ONCE, reason="the command line is tested once")
-@pytest.mark.parametrize(("page", "least"), [(SEARCHES, 16), (DETECTION, 7)], ids=["searches", "detection"])
+@pytest.mark.parametrize(("page", "least"), [("searches", 16), ("own_search", 7), ("detection", 7)])
 def test_options_of_the_pages_are_there(page, least):
     import typer
 
     from keras_blocks.tuning.cli import app
 
-    told = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", page))
+    ours = re.sub(r"^optuna-dashboard .*", "", PAGES[page], flags=re.MULTILINE)
+    told = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", ours))
     there = {
         name for command in typer.main.get_command(app).commands.values() for p in command.params for name in p.opts
     }
@@ -156,10 +182,16 @@ def test_options_of_the_pages_are_there(page, least):
 
 @pytest.mark.skipif(not thorough.run_all(), reason="trains for minutes; make test-all")
 @pytest.mark.skipif(not thorough.ONCE, reason="searches are tested once")
-@pytest.mark.parametrize("code", blocks("python", SEARCHES))
-def test_python_of_the_page_on_searches(code, tmp_path):
+@pytest.mark.parametrize(
+    "code",
+    [
+        *blocks("python", PAGES["searches"]),
+        *blocks("python", PAGES["own_search"]),
+        blocks("python", PAGES["spaces"])[-1],
+    ],
+)
+def test_programs_of_the_pages_on_searches(code, tmp_path):
     """As a program of a user, with small numbers in place of large ones."""
-    assert "cifar10" in code or "digits" in code
     small = code.replace("cifar10", "digits").replace("trials=200", "trials=2, epochs=1, final_epochs=1")
     (tmp_path / "mine.py").write_text(small.replace("max_trials=20", "max_trials=2").replace("epochs=5", "epochs=1"))
     done = subprocess.run([sys.executable, "mine.py"], cwd=tmp_path, capture_output=True, text=True)
@@ -173,9 +205,7 @@ def test_python_of_the_page_on_detection(tmp_path, monkeypatch, shared_data):
     with zipfile.ZipFile(shared_data / "bccd" / "bccd_voc.zip") as archive:
         archive.extractall(tmp_path)
     monkeypatch.chdir(tmp_path)
-    namespace = {}
-    for number, code in enumerate(blocks("python", DETECTION), start=1):
-        exec(compile(code, f"detection.md, python block {number}", "exec"), namespace)
+    namespace = run("detection.md", PAGES["detection"])
     assert namespace["train"].labels == ("Platelets", "RBC", "WBC") and namespace["train"].max_boxes == 28
     assert {item.name for item in tmp_path.iterdir()} >= {"found.png", "truth.png", "regions.npz"}
     assert namespace["regions"].shape == (2, 200, 4)
@@ -184,11 +214,9 @@ def test_python_of_the_page_on_detection(tmp_path, monkeypatch, shared_data):
 @pytest.mark.once
 def test_python_of_the_page_on_looking_inside(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    namespace = {}
-    for number, code in enumerate(blocks("python", LOOKING), start=1):
-        exec(compile(code, f"looking_inside.md, python block {number}", "exec"), namespace)
+    namespace = run("looking_inside.md", PAGES["looking_inside"])
     printed = capsys.readouterr().out
-    for comment in re.findall(r"print\(.*\)\s+# (.*)", LOOKING):
+    for comment in re.findall(r"print\(.*\)\s+# (.*)", PAGES["looking_inside"]):
         assert comment in printed
     assert namespace["heat"].shape == (2, 32, 32) and namespace["maps"].shape == (2, 16, 16, 32)
 
@@ -197,9 +225,7 @@ def test_python_of_the_page_on_looking_inside(tmp_path, monkeypatch, capsys):
 @pytest.mark.filterwarnings("ignore")  # from inside of the converters
 def test_python_of_the_page_on_deploying(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    namespace = {}
-    for number, code in enumerate(blocks("python", DEPLOYING), start=1):
-        exec(compile(code, f"deploying.md, python block {number}", "exec"), namespace)
+    namespace = run("deploying.md", PAGES["deploying"])
     assert {item.name for item in tmp_path.iterdir()} >= {"small.keras", "resnet20.onnx", "resnet20.onnx.json"}
     assert namespace["done"].labels[3] == "cat"
 
@@ -207,22 +233,16 @@ def test_python_of_the_page_on_deploying(tmp_path, monkeypatch):
 @pytest.mark.once
 def test_python_of_the_page_on_pruning(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    namespace = {}
-    for number, code in enumerate(blocks("python", PRUNING), start=1):
-        exec(compile(code, f"pruning.md, python block {number}", "exec"), namespace)
+    namespace = run("pruning.md", PAGES["pruning"])
     assert keras_blocks.cost(namespace["model"]).macs <= 0.6 * namespace["whole"]
 
 
 @pytest.mark.once
 def test_python_of_the_page_on_growing(capsys):
-    namespace = {}
-    for number, code in enumerate(blocks("python", GROWING), start=1):
-        exec(compile(code, f"growing.md, python block {number}", "exec"), namespace)
+    run("growing.md", PAGES["growing"])
     assert capsys.readouterr().out.endswith("True\n")
 
 
-def test_readme_table_has_every_public_name():
-    for name in keras_blocks.__all__:
-        assert f"`{name}`" in README, f"{name} is not in the README"
-    for name in keras_blocks.list_models():
+def test_readme_has_every_public_name():
+    for name in (*keras_blocks.__all__, *keras_blocks.ops.__all__):
         assert f"`{name}`" in README, f"{name} is not in the README"

@@ -16,7 +16,8 @@ pytestmark = pytest.mark.once
 
 PAGE = (Path(__file__).parents[1] / "docs" / "own_blocks.md").read_text()
 CODE = re.findall(r"^```python\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)
-CLASSES = [node for node in ast.parse(CODE[0]).body if isinstance(node, ast.ClassDef)]
+TEN = next(code for code in CODE if "ConvNeXtBlock" in code)
+CLASSES = [node for node in ast.parse(TEN).body if isinstance(node, ast.ClassDef)]
 
 # name: parameters of 8 channels, counted by hand; of `UpBlock`, with 4 that were kept.
 PARAMS = {
@@ -85,3 +86,18 @@ def test_an_attention_of_ones_own_is_in_every_block_and_in_its_file(namespace):
     again = type(net).from_config(net.get_config())
     assert again.metaparameters.attention == {"layer": "mine>SimpleGateBlock"}
     assert keras_blocks.cost(net).params == net.count_params()
+
+
+def test_what_a_chain_cannot_say_is_a_layer_in_it(namespace):
+    """A scale for each of 3 channels beside a 3x3 convolution with biases."""
+    block = namespace["ScaledBlock"]()
+    assert keras_blocks.cost(block, (8, 8, 3)).params == 9 * 3 * 3 + 3 + 3
+
+
+def test_an_architecture_of_ones_own(namespace, tmp_path):
+    own = namespace["own"]
+    assert list(own.features) == ["stem", "group1", "group2"]
+    assert own.count_params() == keras_blocks.cost(own).params
+    own.save(tmp_path / "own.keras")
+    again = keras.saving.load_model(tmp_path / "own.keras")
+    assert again.metaparameters == own.metaparameters and not again.get_layer("stem_conv").trainable

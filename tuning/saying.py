@@ -25,8 +25,10 @@ def complain(message: object) -> None:
 
 
 def without_dump(message: object) -> str:
-    """What an error says, in one line; without the arguments of a call, which Keras adds, and its colours."""
-    return " ".join(COLOURS.sub("", str(message).partition("Arguments received by")[0]).split())
+    """What an error says, in one line; without what Keras adds: a call's arguments, configs, and colours."""
+    text = str(message).partition("Arguments received by")[0]
+    text = text.rpartition("Exception encountered: ")[2].partition(" Full object config")[0]
+    return " ".join(COLOURS.sub("", text).split())
 
 
 def stop(message: object, code: int) -> NoReturn:

@@ -45,7 +45,7 @@ def searched(tuner, data):
     return trials
 
 
-@pytest.mark.skipif(not run_all(), reason="as in the README's example; make test-all")
+@pytest.mark.skipif(not run_all(), reason="as in docs/spaces.md; make test-all")
 def test_random_search(few, options):
     """Of the whole space, with its conditions."""
     hyper = HyperSqueezeNet.from_dataset(few)

@@ -16,7 +16,7 @@ from keras_blocks.tuning.data.labels import as_places
 from keras_blocks.tuning.data.load import data_path, load_dataset
 from keras_blocks.tuning.data.npz import read_arrays
 from keras_blocks.tuning.run_folder import RunFolder
-from keras_blocks.tuning.saying import is_place
+from keras_blocks.tuning.saying import is_place, without_dump
 from keras_blocks.tuning.training.class_names import Labelled, labels_of, matched
 from keras_blocks.tuning.training.detection import evaluate_detector
 from keras_blocks.tuning.training.fit import correct_of
@@ -167,7 +167,12 @@ def _loaded(path: Path) -> keras.Model:
     try:
         return keras.saving.load_model(path, compile=False)
     except Exception as error:  # a file that is none of ours can fail anywhere
-        raise ValueError(f"`model`: {path} cannot be loaded: {error}") from error
+        own = (
+            " A class of your own is known once its module is imported, and no command imports what a file names: load "
+            "the model in Python, after `import my_module`."
+        )
+        hint = own if "Could not locate class" in str(error) else ""
+        raise ValueError(f"`model`: {path} cannot be loaded: {without_dump(error)}{hint}") from error
 
 
 def _test_of(model: Path) -> Path | None:

@@ -43,7 +43,8 @@ class HyperFunction(keras_tuner.HyperModel):
     >>> from keras_blocks.tuning import HyperFunction, hp_range
     >>> def net(filters, blocks):
     ...     layers = [keras_blocks.FireBlock(filters) for _ in range(blocks)]
-    ...     return keras.Sequential([keras.Input((8, 8, 1)), *layers, keras_blocks.ClassifierHead(10)])
+    ...     head = [keras_blocks.ClassifierHead(10), keras.layers.Softmax()]
+    ...     return keras.Sequential([keras.Input((8, 8, 1)), *layers, *head])
     >>> space = HyperFunction(net, filters=[4, 8], blocks=hp_range(1, 3), loss="sparse_categorical_crossentropy")
     >>> space.build(keras_tuner.HyperParameters()).count_params()
     1010
