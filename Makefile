@@ -18,7 +18,7 @@ install: $(INSTALLED)
 # again.
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable ".[tensorflow,jax,torch,safetensors,hub,detection,proposals,tuning,postgres,dashboard,docs,dev]"
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable ".[tensorflow,jax,torch,safetensors,hub,detection,proposals,tuning,postgres,dashboard,dev]"
 	$(BIN)/python -c "import sysconfig; print('$(CURDIR)', file=open(sysconfig.get_path('purelib') + '/checkout.pth', 'w'))"
 	touch $(INSTALLED)
 
@@ -68,6 +68,7 @@ test-all: test docs test-lowest test-extras bench
 
 # The site, in site/: pages that follow from the code are made anew in docs/generated, and are no part of the repository.
 docs: install
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable ".[docs]"
 	PYTHONPATH=docs:tests:tests/models KERAS_BACKEND=jax $(BIN)/python -m generator
 	$(BIN)/zensical build --clean --strict
 	$(BIN)/python tests/site_links.py site

@@ -25,7 +25,15 @@ from keras_blocks.tuning.search.session import Session
 from keras_blocks.tuning.spaces.candidate import Candidate
 from keras_blocks.tuning.storage.store import StudyStorage, quiet_optuna, sqlite_url
 from keras_blocks.tuning.storage.trial import Trial
-from keras_blocks.tuning.study.breeding import FOUNDERS, MOST_CHANGES, POPULATION, chances, population, stepped
+from keras_blocks.tuning.study.breeding import (
+    FOUNDERS,
+    MOST_CHANGES,
+    POPULATION,
+    Breeding,
+    chances,
+    population,
+    stepped,
+)
 from keras_blocks.tuning.study.pruners import make_pruner
 from keras_blocks.tuning.study.samplers import make_sampler
 from keras_blocks.tuning.study.sources import Scale
@@ -200,6 +208,25 @@ def test_a_killed_workers_child_goes_on_with_its_parent(made):
     after = made().trials()[again.number]
     assert (again.number, again.attempt) == (lease.number, 2)
     assert before.parent is not None and (after.parent, after.changed) == (before.parent, before.changed)
+
+
+def test_a_parents_value_may_be_none():
+    """As "no bypass" is: it goes to the child as any other, and is one that another can step to."""
+    with quiet_optuna():
+        study = optuna.create_study(direction="maximize")
+        either = CategoricalDistribution([None, "simple", "complex"])
+        for number in range(FOUNDERS + 1):
+            params = {"bypass": None, **{f"width{i}": number for i in range(3)}}
+            distributions = {"bypass": either, **{f"width{i}": IntDistribution(0, 99) for i in range(3)}}
+            study.add_trial(optuna.create_trial(params=params, distributions=distributions, value=float(number == 4)))
+        drawn, changed = [], []
+        for seed in range(40):
+            sampler = Breeding(seed)
+            asked = study.get_trials(deepcopy=False)[0]  # which only its draws would look at
+            drawn.append(sampler.sample_independent(study, asked, "bypass", either))
+            changed.append("bypass" in sampler._changed)
+    assert {value is None for value, moved in zip(drawn, changed) if not moved} == {True}
+    assert {value for value, moved in zip(drawn, changed) if moved} == {"simple", "complex"}
 
 
 def test_what_was_asked_for_has_no_parent(made):

@@ -63,9 +63,10 @@ class Breeding(BaseSampler):
     ) -> Any:
         if self._changed is None:  # not before it is asked: what was asked for by a value has no parent
             self._choose(study)
-        value = self.parent.params.get(param_name) if self.parent is not None else None
-        if value is None or not _is_of(param_distribution, value):
+        values = {} if self.parent is None else self.parent.params
+        if param_name not in values or not _is_of(param_distribution, values[param_name]):
             return self._random.sample_independent(study, trial, param_name, param_distribution)
+        value = values[param_name]  # which may be None
         return stepped(param_distribution, value, self._rng) if param_name in (self._changed or ()) else value
 
     def _choose(self, study: Study) -> None:
