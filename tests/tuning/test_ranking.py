@@ -174,7 +174,7 @@ class Models:
             self.models.add(one.number)
         return Outcome(one.status, result, kept=kept)
 
-    def keep_models(self, numbers):
+    def keep_models(self, numbers, weights=()):
         self.models &= set(numbers)
 
     def remove_checkpoint(self, number): ...
