@@ -20,7 +20,7 @@ from keras_blocks.costs import layer_costs
 backend = keras.backend.backend()
 OTHERS = [name for name in BLOCKS if name != "ConvBlock"]
 # TensorFlow's profiler counts a transposed convolution by the size of its output, which the borders are part of.
-COUNTED = [name for name in OTHERS if backend == "torch" or name != "DecoderBlock"]
+COUNTED = [name for name in OTHERS if backend == "torch" or name not in ("DecoderBlock", "SelectiveKernelBlock")]
 
 
 def independent_macs(layer, images):

@@ -1,6 +1,7 @@
 """A model's graph with its blocks opened: every layer in it is Keras' own."""
 
 import inspect
+import itertools
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -41,7 +42,7 @@ def _opened(model: Any, x: Any, training: bool | None, note: Note, called: Calle
             return lambda *inner, **own: called(operation)(*inner, **{**own, **told})
         return called(operation)
 
-    if _is_traced(model):
+    if _is_traced(model) or not _is_graph(model):  # a user's own model, whether there are blocks in it or not
         graph, inputs = traced(model, (x,), told)
         return replay(graph, inputs, open_operation)
     if isinstance(model, keras.Sequential):
@@ -60,11 +61,20 @@ def _apart(model: Any, note: Note) -> Called:
     named: dict[str, dict[int, tuple[Any, str]]] = {}
     for part, owner in _parts(model, ""):
         named.setdefault(part.name, {}).setdefault(id(part), (part, owner))
-    alike = (found.values() for found in named.values() if len(found) > 1)
-    stand_ins = {
-        id(part): _standing_in(part, f"{owner}{part.name}", note) for found in alike for part, owner in found if owner
-    }
+    stand_ins: dict[int, Any] = {}
+    taken = {*named}
+    for found in [found for found in named.values() if len(found) > 1]:
+        for part, owner in found.values():
+            if owner:
+                name = _free(f"{owner}{part.name}", taken)
+                taken.add(name)
+                stand_ins[id(part)] = _standing_in(part, name, note)
     return lambda part: stand_ins.get(id(part), part)
+
+
+def _free(name: str, taken: set[str]) -> str:
+    numbered = (f"{name}_{number}" for number in itertools.count(1))
+    return next(one for one in itertools.chain([name], numbered) if one not in taken)
 
 
 def _standing_in(part: Any, name: str, note: Note) -> Callable[..., Any]:

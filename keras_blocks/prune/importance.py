@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_blocks.core import validation
-from keras_blocks.core.graphs import calls
+from keras_blocks.core.graphs import calls, renamed
 from keras_blocks.core.native_layers import own_class
 from keras_blocks.deploy.folding import DEPTHWISE, NORMALIZATIONS, TRANSPOSED
 from keras_blocks.ops.gradients import gradients_of
@@ -181,27 +181,43 @@ def _loss_of(flat: keras.Model, loss: Any) -> Callable[..., Any]:
 
 
 def _outputs_of(flat: keras.Model) -> keras.Model:
-    """A model to the outputs, before a softmax or sigmoid that ends it: that hides what the model is sure of."""
-    ends = {id(made[0]): given[0] for operation, given, made in calls(flat) if _squashes(operation)}
-    outputs = [ends.get(id(tensor), tensor) for tensor in keras.tree.flatten(flat.output)]
-    outputs = [tensor for tensor in outputs if "float" in tensor.dtype]
+    """A model to the outputs, before a softmax or sigmoid that ends it: that hides what the model is sure of.
+
+    Raises:
+        ValueError: where no output is a number that a channel could change.
+    """
+    last = {id(tensor) for tensor in keras.tree.flatten(flat.output)}
+    ends = {id(made[0]): (operation, given) for operation, given, made in calls(flat) if id(made[0]) in last}
+
+    def before(tensor: Any) -> Any:
+        operation, given = ends.get(id(tensor), (None, [None]))
+        if not _squashes(operation):
+            return tensor
+        if isinstance(operation, keras.layers.Dense | keras.layers.Conv2D):
+            linear = renamed(operation, f"{operation.name}_scores")
+            linear.activation = keras.activations.linear
+            return linear(given[0])
+        return given[0]
+
+    outputs = [before(tensor) for tensor in keras.tree.flatten(flat.output) if "float" in tensor.dtype]
+    if not outputs:
+        raise ValueError("`by='jacobian'` needs outputs that are numbers, not integers.")
     return keras.Model(flat.input, outputs)
 
 
 def _squashes(operation: Any) -> bool:
-    activation = operation.activation if isinstance(operation, keras.layers.Activation) else None
-    return activation in (keras.activations.softmax, keras.activations.sigmoid) or isinstance(
-        operation, keras.layers.Softmax
-    )
+    known = ("softmax", "log_softmax", "sigmoid", "hard_sigmoid")
+    name = getattr(getattr(operation, "activation", None), "__name__", type(operation).__name__.lower())
+    return name.replace("logsoftmax", "log_softmax") in known
 
 
 def _along(outputs: keras.Model) -> Callable[..., Any]:
     """A function of images and directions to how far the outputs are along these."""
 
     def number(x: Any, directions: Any) -> Any:
-        found = outputs(x, training=False)
-        found = found if isinstance(found, list | tuple) else [found]
-        return sum(keras.ops.sum(keras.ops.cast(one, "float32") * along) for one, along in zip(found, directions))
+        found = keras.tree.flatten(outputs(x, training=False))
+        pairs = zip(found, directions, strict=True)
+        return sum(keras.ops.sum(keras.ops.cast(one, "float32") * along) for one, along in pairs)
 
     return number
 
@@ -210,7 +226,7 @@ def _with_directions(batches: Iterator[tuple[Any, Any]], outputs: keras.Model) -
     """Random ones for each image: squares of sums over a batch are then, in the mean, sums of squares."""
     rng = np.random.default_rng(0)
     for x, _ in batches:
-        shapes = [tuple(one.shape) for one in keras.tree.flatten(keras.ops.stop_gradient(outputs(x, training=False)))]
+        shapes = [tuple(one.shape) for one in keras.tree.flatten(outputs(x, training=False))]
         yield x, [_tensor(rng.normal(size=shape).astype("float32")) for shape in shapes]
 
 

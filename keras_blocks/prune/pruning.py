@@ -188,11 +188,12 @@ def _last_step(
     """The plan of the last of several steps, each of which begins with what the one before left."""
     before, after = whole.macs if what == "macs" else whole.params
     widths = {layer.name: layer.before for layer in whole.layers}
-    options = {**options, "loss": _known_loss(model, options["loss"], options["by"])}
+    shapes = _known_shapes(model, expand(model), options["input_shape"])  # which what is left does not say of itself
+    options = {**options, "input_shape": None, "loss": _known_loss(model, options["loss"], options["by"])}
     for step in range(1, steps):
         budget = before - (before - after) * step // steps
-        model = _plan(model, what, budget, widths=widths, **options).make(reconstruct)
-    return _plan(model, what, after, widths=widths, **options)
+        model = _plan(model, what, budget, widths=widths, shapes=shapes, **options).make(reconstruct)
+    return _plan(model, what, after, widths=widths, shapes=shapes, **options)
 
 
 def plan_pruning(
@@ -242,8 +243,13 @@ def _plan(
     keep: float,
     input_shape: Any,
     widths: Mapping[str, int],
+    shapes: list[Any] | None = None,
 ) -> PruningPlan:
-    """See `plan_pruning`; `widths` are those of which layers keep a share, by their names, where they had others."""
+    """See `plan_pruning`.
+
+    `widths` are those of which layers keep a share, by their names, where they had others; `shapes` are the inputs',
+    where they are known.
+    """
     by, keep = checked_criterion(by), validation.share("keep", keep)
     by_gradient = by in BY_GRADIENT if isinstance(by, str) else False
     if by_gradient and data is None:
@@ -254,7 +260,7 @@ def _plan(
     if loss is not None and by != "taylor":
         raise ValueError(f"`loss` goes with `by='taylor'`; received `by={by!r}`.")
     flat = expand(model)
-    coupling = coupling_of(flat, _known_shapes(model, flat, input_shape))
+    coupling = coupling_of(flat, shapes or _known_shapes(model, flat, input_shape))
     ledger = Ledger(coupling, what, keep, widths)
     budget = given if isinstance(given, int) else int(given * ledger.total)
     reached = ledger.total

@@ -49,13 +49,16 @@ def checked_images(flat: keras.Model, images: Any) -> list[Array]:
     Raises:
         TypeError, ValueError: for anything else.
     """
-    structure = isinstance(images, dict | list | tuple) and len(flat.inputs) > 1
-    if isinstance(images, dict) and structure:
-        missing = [tensor.name for tensor in flat.inputs if tensor.name not in images]
+    if isinstance(images, dict):
+        names = [tensor.name for tensor in flat.inputs]
+        keys = sorted(flat.input) if isinstance(flat.input, dict) and {*flat.input} <= {*images} else names
+        missing = [key for key in keys if key not in images]
         if missing:
             raise ValueError(f"`reconstruct` must have images for the inputs {missing}; it has {[*images]}.")
-        images = [images[tensor.name] for tensor in flat.inputs]
-    each = list(images) if structure else [images]
+        each = [images[key] for key in keys]
+    else:
+        several = isinstance(images, list | tuple) and (len(flat.inputs) > 1 or len(images) == 1)
+        each = list(images) if several else [images]
     try:
         arrays = [np.asarray(keras.ops.convert_to_numpy(one)) for one in each]
     except (TypeError, ValueError) as error:
@@ -67,6 +70,8 @@ def checked_images(flat: keras.Model, images: Any) -> list[Array]:
                 f"shape {array.shape}."
             )
         check_fit(tuple(tensor.shape), array.shape)
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise ValueError("`reconstruct` must be images of finite numbers; some are NaN or infinite.")
     if len(arrays) != len(flat.inputs) or len({len(array) for array in arrays}) != 1 or not len(arrays[0]):
         raise ValueError(
             f"`reconstruct` must have as many images for each of {len(flat.inputs)} inputs, one at least; received "
@@ -95,7 +100,7 @@ def reconstruct(pruned: keras.Model, coupling: Coupling, kept: Kept, images: lis
             given += _array(layer.bias)
         if part is not None and part.followed.out is not None and part.followed.made:
             given = given[:, kept.mask(part.followed.out)]
-        wanted[layer.name] = _Wanted(places, given.astype("float32"))
+        wanted[layer.name] = _Wanted(places, given)
 
     _pass(coupling.flat, images, lambda layer, x: remember(layer, x) if layer.name in numbers else None)
     behind = _normalizations_behind(pruned)
@@ -133,9 +138,16 @@ def _normalizations_behind(graph: keras.Model) -> dict[int, Any]:
     for operation, tensor in made:
         (taker, *others) = takers.get(id(tensor), [None])
         alone = not others and id(tensor) not in last and id(taker) in once
-        if alone and isinstance(taker, keras.layers.BatchNormalization):
+        if alone and isinstance(taker, keras.layers.BatchNormalization) and _shifts(operation, taker, tensor):
             found[id(operation)] = taker
     return found
+
+
+def _shifts(layer: Any, normalization: Any, tensor: Any) -> bool:
+    """Whether another mean of the normalization is a bias of the layer: of the same channels, no activation between."""
+    linear = getattr(layer, "activation", None) in (None, keras.activations.linear)
+    channels = 1 if getattr(layer, "data_format", None) == "channels_first" else len(tensor.shape) - 1
+    return linear and normalization.axis % len(tensor.shape) == channels
 
 
 def _pass(graph: keras.Model, images: list[Array], meet: Callable[[Any, Any], None]) -> None:
@@ -190,15 +202,25 @@ def _fit(layer: Any, rows: Array, wanted: Array, normalization: Any) -> None:
     has_mean = layer.bias is not None or normalization is not None
     means = (rows.mean(0), missing.mean(0)) if has_mean else (np.zeros(rows.shape[1]), np.zeros(missing.shape[1]))
     centred = rows - means[0]
-    squares = centred.T @ centred
-    squares[np.diag_indices_from(squares)] += RIDGE * max(squares.trace() / len(squares), 1e-12)
-    change = np.linalg.solve(squares, centred.T @ (missing - means[1]))
+    change = _least_squares(centred, missing - means[1])
     layer.kernel.assign((kernel + change).reshape(layer.kernel.shape))
     shift = means[1] - means[0] @ change
     if layer.bias is not None:
         layer.bias.assign(bias + shift)
     elif normalization is not None:
         normalization.moving_mean.assign(_array(normalization.moving_mean) - shift)
+
+
+def _least_squares(rows: Array, wanted: Array) -> Array:
+    """What the rows are to be multiplied by, with a ridge: by the smaller one of two systems, which give the same."""
+    count, weights = rows.shape
+    ridge = RIDGE * max(float(np.square(rows).sum()) / weights, 1e-12)
+    square = rows @ rows.T if count < weights else rows.T @ rows
+    square[np.diag_indices_from(square)] += ridge
+    found: Array = (
+        rows.T @ np.linalg.solve(square, wanted) if count < weights else np.linalg.solve(square, rows.T @ wanted)
+    )
+    return found
 
 
 def _matrix(layer: Any) -> Array:
@@ -239,7 +261,13 @@ def _rows(layer: Any, x: _Held, places: Array) -> Array:
             found.append(batch[tuple(inside.T)])
         else:
             found.append(_windows(layer, batch, inside))
-    return np.concatenate(found).astype("float64")
+    rows: Array = np.concatenate(found).astype("float64")
+    if not np.isfinite(rows).all():
+        raise ValueError(
+            f"`reconstruct`: what '{layer.name}' is given is not finite, so nothing is fitted to it; give images on "
+            "the scale that the model takes, or a model of float32."
+        )
+    return rows
 
 
 def _with_starts(x: _Held) -> Iterator[tuple[int, Array]]:

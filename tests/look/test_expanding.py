@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from catalog import LAYERS, random_model
 from checks import randomize
+from keras import layers
 from thorough import run_all
 
 import keras_blocks
@@ -125,6 +126,39 @@ def test_layers_of_one_name_are_told_apart(tmp_path):
     flat.save(tmp_path / "flat.keras")
     for other in (flat, keras.saving.load_model(tmp_path / "flat.keras")):
         np.testing.assert_allclose(*outputs(other), *outputs(model), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.once
+def test_a_name_that_is_taken_is_numbered():
+    x = keras.Input(SHAPE)
+    nets = {
+        name: keras.Sequential([keras.Input(SHAPE), layers.ReLU(name=inner)], name=name)
+        for name, inner in (("a_b", "c"), ("a", "b_c"))
+    }
+    model = keras.Model(x, layers.ReLU(name="b_c")(layers.ReLU(name="c")(nets["a"](nets["a_b"](x)))))
+    names = [layer.name for layer in keras_blocks.expand(model).layers]
+    assert sorted(names[1:]) == ["a_b_c", "a_b_c_1", "b_c", "c"]
+
+
+class Plain(keras.Model):
+    """A model of a user's own without blocks."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = layers.Conv2D(6, 3), layers.Conv2D(2, 3)
+
+    def call(self, x):
+        return self.second(keras.ops.relu(self.first(x)))
+
+
+@pytest.mark.once
+def test_a_subclassed_model_without_blocks_is_opened_too():
+    model = Plain()
+    np.testing.assert_allclose(
+        *outputs(keras_blocks.expand(model, SHAPE)), *[keras.ops.convert_to_numpy(model(IMAGES))], rtol=1e-5
+    )
+    model(IMAGES)
+    assert keras_blocks.prune(model).count_params() < model.count_params()
 
 
 @pytest.mark.once

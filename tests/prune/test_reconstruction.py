@@ -104,6 +104,56 @@ def test_graphs_of_several_inputs_shared_layers_and_functions():
 
 
 @pytest.mark.once
+@pytest.mark.parametrize("axis", [-1, 1])
+def test_a_normalization_behind_an_activation_or_of_rows_takes_up_no_bias(axis):
+    """Its mean is of what the activation gives: moved, it would spoil what was nearly right."""
+    x = inputs = keras.Input(SHAPE)
+    x = layers.Conv2D(8, 3, padding="same", activation="relu", bias_initializer="ones", name="first")(x)
+    last = {"activation": "relu"} if axis == -1 else {}
+    x = layers.Conv2D(SHAPE[0], 3, padding="same", use_bias=False, name="last", **last)(x)
+    model = as_trained(keras.Model(inputs, layers.BatchNormalization(axis=axis, name="behind")(x)))
+    if axis == -1:
+        model.get_layer("last").kernel.assign(model.get_layer("last").kernel - 0.2)  # mostly off
+    plan = keras_blocks.plan_pruning(model, parameters=0.8)
+    for made in (plan.make(), fitted := plan.make(reconstruct=IMAGES)):
+        mean = keras.ops.convert_to_numpy(made.get_layer("behind").moving_mean)
+        np.testing.assert_array_equal(mean, keras.ops.convert_to_numpy(model.get_layer("behind").moving_mean))
+    errors = [
+        np.square(made.predict(IMAGES, verbose=0) - model.predict(IMAGES, verbose=0)).mean()
+        for made in (plan.make(), fitted)
+    ]
+    assert errors[1] <= errors[0]
+
+
+@pytest.mark.once
+def test_few_images_of_many_weights_give_what_the_larger_system_gives():
+    rng = np.random.default_rng(0)
+    rows, wanted = rng.normal(size=(12, 40)), rng.normal(size=(12, 3))
+    ridge = reconstruction.RIDGE * np.square(rows).sum() / 40
+    whole = np.linalg.solve(rows.T @ rows + ridge * np.eye(40), rows.T @ wanted)
+    np.testing.assert_allclose(reconstruction._least_squares(rows, wanted), whole, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.once
+def test_images_come_as_the_model_takes_them():
+    y = keras.Input(SHAPE, name="only")
+    for structure, images in (({"only": y}, {"only": IMAGES}), ([y], [IMAGES])):
+        model = keras.Model(structure, layers.Conv2D(2, 3)(layers.Conv2D(4, 3)(y)))
+        assert keras_blocks.prune(model, reconstruct=images).count_params() < model.count_params()
+
+
+@pytest.mark.once
+def test_what_is_not_finite_is_refused():
+    model, images = twice(normalized=True), IMAGES.copy()
+    images[3, 2, 1, 0] = np.nan
+    with pytest.raises(ValueError, match="`reconstruct` must be images of finite numbers"):
+        keras_blocks.prune(model, by=second_half, reconstruct=images)
+    model.get_layer("first").kernel.assign(model.get_layer("first").kernel * 1e20)
+    with pytest.raises(ValueError, match=r"`reconstruct`: what '.*' is given is not finite"):
+        keras_blocks.prune(model, by=second_half, reconstruct=IMAGES * 1e25)
+
+
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("wrong", "error", "words"),
     [

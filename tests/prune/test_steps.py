@@ -31,12 +31,53 @@ def gone(model, **options):
     return {i for i in range(6) if not any(np.array_equal(kernel[..., i], kept[..., j]) for j in range(kept.shape[-1]))}
 
 
-@pytest.mark.parametrize("end", [None, "softmax", "sigmoid"])
+@pytest.mark.parametrize("end", [None, "softmax", "sigmoid", "inside"])
 def test_what_the_outputs_feel_least_goes(end):
-    model = network(end)
+    model = network(None if end == "inside" else end)
+    if end == "inside":
+        model.get_layer("scores").activation = keras.activations.softmax
     scale_of_outgoing(model, [1, 0.01, 1, 1, 0.02, 0.03])
     scale_of_outgoing(model, [30] * 6)  # so sure that no probability changes
     assert gone(model, data=IMAGES) == {1, 4, 5}
+
+
+@pytest.mark.parametrize("units", [(3, 3), (3, 2)])
+def test_each_of_several_outputs_counts(units):
+    inputs = keras.Input((6, 6, 3))
+    x = layers.Flatten()(layers.Conv2D(6, 3, name="first")(inputs))
+    model = as_trained(
+        keras.Model(inputs, {"o": layers.Dense(units[0])(x), "p": layers.Dense(units[1], name="scores")(x)})
+    )
+    for layer in model.layers[-2:]:  # the first output feels three of the channels, the second the fourth
+        kernel = np.array(keras.ops.convert_to_numpy(layer.kernel)).reshape(4, 4, 6, -1)
+        kernel[:, :, [3, 4, 5] if layer.name != "scores" else [0, 1, 2, 4, 5]] *= 1e-3
+        layer.kernel.assign(kernel.reshape(96, -1))
+    plan = keras_blocks.plan_pruning(model, parameters=0.7, by="jacobian", data=IMAGES)
+    kept = keras.ops.convert_to_numpy(plan.make().get_layer("first").kernel)
+    np.testing.assert_array_equal(kept, keras.ops.convert_to_numpy(model.get_layer("first").kernel)[..., :4])
+
+
+@pytest.mark.once
+def test_outputs_of_integers_tell_nothing():
+    x = keras.Input((6, 6, 3))
+    y = layers.Conv2D(4, 3)(layers.Conv2D(6, 3)(x))
+    with pytest.raises(ValueError, match="`by='jacobian'` needs outputs that are numbers"):
+        keras_blocks.prune(keras.Model(x, keras.ops.argmax(y, axis=-1)), by="jacobian", data=IMAGES)
+
+
+@pytest.mark.once
+def test_steps_know_the_sizes_that_the_model_does():
+    """A detector's canvas, say, of which what is left says nothing."""
+
+    class Own(keras.Model):
+        canvas_shape = (8, 8, 3)
+
+    x = keras.Input((None, None, 3))
+    y = layers.GlobalAveragePooling2D()(layers.Conv2D(8, 3)(layers.Conv2D(8, 3)(x)))
+    model = as_trained(Own(x, layers.Dense(2)(y)))
+    small = keras_blocks.prune(model, 0.5, steps=3, by="jacobian", data=IMAGES, reconstruct=IMAGES)
+    counted = [keras_blocks.cost(one, input_shape=(8, 8, 3)).macs for one in (small, model)]
+    assert 0.3 < counted[0] / counted[1] <= 0.5
 
 
 @pytest.mark.once

@@ -18,6 +18,7 @@ from keras_blocks.tuning.run_folder import RunFolder
 from keras_blocks.tuning.spaces import latency
 from keras_blocks.tuning.spaces.candidate import Candidate
 from keras_blocks.tuning.training import final_training, resumable
+from keras_blocks.tuning.training.hyperparameters import DEFAULTS
 from keras_blocks.tuning.training.resumable import Trained, Watch
 from keras_blocks.tuning.trials.callbacks import callbacks_at
 from keras_blocks.tuning.trials.protocol import FinalRequest, Setup, TrialRequest
@@ -228,12 +229,15 @@ class ImagesJob:
 
     def fit(self, model: keras.Model, request: TrialRequest, *, watch: Watch) -> Trained:
         notes: list[str] = []
+        hyperparameters = dict(self.candidate.hyperparameters)
+        if request.parent is not None:  # a lottery would draw other weights than the parent's
+            hyperparameters["lottery"] = DEFAULTS["lottery"]
 
         def train(model: keras.Model, dataset: Any, folds: Any, watch: Watch | None) -> Trained:
             with _as_asked(request, self._own, folds, watch, notes.append) as told:
                 return resumable.fit(
                     model,
-                    self.candidate.hyperparameters,
+                    hyperparameters,
                     dataset,
                     monitor=request.monitor or "val_accuracy",
                     **told,
