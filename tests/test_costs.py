@@ -19,7 +19,8 @@ from keras_blocks.costs import layer_costs
 
 backend = keras.backend.backend()
 OTHERS = [name for name in BLOCKS if name != "ConvBlock"]
-# TensorFlow's profiler counts a transposed convolution by the size of its output, which the borders are part of.
+# TensorFlow's profiler counts a transposed convolution by the size of its output, which the borders are part of, and
+# a dilated one with what it pads.
 COUNTED = [name for name in OTHERS if backend == "torch" or name not in ("DecoderBlock", "SelectiveKernelBlock")]
 
 
