@@ -174,7 +174,7 @@ class Opened:
         """The output before its softmax or sigmoid, where that is a layer of its own or part of a dense one."""
         output = self.output()
         for operation, inputs, outputs in calls(self.graph):
-            if outputs[0] is not output or not _squashes(operation):
+            if outputs[0] is not output or not squashes(operation):
                 continue
             if isinstance(operation, keras.layers.Activation | keras.layers.Softmax):
                 return inputs[0]
@@ -186,7 +186,7 @@ class Opened:
 
     def squashed(self, scores: keras.KerasTensor) -> bool:
         """Whether the scores are probabilities: a softmax is part of the layer that computes them."""
-        return any(outputs[0] is scores and _squashes(operation) for operation, _, outputs in calls(self.graph))
+        return any(outputs[0] is scores and squashes(operation) for operation, _, outputs in calls(self.graph))
 
     def last_map(self, scores: keras.KerasTensor) -> keras.KerasTensor:
         """The last feature map of more than a pixel, on the way to the scores."""
@@ -214,7 +214,8 @@ class Opened:
         return tensors[0]
 
 
-def _squashes(operation: Any) -> bool:
+def squashes(operation: Any) -> bool:
+    """Whether it ends in a softmax or a sigmoid, which hides what a model is sure of."""
     name = getattr(getattr(operation, "activation", None), "__name__", "")
     return name in ("softmax", "sigmoid") or isinstance(operation, keras.layers.Softmax)
 

@@ -11,6 +11,7 @@ from keras_blocks.core import validation
 from keras_blocks.core.graphs import calls, renamed
 from keras_blocks.core.native_layers import own_class
 from keras_blocks.deploy.folding import DEPTHWISE, NORMALIZATIONS, TRANSPOSED
+from keras_blocks.look.seeing import squashes
 from keras_blocks.ops.gradients import gradients_of
 from keras_blocks.prune.channels import Labels
 from keras_blocks.prune.coupling import Coupling, Part
@@ -191,24 +192,18 @@ def _outputs_of(flat: keras.Model) -> keras.Model:
 
     def before(tensor: Any) -> Any:
         operation, given = ends.get(id(tensor), (None, [None]))
-        if not _squashes(operation):
+        if not squashes(operation):
             return tensor
-        if isinstance(operation, keras.layers.Dense | keras.layers.Conv2D):
-            linear = renamed(operation, f"{operation.name}_scores")
-            linear.activation = keras.activations.linear
-            return linear(given[0])
-        return given[0]
+        if isinstance(operation, keras.layers.Activation | keras.layers.Softmax):
+            return given[0]
+        linear = renamed(operation, f"{operation.name}_scores")  # the activation is a part of the layer
+        linear.activation = keras.activations.linear
+        return linear(given[0])
 
     outputs = [before(tensor) for tensor in keras.tree.flatten(flat.output) if "float" in tensor.dtype]
     if not outputs:
         raise ValueError("`by='jacobian'` needs outputs that are numbers, not integers.")
     return keras.Model(flat.input, outputs)
-
-
-def _squashes(operation: Any) -> bool:
-    known = ("softmax", "log_softmax", "sigmoid", "hard_sigmoid")
-    name = getattr(getattr(operation, "activation", None), "__name__", type(operation).__name__.lower())
-    return name.replace("logsoftmax", "log_softmax") in known
 
 
 def _along(outputs: keras.Model) -> Callable[..., Any]:

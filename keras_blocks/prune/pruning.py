@@ -1,7 +1,7 @@
 """Models without the channels that matter least."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -171,7 +171,11 @@ def prune(
     True
     """
     options: Any = {"by": by, "data": data, "loss": loss, "keep": keep, "input_shape": input_shape}
-    validation.integer("steps", steps, least=1)
+    if validation.integer("steps", steps, least=1) > 1 and isinstance(data, Iterator):
+        raise ValueError(
+            f"`data` must be what can be gone through again for each of {steps} `steps`; received a "
+            f"{type(data).__name__}, which ends. Give arrays, a list of batches, a keras.utils.PyDataset."
+        )
     plan = plan_pruning(model, macs, parameters=parameters, **options)
     if steps > 1:
         plan = _last_step(model, plan, "macs" if parameters is None else "parameters", steps, reconstruct, options)

@@ -58,6 +58,17 @@ def test_each_of_several_outputs_counts(units):
 
 
 @pytest.mark.once
+def test_what_ends_in_a_layer_with_its_own_sigmoid_is_asked_behind_that_layer():
+    x = keras.Input((6, 6, 3))
+    y = layers.Conv2D(6, 3, name="first")(x)
+    model = as_trained(keras.Model(x, layers.Conv2DTranspose(2, 3, activation="sigmoid", name="last")(y)))
+    kernel = np.array(keras.ops.convert_to_numpy(model.get_layer("last").kernel))  # its inputs are on its last axis
+    kernel[..., [1, 4, 5]] *= 1e-3
+    model.get_layer("last").kernel.assign(30 * kernel)
+    assert gone(model, data=IMAGES) == {1, 4, 5}
+
+
+@pytest.mark.once
 def test_outputs_of_integers_tell_nothing():
     x = keras.Input((6, 6, 3))
     y = layers.Conv2D(4, 3)(layers.Conv2D(6, 3)(x))
@@ -145,6 +156,7 @@ def test_steps_prune_what_the_one_before_left():
         ({"by": "l1", "data": IMAGES}, ValueError, "`data` goes with `by='taylor'` and `by='jacobian'`"),
         ({"by": "jacobian", "data": IMAGES[:0]}, ValueError, "`data` must have at least one batch"),
         ({"steps": 0}, ValueError, "`steps`"),
+        ({"steps": 2, "by": "jacobian", "data": iter([IMAGES])}, ValueError, "`data` must be what can be gone through"),
         ({"steps": 1.5}, TypeError, "`steps`"),
         ({"steps": 2, "macs": 1e-9}, ValueError, "cannot be met"),
     ],
