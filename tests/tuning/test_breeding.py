@@ -372,6 +372,22 @@ def begun(bred, candidate, *, path=None, parent=None):
     return model, begin(model, job, request, lambda text: None), own
 
 
+@pytest.mark.parametrize(("has_parent", "draws"), [(True, 1), (False, 3)])
+def test_no_lottery_draws_other_weights_than_a_parents(has_parent, draws, bred, monkeypatch):
+    candidate, told = bred.child(hyperparameters={"lottery": 3}), []
+
+    def trained(model, hyperparameters, *args, **options):
+        told.append(hyperparameters["lottery"])
+        return types.SimpleNamespace(notes=[])
+
+    monkeypatch.setattr("keras_blocks.tuning.training.resumable.fit", trained)
+    theirs = dataclasses.asdict(bred.parent) if has_parent else None
+    request = TrialRequest(1, dataclasses.asdict(candidate), "s", 1, "", 0, "a.npz", "b.keras", parent=theirs)
+    job = ImagesJob(bred.data, candidate, Own())
+    job.fit(bred.model, request, watch=lambda done, logs: False)
+    assert told == [draws]
+
+
 def apart(bred, model, digits):
     """The largest difference from the parent's outputs."""
     images = digits.x_val[:16]
