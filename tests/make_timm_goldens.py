@@ -39,8 +39,8 @@ NETWORKS = {
     "legacy_seresnext26_32x4d": 97,
 }
 
-AGAIN = 64
-"""Pixels of a second size, of networks that take it."""
+AGAIN = {97: (64, 96), 107: (139, 123)}
+"""Height and width of a second size, by the pixels of the first: Inceptions take no smaller ones."""
 
 
 def create(name, **options):
@@ -61,10 +61,11 @@ def store(name):
     shapes = {name: list(value.shape) for name, value in model.state_dict().items()}
     arrays = golden_weights.weights(shapes)
     model.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
-    shape, again = [2, pixels, pixels, 3], [2, AGAIN, AGAIN + 32, 3]
+    shape = [2, pixels, pixels, 3]
+    again = [2, *AGAIN.get(pixels, shape[1:3]), 3]
     logits = logits_of(model, shape)
     outputs = {"logits": golden_weights.rounded(logits)}
-    if pixels == 97:
+    if pixels in AGAIN:
         outputs["again"] = golden_weights.rounded(logits_of(model, again))
     golden_weights.save(
         golden_weights.FIXTURES / "timm" / f"{name}.json.gz",
