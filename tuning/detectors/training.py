@@ -234,7 +234,7 @@ class DetectorTraining:
         A training that was interrupted goes on after its last epoch.
 
         Args:
-            progress: told of each epoch, see `report.Progress`.
+            progress: told of each epoch, see `report.terminal.Progress`.
 
         Returns:
             What result.json holds.

@@ -205,7 +205,7 @@ class Session:
         """Runs trials with as many workers as the settings say, until none is left.
 
         Args:
-            progress: shows what happens, see `report.Progress`.
+            progress: shows what happens, see `report.terminal.Progress`.
             devices: CUDA devices, one for each worker; their number is the workers' then.
 
         Returns:
