@@ -47,7 +47,7 @@ def quantize_onnx(source: str, path: str, calibration: Any, goal: Goal) -> tuple
         The layers, and how much lower the score is.
     """
     with tempfile.TemporaryDirectory(prefix="int8-") as folder:
-        tool = _Tool(source, path, calibration, folder)
+        tool = _Tool(source, calibration, folder)
         best = goal.score(lambda inputs: run_onnx(source, inputs))
 
         def write(left: Collection[str]) -> float:
@@ -66,7 +66,7 @@ def quantize_onnx(source: str, path: str, calibration: Any, goal: Goal) -> tuple
 class _Tool:
     """onnxruntime's tool for one file; the ranges of what is inside are found once."""
 
-    def __init__(self, source: str, path: str, calibration: Any, folder: str) -> None:
+    def __init__(self, source: str, calibration: Any, folder: str) -> None:
         import onnx
         from onnxruntime.quantization.shape_inference import quant_pre_process
 
