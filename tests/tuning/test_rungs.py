@@ -104,7 +104,8 @@ def test_a_search_with_minutes_has_rungs_and_goes_on_with_them(untrained, unrepo
     Told.asked.clear()
     begun.run()
     begun.close()
-    assert [(one.asks, list(one.deciding), one.most_early) for one in Told.asked[:2]] == [(True, [3, 5], 0)] * 2
+    asked = [(one.asks, list(one.deciding), one.batches, one.most_early) for one in Told.asked[:2]]
+    assert asked == [(True, [3, 5], 16, 0)] * 2
     identity = begun.study.optuna.user_attrs["identity"]
     assert identity["rungs"] == {"first": 3, "batches": 16} and identity["settings"]["pruner"] == "hyperband"
     for more in ({"trials": 3}, {"trials": 3, "seconds": None}):  # by the minutes alone it would be another
@@ -117,6 +118,18 @@ def test_a_search_with_minutes_has_rungs_and_goes_on_with_them(untrained, unrepo
     for other in ({"first_rung": 2}, {"pruner": "none"}, {"pruner": "median"}, {"first_rung_steps": 7}):
         with pytest.raises(ValueError, match="was begun otherwise"):
             search(tmp_path / "run", **other)
+
+
+def test_one_that_was_begun_with_fewer_batches_goes_on_with_them(untrained, unreported, tmp_path):
+    begun = search(tmp_path / "run", trials=1)
+    identity = begun.study.optuna.user_attrs["identity"]
+    begun.study.optuna.set_user_attr("identity", {**identity, "rungs": {"first": 3, "batches": 2}})
+    begun.close()
+    again = search(tmp_path / "run", trials=1)
+    Told.asked.clear()
+    again.run()
+    again.close()
+    assert [one.batches for one in Told.asked[:1]] == [2]
 
 
 @pytest.mark.parametrize("pruner", ["none", "hyperband"])

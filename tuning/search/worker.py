@@ -122,6 +122,7 @@ class Worker:
             asks=self.rungs is not None,
             most_early=settings.first_rung_steps or 0,
             deciding=self.rungs.deciding(always=settings.patience is not None) if self.rungs else [],
+            batches=self.rungs.batches if self.rungs else 0,
             measures_latency=settings.measures_latency,
             max_latency=settings.max_latency,
             **self._weights(lease),

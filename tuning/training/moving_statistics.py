@@ -16,9 +16,6 @@ from keras_blocks.core.graphs import sublayers
 from keras_blocks.tuning.data.leaves import are_arrays
 from keras_blocks.tuning.data.stored import StoredImages
 
-BATCHES = 16
-"""Batches of the training's data from which the statistics are taken."""
-
 Batches = Iterable[Any]
 """The inputs of one batch after another, without what belongs to them."""
 
@@ -145,7 +142,7 @@ def _value(variable: Any) -> np.ndarray:
     return np.array(keras.ops.convert_to_numpy(variable))  # a copy: PyTorch's would change with the variable
 
 
-def batches_of(part: Any, size: int | None, count: int = BATCHES) -> Batches:
+def batches_of(part: Any, size: int | None, count: int) -> Batches:
     """The inputs of some batches.
 
     Args:

@@ -53,6 +53,7 @@ def fit(
     signature: str = "",
     watch: Watch | None = None,
     deciding: Collection[int] = (),
+    batches: int = 0,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     folds: Histories | None = None,
 ) -> Trained:
@@ -72,6 +73,7 @@ def fit(
             early where it returns True.
         deciding: epochs that are validated with BatchNormalization's statistics taken anew, see `HonestValidation`.
             Where one of them is the best, the model is left with these; checkpoints have the training's own.
+        batches: of the training images, from which these are taken.
         callbacks: further ones.
         folds: histories of the folds before this one, see `user_spaces.fold_training`: the checkpoint keeps them.
 
@@ -81,7 +83,7 @@ def fit(
     keeping = Keeping(monitor, path, signature, watch, epochs, patience, folds)
     size = hyperparameters["batch_size"]
     keeping.honest = HonestValidation(
-        deciding, lambda: batches_of((dataset.x_train, dataset.y_train), size), keeping.notes.append
+        deciding, lambda: batches_of((dataset.x_train, dataset.y_train), size, batches), keeping.notes.append
     )
     if path is not None and Path(path).exists():
         keeping.take_up(model)

@@ -156,6 +156,7 @@ def _trial_options(
             "watch": watch,
             "folds": folds,
             "deciding": request.deciding,
+            "batches": request.batches,
             "callbacks": [*own.callbacks(), *logging],
         }
 

@@ -49,6 +49,7 @@ def fit(
     signature: str = "",
     watch: Watch | None = None,
     deciding: Collection[int] = (),
+    batches: int = 0,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     folds: Histories | None = None,
 ) -> Trained:
@@ -61,7 +62,7 @@ def fit(
         candidate: what is trained.
         model: that it has built.
         data: a `GivenData`.
-        epochs, patience, path, signature, watch, callbacks, folds, deciding: see `resumable.fit`.
+        epochs, patience, path, signature, watch, callbacks, folds, deciding, batches: see `resumable.fit`.
         monitor: what is best, as an objective in a word; "" for the last epoch.
 
     Returns:
@@ -73,9 +74,8 @@ def fit(
     """
     args, kwargs = data.fit_arguments()
     keeping = _Keeping(monitor, path, signature, watch, epochs, patience, folds, own=candidate.fits_itself)
-    keeping.honest = HonestValidation(
-        deciding, lambda: batches_of(data.train, candidate.values.get("batch_size")), keeping.notes.append
-    )
+    size = candidate.values.get("batch_size")
+    keeping.honest = HonestValidation(deciding, lambda: batches_of(data.train, size, batches), keeping.notes.append)
     if path is not None and Path(path).exists() and not model.built:  # a checkpoint is of variables
         _build(model, path, data.example)
     try:
