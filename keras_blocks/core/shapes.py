@@ -9,6 +9,11 @@ import keras
 from keras_blocks.typing import Shape
 
 
+def as_pair(value: Any) -> tuple[int, int]:
+    """Height and width of what layers take as an integer or two: a kernel, a window, strides, a dilation."""
+    return (value, value) if isinstance(value, int) else tuple(value)
+
+
 def as_shapes(shape: Any) -> Any:
     """A shape as a tuple, or of several inputs or outputs a dict of them, however a file has them."""
     if isinstance(shape, Mapping):

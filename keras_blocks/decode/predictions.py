@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import keras
 import numpy as np
 
 from keras_blocks.core import validation
+from keras_blocks.core.arrays import as_float64
 from keras_blocks.decode.detections import are_detections, decode_detections
 
 
@@ -66,7 +66,7 @@ def decode_predictions(
         threshold = validation.number("threshold", threshold, least=-np.inf, most=np.inf)
     if detected:
         return decode_detections(predictions, labels, top, threshold)
-    scores = np.asarray(keras.ops.convert_to_numpy(predictions), "float64")
+    scores = as_float64(predictions)
     if scores.ndim != 2 or scores.shape[1] != len(labels):
         raise ValueError(
             f"`predictions` must have the shape (images, {len(labels)}), as there are {len(labels)} names in `labels`; "
