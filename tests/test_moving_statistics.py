@@ -171,6 +171,11 @@ def test_batches_are_those_of_the_data(part, size, sizes):
         assert all(np.array_equal(batch["b"][:, 0], 2 * batch["a"]) for batch in found)
 
 
+def by_eights(hp):
+    hp.Fixed("batch_size", 8)
+    return compiled(functional())
+
+
 @pytest.mark.once
 @pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize("kind", [ImagesTask, GivenTask])
@@ -181,7 +186,7 @@ def test_as_many_batches_are_taken_as_the_request_says(kind, count, data, tmp_pa
         task = ImagesTask(Dataset("few", *data, *data, *data, class_names=["0", "1"], scale=1.0))
         drawn |= {"architecture": "ResNet", "metaparameters": {}}
     else:
-        space = HyperModelSpace.of(lambda hp: hp.Fixed("batch_size", 8) and compiled(functional()))
+        space = HyperModelSpace.of(by_eights)
         task = GivenTask(space, GivenData.from_function(lambda: (data, data, data), "mine:data", None))
     model = compiled(functional())
     model.optimizer.build(model.trainable_variables)

@@ -78,3 +78,22 @@ def decode_predictions(
         [(int(i), labels[i], float(row[i])) for i in order[:top] if threshold is None or row[i] >= threshold]
         for row, order in zip(scores, np.argsort(-scores, axis=1, kind="stable"))
     ]
+
+
+def decode_by_own(owner: str, labels: Any, predictions: Any, top: int | None, threshold: float | None) -> list[Any]:
+    """`decode_predictions` by the names that a model or a layer has itself.
+
+    Args:
+        owner: what the error calls it.
+        labels: its own, if it has any.
+        predictions, top, threshold: see `decode_predictions`.
+
+    Raises:
+        ValueError: where it has none.
+    """
+    if labels is None:
+        raise ValueError(
+            f"{owner} has no `labels`: give them at construction, or use "
+            "`keras_blocks.decode_predictions(predictions, labels)`."
+        )
+    return decode_predictions(predictions, labels, top, threshold)
