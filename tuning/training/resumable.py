@@ -10,7 +10,6 @@ from typing import Any
 import keras
 
 from keras_blocks.tuning.data.dataset import Dataset
-from keras_blocks.tuning.files import set_aside
 from keras_blocks.tuning.objectives import objective_named
 from keras_blocks.tuning.training import checkpoint
 from keras_blocks.tuning.training import fit as training
@@ -145,14 +144,9 @@ class Keeping(keras.callbacks.Callback):
         state = checkpoint.state_of(self._path)
         if state is not None and state["signature"] == self._signature and not state["history"]:
             return  # it was left between two folds
-        try:
-            state, weights = checkpoint.load(self._path, model)
-            if state["signature"] != self._signature or state["format"] != checkpoint.FORMAT:
-                raise ValueError(f"{self._path} is of another training")
-        except ValueError as error:
-            self.notes.append(f"{error}; it was kept as {set_aside(self._path).name}")
-            return
-        self.history, self.best, self.weights = state["history"], state["best"], weights
+        if (found := checkpoint.taken_up(self._path, model, self._signature, self.notes.append)) is not None:
+            state, self.weights = found
+            self.history, self.best = state["history"], state["best"]
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         began = time.perf_counter()
