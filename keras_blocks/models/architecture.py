@@ -44,6 +44,23 @@ class Architecture(Network):
             all blocks share, see `keras_blocks.Block`.
         dtype: dtype policy of all layers; `None` is Keras' global policy.
         name, trainable: as in every Keras model.
+
+    Example: an architecture of one metaparameter.
+
+    >>> import keras, keras_blocks
+    >>> @keras.saving.register_keras_serializable("mine")
+    ... class Plain(keras_blocks.Architecture):
+    ...     def __init__(self, filters=8, **kwargs):
+    ...         super().__init__({"filters": filters}, **kwargs)
+    ...     def stem(self, x):
+    ...         return self.layer("stem", keras_blocks.ConvBlock, filters=self.metaparameters.filters)(x)
+    ...     def learner(self, x):
+    ...         return self.layer("block", keras_blocks.FireBlock, filters=4)(x)
+    ...     def classifier(self, x):
+    ...         x = self.layer("head", keras_blocks.ClassifierHead, filters=self.metaparameters.classes)(x)
+    ...         return self.output_activation()(x)
+    >>> Plain(input_shape=(32, 32, 3), classes=10).output_shape
+    (None, 10)
     """
 
     def __init__(

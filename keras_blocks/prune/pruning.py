@@ -30,6 +30,12 @@ class PrunedLayer(NamedTuple):
         kind: its class' name.
         before: channels that it makes now.
         after: those that it will make.
+
+    Example:
+
+    >>> plan = keras_blocks.plan_pruning(keras_blocks.create_model("resnet20_cifar"), macs=0.5)
+    >>> plan.layers[0][:4]
+    ('stem_conv', 'stem', 'Conv2D', 16)
     """
 
     name: str
@@ -49,6 +55,12 @@ class PruningPlan:
         params: parameters, (before, after).
         stays: name of a layer -> why the channels that it is given, or makes, cannot go; of what would be lost by that
             alone, so not of outputs.
+
+    Example:
+
+    >>> plan = keras_blocks.plan_pruning(keras_blocks.create_model("resnet20_cifar"), macs=0.5)
+    >>> plan.macs[1] <= 0.5 * plan.macs[0], keras_blocks.cost(plan.make()).macs == plan.macs[1]
+    (True, True)
     """
 
     layers: tuple[PrunedLayer, ...]
