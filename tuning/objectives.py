@@ -9,6 +9,9 @@ from typing import Any, Literal
 from keras_blocks.core import validation
 from keras_blocks.tuning.storage.trial import Trial
 
+BATCHES = 16
+"""Batches of the training's data from which BatchNormalization's statistics are taken anew before trials are judged."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Objective:

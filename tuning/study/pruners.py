@@ -7,15 +7,13 @@ from typing import Any
 import optuna
 
 from keras_blocks.core import validation
+from keras_blocks.tuning.objectives import BATCHES
 
 PRUNERS = ("auto", "none", "median", "hyperband")
 """The names of pruners; "auto" becomes one of the others when a search begins."""
 
 FIRST_RUNG = 3
 """Epochs before the first decision: after one, the order of trials says little of that at the end."""
-
-BATCHES = 16
-"""Batches from which BatchNormalization's statistics are taken anew."""
 
 REDUCTION = 3
 """Of so many trials that come to a rung, one goes on."""

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 from keras_blocks.tuning.data.dataset import Dataset
-from keras_blocks.tuning.objectives import objective_named
+from keras_blocks.tuning.objectives import BATCHES, objective_named
 from keras_blocks.tuning.training import checkpoint
 from keras_blocks.tuning.training import fit as training
 from keras_blocks.tuning.training.moving_statistics import HonestValidation, batches_of
@@ -52,7 +52,7 @@ def fit(
     signature: str = "",
     watch: Watch | None = None,
     deciding: Collection[int] = (),
-    batches: int = 0,
+    batches: int = BATCHES,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     folds: Histories | None = None,
 ) -> Trained:

@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_blocks.core.graphs import begin_at
 from keras_blocks.tuning.data.leaves import are_arrays
-from keras_blocks.tuning.objectives import objective_named
+from keras_blocks.tuning.objectives import BATCHES, objective_named
 from keras_blocks.tuning.run_folder import RunFolder
 from keras_blocks.tuning.saying import without_dump
 from keras_blocks.tuning.training import checkpoint, kept
@@ -49,7 +49,7 @@ def fit(
     signature: str = "",
     watch: Watch | None = None,
     deciding: Collection[int] = (),
-    batches: int = 0,
+    batches: int = BATCHES,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     folds: Histories | None = None,
 ) -> Trained:
