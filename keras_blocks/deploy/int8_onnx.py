@@ -72,7 +72,7 @@ class _Tool:
 
         self.folder, self.calibration = folder, calibration
         self.ready = os.path.join(folder, "ready.onnx")
-        with _quiet():
+        with _QuietLogs():
             quant_pre_process(source, self.ready, skip_symbolic_shape=True)
         graph = onnx.load(self.ready).graph
         weights = {item.name for item in graph.initializer}
@@ -82,7 +82,7 @@ class _Tool:
     def write(self, path: str, left: Collection[str]) -> None:
         from onnxruntime import quantization
 
-        with _quiet():
+        with _QuietLogs():
             quantization.quantize_static(
                 self.ready,
                 path,
@@ -164,7 +164,7 @@ class _Reader:
         return None if part is None else dict(zip(self._names, in_order(part, self._names)))
 
 
-class _quiet:
+class _QuietLogs:
     """Without the tool's notes on what it does."""
 
     def __enter__(self) -> None:

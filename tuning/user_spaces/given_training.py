@@ -15,8 +15,8 @@ from keras_blocks.tuning.run_folder import RunFolder
 from keras_blocks.tuning.saying import without_dump
 from keras_blocks.tuning.training import checkpoint, kept
 from keras_blocks.tuning.training.hyperparameters import TrainingDiverged
-from keras_blocks.tuning.training.moving_statistics import HonestValidation, batches_of
-from keras_blocks.tuning.training.resumable import Histories, Keeping, Trained, Watch, WrongObjective, missing
+from keras_blocks.tuning.training.moving_statistics import PreciseBatchNorm, batches_of
+from keras_blocks.tuning.training.resumable import EpochCheckpoint, Histories, Trained, Watch, WrongObjective, missing
 from keras_blocks.tuning.user_spaces.given_data import GivenData, as_arguments
 
 FAR = 10**9
@@ -73,14 +73,14 @@ def fit(
         TrainingDiverged: where the loss or the objective became NaN or infinite.
     """
     args, kwargs = data.fit_arguments()
-    keeping = _Keeping(monitor, path, signature, watch, epochs, patience, folds, own=candidate.fits_itself)
+    keeping = _EpochCheckpoint(monitor, path, signature, watch, epochs, patience, folds, own=candidate.fits_itself)
     size = candidate.values.get("batch_size")
-    keeping.honest = HonestValidation(deciding, lambda: batches_of(data.train, size, batches), keeping.notes.append)
+    keeping.precise = PreciseBatchNorm(deciding, lambda: batches_of(data.train, size, batches), keeping.notes.append)
     if path is not None and Path(path).exists() and not model.built:  # a checkpoint is of variables
         _build(model, path, data.example)
     try:
         returned = candidate.fit(
-            model, *args, **kwargs, epochs=epochs, callbacks=[*callbacks, keeping.honest, keeping], verbose=0
+            model, *args, **kwargs, epochs=epochs, callbacks=[*callbacks, keeping.precise, keeping], verbose=0
         )
     except (ValueError, TypeError) as error:
         if isinstance(error, (TrainingDiverged, WrongObjective)) or "shape" not in str(error):
@@ -105,8 +105,8 @@ def _tuples(value: Any) -> Any:
     return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
-class _Keeping(Keeping):
-    """`Keeping` for a training of which it knows nothing. `own`: whether the hypermodel has a `fit` of its own."""
+class _EpochCheckpoint(EpochCheckpoint):
+    """For a training of which it knows nothing. `own`: whether the hypermodel has a `fit` of its own."""
 
     def __init__(
         self, monitor: str, path: Any, signature: str, watch: Any, epochs: int, patience: Any, folds: Any, own: bool
