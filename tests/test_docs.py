@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 PAGES = {path.stem: path.read_text() for path in (ROOT / "docs").glob("*.md")}
 
-ON_THEIR_OWN = ["blocks", "fine_tuning", "loading", "networks", "other_models", "quick_start"]
+ON_THEIR_OWN = ["blocks", "fine_tuning", "index", "loading", "networks", "other_models", "quick_start"]
 """Pages of whose code no more is asked than that it runs. The others have a test; own_blocks a file."""
 
 

@@ -142,3 +142,13 @@ def test_no_layer_of_ours_takes_a_private_name_of_keras_for_its_own():
     for cls in (cls for cls in subclasses(keras.layers.Layer) if cls.__module__.startswith("keras_blocks.")):
         theirs = {name for base in cls.__mro__ if base.__module__.startswith("keras.") for name in vars(base)}
         assert not {name for name in vars(cls) if is_private(name)} & theirs, cls
+
+
+def test_private_names_of_runtimes_are_there():
+    """Whether XLA compiles a graph is told by no public name of TensorFlow, a file's operations by none of LiteRT."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        assert tf.Graph()._get_control_flow_context() is None
+    litert = pytest.importorskip("ai_edge_litert.interpreter", reason="the extra export is not installed here")
+    assert callable(litert.Interpreter._get_ops_details)

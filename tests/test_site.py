@@ -34,6 +34,27 @@ def test_every_page_is_in_the_navigation_and_there():
     assert {page.removeprefix("generated/") for page in NAVIGATION if "/" in page} <= GENERATED
 
 
+def test_no_answer_is_further_from_the_home_page_than_in_the_docs_of_peers():
+    lines = (DOCS / "peers.md").read_text().splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if "/issues/" in line]
+    home = (DOCS / "index.md").read_text()
+    one_click = {*NAVIGATION, *re.findall(r"\]\(([\w/]+\.md)", home)}
+    assert [int(row[0]) for row in rows] == list(range(1, 21))
+    for _, question, threads, ours, *peers in rows:
+        assert re.search(r"\(https://github\.com/[\w-]+/[\w-]+/issues/\d+\)", threads), question
+        clicks, page = re.fullmatch(r"\[(\d)\]\((\w+\.md)(?:#[\w-]+)?\)", ours).groups()
+        assert page == "index.md" if clicks == "0" else page in one_click, question
+        assert len(peers) == 4 and {*peers} <= {"0", "1", "2", "3", "no", "-"}
+        assert all(clicks <= peer for peer in peers if peer.isdigit()), question
+    told = ["No module named 'tensorflow'", "classes=10", "ImageNormalization", "--max-params", "--trials"]
+    assert [text for text in [*told, "val_auc:max", "best.keras", "tf.data.Dataset"] if text not in home] == []
+
+
+def test_every_question_leads_to_an_answer():
+    rows = re.findall(r"^\| (.*\?) \| (.*) \| (.*) ?\|$", (DOCS / "questions.md").read_text(), flags=re.MULTILINE)
+    assert len(rows) >= 30 and all(re.search(r"\]\(\w+\.md", answer) for _, answer, _ in rows)
+
+
 @pytest.mark.parametrize("page", [*sorted(DOCS.glob("*.md")), *sorted(ROOT.glob("*.md"))], ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
     assert list(broken_in_markdown(page, MADE)) == []

@@ -306,3 +306,15 @@ def test_errors_of_create_model(call, error, message):
     with pytest.raises(error, match=message) as info:
         call()
     assert len(str(info.value)) < 700, "it prints every name there is"
+
+
+def test_a_file_of_keras_with_values_that_are_not_finite_is_refused_whole(tmp_path):
+    small = {"groups": [{"filters": [4]}], "stem": "tiny", "input_shape": (8, 8, 3), "classes": 2}
+    model, spoiled = keras_blocks.SqueezeNet(**small), keras_blocks.SqueezeNet(**small)
+    spoiled.weights[0].assign(np.full(spoiled.weights[0].shape, np.nan, "float32"))
+    spoiled.save_weights(tmp_path / "spoiled.weights.h5")
+    before = model.get_weights()
+    with pytest.raises(ValueError, match="has values that are not finite; nothing was loaded"):
+        load_weights(model, tmp_path / "spoiled.weights.h5")
+    for kept, after in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(kept, after)

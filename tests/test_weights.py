@@ -219,3 +219,18 @@ def test_a_head_of_several_outputs_takes_weights():
     keras_blocks.convert_weights(doubled, model)
     for name, weight in named_weights(model).items():
         np.testing.assert_array_equal(weight.numpy(), doubled[name])
+
+
+def test_names_that_keras_counts_are_those_of_keras():
+    """Numbers follow the whole process, and words Keras' own rule: `conv2d_transpose`, `p_re_lu`."""
+
+    def made():
+        layers = keras.layers
+        inputs = keras.Input((8, 8, 3))
+        x = layers.PReLU()(layers.Conv2DTranspose(4, 3)(layers.Conv2D(4, 3)(inputs)))
+        return keras.Model(inputs, layers.BatchNormalization()(layers.SeparableConv2D(4, 3)(x)))
+
+    one, other = made(), made()
+    keras_blocks.convert_weights(one, other)
+    for mine, theirs in zip(one.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, theirs)

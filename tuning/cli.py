@@ -283,10 +283,9 @@ def evaluate(
     """Evaluate a saved model on test images: a classifier's accuracy, or a detector's figures as COCO has them."""
     from keras_blocks.tuning.search.own_evaluation import evaluate_own
     from keras_blocks.tuning.training.evaluation import evaluate_file
-    from keras_blocks.tuning.user_spaces.user_things import is_named
 
     with usage_errors():
-        if data is not None and is_named(data):
+        if data is not None and is_place(data):
             return say_own(evaluate_own(model, data))
         result = evaluate_file(model, data, image_size=size("--image-size", image_size) if image_size else None)
     for note in result["notes"]:
@@ -378,6 +377,8 @@ def _stored_settings(run: Path, given: dict[str, Any]) -> dict[str, Any]:
     for name in ("data", "callbacks"):
         if is_place(settings.get(name)) and name not in given:  # no code runs as a file says
             raise ValueError(f"`{name}` must be given again: --{name} {settings[name]}, if it is yours.")
+    if settings.get("tracker_at") is not None and "tracker_at" not in given:  # nor is anything reached
+        raise ValueError(f"`tracker_at` must be given again: --tracker-at {settings['tracker_at']}, if it is yours.")
     return settings
 
 

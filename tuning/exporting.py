@@ -53,8 +53,9 @@ def export_command(
         str | None, typer.Option(help=f"For int8, of a classifier: whose test images must stay right. {DATA_HELP}")
     ] = None,
     max_drop: Annotated[
-        float, typer.Option(help="For int8, how much lower the accuracy on --data may be: 0.01 is a point.")
-    ] = 0.01,
+        float | None,
+        typer.Option(help="For int8, how much lower the accuracy on --data may be.", show_default="0.01, a point"),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is at the path.")] = False,
 ) -> None:
     """Write a model as a file of another runtime, run it there, and compare its outputs with the model's.
@@ -147,7 +148,7 @@ def pictures_for(
     import numpy as np
 
     from keras_blocks.core.pictures import header_of, read_picture
-    from keras_blocks.detection.letterbox import fitted, letterbox
+    from keras_blocks.detection.letterbox import letterbox, sizes_within
     from keras_blocks.models.detector import Detector
     from keras_blocks.tuning.data.listing import LeftOut, images_in
 
@@ -163,7 +164,7 @@ def pictures_for(
         header_of("images", file)  # refuses what is too large
         picture = read_picture("images", file)
         if isinstance(model, Detector):
-            (inner,) = fitted(np.array([picture.size[::-1]]), (height, width))
+            (inner,) = sizes_within(np.array([picture.size[::-1]]), (height, width))
             array = letterbox(picture, inner, (height, width))
         else:
             small = picture.convert("L" if channels == 1 else "RGB").resize((width, height))

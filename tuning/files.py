@@ -56,7 +56,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     ...     model.save(part)
     """
     path = Path(path)
-    part = path.with_name(f"{PART_PREFIX}{os.getpid()}.{_machine()}-{uuid.uuid4().hex[:8]}-{path.name}")
+    part = path.with_name(f"{PART_PREFIX}{os.getpid()}.{this_machine()}-{uuid.uuid4().hex[:8]}-{path.name}")
     try:
         yield part
         _sync(part)
@@ -83,7 +83,7 @@ def is_left(part: Path) -> bool:
     Another machine's processes, and those of containers with their own numbers, are not known here.
     """
     named = PART.match(part.name)
-    if named is not None and named["machine"] == _machine() and not psutil.pid_exists(int(named["pid"])):
+    if named is not None and named["machine"] == this_machine() and not psutil.pid_exists(int(named["pid"])):
         return True
     return changed(part) < time.time() - LEFT_SECONDS
 
@@ -97,7 +97,7 @@ def changed(path: Path) -> float:
 
 
 @functools.cache
-def _machine() -> str:
+def this_machine() -> str:
     """Tells from others the machine, since it was started, and the container: among whom processes have numbers."""
     about = f"{socket.gethostname()} {int(psutil.boot_time())}"
     with contextlib.suppress(OSError):

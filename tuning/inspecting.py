@@ -61,19 +61,12 @@ def inspected(name: str, input_shape: Any, page: Path | None) -> None:
     from keras_blocks.look.rows import HEADINGS, cells, cost_rows, total
     from keras_blocks.look.rows import page as page_of
     from keras_blocks.look.table import lined
+    from keras_blocks.tuning.training.evaluation import load_saved
 
-    target = _loaded(Path(name)) if name.endswith(".keras") else name
+    target = load_saved(name)[1] if name.endswith(".keras") else name
     rows = cost_rows(target, input_shape)
     for line in lined(HEADINGS, [cells(row) for row in rows], total(rows)):
         say(line)
     if page is not None:
         page.write_text(page_of(target, input_shape, title=Path(name).name), encoding="utf-8")
         say(f"page: {page}")
-
-
-def _loaded(file: Path) -> Any:
-    import keras
-
-    if not file.is_file():
-        raise ValueError(f"there is no file {file}.")
-    return keras.saving.load_model(file, compile=False)

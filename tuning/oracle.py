@@ -148,6 +148,7 @@ class OptunaOracle(keras_tuner.Oracle):
                     inspect=self._inspected,
                     max_trials=self.max_trials,
                     seed=self.seed,
+                    most_failures=self.max_consecutive_failed_trials,
                 )
             self._check_space()
         return self._study

@@ -30,16 +30,8 @@ NEEDED: dict[str, dict[str, type]] = {
 """What run.json says of a run of each kind, and of which type that is."""
 
 RUN_FILES = (
-    "run.json",
-    "study.db",
-    "trials.csv",
-    "trials.png",
-    "best.keras",
-    "test.npz",
-    "result.json",
-    "curves.png",
-    "final.npz",
-    "report.html",
+    *("run.json", "study.db", "trials.csv", "best.keras", "test.npz", "result.json", "final.npz", "report.html"),
+    *("trials.png", "curves.png"),  # of version 0.1.0
 )
 FILES_BESIDE = re.compile(r"(study\.db|final\.npz|result\.json)(\.lock|(\.damaged-\d+)?(-wal|-shm|-journal)?)")
 """What SQLite writes beside its file, and files that were damaged and set aside."""
@@ -154,8 +146,9 @@ class RunFolder:
     def _check_plain(self) -> None:
         """Our files are files, and our folders folders: no links, no pipes."""
         ours = [entry for entry in self.path.iterdir() if entry.name in RUN_FOLDERS or _is_our_name(entry.name)]
-        if (self.path / TRACKED).is_symlink():
-            raise ValueError(f"`run`: {self.path / TRACKED} is a link, which a run never makes. Move its target here.")
+        tracked = self.path / TRACKED
+        for link in filter(Path.is_symlink, (tracked, *tracked.rglob("*"))):
+            raise ValueError(f"`run`: {link} is a link, which a run never makes. Move its target here.")
         rooms = (self.path / name for name in RUN_FOLDERS)
         for entry in itertools.chain(
             ours, *(room.iterdir() for room in rooms if room.is_dir() and not room.is_symlink())
@@ -285,7 +278,7 @@ class RunFolder:
         if entry.is_symlink():
             return False
         if entry.name == TRACKED:
-            return entry.is_dir() and all(item.is_dir() or _is_own_file(item) for item in entry.rglob("*"))
+            return entry.is_dir() and not any(map(Path.is_symlink, entry.rglob("*")))
         if entry.name in RUN_FOLDERS:
             return entry.is_dir() and all(
                 re.fullmatch(RUN_FOLDERS[entry.name], whole_name(item.name)) and _is_own_file(item)

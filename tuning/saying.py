@@ -1,6 +1,7 @@
 """How the command line speaks: what it says, how it ends, and what a user can get wrong."""
 
 import contextlib
+import os
 import re
 from collections.abc import Iterator
 from typing import Any, NoReturn
@@ -72,9 +73,12 @@ def say_own(result: dict[str, Any]) -> None:
     say(f"test of {result['model']} on {result['data']}: {told}")
 
 
-def is_place(text: object) -> bool:
-    """Whether a setting says where a user's own function is, as my_module:my_data."""
-    return re.fullmatch(r"[\w.]+:[\w.]+", str(text)) is not None
+NAME = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*"
+
+
+def is_place(given: object) -> bool:
+    """Whether a setting says where a user's own thing is, as "my_module:my_data"; a path that exists is none."""
+    return isinstance(given, str) and re.fullmatch(f"{NAME}:{NAME}", given) is not None and not os.path.exists(given)
 
 
 def accuracy_of(result: dict[str, Any]) -> str:

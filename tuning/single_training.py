@@ -106,7 +106,7 @@ class SingleTraining:
         """Trains, keeps the best epoch, evaluates it on the test images.
 
         Args:
-            progress: told of each epoch, see `report.Progress`.
+            progress: told of each epoch, see `report.terminal.Progress`.
 
         Returns:
             What result.json holds.

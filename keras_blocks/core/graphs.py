@@ -4,6 +4,7 @@ tests/test_doors.py names each of them, and fails where a version of Keras has o
 """
 
 import contextlib
+import re
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -57,6 +58,13 @@ def is_input(tensor: keras.KerasTensor) -> bool:
 def sublayers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
     """The layers that a layer holds itself, without those inside of them."""
     return list(layer._flatten_layers(include_self=False, recursive=False))
+
+
+def counted_name(layer: Any) -> str | None:
+    """The name that Keras gives layers of this class, without its number; `None` where this one has another."""
+    words = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", type(layer).__name__)
+    base = re.sub("([a-z])([A-Z])", r"\1_\2", words).lower()
+    return base if re.fullmatch(rf"{base}(_\d+)?", str(layer.name)) else None
 
 
 def renamed(operation: Any, name: str) -> Any:

@@ -61,7 +61,7 @@ def export(
     precision: Precision = "float32",
     calibration: Any = None,
     validation_data: Any = None,
-    max_drop: float = 0.01,
+    max_drop: float | None = None,
 ) -> Exported:
     """Writes a model as a file of another runtime, and runs it there: what it says is done gives the model's outputs.
 
@@ -88,7 +88,7 @@ def export(
             a hundred images of training.
         validation_data: for int8, (inputs, labels) of a classifier, whose accuracy is the goal; labels are the
             classes' numbers.
-        max_drop: for int8, how much lower the accuracy may be: 0.01 is one point.
+        max_drop: for int8, how much lower the accuracy may be: 0.01, a point, by default.
 
     Returns:
         What was written, and how far it is from the model; of int8 also each layer's error (`Exported.table`).
@@ -125,8 +125,8 @@ def export(
         check_not_quantized(deployed)
         calibration = check_calibration(calibration, deployed)
         inputs = first(calibration, COMPARED) if inputs is None else inputs
-    elif calibration is not None or validation_data is not None:
-        raise ValueError("`calibration` and `validation_data` are for `precision='int8'`; received 'float32'.")
+    elif any(given is not None for given in (calibration, validation_data, max_drop)):
+        raise ValueError("`calibration`, `validation_data` and `max_drop` are for `precision='int8'`; it is 'float32'.")
     inputs = _random_inputs(deployed, model) if inputs is None else keras.tree.map_structure(np.asarray, inputs)
     whole = model.without_auxiliary() if isinstance(model, Architecture) else model
     theirs = _named(whole.predict(inputs, verbose=0))

@@ -37,6 +37,10 @@ class QuantizedLayer:
     seconds: float | None = None
 
 
+DROP = 0.01
+"""Of the accuracy, at most, where nothing is said: one point."""
+
+
 class Goal(NamedTuple):
     """What a file must keep: its score may be lower than the float file's by `most`."""
 
@@ -46,12 +50,14 @@ class Goal(NamedTuple):
     """Of a drop, for an error and for users: "an accuracy lower by"."""
 
 
-def goal_of(validation_data: Any, max_drop: float, tolerance: float | None, differs: Callable[[Run], float]) -> Goal:
+def goal_of(
+    validation_data: Any, max_drop: float | None, tolerance: float | None, differs: Callable[[Run], float]
+) -> Goal:
     """The goal, of the arguments of `export`.
 
     Args:
         validation_data: (inputs, labels), or `None`.
-        max_drop: of the accuracy.
+        max_drop: of the accuracy, or `None` for a point.
         tolerance: of the outputs, or `None`.
         differs: gives how far a file's outputs are from the model's.
 
@@ -63,6 +69,10 @@ def goal_of(validation_data: Any, max_drop: float, tolerance: float | None, diff
             "`precision='int8'` needs one goal: `validation_data=(inputs, labels)` with `max_drop` of the accuracy, or "
             f"`tolerance` of the outputs; received {'neither' if tolerance is None else 'both'}."
         )
+    if tolerance is not None and max_drop is not None:
+        raise ValueError(
+            f"`max_drop` is of the accuracy on `validation_data`; received {max_drop!r} with a `tolerance`."
+        )
     if tolerance is not None:
         return Goal(lambda run: -differs(run), tolerance, "outputs that differ by")
     if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
@@ -73,7 +83,7 @@ def goal_of(validation_data: Any, max_drop: float, tolerance: float | None, diff
             "`validation_data` must have a whole number for each of its inputs, its class; received "
             f"{count_of(inputs)} inputs, and labels of the shape {labels.shape} and the type {labels.dtype}."
         )
-    most = validation.number("max_drop", max_drop, least=0.0, most=1.0)
+    most = validation.number("max_drop", DROP if max_drop is None else max_drop, least=0.0, most=1.0)
     return Goal(lambda run: accuracy(run, inputs, labels), most, "an accuracy lower by")
 
 

@@ -14,7 +14,7 @@ from keras_blocks.core.pictures import header_of, lies_on_its_side, read_picture
 from keras_blocks.detection.annotations import Annotation, annotation_of, sift
 from keras_blocks.detection.augmentation import BoxAugmentation
 from keras_blocks.detection.boxes import clip, tell
-from keras_blocks.detection.letterbox import Array, fitted, letterbox, move
+from keras_blocks.detection.letterbox import Array, letterbox, move, sizes_within
 from keras_blocks.typing import DatasetOptions
 
 Targets: TypeAlias = dict[str, Array]
@@ -152,7 +152,7 @@ class DetectionDataset(keras.utils.PyDataset):
         parts = [annotation_of(self._where(i), one, self.labels) for i, one in enumerate(annotations)]
         self._upright = [False] * len(self.files)
         self.original_sizes = np.array([self._size_of(i, part) for i, part in enumerate(parts)])
-        self._inner = fitted(self.original_sizes, self.image_size)
+        self._inner = sizes_within(self.original_sizes, self.image_size)
         sifted = sift(parts, self.original_sizes)
         self._annotations = sifted.parts
         beyond = self._choose(strict, most)

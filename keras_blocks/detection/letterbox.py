@@ -10,8 +10,11 @@ if TYPE_CHECKING:
 Array: TypeAlias = np.ndarray[Any, Any]
 
 
-def fitted(sizes: Array, image_size: tuple[int, int]) -> Array:
-    """The sizes (n, 2), height and width, that images take within `image_size`, rounded to whole pixels."""
+def sizes_within(sizes: Array, image_size: tuple[int, int]) -> Array:
+    """The sizes (n, 2), height and width, that images take within `image_size`, rounded to whole pixels.
+
+    The layer `Letterbox` rounds down, as models that were saved with it do; either says what it did.
+    """
     scales = np.min(np.asarray(image_size) / sizes, axis=-1, keepdims=True)
     return np.asarray(np.clip(np.round(sizes * scales), 1, image_size).astype(int))
 

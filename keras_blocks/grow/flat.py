@@ -1,7 +1,6 @@
 """The calls of a flat model, each by a key that its grown child has for it, too."""
 
 import dataclasses
-import re
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from keras_blocks.blocks.channel_padding import ChannelPadding
 from keras_blocks.blocks.pooling import CeilMaxPooling2D
-from keras_blocks.core.graphs import calls
+from keras_blocks.core.graphs import calls, counted_name
 from keras_blocks.core.grouped_conv2d import GroupedConv2D
 from keras_blocks.core.layer_kinds import IDLE, NORMALIZATIONS
 from keras_blocks.core.native_layers import own_class
@@ -138,7 +137,7 @@ def _counted(parts: list[Any]) -> dict[str, str]:
     counts: dict[str, int] = {}
     found = {}
     for part in parts:
-        if (base := _numbered(part)) is not None:
+        if (base := counted_name(part)) is not None:
             counts[base] = counts.get(base, 0) + 1
             found[part.name] = f"{base}#{counts[base]}"
     return found
@@ -151,15 +150,8 @@ def _name(operation: Any, prefixes: dict[str, str], counts: dict[str, int]) -> s
     for prefix in sorted(prefixes, key=len, reverse=True):
         if name.startswith(f"{prefix}_"):
             return prefixes[prefix] + name[len(prefix) :]
-    base = _numbered(operation)
+    base = counted_name(operation)
     if base is None:
         return name
     counts[base] = counts.get(base, 0) + 1
     return f"{base}##{counts[base]}"
-
-
-def _numbered(operation: Any) -> str | None:
-    """The name that Keras gives to layers of this class without the number, if it gave this one's."""
-    words = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", type(operation).__name__)
-    base = re.sub("([a-z])([A-Z])", r"\1_\2", words).lower()
-    return base if re.fullmatch(rf"{base}(_\d+)?", str(operation.name)) else None

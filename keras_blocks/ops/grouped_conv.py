@@ -1,4 +1,4 @@
-"""Grouped convolution by the formulation that trains fastest: the one place where the library looks at the backend.
+"""Grouped convolution by the formulation that trains fastest on the backend.
 
 Keras sends a grouped convolution through XLA on TensorFlow and JAX, whose gradient for the CPU is two orders of
 magnitude slower than that of a dense convolution. The rule, measured by benchmarks/grouped_conv.py:

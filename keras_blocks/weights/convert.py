@@ -1,7 +1,6 @@
 """Moves weights into an architecture: from files, from mappings of arrays, from another model. Never from a pickle."""
 
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeAlias, TypeVar
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from keras_blocks.core.block import Block
 from keras_blocks.core.chain import Chain, LayerSpec, branches, specs
-from keras_blocks.core.graphs import sublayers
+from keras_blocks.core.graphs import counted_name, sublayers
 from keras_blocks.weights.adapting import Adapting
 from keras_blocks.weights.files import read_arrays
 from keras_blocks.weights.forms import joined_scales, layers_of
@@ -194,9 +193,9 @@ def _counted_from_zero(model: Any) -> Arrays:
     """
     found: dict[str, list[tuple[int, str]]] = {}
     for layer in layers_of(model):
-        kind = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(layer).__name__).lower()
-        if counted := re.fullmatch(rf"{kind}(?:_(\d+))?", layer.name):
-            found.setdefault(kind, []).append((int(counted[1] or 0), layer.name))
+        if (kind := counted_name(layer)) is not None:
+            number = layer.name.removeprefix(kind).removeprefix("_")
+            found.setdefault(kind, []).append((int(number or 0), layer.name))
     return {
         name: kind if rank == 0 else f"{kind}_{rank}"
         for kind, counted in found.items()
@@ -216,15 +215,15 @@ def _best_convention(arrays: Arrays, targets: Arrays, model: Any) -> tuple[str |
     Where two find as many, the one that knows more of the source's layers: they may differ in the top alone, which the
     model may lack.
     """
-    conventions: dict[str | None, Names] = {None: {}}
-    conventions |= model.weight_names() if hasattr(model, "weight_names") else {}
+    conventions: list[tuple[str | None, Names]] = [(None, {}), (None, _counted_from_zero(model))]
+    conventions += model.weight_names().items() if hasattr(model, "weight_names") else []
     layers = {key.rpartition("/")[0] for key in arrays}
 
     def fit(convention: tuple[str | None, Names]) -> tuple[int, int]:
         names = convention[1]
         return sum(_renamed(name, names) in arrays for name in targets), len(layers.intersection(names.values()))
 
-    return max(conventions.items(), key=fit)
+    return max(conventions, key=fit)
 
 
 def _renamed(name: str, names: Names) -> str:

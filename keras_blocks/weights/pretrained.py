@@ -8,6 +8,7 @@ from typing import Any
 
 import h5py  # type: ignore[import-untyped, unused-ignore]
 import keras
+import numpy as np
 
 from keras_blocks.weights.adapting import Adapting
 from keras_blocks.weights.convert import adapted_weights, top_advice
@@ -90,6 +91,10 @@ def _load_own(model: keras.Model, path: str, adapting: Adapting) -> None:
             return
         advice = top_advice(model) if isinstance(error, ValueError) else ""
         raise ValueError(f"{path} is damaged or does not fit '{model.name}': {error}{advice}") from error
+    for weight, value in zip(model.weights, model.get_weights(), strict=True):
+        if keras.backend.is_float_dtype(weight.dtype) and not np.isfinite(value.astype("float32")).all():
+            model.set_weights(before)
+            raise ValueError(f"{path}: '{weight.path}' has values that are not finite; nothing was loaded.")
 
 
 def _as_in(path: str, model: keras.Model) -> keras.Model | None:

@@ -153,6 +153,8 @@ IMAGES = np.zeros((2, 8, 8, 3), "float32")
         ({"format": "saved_model", "path": "x"}, ValueError, "`precision='int8'` is for the formats"),
         ({"format": "litert", "path": "x.tflite"}, ValueError, "written by the TensorFlow backend"),
         ({"precision": "float32"}, ValueError, "are for `precision='int8'`"),
+        ({"precision": "float32", "calibration": None, "max_drop": 0.1}, ValueError, "are for `precision='int8'`"),
+        ({"max_drop": 0.1}, ValueError, "`max_drop` is of the accuracy.*with a `tolerance`"),
     ],
 )
 def test_bad_arguments(arguments, error, message, model, tmp_path):

@@ -135,5 +135,6 @@ def test_the_page_and_the_command(tmp_path):
         assert result.exit_code == 0, result.output
         assert "group1_block1" in result.output and "total" in result.output
     assert "<svg" in (tmp_path / "page.html").read_text(encoding="utf-8")
-    for wrong in ("resnet5", str(tmp_path / "none.keras")):
+    (tmp_path / "torn.keras").write_bytes((tmp_path / "mine.keras").read_bytes()[:1000])
+    for wrong in ("resnet5", str(tmp_path / "none.keras"), str(tmp_path / "torn.keras")):
         assert CliRunner().invoke(app, ["inspect", wrong]).exit_code == 2

@@ -96,3 +96,18 @@ def test_defaults_are_what_optuna_can_be_told(scale, default):
     source = DefaultSource()
     assert source.number("n", scale) == source.params["n"] == pytest.approx(default)
     assert source.choice("c", ["a", "b"]) == "a"
+
+
+def test_what_comes_first_is_tried_once():
+    """Defaults that are refused have no signature, and a training may give its trial another."""
+    net, study = Net(), optuna.create_study(direction="maximize", sampler=make_sampler("random", 0))
+    drawn("defaults", 3, study=study, inspect=lambda values: {**net.inspect(values), **_refused(values["width"] == 1)})
+    assert [trial.params["width"] for trial in study.get_trials()].count(1) == 1
+
+    def told(one):
+        one.trial.set_user_attr("candidate", {**one.candidate, "signature": f"and more, {one.trial.number}"})
+        return 0.5
+
+    study = optuna.create_study(direction="maximize", sampler=make_sampler("random", 0))
+    drawn("defaults", 4, study=study, told=told)
+    assert [trial.params["width"] for trial in study.get_trials()].count(1) == 1

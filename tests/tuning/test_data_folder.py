@@ -200,3 +200,9 @@ def test_notes_are_no_part_of_the_contents(folder):
     data = load_dataset(folder)
     assert data.notes and data.fingerprint() == before
     assert np.unique(data.x_test).tolist() == [50, 200]
+
+
+def test_a_table_in_another_encoding_is_named(tmp_path):
+    (tmp_path / "table.csv").write_bytes("path,label\nfleur.png,fl\u00e9au\n".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"table\.csv, must be text in UTF-8"):
+        load_dataset(tmp_path / "table.csv")

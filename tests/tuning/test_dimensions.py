@@ -193,3 +193,9 @@ def test_a_space_of_arguments_alone_needs_no_method():
     candidates = drawn(HyperThin(**IMAGES))
     assert {len(each.metaparameters["groups"]) for each in candidates} == {1, 2}
     assert values(candidates, "filters") == {4}
+
+
+def test_small_steps_stay_apart():
+    steps = hp_range(1e-12, 1e-8, step=10, sampling="log")
+    assert [steps.value_of(label) for label in steps.labels()] == [1e-12, 1e-11, 1e-10, 1e-9, 1e-8]
+    assert [hp_range(0.0, 0.4, step=0.1).value_of(label) for label in (0.1 + 0.2, 0.1)] == [0.3, 0.1]

@@ -111,15 +111,16 @@ def test_nan_infinity_and_errors_are_failed_trials_that_no_sampler_believes(bad,
     assert all(message in trial.user_attrs["error"] and trial.values is None for trial in failed)
 
 
-def test_failures_in_a_row_end_the_search(tmp_path):
+@pytest.mark.parametrize("most", [3, 8])
+def test_failures_in_a_row_end_the_search(most, tmp_path):
     class Failing(Scored):
         def run_trial(self, trial, *args, **kwargs):
             raise ValueError("always")
 
-    made = oracle(max_trials=50, hyperparameters=declared(), max_consecutive_failed_trials=3)
-    with pytest.raises(RuntimeError, match="consecutive failures exceeded the limit of 3"):
+    made = oracle(max_trials=50, hyperparameters=declared(), max_consecutive_failed_trials=most)
+    with pytest.raises(RuntimeError, match=f"consecutive failures exceeded the limit of {most}"):
         Failing(made, lambda hp: None, directory=tmp_path, project_name="p").search(verbose=0)
-    assert len(made.trials) == 3
+    assert len(made.trials) == most
 
 
 def test_several_objectives_have_a_pareto_front(tmp_path):

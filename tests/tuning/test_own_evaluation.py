@@ -83,14 +83,16 @@ def test_a_model_without_metrics(run):
     assert code == 2 and "was saved without `compile`" in text
 
 
-@pytest.mark.parametrize("name", ["data", "callbacks"])
-def test_own_functions_are_named_again_to_go_on(name, run, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "value"), [("data", f"{HERE}:numbers"), ("callbacks", f"{HERE}:numbers"), ("tracker_at", "http://host")]
+)
+def test_own_functions_and_places_are_named_again_to_go_on(name, value, run, tmp_path):
     folder = RunFolder(tmp_path / "begun")
     about = {"run": "0" * 32, "study": "begun", "storage": None, "backend": "tensorflow", "versions": {}}
-    folder.create({"kind": "search", "settings": {name: f"{HERE}:numbers"}, **about})
+    folder.create({"kind": "search", "settings": {name: value}, **about})
     result = CliRunner().invoke(app, ["search", "--run", str(folder), "--resume"])
     text = " ".join(result.output.split())
-    assert result.exit_code == 2 and f"`{name}` must be given again: --{name} {HERE}:numbers" in text
+    assert result.exit_code == 2 and f"`{name}` must be given again: --{name.replace('_', '-')} {value}" in text
 
 
 def test_a_table_has_no_column_that_would_be_empty():

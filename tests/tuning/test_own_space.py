@@ -68,9 +68,7 @@ def dependent(hp):
 
 def taken(given, data=None):
     space = HyperModelSpace.of(given)
-    if data is not None:
-        space.example = data.example()
-    space.check(Budget())
+    space.check(Budget(), None if data is None else data.example())
     return space
 
 

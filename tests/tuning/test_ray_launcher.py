@@ -1,10 +1,14 @@
 """Workers on a Ray cluster, here one of this machine. Ray is an extra that `make install` leaves out for its size."""
 
+import sys
+
 import pytest
 import thorough
 
 from keras_blocks.tuning import Search, SearchSettings
-from keras_blocks.tuning.search.ray import run_workers
+from keras_blocks.tuning.run_folder import RunFolder
+from keras_blocks.tuning.search.ray import run_workers, share_of_device
+from keras_blocks.tuning.search.session import Session
 from keras_blocks.tuning.storage.store import sqlite_url
 
 
@@ -22,6 +26,57 @@ def test_a_cluster_runs_the_trials(search):
     pytest.importorskip("ray", reason="needs Ray: pip install keras-blocks[ray]")
     assert run_workers(search, "local") == ["all 2 trials are done"] * 2
     assert [trial.status for trial in search.trials if trial.counted] == ["completed"] * 2
+
+
+OWN = """
+from keras_blocks.tuning import HyperSqueezeNet
+class Own(HyperSqueezeNet): ...
+def build(hp):
+    import keras
+    model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(hp.Int("n", 4, 9))])
+    model.add(keras.layers.Dense(10, activation="softmax"))
+    model.compile(keras.optimizers.SGD(), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+"""
+
+
+@pytest.fixture(params=["a space", "a function"])
+def own(request, few_digits, tmp_path, monkeypatch):
+    """A search over what stands in a user's module, which no other process has imported."""
+    (tmp_path / "rays_own.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    import rays_own
+
+    space = rays_own.Own((8, 8, 1), 10, groups=1) if request.param == "a space" else "rays_own:build"
+    settings = SearchSettings(data=str(few_digits), trials=2, epochs=1)
+    made = Search(settings, tmp_path / "run", space=space, storage=sqlite_url(tmp_path / "study.db"))
+    yield made
+    made.close()
+    sys.modules.pop("rays_own", None)
+
+
+def test_another_process_works_on_the_users_own_space(own):
+    from pickle import dumps, loads  # as Ray sends it
+
+    told = dumps(own.session.copy())
+    del sys.modules["rays_own"]
+    session = Session.copied(loads(told), RunFolder(own.folder.path))
+    assert "rays_own" in sys.modules and session.settings.workers == 1
+    assert session.space.get_config() == own.space.get_config()
+    session.study.close()
+
+
+@pytest.mark.skipif(not thorough.run_all(), reason="starts a cluster: KERAS_BLOCKS_ALL=1, with Ray installed")
+@pytest.mark.filterwarnings("ignore")
+def test_a_cluster_runs_trials_of_the_users_own_space(own):
+    pytest.importorskip("ray", reason="needs Ray: pip install keras-blocks[ray]")
+    assert run_workers(own, "local") == ["all 2 trials are done"]
+    assert [trial.status for trial in own.trials if trial.counted] == ["completed"] * 2
+
+
+@pytest.mark.parametrize(("devices", "workers", "share"), [(0, 4, 0), (4, 4, 1), (8, 2, 1), (2, 4, 0.5), (3, 4, 0.5)])
+def test_devices_are_shared_so_that_all_workers_find_a_place(devices, workers, share):
+    assert share_of_device(devices, workers) == share
 
 
 def test_without_ray_it_says_what_to_install(search, monkeypatch):

@@ -9,7 +9,8 @@ import time
 
 import pytest
 
-from keras_blocks.tuning.files import is_full
+from keras_blocks.tuning.files import is_full, this_machine
+from keras_blocks.tuning.storage.processes import is_gone, this_process
 from keras_blocks.tuning.storage.sqlite_file import StorageDamaged, set_aside_if_damaged
 from keras_blocks.tuning.storage.store import StudyStorage, sqlite_url
 
@@ -157,3 +158,11 @@ def test_a_study_is_made_once_where_a_kill_left_out_the_index_of_names(tmp_path)
         with contextlib.closing(StudyStorage(url)) as storage:
             storage.study("first", directions=["maximize"], sampler=None, pruner=None)
             assert len(storage.names()) == 1
+
+
+def test_a_process_of_another_container_is_not_one_of_this(monkeypatch):
+    """Which may have the same host's name, and its own numbers of processes."""
+    here = this_process()
+    assert not is_gone(here) and is_gone({**here, "pid": 2**22})
+    monkeypatch.setattr("os.readlink", lambda path: "pid:[1]")
+    assert not is_gone({**here, "host": this_machine.__wrapped__(), "pid": 2**22})

@@ -105,6 +105,11 @@ def link_within(place):
     (place.folder / "models" / "9.keras").symlink_to(place.notes)
 
 
+def link_within_logs(place):
+    (place.folder / "tracker" / "trial-0").mkdir(parents=True)
+    (place.folder / "tracker" / "trial-0" / "train").symlink_to(place.home)
+
+
 def pipe(name):
     def spoil(place):
         (place.folder / name).unlink(missing_ok=True)
@@ -235,6 +240,7 @@ CODE = keras.layers.Lambda(lambda x: x).get_config()["function"]
 HOSTILE = {
     **{f"a link: {name}": linked(name) for name in (*ROOMS, *FILES)},
     "a link among the models": link_within,
+    "a link among the logs": link_within_logs,
     **{f"a pipe: {name}": pipe(name) for name in ("run.json", "result.json", "test.npz", "study.db")},
     "storage: a host": said(storage=lambda place: place.host),
     "storage: a host, with a password": said(storage=lambda place: place.host.replace("me@", "me:secret@")),
@@ -252,6 +258,7 @@ HOSTILE = {
     "settings: data on a host": settled(data="http://127.0.0.1:9/x.npz"),
     "settings: data that are a device": settled(data="/dev/zero"),
     "settings: data that are a pickle": settled(data=lambda place: str(place.pickle)),
+    "settings: logs elsewhere": settled(tracker="tensorboard", tracker_at=lambda place: str(place.home / "logs")),
     "settings: a model of no family": settled(model="os.system"),
     "settings: a part that is code": settled(parts={"activation": SYSTEM}),
     "settings: a part that nobody has": settled(parts={"__class__": {"fixed": 1}}),

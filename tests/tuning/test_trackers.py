@@ -128,10 +128,19 @@ def test_a_run_with_logs_is_replaced_whole(tmp_path):
     folder.create({"kind": "search"}, replace=True)
     assert [path.name for path in folder.path.iterdir()] == ["run.json"]
     (tmp_path / "elsewhere").mkdir()
-    (folder.path / "tracker").symlink_to(tmp_path / "elsewhere")
-    for touch in (folder.describe, lambda: folder.replaceable(replace=True)):
-        with pytest.raises(ValueError, match="tracker"):
-            touch()
+    (folder.path / "tracker").mkdir()
+    for link in ("tracker/trial-0", "tracker"):
+        (folder.path / link).symlink_to(tmp_path / "elsewhere")
+        for touch in (folder.describe, lambda: folder.replaceable(replace=True)):
+            with pytest.raises(ValueError, match="tracker"):
+                touch()
+        (folder.path / link).unlink()
+        (folder.path / "tracker").rmdir() if (folder.path / "tracker").exists() else None
+
+
+def test_a_server_that_is_lost_at_the_end_takes_nothing_from_a_search(monkeypatch):
+    monkeypatch.setattr(trackers, "_experiment", lambda tracker: (_ for _ in ()).throw(ConnectionError("refused")))
+    assert trackers.shown({"name": "mlflow", "at": "http://host:5000"}) == "http://host:5000"
 
 
 def test_what_a_study_says_is_logged_to_nowhere():

@@ -61,8 +61,7 @@ def tailoring(*declared):
 
 def space_of(given, data=None):
     space = HyperModelSpace(as_hypermodel(given, "t"), {"at": {}}, "m:t")
-    space.example = None if data is None else data.example()
-    space.check(Budget())
+    space.check(Budget(), None if data is None else data.example())
     return space
 
 

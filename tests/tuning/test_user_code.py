@@ -8,6 +8,7 @@ from calling import light_environment
 from thorough import run_all
 
 from keras_blocks.tuning import HyperSqueezeNet
+from keras_blocks.tuning.saying import is_place
 from keras_blocks.tuning.user_spaces import user_code
 
 SCRIPT = """
@@ -93,3 +94,11 @@ def test_a_class_from_a_prompt_is_refused(monkeypatch):
     monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)
     with pytest.raises(ValueError, match="`space`: Own must be defined in a file"):
         user_code.origins(own((8, 8, 1), 10))
+
+
+@pytest.mark.parametrize(("text", "is_one"), [("my_module:my_data", True), ("a.b:c.d", True), ("photos:2024", False)])
+def test_what_says_where_a_thing_is(text, is_one, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert is_place(text) is is_one and not is_place(None)
+    (tmp_path / text).mkdir()
+    assert not is_place(text)

@@ -31,6 +31,8 @@ def read_table(path: Path, seed: int, image_size: ImageSize | None, memory: int)
         return dataset_of(path.stem, names, pictures, seed, image_size, LeftOut(path.parent), memory)
     except (OSError, csv.Error) as error:
         raise ValueError(f"`data`, the table {path}: {error}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"`data`, the table {path}, must be text in UTF-8: {error}. Save it so.") from error
 
 
 def _rows(path: Path) -> Iterator[tuple[Path, str, str]]:

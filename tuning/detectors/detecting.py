@@ -13,7 +13,7 @@ from keras_blocks.core.pictures import header_of, read_picture
 from keras_blocks.decode.predictions import decode_predictions
 from keras_blocks.detection.boxes import clip
 from keras_blocks.detection.drawing import draw_detections
-from keras_blocks.detection.letterbox import fitted, letterbox, move
+from keras_blocks.detection.letterbox import letterbox, move, sizes_within
 from keras_blocks.tuning.data.listing import LeftOut, images_in
 from keras_blocks.tuning.data.load import data_path
 from keras_blocks.tuning.files import replacing, write_json
@@ -120,7 +120,7 @@ class Detecting:
         except ValueError as error:
             return Found(file, why=str(error))
         size = np.array(picture.size[::-1])
-        (inner,) = fitted(size[None], self.image_size)
+        (inner,) = sizes_within(size[None], self.image_size)
         image = letterbox(picture, inner, self.image_size)
         found = {name: value[0] for name, value in self.model.predict(image[None], verbose=0).items()}
         boxes = move(found["boxes"], inner, size)

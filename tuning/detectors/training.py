@@ -21,7 +21,7 @@ from keras_blocks.tuning.detectors.epochs import DetectorEpochs
 from keras_blocks.tuning.files import replacing, write_json
 from keras_blocks.tuning.run_folder import RunFolder
 from keras_blocks.tuning.search.progress import NoProgress, Progress
-from keras_blocks.tuning.search.settings_table import check_settings, documented, setting
+from keras_blocks.tuning.search.settings_table import NamedSettings, check_settings, documented, setting
 from keras_blocks.tuning.seeds import FINAL, derived_seed
 from keras_blocks.tuning.training.detection import AT_A_TIME, check_detector, figures_on, plain_figures
 from keras_blocks.tuning.training.fit import fit
@@ -46,7 +46,7 @@ DETECTOR_DATA_HELP = "A folder of images with boxes, of Pascal VOC's layout or C
 
 @documented
 @dataclasses.dataclass(frozen=True)
-class DetectorSettings:
+class DetectorSettings(NamedSettings):
     """The settings of a detector's training, checked. The optimizer is SGD with momentum.
 
     Args:
@@ -234,7 +234,7 @@ class DetectorTraining:
         A training that was interrupted goes on after its last epoch.
 
         Args:
-            progress: told of each epoch, see `report.Progress`.
+            progress: told of each epoch, see `report.terminal.Progress`.
 
         Returns:
             What result.json holds.

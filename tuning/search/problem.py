@@ -7,6 +7,7 @@ from typing import Any
 
 from keras_blocks.tuning.data.dataset import Dataset
 from keras_blocks.tuning.run_folder import RunFolder
+from keras_blocks.tuning.saying import is_place
 from keras_blocks.tuning.search.settings import SearchSettings
 from keras_blocks.tuning.spaces.architecture import HyperArchitecture
 from keras_blocks.tuning.spaces.families import space_for
@@ -14,7 +15,7 @@ from keras_blocks.tuning.trials.callbacks import place_of_callbacks
 from keras_blocks.tuning.user_spaces.folds import check_folds
 from keras_blocks.tuning.user_spaces.given_data import GivenData
 from keras_blocks.tuning.user_spaces.hyper_model import HyperModelSpace
-from keras_blocks.tuning.user_spaces.user_things import Where, is_named, named, place_of, thing_at
+from keras_blocks.tuning.user_spaces.user_things import Where, named, place_of, thing_at
 
 Space = HyperArchitecture | HyperModelSpace
 Given = Any
@@ -100,7 +101,7 @@ def _foldable(problem: Problem) -> Problem:
 
 
 def _problem_of(settings: SearchSettings, space: Given | None, data: Callable[[], Any] | str | None) -> Problem:
-    if data is None and is_named(settings.data):
+    if data is None and is_place(settings.data):
         data = settings.data
     if space is not None and not isinstance(space, HyperArchitecture):
         space = HyperModelSpace.of(space)
@@ -160,6 +161,5 @@ def _refuse_settings(settings: SearchSettings) -> None:
 
 def _checked(problem: Problem) -> Problem:
     assert isinstance(problem.space, HyperModelSpace) and isinstance(problem.data, GivenData)
-    problem.space.example = problem.data.example()
-    problem.space.check(problem.settings.budget)
+    problem.space.check(problem.settings.budget, problem.data.example())
     return problem

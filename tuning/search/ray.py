@@ -1,5 +1,8 @@
 """Starts a search's workers on a Ray cluster."""
 
+import math
+from typing import Any
+
 from keras_blocks.tuning.search.progress import NoProgress, Progress
 from keras_blocks.tuning.search.search import Search
 
@@ -7,9 +10,7 @@ WAIT_SECONDS = 1.0
 """Between two looks at the workers."""
 
 
-def run_workers(
-    search: Search, address: str, progress: Progress | None = None, *, cpus: float = 1, gpus: float = 0
-) -> list[str]:
+def run_workers(search: Search, address: str, progress: Progress | None = None) -> list[str]:
     """Runs a search's trials on a Ray cluster, as many at a time as `settings.workers`.
 
     Ray gives each worker its processors and devices, and starts one again whose machine was lost; its trial goes on
@@ -19,8 +20,7 @@ def run_workers(
     Args:
         search: a `Search`.
         address: of the cluster, as `ray.init` takes it: "auto", "ray://host:10001", or "local" for a new one here.
-        progress: shows what happens, see `report.Progress`.
-        cpus, gpus: of each worker.
+        progress: shows what happens, see `report.terminal.Progress`.
 
     Returns:
         Why each worker ended.
@@ -37,9 +37,10 @@ def run_workers(
     if started:
         ray.init(address=address, log_to_driver=False, include_dashboard=False if address == "local" else None)
     try:
-        work = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=-1)(_work)
-        folder = str(search.folder.path.absolute())
-        waiting = [work.remote(session.place.study, session.place.url, folder) for _ in range(search.settings.workers)]
+        gpus = share_of_device(ray.cluster_resources().get("GPU", 0), search.settings.workers)
+        work = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=-1)(_work)
+        folder, told = str(search.folder.path.absolute()), session.copy()
+        waiting = [work.remote(told, folder) for _ in range(search.settings.workers)]
         ended = []
         while waiting:
             done, waiting = ray.wait(waiting, timeout=WAIT_SECONDS)
@@ -53,14 +54,19 @@ def run_workers(
             ray.shutdown()
 
 
-def _work(name: str, url: str, folder: str) -> str:
+def share_of_device(devices: float, workers: int) -> float:
+    """How much of a device each worker gets: one, or where there are fewer, such a part that all find a place."""
+    return 1 / math.ceil(workers / devices) if devices else 0.0
+
+
+def _work(told: dict[str, Any], folder: str) -> str:
     """In a process of Ray: one worker, until no trial is left."""
     from keras_blocks.tuning.run_folder import RunFolder
     from keras_blocks.tuning.search.session import Session
     from keras_blocks.tuning.storage.store import quiet_optuna
 
     with quiet_optuna():
-        session = Session.joined(name, url, RunFolder(folder), workers=1)
+        session = Session.copied(told, RunFolder(folder))
         try:
             return session.run()
         finally:

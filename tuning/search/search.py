@@ -174,7 +174,7 @@ class Search:
         """Runs the trials that are left, trains the best candidate on, and evaluates it on the test images.
 
         Args:
-            progress: shows what happens, see `report.Progress`.
+            progress: shows what happens, see `report.terminal.Progress`.
             devices: CUDA devices, a worker for each; by default `settings.workers` workers.
 
         Returns:

@@ -13,6 +13,7 @@ from typing import Any
 
 from keras_blocks.tuning.memory import memory_of_machine
 from keras_blocks.tuning.run_folder import RunFolder
+from keras_blocks.tuning.saying import is_place
 from keras_blocks.tuning.search.progress import NoProgress, Progress
 from keras_blocks.tuning.search.settings import SearchSettings
 from keras_blocks.tuning.search.worker import Worker
@@ -31,8 +32,9 @@ from keras_blocks.tuning.trials.protocol import FinalRequest, Setup
 from keras_blocks.tuning.trials.supervisor import MEMORY_SHARE, OnEpoch, Outcome, Supervisor
 from keras_blocks.tuning.trials.trackers import Tracker, tracker_of
 from keras_blocks.tuning.user_spaces import user_code
+from keras_blocks.tuning.user_spaces.given_data import GivenData
 from keras_blocks.tuning.user_spaces.hyper_model import HyperModelSpace
-from keras_blocks.tuning.user_spaces.user_things import Where, callbacks_here, given_here
+from keras_blocks.tuning.user_spaces.user_things import Where, named_here, thing_at
 
 
 class Session:
@@ -105,11 +107,12 @@ class Session:
             space: HyperArchitecture | HyperModelSpace
             if "hypermodel" in about["space"]:
                 space = HyperModelSpace.from_config(about["space"], importing=False)
-                data = given_here(settings.data, changes)
+                data = named_here(settings.data, "data", changes) if is_place(settings.data) else None
             else:
                 space = space_from_config(about["space"])
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"`study`: the space of {name!r} cannot be read: {error!r}.") from error
+        _check(space, settings, data)
         return cls(
             settings,
             space,
@@ -118,8 +121,37 @@ class Session:
             backend=about["backend"],
             data_sha256=about["data_sha256"],
             data=data,
-            callbacks=callbacks_here(settings.callbacks, changes),
+            callbacks=None if settings.callbacks is None else named_here(settings.callbacks, "callbacks", changes),
         )
+
+    @classmethod
+    def copied(cls, told: dict[str, Any], folder: RunFolder) -> "Session":
+        """A session with one worker, as another process of the same user told of it by `copy`.
+
+        What is theirs is imported here: nothing of it comes from a file or a database.
+        """
+        about = told["about"]
+        for origin in told["imports"]:
+            user_code.bring_in(origin)
+        own, settings = "hypermodel" in about["space"], SearchSettings.of(about["settings"], workers=1)
+        space = HyperModelSpace.from_config(about["space"]) if own else space_from_config(about["space"])
+        _check(space, settings, told["data"])
+        return cls(
+            settings,
+            space,
+            folder,
+            place=told["place"],
+            backend=about["backend"],
+            data_sha256=about["data_sha256"],
+            data=told["data"],
+            callbacks=told["callbacks"],
+        )
+
+    def copy(self) -> dict[str, Any]:
+        """What `copied` takes, to be pickled."""
+        setup = self._setup
+        where = {"imports": setup.imports, "data": (setup.task or {}).get("data"), "callbacks": setup.callbacks}
+        return {"about": self._about(), "place": self.place, **where}
 
     def open_study(self) -> Study:
         """A connection to the study; each thread needs one of its own."""
@@ -157,21 +189,23 @@ class Session:
 
     def publish(self) -> None:
         """Tells workers elsewhere what they need to join."""
-        about = {
+        self.study.optuna.set_user_attr("search", self._about())
+        if self.place.url != sqlite_url(self.folder.study):  # else it is copied with the folder
+            self.study.keep_folder(self.folder.path.resolve())
+
+    def _about(self) -> dict[str, Any]:
+        return {
             "settings": dataclasses.asdict(self.settings),
             "space": self.space.get_config(),
             "backend": self._backend,
             "data_sha256": self._data_sha256,
         }
-        self.study.optuna.set_user_attr("search", about)
-        if self.place.url != sqlite_url(self.folder.study):  # else it is copied with the folder
-            self.study.keep_folder(self.folder.path.resolve())
 
     def run(self, progress: Progress | None = None, *, devices: Sequence[str] = ()) -> str:
         """Runs trials with as many workers as the settings say, until none is left.
 
         Args:
-            progress: shows what happens, see `report.Progress`.
+            progress: shows what happens, see `report.terminal.Progress`.
             devices: CUDA devices, one for each worker; their number is the workers' then.
 
         Returns:
@@ -279,6 +313,16 @@ class Session:
         if isinstance(space, HyperModelSpace):
             return space.inspected(values, self.settings.budget, trials)
         return self._inspect(space.candidate(GivenSource(values)), self.settings.budget, trials)
+
+
+def _check(space: HyperArchitecture | HyperModelSpace, settings: SearchSettings, where: Where | None) -> None:
+    """Builds the first model of a user's own space for an example, as where the search began: the study asks for it."""
+    if isinstance(space, HyperModelSpace):
+        if where is None:
+            data = GivenData.from_dataset(settings.dataset())
+        else:
+            data = GivenData.from_function(thing_at(where), where["label"], settings.data_id)
+        space.check(settings.budget, data.example())
 
 
 def _setup(

@@ -220,7 +220,7 @@ class HyperArchitecture(keras_tuner.HyperModel):
         return self.assembled(self._drawn(self.architecture_dimensions, hp))
 
     def hyperparameters(self, hp: keras_tuner.HyperParameters | Source) -> Values:
-        """Draws how the model is trained: see `training.compiled` and `training.fit`."""
+        """Draws how the model is trained: see `training.fit`."""
         return self._hyperparameters(self._drawn(self.training_dimensions, hp))
 
     def candidate(self, hp: keras_tuner.HyperParameters | Source) -> Candidate:

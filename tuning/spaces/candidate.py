@@ -25,7 +25,7 @@ class Candidate:
     Args:
         architecture: registered name of the class, such as "keras_blocks>ResNet", or of this library's the bare one.
         metaparameters: arguments of its constructor, plain data.
-        hyperparameters: of the training, see `training.compiled` and `training.fit`.
+        hyperparameters: of the training, see `training.fit`.
 
     Example:
 
@@ -79,7 +79,7 @@ class Candidate:
         class_names: Sequence[str] | None = None,
         pixels: Mode | None = None,
     ) -> keras.Model:
-        """A new model, ready to fit; see `training.compiled`.
+        """A new model, ready to fit; see `training.fit.compiled`.
 
         Args:
             scale, flips, pixels: as there.

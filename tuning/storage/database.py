@@ -1,6 +1,6 @@
 """Optuna's database, read and written in few statements: its own take most of the time between two trials.
 
-Private names of Optuna are in this file and in store.py; tests/tuning/test_doors.py has a list of them.
+Private names of Optuna are in this file and in store.py; tests/tuning/test_optuna_doors.py has a list of them.
 """
 
 import contextlib

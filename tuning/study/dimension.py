@@ -164,7 +164,7 @@ class Range(Scale, Dimension):
     def value_of(self, label: Any) -> Any:
         if self.whole:
             return int(label)
-        return round(label, 10) if self.step else label  # steps add up to 0.30000000000000004
+        return float(f"{label:.10g}") if self.step else label  # steps add up to 0.30000000000000004
 
     def draw(self, source: Source, name: str) -> Any:
         return source.number(name, self)

@@ -22,6 +22,7 @@ SAMPLED_DRAWS = 8
 
 
 FIRST = "first"
+TRIED = "first tried"
 """The attribute of Optuna's study with what is tried first, where that is not left to the sampler."""
 
 LARGEST, DRAWS = 10, 200
@@ -105,9 +106,12 @@ class Drawer:
             return None
         if not trials:
             self.study.set_user_attr(FIRST, self._tried_first(space))
-        for params, signature in self.study.user_attrs.get(FIRST, ()):
+        tried = self.study.user_attrs.get(TRIED, 0)
+        for number, (params, signature) in enumerate(self.study.user_attrs.get(FIRST, ())[tried:], start=tried + 1):
             if signature not in known:
                 self.study.enqueue_trial(params)
+                # Not by its signature: what is refused has none, and that of a trained one may change.
+                self.study.set_user_attr(TRIED, number)
                 if (drawn := self._accepted(space, known)) is not None:
                     return drawn
         return None

@@ -197,6 +197,8 @@ def _test_part(own: Path | None, data: str | Path | None, image_size: ImageSize 
             numbered=not data_path(data).is_dir(),
             notes=dataset.notes,
         )
+    if data is not None:
+        RunFolder(data_path(data)).describe()  # refuses links: what a folder says of others is not followed
     test = own if data is None else RunFolder(data_path(data)).test
     if test is None:
         raise ValueError("`data` must be given, as the model is in no run's folder, which would have its test images.")

@@ -7,7 +7,8 @@ from typing import Any
 import keras
 
 from keras_blocks.core.signature import needed
-from keras_blocks.tuning.user_spaces.user_things import Where, is_named, named, place_of, thing_at
+from keras_blocks.tuning.saying import is_place
+from keras_blocks.tuning.user_spaces.user_things import Where, named, place_of, thing_at
 
 
 def place_of_callbacks(given: Callable[[], Any] | str) -> Where:
@@ -20,7 +21,7 @@ def place_of_callbacks(given: Callable[[], Any] | str) -> Where:
         TypeError, ValueError: for what makes no callbacks, and for a function that no other process finds.
     """
     if isinstance(given, str):
-        if not is_named(given):
+        if not is_place(given):
             raise ValueError(f"`callbacks` must be such as 'my_module:my_callbacks'; received {given!r}.")
         function, where = named(given, "callbacks")
     elif inspect.isfunction(given):

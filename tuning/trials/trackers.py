@@ -73,11 +73,13 @@ def check(tracker: Tracker | None) -> None:
 
 
 def shown(tracker: Tracker) -> str:
-    """How people see what was logged: an address, or a command."""
+    """How people see what was logged: an address, or a command. A server that is lost by then has its own address."""
     if tracker["name"] == "tensorboard":
         return f"tensorboard --logdir {tracker['at']}"
     if tracker["at"].startswith(SERVERS):
-        return f"{tracker['at'].rstrip('/')}/#/experiments/{_experiment(tracker)}"
+        with contextlib.suppress(Exception):  # of whatever stands between here and there
+            return f"{tracker['at'].rstrip('/')}/#/experiments/{_experiment(tracker)}"
+        return str(tracker["at"])
     return f"mlflow ui --backend-store-uri {tracker['at']}"
 
 

@@ -24,7 +24,7 @@ FAR = 10**9
 
 
 class Trainable(Protocol):
-    """A candidate that builds and trains itself, as `spaces.HyperModelCandidate` does."""
+    """A candidate that builds and trains itself, as `user_spaces.hyper_model.HyperModelCandidate` does."""
 
     @property
     def fits_itself(self) -> bool: ...

@@ -12,7 +12,7 @@ from keras_tuner.engine import hyperparameters as kinds
 from keras_blocks.core.graphs import unallocated_and_compiled
 from keras_blocks.costs.cost import Cost
 from keras_blocks.tuning.digest import digest
-from keras_blocks.tuning.saying import without_dump
+from keras_blocks.tuning.saying import is_place, without_dump
 from keras_blocks.tuning.spaces.architecture import HyperArchitecture
 from keras_blocks.tuning.spaces.budget import UNITS, Budget
 from keras_blocks.tuning.spaces.counting import NOT_COUNTED, Misfit, check_inputs, counted
@@ -24,7 +24,6 @@ from keras_blocks.tuning.user_spaces.hyper_function import HyperFunction
 from keras_blocks.tuning.user_spaces.user_things import (
     decoded,
     encoded,
-    is_named,
     named,
     place_of,
     place_of_object,
@@ -69,7 +68,7 @@ class HyperModelSpace:
             TypeError, ValueError: for another thing, and for what another process would not find.
         """
         if isinstance(given, str):
-            if not is_named(given):
+            if not is_place(given):
                 raise ValueError(f"`space` must be such as 'my_module:MyHyperModel'; received {given!r}.")
             thing, place = named(given, "space")
             return cls(as_hypermodel(thing, given), {"at": place}, place["label"])
@@ -102,12 +101,17 @@ class HyperModelSpace:
 
     # -- what a study asks -------------------------------------------------------------------------------------------
 
-    def check(self, budget: Budget) -> None:
+    def check(self, budget: Budget, example: Any = None) -> None:
         """Builds the model of the default hyperparameters, without its variables where that is possible.
+
+        Args:
+            budget: of each candidate.
+            example: the inputs of one example, which `self.example` is from then on.
 
         Raises:
             ValueError: where it cannot be built, does not take the data, or cannot be counted though there is a budget.
         """
+        self.example = example
         budget = self._also_of_tuner(budget)
         limited = [name for name in UNITS if getattr(budget, f"max_{name}") is not None]
         hp = keras_tuner.HyperParameters()

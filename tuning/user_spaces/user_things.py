@@ -3,7 +3,6 @@
 import importlib
 import inspect
 import os
-import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,19 +20,11 @@ from keras_blocks.tuning.user_spaces.user_code import bring_in, origin
 Where = dict[str, Any]
 """Plain data: module, name in it, and where other processes find the module, see `user_code.origin`."""
 
-NAMED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
-"""How users write where a thing is: "my_module:my_data"."""
-
 MAIN = "__keras_blocks_main__"
 """The name under which another process imports the script that was started."""
 
 WRAPPED = ("build", "_build")
 """What KerasTuner keeps in each hypermodel besides its own attributes: its method, in a wrapper."""
-
-
-def is_named(given: Any) -> bool:
-    """Whether it is a text such as "my_module:my_data"; a path that exists is none."""
-    return isinstance(given, str) and NAMED.fullmatch(given) is not None and not os.path.exists(given)
 
 
 def place_of(thing: Any, argument: str, *, name: str | None = None) -> Where:
@@ -128,35 +119,22 @@ def named(text: str, argument: str) -> tuple[Any, Where]:
     return thing, {"module": module, "folder": folder, "name": name, "label": text}
 
 
-def given_here(data: str, changes: Mapping[str, Any]) -> Where | None:
-    """Where the function is that gives a search's data, on a machine that joins it.
+def named_here(given: str, what: str, changes: Mapping[str, Any]) -> Where:
+    """Where a user's function is that a search's setting names, on a machine that joins it.
 
     Args:
-        data: its name, or that of a data set.
+        given: the function, as "my_module:my_data".
+        what: the setting's name, "data" or "callbacks".
         changes: what the user of this machine says: what a study says alone is not imported.
 
     Raises:
         ValueError: where the user has said nothing, and not imported its module either.
     """
-    if not is_named(data):
-        return None
-    if data not in changes.values() and data.partition(":")[0] not in sys.modules:
+    if given not in changes.values() and given.partition(":")[0] not in sys.modules:
         raise ValueError(
-            f"`data`: the search's data are given by {data}, the user's own; say so here, too: --data {data}."
+            f"`{what}`: the search's {what} are given by {given}, the user's own; say so here, too: --{what} {given}."
         )
-    return named(data, "data")[1]
-
-
-def callbacks_here(callbacks: str | None, changes: Mapping[str, Any]) -> Where | None:
-    """Where the function is that makes a search's callbacks, on a machine that joins it, see `given_here`."""
-    if callbacks is None:
-        return None
-    if callbacks not in changes.values() and callbacks.partition(":")[0] not in sys.modules:
-        raise ValueError(
-            f"`callbacks`: the search's callbacks are made by {callbacks}, the user's own; say so here, too: "
-            f"--callbacks {callbacks}."
-        )
-    return named(callbacks, "callbacks")[1]
+    return named(given, what)[1]
 
 
 def _own_names(module: Any) -> list[str]:
