@@ -1,11 +1,13 @@
 """Workers on a Ray cluster, here one of this machine. Ray is an extra that `make install` leaves out for its size."""
 
+import concurrent.futures
 import sys
+import time
 
 import pytest
 import thorough
 
-from keras_blocks.tuning import Search, SearchSettings
+from keras_blocks.tuning import HyperArchitecture, Search, SearchSettings
 from keras_blocks.tuning.run_folder import RunFolder
 from keras_blocks.tuning.search.ray import run_workers, share_of_device
 from keras_blocks.tuning.search.session import Session
@@ -66,12 +68,59 @@ def test_another_process_works_on_the_users_own_space(own):
     session.study.close()
 
 
+def test_a_worker_elsewhere_joins_once_it_has_imported_the_space(own):
+    own.session.publish()
+    place = own.session.place
+    session = Session.joined(place.study, place.url, RunFolder(own.folder.path.with_name("elsewhere")))
+    assert session.study.next("elsewhere").number == 0
+    session.study.close()
+    if isinstance(own.space, HyperArchitecture):
+        return  # is known by its registered name as long as this process lives
+    del sys.modules["rays_own"]
+    with pytest.raises(ValueError, match="import it first: --import rays_own"):
+        Session.joined(place.study, place.url, RunFolder(own.folder.path.with_name("elsewhere")))
+
+
 @pytest.mark.skipif(not thorough.run_all(), reason="starts a cluster: KERAS_BLOCKS_ALL=1, with Ray installed")
 @pytest.mark.filterwarnings("ignore")
 def test_a_cluster_runs_trials_of_the_users_own_space(own):
     pytest.importorskip("ray", reason="needs Ray: pip install keras-blocks[ray]")
     assert run_workers(own, "local") == ["all 2 trials are done"]
     assert [trial.status for trial in own.trials if trial.counted] == ["completed"] * 2
+
+
+def running(search):
+    return [trial for trial in search.trials if trial.status == "running"]
+
+
+@pytest.mark.skipif(not thorough.run_all(), reason="starts a cluster: KERAS_BLOCKS_ALL=1, with Ray installed")
+@pytest.mark.filterwarnings("ignore")
+def test_a_node_that_is_killed_in_mid_trial_is_replaced(few_digits, tmp_path):
+    """Two nodes with a worker each: the one whose trial trains is killed, and all trials are completed."""
+    ray = pytest.importorskip("ray", reason="needs Ray: pip install keras-blocks[ray]")
+    from ray.cluster_utils import Cluster
+
+    settings = SearchSettings(data=str(few_digits), trials=4, epochs=100, workers=2, parts={"groups": {"fixed": 1}})
+    search = Search(settings, tmp_path / "run", storage=sqlite_url(tmp_path / "study.db"))
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    nodes = [cluster.add_node(num_cpus=1), cluster.add_node(num_cpus=1)]
+    ray.init(address=cluster.address, log_to_driver=False)
+    try:
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            ended = pool.submit(run_workers, search, "auto")
+            while sum(search.folder.checkpoint(trial.number).exists() for trial in running(search)) < 2:
+                assert not ended.done()
+                time.sleep(0.2)
+            cluster.remove_node(nodes[0], allow_graceful=False)
+            cluster.add_node(num_cpus=1)
+            assert ended.result(timeout=300) == ["all 4 trials are done"] * 2
+        counted = [trial for trial in search.trials if trial.counted]
+        assert [trial.status for trial in counted] == ["completed"] * 4
+        assert sorted(trial.attempt for trial in counted) == [1, 1, 1, 2]
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+        search.close()
 
 
 @pytest.mark.parametrize(("devices", "workers", "share"), [(0, 4, 0), (4, 4, 1), (8, 2, 1), (2, 4, 0.5), (3, 4, 0.5)])
