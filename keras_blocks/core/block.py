@@ -197,11 +197,11 @@ class Block(LayerFactory, keras.layers.Layer):
         return walk(self._built_chain.chain, self._as_float(inputs), apply)
 
     def compute_output_shape(self, input_shape: Shape) -> Any:
-        def after(spec: LayerSpec, shape: Any) -> Any:
+        def shape_after(spec: LayerSpec, shape: Any) -> Any:
             layer = getattr(self, spec.name) if self._built_chain else spec.make()
             return self._next_shape(layer, spec, shape)
 
-        return as_shapes(walk(self.chain_for(input_shape), as_shapes(input_shape), after))
+        return as_shapes(walk(self.chain_for(input_shape), as_shapes(input_shape), shape_after))
 
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
         found = super().compute_output_spec(*args, **kwargs)
