@@ -17,7 +17,7 @@ from keras_blocks.core.graphs import unallocated
 from keras_blocks.core.grouped_conv2d import GroupedConv2D
 from keras_blocks.core.layer_kinds import CONVOLUTIONS, DEPTHWISE, TRANSPOSED
 from keras_blocks.core.normalization import BatchNormalization
-from keras_blocks.core.shapes import as_pair, as_shapes
+from keras_blocks.core.shapes import as_pair, as_shapes, traced_shape
 
 Sizes: TypeAlias = tuple[int, ...]
 Options: TypeAlias = Mapping[str, Any]
@@ -40,16 +40,6 @@ def measured(make: Callable[[], Any], shape: Any) -> LayerCost:
             layer.build(shape)
         after = as_shapes(traced_shape(layer, shape))
         return LayerCost(after, count_weights(layer), layer_macs(layer, shape, after))
-
-
-def traced_shape(layer: Any, shape: Any) -> Any:
-    """What a layer gives for a shape, or for several; one of a user's own may have a `call` alone, which is traced."""
-    try:
-        return layer.compute_output_shape(shape)
-    except NotImplementedError:
-        several = bool(shape) and isinstance(shape[0], (tuple, list))
-        given = [keras.KerasTensor(one) for one in shape] if several else keras.KerasTensor(shape)
-        return keras.tree.map_structure(lambda one: tuple(one.shape), layer.compute_output_spec(given))
 
 
 def count_weights(layer: Any) -> int:

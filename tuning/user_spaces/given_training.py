@@ -266,6 +266,7 @@ def train_and_keep(
             path=folder.final,
             signature=f"{candidate.signature()} {epochs} {seed}",
             watch=watch,
+            deciding=[epochs],
             callbacks=callbacks,
         )
 
@@ -281,6 +282,7 @@ def train_and_keep(
     def told(model: keras.Model, trained: Trained) -> dict[str, Any]:
         return {
             "data": data.name,
+            **data.told,
             **({"objective": objective_named(monitor).name} if monitor else {}),
             "metrics": at_best(trained),
             "test_metrics": on_test(model),
