@@ -17,6 +17,7 @@ import thorough
 
 import keras_blocks
 import keras_blocks.ops
+import keras_blocks.tuning
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -241,6 +242,14 @@ def test_python_of_the_page_on_pruning(tmp_path, monkeypatch):
 def test_python_of_the_page_on_growing(capsys):
     run("growing.md", PAGES["growing"])
     assert capsys.readouterr().out.endswith("True\n")
+
+
+@pytest.mark.once
+def test_every_public_name_is_on_a_written_page():
+    code = "\n".join(part for page in PAGES.values() for part in re.findall(r"```.*?```|`[^`\n]+`", page, re.DOTALL))
+    names = {*keras_blocks.__all__, *keras_blocks.ops.__all__, *keras_blocks.tuning.__all__}
+    assert len(names) > 100
+    assert {name for name in names if not re.search(rf"\b{name}\b", code)} == set()
 
 
 def test_readme_has_every_public_name():

@@ -7,7 +7,11 @@ import pytest
 from keras_blocks import FireBlock
 from keras_blocks.tuning.data.dataset import Dataset
 from keras_blocks.tuning.training import checkpoint, resumable
-from keras_blocks.tuning.training.moving_statistics import HonestValidation, batches_of, trained_normalizations
+from keras_blocks.tuning.training.moving_statistics import PreciseBatchNorm, batches_of, trained_normalizations
+from keras_blocks.tuning.trials.protocol import TrialRequest
+from keras_blocks.tuning.trials.tasks import GivenTask, ImagesTask
+from keras_blocks.tuning.user_spaces.given_data import GivenData
+from keras_blocks.tuning.user_spaces.hyper_model import HyperModelSpace
 
 layers = keras.layers
 pytestmark = pytest.mark.usefixtures("eager")
@@ -64,7 +68,7 @@ def value(variable):
 def test_statistics_are_the_data_s_while_it_validates_and_the_training_s_after(make, data):
     x, y = data
     model, during = compiled(make()), {}
-    honest = HonestValidation([2], lambda: batches_of(data, 8))
+    precise = PreciseBatchNorm([2], lambda: batches_of(data, 8, 16))
 
     class Look(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
@@ -74,17 +78,17 @@ def test_statistics_are_the_data_s_while_it_validates_and_the_training_s_after(m
             during[self.epoch] = value(first_of(model).moving_mean), value(first_of(model).moving_variance)
 
         def on_epoch_end(self, epoch, logs=None):
-            during[-self.epoch] = honest.weights(model), model.get_weights()
+            during[-self.epoch] = precise.weights(model), model.get_weights()
 
-    model.fit(x, y, batch_size=8, epochs=2, shuffle=False, validation_data=data, callbacks=[honest, Look()], verbose=0)
+    model.fit(x, y, batch_size=8, epochs=2, shuffle=False, validation_data=data, callbacks=[precise, Look()], verbose=0)
     parts = np.split(x, 3)
     assert during[1][0] == pytest.approx(x.mean((0, 1, 2)) * (1 - 0.99**3), rel=0.05)  # the lag that is meant
     assert during[2][0] == pytest.approx(x.mean((0, 1, 2)), rel=1e-4)
     # Batches were drawn: the mean of variances is that of any 3 parts to a few per cent.
     assert during[2][1] == pytest.approx(np.mean([part.var((0, 1, 2)) for part in parts], 0), rel=0.1)
     assert value(first_of(model).moving_mean) == pytest.approx(x.mean((0, 1, 2)) * (1 - 0.99**6), rel=0.05)
-    honest_weights, own = during[-2]
-    different = [i for i, (one, two) in enumerate(zip(honest_weights, own)) if not np.allclose(one, two)]
+    precise_weights, own = during[-2]
+    different = [i for i, (one, two) in enumerate(zip(precise_weights, own)) if not np.allclose(one, two)]
     moving = [i for i, variable in enumerate(model.weights) if "moving" in variable.path]
     assert different == moving and len(moving) >= 4
     for one, two in zip(*during[-1]):  # the first epoch decides nothing
@@ -102,7 +106,7 @@ def test_the_training_is_as_it_was_without(data):
         keras.utils.set_random_seed(1)
         model = compiled(functional())
         model.layers[-3].rate = 0.0
-        callback = HonestValidation(deciding, lambda: batches_of(data, 8))
+        callback = PreciseBatchNorm(deciding, lambda: batches_of(data, 8, 16))
         model.fit(x, y, batch_size=8, epochs=2, shuffle=False, validation_data=data, callbacks=[callback], verbose=0)
         ends.append([value(variable) for variable in model.variables])
     for one, two in zip(*ends):
@@ -113,9 +117,9 @@ def test_the_training_is_as_it_was_without(data):
 def test_one_that_is_frozen_stays(data):
     model = compiled(Own(frozen=True))
     assert [layer.name for layer in trained_normalizations(model) if layer.name == "first"] == []
-    honest = HonestValidation([1], lambda: batches_of(data, 8))
-    model.fit(*data, batch_size=8, validation_data=data, callbacks=[honest], verbose=0)
-    for variable, weight in zip(model.weights, honest.weights(model)):
+    precise = PreciseBatchNorm([1], lambda: batches_of(data, 8, 16))
+    model.fit(*data, batch_size=8, validation_data=data, callbacks=[precise], verbose=0)
+    for variable, weight in zip(model.weights, precise.weights(model)):
         if "first" in variable.path and "moving" in variable.path:
             np.testing.assert_array_equal(weight, 1.0 if "variance" in variable.path else 0.0)
 
@@ -128,14 +132,14 @@ def test_a_model_that_cannot_be_called_is_validated_as_before_and_says_so(data):
         raise OSError("these data are gone through once")
         yield
 
-    honest = HonestValidation([1, 2], fails, notes.append)
-    history = model.fit(*data, epochs=2, validation_data=data, callbacks=[honest], verbose=0).history
+    precise = PreciseBatchNorm([1, 2], fails, notes.append)
+    history = model.fit(*data, epochs=2, validation_data=data, callbacks=[precise], verbose=0).history
     assert len(history["val_loss"]) == 2
     (note,) = notes
     assert note == (
         "its BatchNormalization is validated with moving averages: OSError: these data are gone through once"
     )
-    for one, two in zip(honest.weights(model), model.get_weights()):
+    for one, two in zip(precise.weights(model), model.get_weights()):
         np.testing.assert_array_equal(one, two)
 
 
@@ -167,6 +171,33 @@ def test_batches_are_those_of_the_data(part, size, sizes):
         assert all(np.array_equal(batch["b"][:, 0], 2 * batch["a"]) for batch in found)
 
 
+def by_eights(hp):
+    hp.Fixed("batch_size", 8)
+    return compiled(functional())
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("kind", [ImagesTask, GivenTask])
+def test_as_many_batches_are_taken_as_the_request_says(kind, count, data, tmp_path):
+    """A study may have been begun with another number than that of today."""
+    drawn = {"hyperparameters": {"batch_size": 8, "learning_rate": 0.01}}
+    if kind is ImagesTask:
+        task = ImagesTask(Dataset("few", *data, *data, *data, class_names=["0", "1"], scale=1.0))
+        drawn |= {"architecture": "ResNet", "metaparameters": {}}
+    else:
+        space = HyperModelSpace.of(by_eights)
+        task = GivenTask(space, GivenData.from_function(lambda: (data, data, data), "mine:data", None))
+    model = compiled(functional())
+    model.optimizer.build(model.trainable_variables)
+    path = str(tmp_path / "0.npz")
+    request = TrialRequest(0, drawn, "s", 1, "val_loss", 0, path, path, deciding=[1], batches=count)
+    trained = task.job(drawn).fit(model, request, watch=lambda done, logs: None)
+    rows = np.random.default_rng(0).permutation(24)[: 8 * count]
+    assert value(first_of(model).moving_mean) == pytest.approx(data[0][rows].mean((0, 1, 2)), rel=1e-4)
+    assert trained.notes == []
+
+
 def test_a_checkpoint_has_the_training_s_own_statistics_and_the_best_epoch_those_it_was_judged_with(data, tmp_path):
     class Killed(BaseException):
         pass
@@ -177,7 +208,7 @@ def test_a_checkpoint_has_the_training_s_own_statistics_and_the_best_epoch_those
 
     dataset = Dataset("few", *data, *data, *data, class_names=["0", "1"], scale=1.0)
     how = {"learning_rate": 0.01, "batch_size": 8}
-    options = {"epochs": 2, "path": tmp_path / "0.npz", "signature": "s", "deciding": [1, 2], "monitor": "val_loss"}
+    options = {"epochs": 2, "path": tmp_path / "0.npz", "signature": "s", "deciding": [1, 2], "batches": 16}
     model = compiled(functional())
     model.optimizer.build(model.trainable_variables)
     with pytest.raises(Killed):

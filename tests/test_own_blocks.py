@@ -94,6 +94,21 @@ def test_what_a_chain_cannot_say_is_a_layer_in_it(namespace):
     assert keras_blocks.cost(block, (8, 8, 3)).params == 9 * 3 * 3 + 3 + 3
 
 
+def test_a_layer_with_a_call_alone_stands_in_a_block_in_any_model(namespace, tmp_path):
+    """`Scale` has no `compute_output_shape`: what it gives is traced, and its weights have their values."""
+    block = namespace["ScaledBlock"]()
+    assert block.compute_output_shape((None, 8, None, 3)) == (None, 8, None, 3) and not block.built
+    images = np.random.default_rng(0).random((2, 8, 8, 3), "float32")
+    alone = as_array(namespace["ScaledBlock"](name="alone")(images))  # called on images, without a graph
+    assert alone.shape == images.shape
+    model = keras.Sequential([keras.Input((8, None, 3)), block])
+    np.testing.assert_allclose(as_array(block.scale.factor), 1e-4)
+    expected = as_array(block.conv_activation(block.conv(images))) * 1e-4 + images
+    np.testing.assert_allclose(as_array(model(images)), expected, rtol=1e-5)
+    model.save(tmp_path / "model.keras")
+    np.testing.assert_allclose(as_array(keras.saving.load_model(tmp_path / "model.keras")(images)), expected, rtol=1e-5)
+
+
 def test_an_architecture_of_ones_own(namespace, tmp_path):
     own = namespace["own"]
     assert list(own.features) == ["stem", "group1", "group2"]

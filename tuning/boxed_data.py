@@ -22,7 +22,8 @@ PARTS: dict[str, tuple[str, ...]] = {
     "val": ("val", "valid", "validation"),
     "test": ("test", "testing"),
 }
-"""What the parts are called; of several names, the first that is there counts."""
+"""What the parts are called; of several names, the first that is there counts. "dev" is none, unlike with folders of
+classes: COCO's test-dev is to test."""
 
 LAYOUTS = (
     f"a folder of Pascal VOC's layout ({ANNOTATIONS}, {IMAGES}, and {SPLITS} with train.txt or trainval.txt, val.txt, "

@@ -15,8 +15,8 @@ from keras_blocks.core.registration import registered_name
 from keras_blocks.costs.cost import WEIGHTLESS_TYPES, block_chain, block_key, shape_after
 from keras_blocks.models.architecture import Architecture
 
-NOT_IN_WEIGHTS = ("name", "trainable", "labels", "remat")
-"""Arguments that change neither what a model computes nor how it is trained."""
+IGNORED_KEYS = ("name", "trainable", "labels", "remat")
+"""Arguments that say nothing of what the layers are: who is trained, and what is kept in memory for it, among them."""
 
 
 def architecture_digest(cls: type[Architecture], metaparameters: dict[str, Any]) -> str:
@@ -51,7 +51,7 @@ def architecture_digest(cls: type[Architecture], metaparameters: dict[str, Any])
     except (AttributeError, TypeError, ValueError):  # a part that uses Keras' own layers takes no shape alone
         settings = {name: getattr(outline, name) for name in SETTINGS}
         config = serialized({**settings, **outline.metaparameters})
-        config = {key: value for key, value in config.items() if key not in NOT_IN_WEIGHTS}
+        config = {key: value for key, value in config.items() if key not in IGNORED_KEYS}
         return digest([registered_name(cls), config])
     return digest([shape, outline.metaparameters.include_top, outline.assembly.loss_weights, found])
 

@@ -3,11 +3,14 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from keras_blocks.core import validation
 from keras_blocks.tuning.storage.trial import Trial
+
+BATCHES = 16
+"""Batches of the training's data from which BatchNormalization's statistics are taken anew before trials are judged."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -215,15 +218,24 @@ def front(
     for trial in trials:
         losses = [objective.loss(measured(trial, objective.name, given or objectives)) for objective in objectives]
         if math.inf not in losses:
-            points[trial.number] = (losses, trial)
-    kept = [
-        (mine, trial)
-        for mine, trial in points.values()
-        if not any(
-            other != mine and all(theirs <= ours for theirs, ours in zip(other, mine)) for other, _ in points.values()
-        )
+            points[trial.number] = losses
+    by_number = {trial.number: trial for trial in trials}
+    return [by_number[number] for number in sorted(undominated(points), key=lambda number: (points[number], number))]
+
+
+def undominated(points: Mapping[int, Sequence[float]]) -> list[int]:
+    """The numbers of those points that no other is better than: as small in everything, and smaller in something.
+
+    Example:
+
+    >>> undominated({0: [0.2, 100], 1: [0.1, 200], 2: [0.3, 150]})
+    [0, 1]
+    """
+    return [
+        number
+        for number, mine in points.items()
+        if not any(other != mine and all(a <= b for a, b in zip(other, mine)) for other in points.values())
     ]
-    return [trial for _, trial in sorted(kept, key=lambda item: (item[0], item[1].number))]
 
 
 @functools.cache

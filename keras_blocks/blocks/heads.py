@@ -9,7 +9,7 @@ from keras_blocks.core import validation
 from keras_blocks.core.block import Block, register
 from keras_blocks.core.chain import Chain, Fork, LayerSpec
 from keras_blocks.core.immutable import FrozenDict
-from keras_blocks.decode.predictions import decode_predictions
+from keras_blocks.decode.predictions import decode_by_own
 from keras_blocks.typing import BlockOptions, Ints
 
 Pooling = Literal["avg", "max", "flatten"]
@@ -190,13 +190,10 @@ class MultiLabelHead(Head):
         >>> head.decode_predictions([[0.75, 0.25, 0.5]], top=None, threshold=0.5)
         [[(0, 'cat', 0.75), (2, 'fox', 0.5)]]
         """
-        if self.labels is None:
-            raise ValueError(
-                f"{self._title()} has no `labels`: give them at construction, or use "
-                "`keras_blocks.decode_predictions(predictions, labels)`."
-            )
-        labels = self.labels if self.names is None else dict(zip(self.names, self.labels))
-        return decode_predictions(predictions, labels, top, threshold)
+        labels: Any = self.labels
+        if labels is not None and self.names is not None:
+            labels = dict(zip(self.names, labels))
+        return decode_by_own(self._title(), labels, predictions, top, threshold)
 
 
 def _classes(classes: Any) -> int | tuple[int, ...]:

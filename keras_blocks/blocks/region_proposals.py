@@ -283,14 +283,14 @@ class SelectProposals(NamedArguments, keras.layers.Layer):
         return {**super().get_config(), **own}
 
 
-def gathered(values: Tensor, indices: Tensor, padding: float = -1.0) -> Tensor:
-    """What lies at the indices along axis 1, and `padding` for indices of -1."""
+def gathered(values: Tensor, indices: Tensor) -> Tensor:
+    """What lies at the indices along axis 1, and -1 for indices of -1."""
     there = indices >= 0
     extra = len(values.shape) - 2
     index = keras.ops.reshape(keras.ops.maximum(indices, 0), (*keras.ops.shape(indices), *(1,) * extra))
     found = keras.ops.take_along_axis(values, index, axis=1)
     there = keras.ops.reshape(there, keras.ops.shape(index))
-    return keras.ops.where(there, found, keras.ops.cast(padding, found.dtype))
+    return keras.ops.where(there, found, keras.ops.cast(-1.0, found.dtype))
 
 
 def sizes_of_levels(sizes: Any) -> tuple[tuple[float, ...], ...]:

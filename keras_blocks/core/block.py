@@ -13,7 +13,7 @@ from keras_blocks.core.keywords import accepted, refuse_unknown
 from keras_blocks.core.layers import SETTINGS, LayerFactory, serialized, wide_policy
 from keras_blocks.core.registration import register as register
 from keras_blocks.core.remat import rematerialized
-from keras_blocks.core.shapes import as_shapes, compatible, known_sizes
+from keras_blocks.core.shapes import as_shapes, compatible, known_sizes, traced_shape
 from keras_blocks.core.signature import arguments, check_kept
 from keras_blocks.core.trainable import trained_whole
 from keras_blocks.ops.casting import as_float
@@ -115,7 +115,7 @@ class Block(LayerFactory, keras.layers.Layer):
 
         def build_layer(spec: LayerSpec, shape: Any) -> Any:
             layer, first = layers[spec.name], spec.name not in built
-            after = self._next_shape(layer, spec, shape, build=first and isinstance(layer, Block))
+            after = self._next_shape(layer, spec, shape, build=first)
             if first and not layer.built:
                 layer.build(shape)
             self._check_again(spec, built.setdefault(spec.name, shape), shape)
@@ -303,9 +303,9 @@ class Block(LayerFactory, keras.layers.Layer):
                 f"{self._title()} adds branches in '{spec.name}', which must have equal shapes; received {shape}."
             )
         try:
-            if build:
+            if build and isinstance(layer, Block):
                 layer.build(shape)
-            after = layer.compute_output_shape(shape)
+            after = traced_shape(layer, shape, values=build)
         except ValueError as error:
             raise ValueError(
                 f"{self._title()}: its layer '{spec.name}' cannot take the shape {shape}: {error}"

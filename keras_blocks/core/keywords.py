@@ -71,7 +71,7 @@ def check_call(cls: type, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, t
     """Refuses what a class' constructor does not take, see `NamedArguments`."""
     names, most = by_position(cls)
     if len(args) > most:
-        refuse_positions(cls, args, names, most)
+        refuse_positions(cls, args, names)
     if not takes_more and ours_alone(cls):
         refuse_unknown(cls, kwargs, accepted(cls))
 
@@ -137,7 +137,7 @@ def _meant(name: str, offered: Iterable[str]) -> str:
     return f" It takes {', '.join(f'`{candidate}`' for candidate in known)}."
 
 
-def refuse_positions(cls: type, args: tuple[Any, ...], names: tuple[str, ...], most: float) -> NoReturn:
+def refuse_positions(cls: type, args: tuple[Any, ...], names: tuple[str, ...]) -> NoReturn:
     first = ", ".join(f"`{name}`" for name in names) or "nothing"
     shown = [repr(arg) for arg in args[: len(names)]]
     named = [f"{name}=..." for name in (by_keyword(cls) or accepted(cls))[:3]]

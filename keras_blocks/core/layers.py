@@ -13,6 +13,7 @@ from keras_blocks.core.immutable import FrozenDict, freeze, thaw
 from keras_blocks.core.keywords import check_call
 from keras_blocks.core.normalization import BatchNormalization
 from keras_blocks.core.registration import class_named
+from keras_blocks.core.shapes import as_pair
 from keras_blocks.core.showing import html_of
 from keras_blocks.core.signature import takes
 from keras_blocks.core.sizes import ChannelKind, ChannelPooling, ChannelSlice, SizeHow, SizeLike
@@ -154,13 +155,13 @@ class LayerFactory:
             return (*first, self.conv2d(name, _filters(name, filters), 1, **bias))
         if padding == "symmetric" and _dilated_strides(options):
             return self._skipping(name, filters, kernel_size, depthwise, options)
-        strided = padding == "symmetric" and _both(options.get("strides", 1)) != (1, 1)
+        strided = padding == "symmetric" and as_pair(options.get("strides", 1)) != (1, 1)
         options["padding"] = "valid" if strided else "same" if padding == "symmetric" else padding
         if depthwise:
             conv = self.depthwise_conv2d(name, kernel_size, **options)
         else:
             conv = self.conv2d(name, _filters(name, filters), kernel_size, **options)
-        reach = zip(_both(kernel_size), _both(options.get("dilation_rate", 1)))
+        reach = zip(as_pair(kernel_size), as_pair(options.get("dilation_rate", 1)))
         borders = tuple(step * (size - 1) // 2 for size, step in reach)
         if not strided or not any(borders):
             return (conv,)
@@ -170,7 +171,7 @@ class LayerFactory:
         self, name: str, filters: int | None, kernel_size: Pair, depthwise: bool, options: dict[str, Any]
     ) -> tuple[LayerSpec, ...]:
         """A convolution with strides and dilation, which Keras has not: of every second pixel where no other counts."""
-        strides, dilation = _both(options.pop("strides")), _both(options.pop("dilation_rate"))
+        strides, dilation = as_pair(options.pop("strides")), as_pair(options.pop("dilation_rate"))
         every = self.layer(f"{name}_subsample", keras.layers.MaxPooling2D, pool_size=1, strides=strides)
         apart = any(rate % step for step, rate in zip(strides, dilation))  # then pixels that are skipped do count
         rates = dilation if apart else tuple(rate // step for step, rate in zip(strides, dilation))
@@ -253,11 +254,7 @@ def _filters(name: str, filters: int | None) -> int:
 
 
 def _dilated_strides(options: Mapping[str, Any]) -> bool:
-    return all(max(_both(options.get(name, 1))) > 1 for name in ("strides", "dilation_rate"))
-
-
-def _both(value: Any) -> tuple[int, ...]:
-    return (value, value) if isinstance(value, int) else tuple(value)
+    return all(max(as_pair(options.get(name, 1))) > 1 for name in ("strides", "dilation_rate"))
 
 
 def wide_policy(policy: Any) -> Any:

@@ -1,12 +1,19 @@
 """Shapes of one tensor, or of several by name."""
 
+import contextlib
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
 
+from keras_blocks.core.graphs import unallocated
 from keras_blocks.typing import Shape
+
+
+def as_pair(value: Any) -> tuple[int, int]:
+    """Height and width of what layers take as an integer or two: a kernel, a window, strides, a dilation."""
+    return (value, value) if isinstance(value, int) else tuple(value)
 
 
 def as_shapes(shape: Any) -> Any:
@@ -80,3 +87,22 @@ def compatible(shapes: Sequence[Shape]) -> bool:
     """Whether the shapes can be equal, where None stands for any size."""
     ranks = {len(shape) for shape in shapes}
     return len(ranks) == 1 and all(len({size for size in sizes if size is not None}) <= 1 for sizes in zip(*shapes))
+
+
+def traced_shape(layer: Any, shape: Any, *, values: bool = False) -> Any:
+    """What a layer gives for a shape, or for several; one of a user's own may have a `call` alone, which is traced.
+
+    Args:
+        layer: built or not; one that is traced is built for it.
+        shape: of what it takes.
+        values: whether its weights get values then, as those of a layer that is to be used.
+    """
+    try:
+        return layer.compute_output_shape(shape)
+    except NotImplementedError:
+        if not layer.built:
+            with contextlib.nullcontext() if values else unallocated():
+                layer.build(shape)
+        several = bool(shape) and isinstance(shape[0], (tuple, list))
+        given = [keras.KerasTensor(one) for one in shape] if several else keras.KerasTensor(shape)
+        return keras.tree.map_structure(lambda one: tuple(one.shape), layer.compute_output_spec(given))

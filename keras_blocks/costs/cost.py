@@ -14,7 +14,7 @@ from keras_blocks.core.chain import Chain, LayerSpec, ShapeTensor, walk
 from keras_blocks.core.graphs import replay, unallocated
 from keras_blocks.core.immutable import FrozenDict, freeze
 from keras_blocks.core.registration import subclasses
-from keras_blocks.core.shapes import check_fit
+from keras_blocks.core.shapes import check_fit, traced_shape
 from keras_blocks.core.signature import arguments
 from keras_blocks.costs.layer_costs import (
     LAYER_RULES,
@@ -23,7 +23,6 @@ from keras_blocks.costs.layer_costs import (
     count_weights,
     layer_macs,
     measured,
-    traced_shape,
 )
 
 

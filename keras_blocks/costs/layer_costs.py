@@ -15,9 +15,9 @@ import keras
 from keras_blocks.blocks.region_head import FittedDense
 from keras_blocks.core.graphs import unallocated
 from keras_blocks.core.grouped_conv2d import GroupedConv2D
+from keras_blocks.core.layer_kinds import CONVOLUTIONS, DEPTHWISE, TRANSPOSED
 from keras_blocks.core.normalization import BatchNormalization
-from keras_blocks.core.shapes import as_shapes
-from keras_blocks.typing import Pair
+from keras_blocks.core.shapes import as_pair, as_shapes, traced_shape
 
 Sizes: TypeAlias = tuple[int, ...]
 Options: TypeAlias = Mapping[str, Any]
@@ -42,16 +42,6 @@ def measured(make: Callable[[], Any], shape: Any) -> LayerCost:
         return LayerCost(after, count_weights(layer), layer_macs(layer, shape, after))
 
 
-def traced_shape(layer: Any, shape: Any) -> Any:
-    """What a layer gives for a shape, or for several; one of a user's own may have a `call` alone, which is traced."""
-    try:
-        return layer.compute_output_shape(shape)
-    except NotImplementedError:
-        several = bool(shape) and isinstance(shape[0], (tuple, list))
-        given = [keras.KerasTensor(one) for one in shape] if several else keras.KerasTensor(shape)
-        return keras.tree.map_structure(lambda one: tuple(one.shape), layer.compute_output_spec(given))
-
-
 def count_weights(layer: Any) -> int:
     """Numbers in all weights of a layer or model, each weight once."""
     return sum(math.prod(weight.shape) for weight in {id(weight): weight for weight in layer.weights}.values())
@@ -66,7 +56,7 @@ def layer_macs(layer: Any, shape: Any, after: Any) -> int:
         return int(kernels * _pixels(after, layer.data_format))
     if isinstance(layer, TRANSPOSED):
         return int(math.prod(layer.kernel.shape) * _pixels(shape, layer.data_format))
-    if isinstance(layer, CONVOLUTIONS):
+    if isinstance(layer, (*CONVOLUTIONS, *DEPTHWISE)):
         return int(math.prod(layer.kernel.shape) * _pixels(after, layer.data_format))
     if any(len(weight.shape) > 1 for weight in layer.weights) and not isinstance(layer, NO_PRODUCTS):
         warnings.warn(
@@ -76,14 +66,6 @@ def layer_macs(layer: Any, shape: Any, after: Any) -> int:
 
 
 NO_PRODUCTS = (keras.layers.Embedding, keras.layers.PReLU)
-TRANSPOSED = (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
-CONVOLUTIONS = (
-    keras.layers.Conv1D,
-    keras.layers.Conv2D,
-    keras.layers.Conv3D,
-    keras.layers.DepthwiseConv1D,
-    keras.layers.DepthwiseConv2D,
-)
 
 
 def _pixels(shape: Sizes, data_format: str) -> int:
@@ -92,11 +74,11 @@ def _pixels(shape: Sizes, data_format: str) -> int:
 
 def _convolution(options: Options, shape: Sizes) -> Counts:
     channels, sizes = _split(options, shape)
-    kernel = _both(options["kernel_size"])
+    kernel = as_pair(options["kernel_size"])
     after = [
         _size_after(options["padding"], size, (width - 1) * dilation + 1, step)
         for size, width, dilation, step in zip(
-            sizes, kernel, _both(options["dilation_rate"]), _both(options["strides"])
+            sizes, kernel, as_pair(options["dilation_rate"]), as_pair(options["strides"])
         )
     ]
     filters = options["filters"]
@@ -113,8 +95,8 @@ def _depthwise(options: Options, shape: Sizes) -> Counts:
 
 def _pooling(options: Options, shape: Sizes) -> Counts:
     channels, sizes = _split(options, shape)
-    pool = _both(options["pool_size"])
-    steps = pool if options["strides"] is None else _both(options["strides"])
+    pool = as_pair(options["pool_size"])
+    steps = pool if options["strides"] is None else as_pair(options["strides"])
     after = [_size_after(options["padding"], size, width, step) for size, width, step in zip(sizes, pool, steps)]
     return _join(options, shape, after, channels), 0, 0
 
@@ -168,10 +150,6 @@ def _broadcast(options: Options, shapes: Sequence[Sizes]) -> Counts:
 
 def _flattened(options: Options, shape: Sizes) -> Counts:
     return (shape[0], math.prod(shape[1:])), 0, 0
-
-
-def _both(value: Pair) -> Sequence[int]:
-    return (value, value) if isinstance(value, int) else value
 
 
 def _size_after(padding: str, size: int, window: int, step: int) -> int:

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
-import keras
 import numpy as np
+
+from keras_blocks.core.arrays import as_float64
 
 Detection: TypeAlias = tuple[str, float, tuple[float, ...]]
 """Name, score and box."""
@@ -50,7 +51,7 @@ def detections_of(predictions: Any, classes: int) -> list[tuple[Any, Any, Any]]:
     if isinstance(predictions, Mapping):
         parts = _parts("predictions", predictions)
         images, most = parts[1].shape
-        counts = _array(predictions.get("num_detections", np.full(images, most))).reshape(images).astype(int)
+        counts = as_float64(predictions.get("num_detections", np.full(images, most))).reshape(images).astype(int)
         return [_of_image(classes, *(part[i][:count] for part in parts)) for i, count in enumerate(counts)]
     found = []
     for i, one in enumerate(predictions):
@@ -62,8 +63,8 @@ def detections_of(predictions: Any, classes: int) -> list[tuple[Any, Any, Any]]:
 
 def _parts(name: str, predictions: Any, batch: bool = True) -> tuple[Any, Any, Any]:
     """(boxes, scores, classes), of the shapes (images, detections, 4) and twice (images, detections)."""
-    boxes = _array(predictions["boxes"])
-    scores, classes = (_array(_one_of(name, predictions, keys)) for keys in (SCORES, CLASSES))
+    boxes = as_float64(predictions["boxes"])
+    scores, classes = (as_float64(_one_of(name, predictions, keys)) for keys in (SCORES, CLASSES))
     if not batch:
         boxes, scores, classes = (
             boxes.reshape(1, -1, 4) if boxes.size == 0 else boxes[None],
@@ -101,7 +102,3 @@ def _of_image(count: int, boxes: Any, scores: Any, classes: Any) -> tuple[Any, A
         )
     best = np.argsort(-scores, kind="stable")
     return boxes[best], scores[best], classes[best]
-
-
-def _array(value: Any) -> Any:
-    return np.asarray(keras.ops.convert_to_numpy(value), "float64")

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import keras
 import numpy as np
 
 from keras_blocks.core import validation
+from keras_blocks.core.arrays import as_float64
 from keras_blocks.decode.detections import are_detections, decode_detections
 
 
@@ -66,7 +66,7 @@ def decode_predictions(
         threshold = validation.number("threshold", threshold, least=-np.inf, most=np.inf)
     if detected:
         return decode_detections(predictions, labels, top, threshold)
-    scores = np.asarray(keras.ops.convert_to_numpy(predictions), "float64")
+    scores = as_float64(predictions)
     if scores.ndim != 2 or scores.shape[1] != len(labels):
         raise ValueError(
             f"`predictions` must have the shape (images, {len(labels)}), as there are {len(labels)} names in `labels`; "
@@ -78,3 +78,22 @@ def decode_predictions(
         [(int(i), labels[i], float(row[i])) for i in order[:top] if threshold is None or row[i] >= threshold]
         for row, order in zip(scores, np.argsort(-scores, axis=1, kind="stable"))
     ]
+
+
+def decode_by_own(owner: str, labels: Any, predictions: Any, top: int | None, threshold: float | None) -> list[Any]:
+    """`decode_predictions` by the names that a model or a layer has itself.
+
+    Args:
+        owner: what the error calls it.
+        labels: its own, if it has any.
+        predictions, top, threshold: see `decode_predictions`.
+
+    Raises:
+        ValueError: where it has none.
+    """
+    if labels is None:
+        raise ValueError(
+            f"{owner} has no `labels`: give them at construction, or use "
+            "`keras_blocks.decode_predictions(predictions, labels)`."
+        )
+    return decode_predictions(predictions, labels, top, threshold)

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from keras_blocks.core.graphs import calls, told_to_train
+from keras_blocks.core.layer_kinds import IDLE
 from keras_blocks.deploy.copying import Change, rebuilt
 from keras_blocks.deploy.folding import (
     activated,
@@ -23,42 +24,6 @@ from keras_blocks.look.expanding import expand
 from keras_blocks.models.architecture import Architecture
 
 layers = keras.layers
-
-IDLE = (
-    layers.ActivityRegularization,
-    layers.AlphaDropout,
-    layers.Dropout,
-    layers.GaussianDropout,
-    layers.GaussianNoise,
-    layers.SpatialDropout1D,
-    layers.SpatialDropout2D,
-    layers.SpatialDropout3D,
-    layers.AugMix,
-    layers.CutMix,
-    layers.MixUp,
-    layers.RandAugment,
-    layers.RandomBrightness,
-    layers.RandomColorDegeneration,
-    layers.RandomColorJitter,
-    layers.RandomContrast,
-    layers.RandomElasticTransform,
-    layers.RandomErasing,
-    layers.RandomFlip,
-    layers.RandomGaussianBlur,
-    layers.RandomGrayscale,
-    layers.RandomHue,
-    layers.RandomInvert,
-    layers.RandomPerspective,
-    layers.RandomPosterization,
-    layers.RandomRotation,
-    layers.RandomSaturation,
-    layers.RandomSharpness,
-    layers.RandomShear,
-    layers.RandomTranslation,
-    layers.RandomZoom,
-)
-"""Layers that do nothing in inference but to give their own dtype; not what users derive of them, such as a dropout
-that is always on. Others that are random do something: `RandomCrop` crops in the middle."""
 
 
 def deploy(model: keras.Model) -> keras.Model:

@@ -27,6 +27,11 @@ class Exported:
         precision: "float32" or "int8".
         layers: of a file in int8, the layers with weights, each with its precision, error and, but for LiteRT, time.
         drop: of a file in int8, how much lower its accuracy on `validation_data` is, as a share; `None` without.
+
+    Example:
+
+    >>> print(Exported("net.onnx", "onnx", "onnxruntime 1.23.2", 1.2e-07, outputs=("predictions",)))
+    net.onnx: onnx, 1.2e-07 from the model's outputs in onnxruntime 1.23.2
     """
 
     path: str

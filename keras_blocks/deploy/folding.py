@@ -6,21 +6,14 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from keras_blocks.core.grouped_conv2d import GroupedConv2D
+from keras_blocks.core.arrays import as_float64
+from keras_blocks.core.layer_kinds import CONVOLUTIONS, DEPTHWISE, NORMALIZATIONS, SEPARABLE, TRANSPOSED
 from keras_blocks.core.native_layers import natively, own_class
-from keras_blocks.core.normalization import BatchNormalization
 
 layers = keras.layers
 
-CONVOLUTIONS = (layers.Conv1D, layers.Conv2D, layers.Conv3D, GroupedConv2D)
-TRANSPOSED = (layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose)
-DEPTHWISE = (layers.DepthwiseConv1D, layers.DepthwiseConv2D)
-SEPARABLE = (layers.SeparableConv1D, layers.SeparableConv2D)
 LINEAR = (*CONVOLUTIONS, *TRANSPOSED, *DEPTHWISE, *SEPARABLE, layers.Dense)
 """Layers that a normalization behind them can be folded into."""
-
-NORMALIZATIONS = (layers.BatchNormalization, BatchNormalization)
-"""Keras' and ours; what users derive of them may compute something else."""
 
 
 class Affine(NamedTuple):
@@ -40,10 +33,10 @@ def affine_of(norm: keras.layers.BatchNormalization) -> Affine:
     >>> affine_of(norm)
     Affine(scale=array([1., 1.]), shift=array([0., 0.]))
     """
-    scale = 1 / np.sqrt(_array(norm.moving_variance) + norm.epsilon)
-    scale = scale * _array(norm.gamma) if norm.scale else scale
-    shift = -_array(norm.moving_mean) * scale
-    return Affine(scale, shift + _array(norm.beta) if norm.center else shift)
+    scale = 1 / np.sqrt(as_float64(norm.moving_variance) + norm.epsilon)
+    scale = scale * as_float64(norm.gamma) if norm.scale else scale
+    shift = -as_float64(norm.moving_mean) * scale
+    return Affine(scale, shift + as_float64(norm.beta) if norm.center else shift)
 
 
 def folds_behind(norm: Any, layer: Any) -> bool:
@@ -83,23 +76,23 @@ def activated(layer: Any, activation: Any) -> Callable[..., Any]:
 
 def behind(layer: Any, affine: Affine) -> dict[str, np.ndarray]:
     """Weights of the layer with what a normalization behind it does."""
-    bias = _array(layer.bias) if layer.use_bias else 0.0
+    bias = as_float64(layer.bias) if layer.use_bias else 0.0
     weights = {"bias": bias * affine.scale + affine.shift}
     if own_class(layer) in SEPARABLE:
-        weights["depthwise_kernel"] = _array(layer.depthwise_kernel)
-        weights["pointwise_kernel"] = _array(layer.pointwise_kernel) * affine.scale
+        weights["depthwise_kernel"] = as_float64(layer.depthwise_kernel)
+        weights["pointwise_kernel"] = as_float64(layer.pointwise_kernel) * affine.scale
     elif own_class(layer) in TRANSPOSED:
-        weights["kernel"] = _array(layer.kernel) * affine.scale[:, None]  # (..., filters, channels)
+        weights["kernel"] = as_float64(layer.kernel) * affine.scale[:, None]  # (..., filters, channels)
     else:
-        kernel = _array(layer.kernel)
+        kernel = as_float64(layer.kernel)
         weights["kernel"] = kernel * affine.scale.reshape(kernel.shape[-2:] if own_class(layer) in DEPTHWISE else -1)
     return weights
 
 
 def before(layer: Any, affine: Affine) -> dict[str, np.ndarray]:
     """Weights of the layer with what a normalization before it does."""
-    kernel = _array(layer.kernel)
-    bias = _array(layer.bias) if layer.use_bias else 0.0
+    kernel = as_float64(layer.kernel)
+    bias = as_float64(layer.bias) if layer.use_bias else 0.0
     moved = (kernel * affine.shift[:, None]).reshape(-1, kernel.shape[-1]).sum(axis=0)
     return {"kernel": kernel * affine.scale[:, None], "bias": bias + moved}
 
@@ -132,7 +125,3 @@ def _axis(layer: Any) -> int:
     if type(layer) in NORMALIZATIONS:
         return -1 if layer.axis in (-1, layer.input_spec.ndim - 1) else layer.axis
     return 1 if getattr(layer, "data_format", None) == "channels_first" else -1
-
-
-def _array(variable: Any) -> np.ndarray:
-    return np.asarray(keras.ops.convert_to_numpy(variable)).astype("float64")

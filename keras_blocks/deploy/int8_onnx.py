@@ -47,7 +47,7 @@ def quantize_onnx(source: str, path: str, calibration: Any, goal: Goal) -> tuple
         The layers, and how much lower the score is.
     """
     with tempfile.TemporaryDirectory(prefix="int8-") as folder:
-        tool = _Tool(source, path, calibration, folder)
+        tool = _Tool(source, calibration, folder)
         best = goal.score(lambda inputs: run_onnx(source, inputs))
 
         def write(left: Collection[str]) -> float:
@@ -66,13 +66,13 @@ def quantize_onnx(source: str, path: str, calibration: Any, goal: Goal) -> tuple
 class _Tool:
     """onnxruntime's tool for one file; the ranges of what is inside are found once."""
 
-    def __init__(self, source: str, path: str, calibration: Any, folder: str) -> None:
+    def __init__(self, source: str, calibration: Any, folder: str) -> None:
         import onnx
         from onnxruntime.quantization.shape_inference import quant_pre_process
 
         self.folder, self.calibration = folder, calibration
         self.ready = os.path.join(folder, "ready.onnx")
-        with _quiet():
+        with _QuietLogs():
             quant_pre_process(source, self.ready, skip_symbolic_shape=True)
         graph = onnx.load(self.ready).graph
         weights = {item.name for item in graph.initializer}
@@ -82,7 +82,7 @@ class _Tool:
     def write(self, path: str, left: Collection[str]) -> None:
         from onnxruntime import quantization
 
-        with _quiet():
+        with _QuietLogs():
             quantization.quantize_static(
                 self.ready,
                 path,
@@ -164,7 +164,7 @@ class _Reader:
         return None if part is None else dict(zip(self._names, in_order(part, self._names)))
 
 
-class _quiet:
+class _QuietLogs:
     """Without the tool's notes on what it does."""
 
     def __enter__(self) -> None:

@@ -12,10 +12,10 @@ BETA = 1.0 / 9
 """Where the loss of a coordinate goes from square to linear, as in torchvision and the authors' Python code."""
 
 
-def smooth_l1(difference: Tensor, beta: float = BETA) -> Tensor:
-    """Square near 0, linear beyond `beta`. Reference: Girshick, "Fast R-CNN", 2015, equation 3."""
+def smooth_l1(difference: Tensor) -> Tensor:
+    """Square near 0, linear beyond `BETA`. Reference: Girshick, "Fast R-CNN", 2015, equation 3."""
     size = ops.abs(difference)
-    return ops.where(size < beta, 0.5 * ops.square(size) / beta, size - 0.5 * beta)
+    return ops.where(size < BETA, 0.5 * ops.square(size) / BETA, size - 0.5 * BETA)
 
 
 def proposal_losses(outputs: Any, truth: Tensor, *, samples: int, seed: Any) -> dict[str, Tensor]:

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
+from keras_blocks.core.arrays import as_float64
 from keras_blocks.core.native_layers import own_class
 from keras_blocks.grow.evaluating import Evaluator, Parent
 from keras_blocks.grow.flat import WEIGHTED, Call, Flat
-from keras_blocks.grow.kernels import array_of
 from keras_blocks.grow.layouts import NONE, Layouts
 from keras_blocks.grow.linear import carried_depthwise, carried_linear
 from keras_blocks.grow.new_layers import begun
@@ -76,7 +76,7 @@ class Child(Evaluator):
         return found if found is not None and alike(call, found) else None
 
     def move(self, mine: Any, theirs: Any, moved: Callable[[np.ndarray, bool], np.ndarray]) -> None:
-        mine.assign(moved(array_of(theirs), True).reshape(mine.shape).astype("float32"))
+        mine.assign(moved(as_float64(theirs), True).reshape(mine.shape).astype("float32"))
         self.transfers.append(Transfer(mine, theirs, moved))
 
     def first(self, call: Call) -> bool:

@@ -11,8 +11,8 @@ from keras_blocks.blocks.channel_padding import ChannelPadding
 from keras_blocks.blocks.pooling import CeilMaxPooling2D
 from keras_blocks.core.graphs import calls, counted_name
 from keras_blocks.core.grouped_conv2d import GroupedConv2D
+from keras_blocks.core.layer_kinds import IDLE, NORMALIZATIONS
 from keras_blocks.core.native_layers import own_class
-from keras_blocks.core.normalization import BatchNormalization
 from keras_blocks.core.sizes import ChannelSlice, DilatedMeanPooling, SizeLike
 
 layers = keras.layers
@@ -20,14 +20,6 @@ layers = keras.layers
 Key: TypeAlias = tuple[str, int]
 """A layer's name, and which of its calls it is."""
 
-IDLE = (
-    layers.ActivityRegularization,
-    layers.AlphaDropout,
-    layers.Dropout,
-    layers.GaussianDropout,
-    layers.GaussianNoise,
-    layers.SpatialDropout2D,
-)
 PER_CHANNEL = (
     layers.AveragePooling2D,
     layers.Cropping2D,
@@ -47,7 +39,7 @@ KINDS: dict[str, tuple[type, ...]] = {
     "per_channel": PER_CHANNEL,
     "linear": (layers.Conv2D, GroupedConv2D, layers.Conv2DTranspose, layers.Dense),
     "depthwise": (layers.DepthwiseConv2D,),
-    "norm": (layers.BatchNormalization, BatchNormalization),
+    "norm": NORMALIZATIONS,
     "activation": (layers.Activation,),
     "rescale": (layers.Rescaling,),
     "add": (layers.Add,),

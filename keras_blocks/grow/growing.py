@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from keras_blocks.core import validation
+from keras_blocks.core.arrays import as_float64
 from keras_blocks.grow.carrying import Child
 from keras_blocks.grow.evaluating import Parent
 from keras_blocks.grow.flat import WEIGHTED, Flat
@@ -172,7 +173,7 @@ def difference(model: keras.Model, child: keras.Model) -> float | None:
         return None
     given = inputs[0] if len(inputs) == 1 else inputs
     outputs = [keras.tree.flatten(one(given, training=False)) for one in (model, child)]
-    arrays = [[np.asarray(keras.ops.convert_to_numpy(x), "float64") for x in one] for one in outputs]
+    arrays = [[as_float64(x) for x in one] for one in outputs]
     if [array.shape for array in arrays[0]] != [array.shape for array in arrays[1]]:
         return None
     found = [np.abs(a - b).max() / max(1.0, np.abs(a).max()) for a, b in zip(*arrays) if a.size]

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_blocks.core.shapes import as_pair
 from keras_blocks.grow.values import CONSTANT, Values
 
 
@@ -78,13 +79,13 @@ class Window:
 
     @property
     def size(self) -> tuple[int, ...]:
-        return _sizes(self.layer.kernel_size)
+        return as_pair(self.layer.kernel_size)
 
     def taps_of(self, other: "Window") -> Taps:
         """Where the kernel of another layer lies in this one's."""
-        mine, theirs = (_sizes(window.layer.kernel_size) for window in (self, other))
+        mine, theirs = (as_pair(window.layer.kernel_size) for window in (self, other))
         middle = tuple((size - small) // 2 for size, small in zip(mine, theirs))
-        steps = [(_sizes(w.layer.strides), _sizes(w.layer.dilation_rate)) for w in (self, other)]
+        steps = [(as_pair(w.layer.strides), as_pair(w.layer.dilation_rate)) for w in (self, other)]
         shifts = {tuple(a - b for a, b in zip(*pair)) for pair in zip(self.before, other.before)}
         if steps[0] != steps[1] or len(shifts) != 1 or self.after != other.after:
             return Taps(middle, False)
@@ -99,9 +100,9 @@ class Window:
 
     def centre(self) -> Taps:
         """The tap that looks at the pixel of the output itself; exact where there is one for each pixel."""
-        dilation = _sizes(self.layer.dilation_rate)
-        size = _sizes(self.layer.kernel_size)
-        still = _sizes(self.layer.strides) == (1, 1) and len(set(self.before)) == 1
+        dilation = as_pair(self.layer.dilation_rate)
+        size = as_pair(self.layer.kernel_size)
+        still = as_pair(self.layer.strides) == (1, 1) and len(set(self.before)) == 1
         start = tuple(before // step for before, step in zip(self.before[0], dilation))
         fits = all(before % step == 0 for before, step in zip(self.before[0], dilation))
         inside = all(0 <= first < taps for first, taps in zip(start, size))
@@ -110,7 +111,7 @@ class Window:
 
 def window_of(layer: Any, size: tuple[int | None, ...], pads: tuple[int, int], after: tuple[int | None, ...]) -> Window:
     """The window of a convolution on an image of this size, with its padding, that is padded by so much before."""
-    kernel, strides, dilation = (_sizes(value) for value in (layer.kernel_size, layer.strides, layer.dilation_rate))
+    kernel, strides, dilation = (as_pair(value) for value in (layer.kernel_size, layer.strides, layer.dilation_rate))
     guesses = [size] if None not in size else [tuple(one or guess for one in size) for guess in (64, 65, 66, 67)]
     befores = []
     for guess in guesses:
@@ -123,10 +124,6 @@ def window_of(layer: Any, size: tuple[int | None, ...], pads: tuple[int, int], a
         befores.append(tuple(before))
     inner = tuple(None if one is None else one - 2 * pad for one, pad in zip(size, pads))
     return Window(layer, tuple(befores), after, layer.padding == "same" or inner == after or None in size)
-
-
-def _sizes(value: Any) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else tuple(value)
 
 
 def embedded(kernel: np.ndarray, start: tuple[int, ...], shape: tuple[int, ...]) -> np.ndarray:
@@ -147,10 +144,6 @@ def copies(layout: np.ndarray) -> np.ndarray:
     for i, channel in enumerate(layout.tolist()):
         first.setdefault(channel, i)
     return np.array([channel >= 0 and first[channel] != i for i, channel in enumerate(layout.tolist())])
-
-
-def array_of(variable: Any) -> np.ndarray:
-    return np.asarray(keras.ops.convert_to_numpy(variable)).astype("float64")
 
 
 def plain_kernel(layer: Any, value: np.ndarray) -> np.ndarray:

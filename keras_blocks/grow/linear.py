@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
+from keras_blocks.core.arrays import as_float64
 from keras_blocks.grow.flat import Call
 from keras_blocks.grow.kernels import (
     Pairs,
     Taps,
     Window,
-    array_of,
     as_kernel_of,
     by_groups,
     copies,
@@ -62,7 +62,7 @@ def carried_depthwise(child: "Child", call: Call, twin: Call, values: Values) ->
     source = sources(mine, theirs, layout)
     near = np.where(source >= 0, source, layout)
     if child.first(call) and layer.depth_multiplier == times:
-        start, size, old = taps.start, tuple(layer.kernel_size), array_of(layer.kernel)
+        start, size, old = taps.start, tuple(layer.kernel_size), as_float64(layer.kernel)
 
         def kernel(value: np.ndarray, shared: bool) -> np.ndarray:
             own = old if shared else np.zeros_like(old)
@@ -126,7 +126,7 @@ def _move(
     factor: float,
 ) -> None:
     layer, other = call.layer, twin.layer
-    old = plain_kernel(layer, array_of(layer.kernel))
+    old = plain_kernel(layer, as_float64(layer.kernel))
     noise = _noise(old.shape, outputs, child.break_ties)
 
     def kernel(value: np.ndarray, shared: bool) -> np.ndarray:
@@ -142,7 +142,7 @@ def _move(
 def _move_bias(child: "Child", call: Call, twin: Call, outputs: np.ndarray, factor: float) -> None:
     if not call.layer.use_bias:
         return
-    old = array_of(call.layer.bias)
+    old = as_float64(call.layer.bias)
 
     def bias(value: np.ndarray, shared: bool) -> np.ndarray:
         return np.where(outputs >= 0, value[outputs] * (factor if shared else 1.0), old if shared else 0.0)
@@ -157,6 +157,6 @@ def _noise(shape: tuple[int, ...], outputs: np.ndarray, amount: float) -> np.nda
     """On every copy of a channel but the first."""
     if not amount:
         return None
-    drawn = array_of(keras.random.normal(shape))
+    drawn = as_float64(keras.random.normal(shape))
     noise: np.ndarray = amount * drawn * copies(outputs)
     return noise

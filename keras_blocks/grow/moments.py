@@ -7,8 +7,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_blocks.core.arrays import as_float64
 from keras_blocks.grow.carrying import Transfer
-from keras_blocks.grow.kernels import array_of
 
 
 def carry_state(mine: Any, theirs: Any, transfers: Iterable[Transfer]) -> None:
@@ -27,7 +27,7 @@ def carry_state(mine: Any, theirs: Any, transfers: Iterable[Transfer]) -> None:
             slot = key.removeprefix(f"{name}_")
             twin = known.get(f"{other}_{slot}") if key.startswith(f"{name}_") else None
             if twin is not None:
-                value = moved(array_of(twin), False)
+                value = moved(as_float64(twin), False)
                 if np.size(value) == np.prod(variable.shape):
                     variable.assign(value.reshape(variable.shape).astype("float32"))
                 break

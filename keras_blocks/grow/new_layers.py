@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 import keras
 import numpy as np
 
+from keras_blocks.core.arrays import as_float64
 from keras_blocks.grow.flat import Call
-from keras_blocks.grow.kernels import array_of, as_kernel_of, plain_kernel
+from keras_blocks.grow.kernels import as_kernel_of, plain_kernel
 from keras_blocks.grow.layouts import NONE
 from keras_blocks.grow.linear import window
 from keras_blocks.grow.roles import CAN_BE_ZERO
@@ -50,7 +51,7 @@ def _linear(child: "Child", call: Call, values: Values) -> Values | None:
         exact = exact and reach.keeps_size
     chosen = _chosen(child, call, len(values.ids))
     groups = getattr(layer, "groups", 1)
-    kernel = np.zeros(plain_kernel(layer, array_of(layer.kernel)).shape)
+    kernel = np.zeros(plain_kernel(layer, as_float64(layer.kernel)).shape)
     width, wide = len(values.ids) // groups, len(chosen) // groups
     inside = chosen // width == np.arange(len(chosen)) // wide
     kernel[(*start, (chosen % width)[inside], np.flatnonzero(inside))] = 1.0

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_blocks.core.arrays import as_float64
 from keras_blocks.grow.flat import Call
-from keras_blocks.grow.kernels import array_of
 from keras_blocks.grow.linear import sources
 from keras_blocks.grow.values import Values
 
@@ -37,12 +37,12 @@ def carried_norm(child: "Child", call: Call, twin: Call, values: Values) -> Valu
 
 def _is_possible(layer: Any, other: Any, near: np.ndarray, ratio: np.ndarray) -> Any:
     """Whether the layer can scale as the parent's does: without a gamma of its own the variance must do it."""
-    return True if layer.scale else _variance(layer, other, array_of(other.moving_variance)[near], near, ratio) >= 0
+    return True if layer.scale else _variance(layer, other, as_float64(other.moving_variance)[near], near, ratio) >= 0
 
 
 def _variance(layer: Any, other: Any, value: np.ndarray, near: np.ndarray, ratio: np.ndarray) -> np.ndarray:
     """The variance with which a layer without gamma divides as the parent's does."""
-    gamma = array_of(other.gamma)[near] if other.scale else 1.0
+    gamma = as_float64(other.gamma)[near] if other.scale else 1.0
     with np.errstate(divide="ignore"):
         return np.asarray(ratio**2 * (value + other.epsilon) / np.square(gamma) - layer.epsilon)
 
@@ -52,7 +52,7 @@ def _move(child: "Child", layer: Any, other: Any, near: np.ndarray, ratio: np.nd
     same = layer.epsilon == other.epsilon
 
     def kept(value: np.ndarray, own: Any) -> np.ndarray:
-        return np.where(found, value, array_of(own))
+        return np.where(found, value, as_float64(own))
 
     def mean(value: np.ndarray, shared: bool) -> np.ndarray:
         return kept(value[near] * ratio, layer.moving_mean)
@@ -67,7 +67,7 @@ def _move(child: "Child", layer: Any, other: Any, near: np.ndarray, ratio: np.nd
     if layer.scale:
         _move_gamma(child, layer, other, near, ratio, factor)
     if layer.center and other.center:
-        own = array_of(layer.beta)
+        own = as_float64(layer.beta)
 
         def beta(value: np.ndarray, shared: bool) -> np.ndarray:
             return np.where(found, value[near] * (factor if shared else 1.0), own if shared else 0.0)
@@ -76,7 +76,7 @@ def _move(child: "Child", layer: Any, other: Any, near: np.ndarray, ratio: np.nd
 
 
 def _move_gamma(child: "Child", layer: Any, other: Any, near: np.ndarray, ratio: np.ndarray, factor: float) -> None:
-    statistics, own = array_of(other.moving_variance)[near], array_of(layer.gamma)
+    statistics, own = as_float64(other.moving_variance)[near], as_float64(layer.gamma)
     # Exactly 1 where the epsilons are one and nothing is multiplied.
     change = np.sqrt((statistics * ratio**2 + layer.epsilon) / (statistics + other.epsilon)) / ratio * factor
 

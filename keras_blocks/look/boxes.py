@@ -9,6 +9,7 @@ import keras
 from keras_blocks.blocks.channel_padding import ChannelPadding
 from keras_blocks.blocks.conv import ConvBlock
 from keras_blocks.core.block import Block
+from keras_blocks.core.shapes import as_pair
 from keras_blocks.look.plan import Node, Plan, keras_shapes
 
 CONVOLUTIONS = {
@@ -241,24 +242,20 @@ def _activation(value: Any) -> str:
     return "" if name == "linear" else ACTIVATIONS.get(name, name)
 
 
-def _pair(value: Any) -> tuple[int, ...]:
-    return (value, value) if isinstance(value, int) else tuple(value)
-
-
 def _window(value: Any) -> str:
-    return TIMES.join(map(str, _pair(value)))
+    return TIMES.join(map(str, as_pair(value)))
 
 
 def _step(node: Node) -> str:
     """The strides, as /2; a pooling's are its window where it is told none."""
     strides = node.option("strides")
     strides = node.option("pool_size", 1) if strides is None else strides
-    steps = _pair(strides)
+    steps = as_pair(strides)
     return "" if set(steps) == {1} else f", /{steps[0]}" if len(set(steps)) == 1 else f", /{_window(steps)}"
 
 
 def _dilation(node: Node) -> str:
-    rates = _pair(node.option("dilation_rate") or 1)
+    rates = as_pair(node.option("dilation_rate") or 1)
     return "" if set(rates) == {1} else f", dilation {rates[0]}"
 
 

@@ -29,8 +29,15 @@ class Drawing:
 
     Attributes:
         label: what it shows.
+        items: the lines, boxes and words of it.
         width, height: in pixels of a page.
         theme: "auto", "light" or "dark".
+
+    Example:
+
+    >>> import keras_blocks
+    >>> keras_blocks.draw("squeezenet_1.1").svg[:4]
+    '<svg'
     """
 
     label: str

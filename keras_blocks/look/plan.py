@@ -16,15 +16,14 @@ from keras_blocks.core.block import Block
 from keras_blocks.core.chain import Chain, LayerSpec, ShapeTensor, walk
 from keras_blocks.core.graphs import calls, replay, unallocated
 from keras_blocks.core.layers import SETTINGS
-from keras_blocks.core.shapes import check_fit, map_shapes, shapes_of, with_batch
+from keras_blocks.core.shapes import check_fit, map_shapes, shapes_of, traced_shape, with_batch
 from keras_blocks.core.signature import arguments
-from keras_blocks.costs.cost import Cost, block_chain, block_key, shape_and_cost
-from keras_blocks.costs.layer_costs import count_weights, traced_shape
+from keras_blocks.costs.cost import NO_COST, Cost, block_chain, block_key, shape_and_cost
+from keras_blocks.costs.layer_costs import count_weights
 from keras_blocks.models.network import Network
 from keras_blocks.models.opening import holds_blocks, traced
 from keras_blocks.models.registry import architecture_of
 
-NO_COST = Cost(0, 0, 0)
 INPUT: type = keras.layers.InputLayer
 
 

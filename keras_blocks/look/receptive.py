@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
+from keras_blocks.core.shapes import as_pair
 from keras_blocks.look.plan import Node, Plan
 
 Span: TypeAlias = tuple[float, float]
@@ -138,7 +139,7 @@ def _along(node: Node, axis: int, span: Span) -> Span:
     if name in ("UpSampling2D", "UpsampleLike"):
         if node.option("interpolation", "nearest") != "nearest":
             raise Unknown
-        size = _pair(node.option("size", 2))[axis]
+        size = as_pair(node.option("size", 2))[axis]
         return math.floor(low / size) if math.isfinite(low) else low, math.floor(high / size) if math.isfinite(
             high
         ) else high
@@ -151,9 +152,9 @@ def _along(node: Node, axis: int, span: Span) -> Span:
     window = node.option("kernel_size") or node.option("pool_size")
     if window is None or name not in WINDOWS | {"Conv2DTranspose"}:
         raise Unknown
-    size, steps = _pair(window)[axis], node.option("strides")
-    step = size if steps is None else _pair(steps)[axis]
-    reach = (size - 1) * _pair(node.option("dilation_rate") or 1)[axis]
+    size, steps = as_pair(window)[axis], node.option("strides")
+    step = size if steps is None else as_pair(steps)[axis]
+    reach = (size - 1) * as_pair(node.option("dilation_rate") or 1)[axis]
     same = node.option("padding", "valid") == "same"
     if name == "Conv2DTranspose":
         border = max(reach + 1 - step, 0) // 2 if same else 0
@@ -184,7 +185,3 @@ def _together(spans: list[tuple[Span, Span]]) -> tuple[Span, Span]:
 
 def _around(spans: Any) -> Span:
     return min(low for low, _ in spans), max(high for _, high in spans)
-
-
-def _pair(value: Any) -> tuple[int, ...]:
-    return (value, value) if isinstance(value, int) else tuple(value)

@@ -8,7 +8,7 @@ import keras
 
 from keras_blocks.core import keras_arguments, validation
 from keras_blocks.core.chain import LayerSpec
-from keras_blocks.decode.predictions import decode_predictions
+from keras_blocks.decode.predictions import decode_by_own
 from keras_blocks.models.levels import pyramid_outputs
 from keras_blocks.models.network import Network
 from keras_blocks.models.side_outputs import MAIN_OUTPUT, compiled_for_all, main_only, repeated
@@ -44,6 +44,23 @@ class Architecture(Network):
             all blocks share, see `keras_blocks.Block`.
         dtype: dtype policy of all layers; `None` is Keras' global policy.
         name, trainable: as in every Keras model.
+
+    Example: an architecture of one metaparameter.
+
+    >>> import keras, keras_blocks
+    >>> @keras.saving.register_keras_serializable("mine")
+    ... class Plain(keras_blocks.Architecture):
+    ...     def __init__(self, filters=8, **kwargs):
+    ...         super().__init__({"filters": filters}, **kwargs)
+    ...     def stem(self, x):
+    ...         return self.layer("stem", keras_blocks.ConvBlock, filters=self.metaparameters.filters)(x)
+    ...     def learner(self, x):
+    ...         return self.layer("block", keras_blocks.FireBlock, filters=4)(x)
+    ...     def classifier(self, x):
+    ...         x = self.layer("head", keras_blocks.ClassifierHead, filters=self.metaparameters.classes)(x)
+    ...         return self.output_activation()(x)
+    >>> Plain(input_shape=(32, 32, 3), classes=10).output_shape
+    (None, 10)
     """
 
     def __init__(
@@ -141,14 +158,9 @@ class Architecture(Network):
         >>> net.decode_predictions([[0.25, 0.75]], top=1)
         [[(1, 'dog', 0.75)]]
         """
-        if self.metaparameters.labels is None:
-            raise ValueError(
-                f"the model '{self.name}' has no `labels`: give them at construction, or use "
-                "`keras_blocks.decode_predictions(predictions, labels)`."
-            )
         if self.assembly.side_outputs and isinstance(predictions, Mapping):
             predictions = predictions[MAIN_OUTPUT]
-        return decode_predictions(predictions, self.metaparameters.labels, top, threshold)
+        return decode_by_own(f"the model '{self.name}'", self.metaparameters.labels, predictions, top, threshold)
 
     def without_auxiliary(self) -> Self:
         """The model without its auxiliary classifiers, sharing all other layers with this one.

@@ -14,7 +14,7 @@ from keras_blocks.core.chain import LayerSpec
 from keras_blocks.core.graphs import sublayers
 from keras_blocks.core.inner import Untracked
 from keras_blocks.core.layers import wide_policy
-from keras_blocks.decode.predictions import decode_predictions
+from keras_blocks.decode.predictions import decode_by_own
 from keras_blocks.detection.dataset import DetectionDataset
 from keras_blocks.detection.losses import chosen_regions, head_losses
 from keras_blocks.detection.targets import clean
@@ -332,12 +332,7 @@ class Detector(AroundBackbone):
         Raises:
             ValueError: for a model without `labels`.
         """
-        if self.metaparameters.labels is None:
-            raise ValueError(
-                f"the model '{self.name}' has no `labels`: give them at construction, or use "
-                "`keras_blocks.decode_predictions(predictions, labels)`."
-            )
-        return decode_predictions(predictions, self.metaparameters.labels, top, threshold)
+        return decode_by_own(f"the model '{self.name}'", self.metaparameters.labels, predictions, top, threshold)
 
     def weight_names(self) -> Names:
         """As torchvision's detectors are called, the backbone's layers within `backbone.body`, or `backbone`."""

@@ -11,14 +11,9 @@ import keras
 
 from keras_blocks.core.extras import require
 from keras_blocks.costs.cost import cost
-
-SCHEME = "hf://"
+from keras_blocks.weights.hub import SCHEME
 
 SHOWN_LABELS = 100
-
-
-def is_hub_path(path: Any) -> bool:
-    return isinstance(path, str) and path.startswith(SCHEME)
 
 
 def save_to_hub(model: Any, path: str, save: Callable[[str], None]) -> None:

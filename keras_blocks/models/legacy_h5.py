@@ -9,7 +9,8 @@ import keras
 
 from keras_blocks.core.graphs import sublayers
 from keras_blocks.core.registration import registered_name
-from keras_blocks.models.hub_saving import is_hub_path, save_to_hub
+from keras_blocks.models.hub_saving import save_to_hub
+from keras_blocks.weights.hub import is_on_hub
 
 SUFFIXES = (".h5", ".hdf5")
 
@@ -36,7 +37,7 @@ def saved_readably(cls: M) -> M:
             OSError: where the hub cannot be reached, or refuses it.
             ValueError: for `.h5`, which would lose what an adapted `Normalization` has learned.
         """
-        if is_hub_path(filepath):
+        if is_on_hub(filepath):
             save_to_hub(self, str(filepath), lambda folder: super(owner, self).save(folder, zipped=False))
             return
         check_legacy(self, filepath)

@@ -6,6 +6,9 @@ from typing import Any
 
 import keras
 
+SIDE = 512
+"""Height and width of the image on which the levels of a model for images of any size are found."""
+
 
 def levels_of(model: keras.Model) -> dict[str, keras.KerasTensor]:
     """A model's feature maps by their levels: "P3" is the last one with an eighth of the image's height.
@@ -34,18 +37,16 @@ def pyramid_outputs(model: keras.Model, features: Mapping[str, keras.KerasTensor
     height = model.inputs[0].shape[axis]
     sizes = {name: tensor.shape[axis] for name, tensor in features.items()}
     if height is None or None in sizes.values():
-        height, sizes = _sizes_at(model, features, axis)
+        height, sizes = _sizes(model, features, axis)
     levels = {}
     for name, tensor in features.items():
         levels[f"P{round(math.log2(height / sizes[name]))}"] = tensor
     return levels
 
 
-def _sizes_at(
-    model: keras.Model, features: Mapping[str, Any], axis: int, height: int = 512
-) -> tuple[int, dict[str, int]]:
-    """Heights of the feature maps for an image of this height."""
-    shape = [1, *(height if size is None else size for size in model.inputs[0].shape[1:])]
+def _sizes(model: keras.Model, features: Mapping[str, Any], axis: int) -> tuple[int, dict[str, int]]:
+    """The height of an image, of SIDE pixels where the model takes any, and those of its feature maps."""
+    shape = [1, *(SIDE if size is None else size for size in model.inputs[0].shape[1:])]
     graph = keras.Function(model.inputs[:1], dict(features))
     found = graph.compute_output_spec([keras.KerasTensor(shape, model.inputs[0].dtype)])
     return shape[axis], {name: tensor.shape[axis] for name, tensor in found.items()}

@@ -2,17 +2,17 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-Names = dict[str, str]
-BlockNames = Callable[[Callable[[int, int, str], str]], Names]
+LayerNames = dict[str, str]
+BlockNames = Callable[[Callable[[int, int, str], str]], LayerNames]
 """Path of a layer of the blocks -> its name elsewhere, by a function of group, block and layer, see `block_names`."""
 
 
-def legacy_names(torch: Mapping[str, str]) -> Names:
+def legacy_names(torch: Mapping[str, str]) -> LayerNames:
     """timm's `legacy_seresnet50` and its like, and Cadene's pretrained-models.pytorch, of the names of the blocks."""
     return {**torch, "stem/conv": "layer0.conv1", "stem/conv_bn": "layer0.bn1", "head/scores": "last_linear"}
 
 
-def keras_hub_names(blocks: BlockNames) -> Names:
+def keras_hub_names(blocks: BlockNames) -> LayerNames:
     """KerasHub's ResNetBackbone, and its image classifier."""
     inner = {"pre_bn": "pre_activation_bn"}
     for k, conv in enumerate(("projection", "conv1", "conv2", "conv3")):
@@ -21,7 +21,7 @@ def keras_hub_names(blocks: BlockNames) -> Names:
     return names | blocks(lambda i, j, layer: f"stack{i - 1}_block{j - 1}_{inner.get(layer, layer)}")
 
 
-def caffe_names(blocks: BlockNames, numbers: Sequence[int]) -> Names:
+def caffe_names(blocks: BlockNames, numbers: Sequence[int]) -> LayerNames:
     """He's ResNet-50, -101 and -152. The two deeper ones number the blocks of their middle groups: a, b1, b2, ...
 
     A normalization is "bn2a_branch2a" for its statistics, and "scale2a_branch2a" for its scale and shift.
@@ -38,7 +38,7 @@ def caffe_names(blocks: BlockNames, numbers: Sequence[int]) -> Names:
     return {"stem/conv": "conv1", "stem/conv_bn": "bn_conv1", "head/scores": "fc1000", **blocks(rename)}
 
 
-def caffe_se_names(blocks: BlockNames) -> Names:
+def caffe_se_names(blocks: BlockNames) -> LayerNames:
     """The authors' SE-ResNets and SE-ResNeXts. The scale of ".../bn" is called ".../bn/scale"."""
     inner = {"projection": "1x1_proj", "conv1": "1x1_reduce", "conv2": "3x3", "conv3": "1x1_increase"}
     inner |= {f"{ours}_bn": f"{theirs}/bn" for ours, theirs in inner.items()}

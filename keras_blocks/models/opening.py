@@ -18,21 +18,20 @@ Called = Callable[[Any], Any]
 """Of a layer, or a function of `keras.ops`, to what is called in its place."""
 
 
-def opened(
-    model: keras.layers.Layer, x: Any, training: bool | None = None, note: Note = lambda part, outputs: None
-) -> Any:
+def opened(model: keras.layers.Layer, x: Any, note: Note = lambda part, outputs: None) -> Any:
     """A model, or a layer that holds blocks, applied to `x`, a tensor or several, with all blocks in it opened.
 
-    Models within are opened, too, and layers that hold blocks, whose `call` is traced. `training` is what the graph
-    around it has told the model: it tells its layers. `note` is told what each block, and each model within, gives.
+    Models within are opened, too, and layers that hold blocks, whose `call` is traced. `note` is told what each block,
+    and each model within, gives.
 
     Raises:
         ValueError: for a layer that holds blocks and whose `call` cannot be traced.
     """
-    return _opened(model, x, training, note, _apart(model, note))
+    return _opened(model, x, None, note, _apart(model, note))
 
 
 def _opened(model: Any, x: Any, training: bool | None, note: Note, called: Called) -> Any:
+    """The same; `training` is what the graph around it has told the model: it tells its layers."""
     told = {} if training is None else {"training": training}
 
     def open_operation(operation: Any) -> Any:

@@ -28,6 +28,12 @@ def list_models(pattern: str = "*") -> list[str]:
     Args:
         pattern: shell-style pattern that a name must match.
 
+    Returns:
+        The names; none where the pattern fits none.
+
+    Raises:
+        TypeError, ValueError: for a pattern that is no text.
+
     Example:
 
     >>> import keras_blocks

@@ -54,6 +54,7 @@ class Siamese(AroundBackbone):
         classifier_activation: activation of the output; `None` for logits. Computed in float32 under a mixed policy.
         preprocess: Keras layer or list of layers put in front, see `Architecture`.
         input_shape: (height, width, channels) of the images as they come; `None` for the backbone's.
+        input_tensor: must be `None`, as there are two inputs.
         dtype: dtype policy; `None` is the backbone's, or Keras' global one for a backbone that is yet to be made.
         name, trainable: as in every Keras model.
         **metaparameters: of a backbone given by name or class, such as `groups`, `batch_norm` or `data_format`.

@@ -12,7 +12,7 @@ from keras_blocks.prune.channels import FROZEN, Labels
 from keras_blocks.prune.coupling import Coupling, Kept
 
 
-class Ledger:
+class RunningCount:
     """A count of multiply-adds or of parameters that follows each channel that goes, or comes back.
 
     Both are sums of products: of a constant and of how many channels stay along one or two axes of a weight. Each layer
@@ -94,27 +94,27 @@ class Ledger:
         self._least[self._axis(labels)] = max(1, int(np.ceil(least - 1e-9)))
 
 
-def choose(ledger: Ledger, scores: npt.NDArray[Any], budget: int, in_units_of_loss: bool) -> int:
+def choose(count: RunningCount, scores: npt.NDArray[Any], budget: int, in_units_of_loss: bool) -> int:
     """Takes the least important channels away until the count is met, and then back what still fits; the total.
 
     Where scores are changes of the loss, which can be added up, those go first that cost least for what they save.
     """
-    labels = [label for label in ledger.labels() if np.isfinite(scores[label])]
-    rank = {label: scores[label] / (ledger.saved_by(label) if in_units_of_loss else 1) for label in labels}
-    total: float = ledger.total
+    labels = [label for label in count.labels() if np.isfinite(scores[label])]
+    rank = {label: scores[label] / (count.saved_by(label) if in_units_of_loss else 1) for label in labels}
+    total: float = count.total
     gone: list[int] = []
     for label in sorted(labels, key=rank.__getitem__):
         if total <= budget:
             break
-        if ledger.fits(label):
-            total += ledger.change(label, -1)
+        if count.fits(label):
+            total += count.change(label, -1)
             gone.append(label)
     if total > budget:
         return round(total)
     for label in reversed(gone):
-        added = ledger.change(label, +1)
+        added = count.change(label, +1)
         if total + added > budget:
-            ledger.change(label, -1)
+            count.change(label, -1)
         else:
             total += added
-    return ledger.total
+    return count.total

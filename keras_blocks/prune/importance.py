@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_blocks.core import validation
+from keras_blocks.core.arrays import as_float64
 from keras_blocks.core.graphs import calls, renamed
+from keras_blocks.core.layer_kinds import DEPTHWISE, NORMALIZATIONS, TRANSPOSED
 from keras_blocks.core.native_layers import own_class
-from keras_blocks.deploy.folding import DEPTHWISE, NORMALIZATIONS, TRANSPOSED
 from keras_blocks.look.seeing import squashes
 from keras_blocks.ops.gradients import gradients_of
 from keras_blocks.prune.channels import Labels
@@ -56,7 +57,7 @@ def scores(coupling: Coupling, by: Criterion, data: Any, loss: Any) -> Array:
             _with_directions(_batches(data, answers=False, inputs=len(outputs.inputs)), outputs),
         )
     if by == "bn":
-        rows = [(part, np.abs(_array(part.layer.gamma))) for part in _normalizations(coupling)]
+        rows = [(part, np.abs(as_float64(part.layer.gamma))) for part in _normalizations(coupling)]
         if not rows:
             raise ValueError("`by='bn'` needs normalizations with a scale behind what is pruned; 'l1' does without.")
     else:
@@ -97,7 +98,7 @@ def _scored(score: Any, part: Part) -> Array:
 
 def _kernel(part: Part) -> Array:
     """The kernel that makes the channels, with these last."""
-    kernel = _array(getattr(part.layer, part.followed.made))
+    kernel = as_float64(getattr(part.layer, part.followed.made))
     if own_class(part.layer) in TRANSPOSED:
         return kernel.swapaxes(-1, -2)
     return kernel.reshape(*kernel.shape[:-2], 1, -1) if own_class(part.layer) in DEPTHWISE else kernel
@@ -126,7 +127,7 @@ def _by_gradient(coupling: Coupling, number: Callable[..., Any], batches: Iterat
         change = np.zeros(len(totals))
         for (labels, variable, axis), gradient in zip(entries, gradients(x, y), strict=True):
             if gradient is not None:
-                share = (_array(variable) * _array(gradient)).sum(axis=axis).ravel()
+                share = (as_float64(variable) * as_float64(gradient)).sum(axis=axis).ravel()
                 _add(coupling, change, labels, share)
         totals, times = totals + change**2, times + 1
     if not times:
@@ -265,7 +266,3 @@ def _add(coupling: Coupling, totals: Array, labels: Labels | None, values: Array
 
 def _roots(coupling: Coupling, labels: Labels | None) -> Labels:
     return coupling.channels.roots(np.empty(0, dtype=np.int64) if labels is None else labels)
-
-
-def _array(value: Any) -> Array:
-    return np.asarray(keras.ops.convert_to_numpy(value)).astype("float64")

@@ -11,7 +11,7 @@ from keras_blocks.core import validation
 from keras_blocks.core.shapes import check_fit, with_batch
 from keras_blocks.deploy.copying import config_of, rebuilt
 from keras_blocks.look.expanding import expand
-from keras_blocks.prune.budget import Ledger, choose
+from keras_blocks.prune.budget import RunningCount, choose
 from keras_blocks.prune.coupling import Coupling, Kept, Part, coupling_of
 from keras_blocks.prune.importance import BY_GRADIENT, Criterion, checked_criterion, scores
 from keras_blocks.prune.reconstruction import checked_images
@@ -30,6 +30,12 @@ class PrunedLayer(NamedTuple):
         kind: its class' name.
         before: channels that it makes now.
         after: those that it will make.
+
+    Example:
+
+    >>> plan = keras_blocks.plan_pruning(keras_blocks.create_model("resnet20_cifar"), macs=0.5)
+    >>> plan.layers[0][:4]
+    ('stem_conv', 'stem', 'Conv2D', 16)
     """
 
     name: str
@@ -49,6 +55,12 @@ class PruningPlan:
         params: parameters, (before, after).
         stays: name of a layer -> why the channels that it is given, or makes, cannot go; of what would be lost by that
             alone, so not of outputs.
+
+    Example:
+
+    >>> plan = keras_blocks.plan_pruning(keras_blocks.create_model("resnet20_cifar"), macs=0.5)
+    >>> plan.macs[1] <= 0.5 * plan.macs[0], keras_blocks.cost(plan.make()).macs == plan.macs[1]
+    (True, True)
     """
 
     layers: tuple[PrunedLayer, ...]
@@ -265,19 +277,19 @@ def _plan(
         raise ValueError(f"`loss` goes with `by='taylor'`; received `by={by!r}`.")
     flat = expand(model)
     coupling = coupling_of(flat, shapes or _known_shapes(model, flat, input_shape))
-    ledger = Ledger(coupling, what, keep, widths)
-    budget = given if isinstance(given, int) else int(given * ledger.total)
-    reached = ledger.total
+    count = RunningCount(coupling, what, keep, widths)
+    budget = given if isinstance(given, int) else int(given * count.total)
+    reached = count.total
     if reached > budget:
         told = scores(coupling, by, data, _known_loss(model, loss, by))
-        reached = choose(ledger, told, budget, in_units_of_loss=by_gradient)
+        reached = choose(count, told, budget, in_units_of_loss=by_gradient)
     if reached > budget:
         stays = f" Some of it must stay: {coupling.stays}." if coupling.stays else ""
         raise ValueError(
             f"`{what}={given!r}` cannot be met: {reached:,} are left at least, {reached / _whole(coupling, what):.3f} "
             f"of the model's {_whole(coupling, what):,}, with `keep={keep}`.{stays}"
         )
-    return _planned(model, coupling, ledger.kept, keep)
+    return _planned(model, coupling, count.kept, keep)
 
 
 def _known_loss(model: keras.Model, loss: Any, by: Any) -> Any:
@@ -289,7 +301,7 @@ def _whole(coupling: Coupling, what: str) -> int:
 
 
 def _planned(model: keras.Model, coupling: Coupling, kept: Kept, keep: float) -> PruningPlan:
-    macs, params = (_before_and_after(Ledger(coupling, what, keep), kept) for what in ("macs", "parameters"))
+    macs, params = (_before_and_after(RunningCount(coupling, what, keep), kept) for what in ("macs", "parameters"))
     names = sorted((layer.name for layer in model.layers), key=len, reverse=True)
     made = [part for part in coupling.parts.values() if part.followed.config(lambda labels: 0) and part.followed.made]
     rows = [
@@ -305,12 +317,12 @@ def _planned(model: keras.Model, coupling: Coupling, kept: Kept, keep: float) ->
     return PruningPlan(tuple(rows), macs, params, coupling.stays, coupling, kept, model.name)
 
 
-def _before_and_after(ledger: Ledger, kept: Kept) -> tuple[int, int]:
-    before = ledger.total
-    for label in ledger.labels():
+def _before_and_after(count: RunningCount, kept: Kept) -> tuple[int, int]:
+    before = count.total
+    for label in count.labels():
         if not kept.stays[label]:
-            ledger.change(label, -1)
-    return before, ledger.total
+            count.change(label, -1)
+    return before, count.total
 
 
 def _block_of(name: str, blocks: list[str]) -> str:

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
+from keras_blocks.core.arrays import as_float64
 from keras_blocks.core.graphs import calls, replay
 from keras_blocks.core.native_layers import own_class
 from keras_blocks.core.shapes import check_fit
@@ -97,7 +98,7 @@ def reconstruct(pruned: keras.Model, coupling: Coupling, kept: Kept, images: lis
         part = coupling.parts.get(id(layer))
         given = _rows(layer, x, places) @ _matrix(layer)
         if layer.bias is not None:
-            given += _array(layer.bias)
+            given += as_float64(layer.bias)
         if part is not None and part.followed.out is not None and part.followed.made:
             given = given[:, kept.mask(part.followed.out)]
         wanted[layer.name] = _Wanted(places, given)
@@ -197,7 +198,7 @@ def _takes_training(operation: Any) -> bool:
 
 def _fit(layer: Any, rows: Array, wanted: Array, normalization: Any) -> None:
     kernel = _matrix(layer)
-    bias = 0.0 if layer.bias is None else _array(layer.bias)
+    bias = 0.0 if layer.bias is None else as_float64(layer.bias)
     missing = wanted - rows @ kernel - bias
     has_mean = layer.bias is not None or normalization is not None
     means = (rows.mean(0), missing.mean(0)) if has_mean else (np.zeros(rows.shape[1]), np.zeros(missing.shape[1]))
@@ -208,7 +209,7 @@ def _fit(layer: Any, rows: Array, wanted: Array, normalization: Any) -> None:
     if layer.bias is not None:
         layer.bias.assign(bias + shift)
     elif normalization is not None:
-        normalization.moving_mean.assign(_array(normalization.moving_mean) - shift)
+        normalization.moving_mean.assign(as_float64(normalization.moving_mean) - shift)
 
 
 def _least_squares(rows: Array, wanted: Array) -> Array:
@@ -225,12 +226,8 @@ def _least_squares(rows: Array, wanted: Array) -> Array:
 
 def _matrix(layer: Any) -> Array:
     """The kernel as (weights for an output channel, output channels)."""
-    kernel = _array(layer.kernel)
+    kernel = as_float64(layer.kernel)
     return kernel.reshape(-1, kernel.shape[-1])
-
-
-def _array(variable: Any) -> Array:
-    return np.asarray(keras.ops.convert_to_numpy(variable), "float64")
 
 
 def _places(layer: Any, x: _Held, rng: np.random.Generator) -> Array:

@@ -10,10 +10,9 @@ from keras_blocks.blocks.autoencoder import TrimLike
 from keras_blocks.blocks.channel_padding import ChannelPadding
 from keras_blocks.blocks.pooling import CeilMaxPooling2D
 from keras_blocks.blocks.pyramid import UpsampleLike
+from keras_blocks.core.layer_kinds import CONVOLUTIONS, DEPTHWISE, IDLE, NORMALIZATIONS, SEPARABLE, TRANSPOSED
 from keras_blocks.core.native_layers import own_class
 from keras_blocks.core.sizes import ChannelSlice, DilatedMeanPooling, SizeLike
-from keras_blocks.deploy.deploying import IDLE
-from keras_blocks.deploy.folding import CONVOLUTIONS, DEPTHWISE, NORMALIZATIONS, SEPARABLE, TRANSPOSED
 from keras_blocks.prune.channels import (
     FROZEN,
     Channels,

@@ -168,7 +168,7 @@ def test_bad_arguments(arguments, error, message, model, tmp_path):
 
 @pytest.mark.once
 def test_a_goal_of_outputs():
-    goal = goal_of(None, 0.01, 0.2, lambda run: 0.3)
+    goal = goal_of(None, None, 0.2, lambda run: 0.3)
     assert goal == Goal(goal.score, 0.2, "outputs that differ by") and goal.score(None) == -0.3
 
 

@@ -423,6 +423,14 @@ def test_other_arguments_of_a_layer_that_is_not_known_are_told(change):
 
 
 @once
+def test_what_does_nothing_in_inference_may_change():
+    x = keras.Input((8, 8, 3))
+    zoomed = keras.layers.RandomZoom(0.1, name="zoom")(x)
+    model = keras.Model(x, keras.layers.Conv2D(5, 1)(keras.layers.Conv2D(4, 3, name="a")(zoomed)))
+    assert grown(model, {}, {"zoom": {"height_factor": 0.3}, "a": {"filters": 6}}).exact
+
+
+@once
 def test_sequences_are_refused():
     x = keras.Input((10, 8))
     model = keras.Model(x, keras.layers.Dense(6, name="a")(x))

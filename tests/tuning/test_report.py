@@ -76,7 +76,7 @@ def test_the_table_of_trials_of_all_kinds():
     assert "waiting" in rows["3"]
     assert "4" not in rows  # it was never to be trained
     assert "a [bold]tag[/bold] [2J in [/red] brackets" in rows["5"]
-    assert "trained on" not in text
+    assert "trained anew" not in text
 
 
 @pytest.mark.parametrize("objectives", [["val_accuracy"], ["val_accuracy", "latency"]])
@@ -241,7 +241,7 @@ def test_notes_and_the_training():
         progress.epoch(1, {"val_accuracy": 0.5})
     assert lines_of(console)[1:] == [
         "note: a.keras was [damaged]  and set aside",
-        "training the best on, for 3 epochs",
+        "training the best anew, for 3 epochs",
     ]
 
 

@@ -28,6 +28,8 @@ FIXTURE = pathlib.Path(__file__).parents[1] / "fixtures" / "0.1.0" / "search"
         (Rungs("hyperband", 2), [2], 2),
         (Rungs("hyperband", 12, first=5), [5, 12], 12),
         (Rungs("median", 3), [1, 2, 3], 3),
+        (Rungs("none", 5), [5], 5),
+        (Rungs.before({"first": 3, "batches": 0}, "none", 9), [], 0),
         (Rungs.before(None, "hyperband", 9), [], 0),
         (Rungs.before({"first": 2, "batches": 4}, "hyperband", 9), [2, 6, 9], 9),
     ],
@@ -46,23 +48,23 @@ def test_what_are_no_rungs_is_refused(said):
 @pytest.mark.parametrize(
     ("given", "begun", "pruner", "rungs"),
     [
-        ({}, None, "none", None),
+        ({}, None, "none", (3, 16)),
         ({"max_seconds": 9}, None, "hyperband", (3, 16)),
-        ({"max_seconds": 9, "objectives": ("val_accuracy", "macs")}, None, "none", None),
-        ({"max_seconds": 9, "objectives": ("macs",)}, None, "none", None),
-        ({"max_seconds": 9, "pruner": "none"}, None, "none", None),
+        ({"max_seconds": 9, "objectives": ("val_accuracy", "macs")}, None, "none", (3, 16)),
+        ({"max_seconds": 9, "objectives": ("macs",)}, None, "none", (3, 16)),
+        ({"max_seconds": 9, "pruner": "none"}, None, "none", (3, 16)),
         ({"pruner": "median", "first_rung": 1}, None, "median", (1, 16)),
-        ({"max_seconds": 9}, {"settings": {"pruner": "none"}}, "none", None),  # of 0.1.0
+        ({"max_seconds": 9}, {"settings": {"pruner": "none"}}, "none", (1, 0)),  # of 0.1.0
         ({"max_seconds": 9}, {"settings": {"pruner": "hyperband"}}, "hyperband", (1, 0)),
         ({}, {"settings": {"pruner": "hyperband"}, "rungs": {"first": 3, "batches": 16}}, "hyperband", (3, 16)),
         ({"pruner": "median"}, {"settings": {"pruner": "median"}}, "median", (1, 0)),
-        ({}, "nonsense", "none", None),  # which the study refuses
-        ({}, {"settings": {"pruner": "asha"}}, "none", None),
+        ({}, "nonsense", "none", (1, 0)),  # which the study refuses
+        ({}, {"settings": {"pruner": "asha"}}, "none", (1, 0)),
     ],
 )
 def test_auto_is_settled_by_what_was_begun_and_then_by_the_minutes(given, begun, pruner, rungs):
     settled, found = SearchSettings(**given).settled(begun)
-    assert (settled.pruner, found and (found.first, found.batches)) == (pruner, rungs)
+    assert (settled.pruner, found.first, found.batches) == (pruner, *rungs)
     assert settled.settled(begun)[0] == settled
 
 
@@ -104,7 +106,8 @@ def test_a_search_with_minutes_has_rungs_and_goes_on_with_them(untrained, unrepo
     Told.asked.clear()
     begun.run()
     begun.close()
-    assert [(one.asks, list(one.deciding), one.most_early) for one in Told.asked[:2]] == [(True, [3, 5], 0)] * 2
+    asked = [(one.asks, list(one.deciding), one.batches, one.most_early) for one in Told.asked[:2]]
+    assert asked == [(True, [3, 5], 16, 0)] * 2
     identity = begun.study.optuna.user_attrs["identity"]
     assert identity["rungs"] == {"first": 3, "batches": 16} and identity["settings"]["pruner"] == "hyperband"
     for more in ({"trials": 3}, {"trials": 3, "seconds": None}):  # by the minutes alone it would be another
@@ -117,6 +120,18 @@ def test_a_search_with_minutes_has_rungs_and_goes_on_with_them(untrained, unrepo
     for other in ({"first_rung": 2}, {"pruner": "none"}, {"pruner": "median"}, {"first_rung_steps": 7}):
         with pytest.raises(ValueError, match="was begun otherwise"):
             search(tmp_path / "run", **other)
+
+
+def test_one_that_was_begun_with_fewer_batches_goes_on_with_them(untrained, unreported, tmp_path):
+    begun = search(tmp_path / "run", trials=1)
+    identity = begun.study.optuna.user_attrs["identity"]
+    begun.study.optuna.set_user_attr("identity", {**identity, "rungs": {"first": 3, "batches": 2}})
+    begun.close()
+    again = search(tmp_path / "run", trials=1)
+    Told.asked.clear()
+    again.run()
+    again.close()
+    assert [one.batches for one in Told.asked[:1]] == [2]
 
 
 @pytest.mark.parametrize("pruner", ["none", "hyperband"])
@@ -133,7 +148,7 @@ def test_one_that_0_1_0_began_goes_on_with_what_it_had(pruner, untrained, unrepo
         began.close()
     again = search(run, **given)
     assert again.session.settings.pruner == pruner
-    assert again.session.rungs == (None if pruner == "none" else Rungs(pruner, 3, first=1, batches=0))
+    assert again.session.rungs == Rungs(pruner, 3, first=1, batches=0)
     Told.asked.clear()
     again.run()
     again.close()

@@ -115,8 +115,8 @@ def test_what_a_trial_is_told_has_its_own_log(tmp_path):
     own = tasks.Own.of(Setup("digits", 0, None, "", [], tracker=tracker))
     request = TrialRequest(7, {"metaparameters": {"units": 4}, "hyperparameters": {}}, "", 1, "", 0, "", "")
     for folds, name in ((None, "trial-7"), ([{}], "trial-7-fold-1")):
-        with tasks._as_asked(request, own, folds, None, no_note) as told:
-            assert [callback.log_dir for callback in told["callbacks"]] == [str(tmp_path / "logs" / name)]
+        with tasks._trial_options(request, own, folds, None, no_note) as options:
+            assert [callback.log_dir for callback in options["callbacks"]] == [str(tmp_path / "logs" / name)]
 
 
 def test_a_run_with_logs_is_replaced_whole(tmp_path):

@@ -15,6 +15,9 @@ APART = 8
 """Two parts of one dataset whose brightest and mean pixels differ by this factor are on different scales: the images of
 one are darker or brighter than the other's, but not all of them by so much."""
 
+FAR_APART = 64
+"""The brightest pixel alone, as of images that a model was not trained on, says less: it must differ by this factor."""
+
 SAMPLE = 1000
 """Images whose mean pixel stands for that of all."""
 
@@ -87,7 +90,7 @@ def check_same_scale(name: str, images: Images, other: str, others: Images) -> N
     )
 
 
-def check_expected(name: str, images: Images, expected: float, *, factor: float = 64) -> None:
+def check_expected(name: str, images: Images, expected: float) -> None:
     """Refuses images for a model that was trained on pixels up to `expected`, where these are quite others.
 
     Raises:
@@ -98,7 +101,7 @@ def check_expected(name: str, images: Images, expected: float, *, factor: float 
     most = largest(images)
     if images.dtype == np.uint8 and expected == 255 and most > 1:
         return
-    if most and not expected / factor < most < expected * factor:
+    if most and not expected / FAR_APART < most < expected * FAR_APART:
         raise ValueError(
             f"`{name}` must be on the scale of the images that the model was trained on, whose pixels go up to "
             f"{expected:g}; received pixels {_range(images)}. Bring them to that scale, as by x * 255 or x / 255."

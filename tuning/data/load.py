@@ -34,6 +34,9 @@ def load_dataset(
         memory: bytes that the images of a folder may take. More of them are decoded once into a file in the folder
             KERAS_BLOCKS_IMAGES, by default ~/.keras/keras_blocks/images, and read from it as they are needed.
 
+    Returns:
+        A `Dataset`: images and labels in three parts.
+
     Raises:
         TypeError, ValueError: for an unknown name, and for data that cannot be used, saying why.
 

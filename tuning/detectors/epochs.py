@@ -9,7 +9,6 @@ import numpy as np
 
 from keras_blocks.detection.dataset import DetectionDataset
 from keras_blocks.detection.evaluation import evaluate_detections
-from keras_blocks.tuning.files import set_aside
 from keras_blocks.tuning.training import checkpoint
 from keras_blocks.tuning.training.fit import learning_rate_of
 
@@ -50,16 +49,10 @@ class DetectorEpochs(keras.callbacks.Callback):
         """Gives a compiled model, its optimizer built, the state after the last epoch, where there is one."""
         if not self._path.exists():
             return
-        try:
-            state, weights = checkpoint.load(self._path, model)
-            if (state["signature"], state["format"]) != (self._signature, checkpoint.FORMAT):
-                raise ValueError(f"{self._path} is of another training")
-        except ValueError as error:
-            self.notes.append(f"{error}; it was kept as {set_aside(self._path).name}")
-            return
-        self.history, self.epoch, self.figures = state["history"], state["epoch"], state["figures"]
-        self.weights = weights
-        self.notes.append(f"goes on after epoch {self.done}")
+        if (found := checkpoint.taken_up(self._path, model, self._signature, self.notes.append)) is not None:
+            state, self.weights = found
+            self.history, self.epoch, self.figures = state["history"], state["epoch"], state["figures"]
+            self.notes.append(f"goes on after epoch {self.done}")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         logs = {} if logs is None else logs

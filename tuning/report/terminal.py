@@ -120,7 +120,7 @@ class Progress:
         if self._task is not None:
             self._bar.remove_task(self._task)
             self._task = None
-            self._print(f"training the best on, for {epochs} epochs")
+            self._print(f"training the best anew, for {epochs} epochs")
         self._renew("training", epochs, 0, "")
 
     def epoch(self, done: int, logs: Mapping[str, float] | None = None) -> None:
@@ -241,7 +241,7 @@ def trials_table(trials: Sequence[Trial], best: Trial | None, objectives: Sequen
     table = Table(
         title="Trials" if len(rows) == sum(trial.counted for trial in trials) else f"The best {len(rows)} trials",
         title_style="bold",
-        caption=_joined(f"of all: {counts}", "" if best is None else "* the candidate that was trained on"),
+        caption=_joined(f"of all: {counts}", "" if best is None else "* the candidate that was trained anew"),
         box=box.SIMPLE_HEAD,
     )
     for label in ("trial", *(one.label for one in (*judged, *sizes))):
@@ -305,7 +305,8 @@ def words_of_result(result: Mapping[str, Any], objectives: Sequence[Objective]) 
     metrics, tested = result["metrics"], result.get("test_metrics")
     known = [(one, metrics.get(one.name, result.get(one.name))) for one in objectives]
     told = ", ".join(f"{_worded(one, value)}" for one, value in known if value is not None)
-    lines = [f"epoch {result['kept_epoch']} of {result['epochs']}, {result['params']:,} parameters: {told or 'done'}"]
+    lines = [f"trial {result['trial']}: {described(result['hyperparameters'])}"] if "trial" in result else []
+    lines += [f"epoch {result['kept_epoch']} of {result['epochs']}, {result['params']:,} parameters: {told or 'done'}"]
     if tested:
         lines.append(f"test: {', '.join(f'{name} {value:.4g}' for name, value in tested.items())}")
     return lines

@@ -25,7 +25,7 @@ from keras_blocks.tuning.spaces.table import GivenSource
 from keras_blocks.tuning.storage.place import Place
 from keras_blocks.tuning.storage.status import Status
 from keras_blocks.tuning.storage.store import StudyStorage, sqlite_url, stored_study
-from keras_blocks.tuning.study.pruners import FIRST_RUNG, Rungs, make_pruner
+from keras_blocks.tuning.study.pruners import Rungs, make_pruner
 from keras_blocks.tuning.study.samplers import make_sampler
 from keras_blocks.tuning.study.study import Study
 from keras_blocks.tuning.trials.protocol import FinalRequest, Setup
@@ -161,7 +161,7 @@ class Session:
             if settings.sampler != "grid":  # which is fixed before the first trial
                 space.found = lambda: study.found()
         storage = StudyStorage(self.place.url, heartbeat=max(1, settings.grace // 6), grace=settings.grace)
-        if settings.pruner == "auto" or (settings.pruner != "none" and self.rungs is None):
+        if settings.pruner == "auto" or self.rungs is None:
             settings, self.rungs = settings.settled(storage.identity_of(self.place.study))
             self.settings = settings
         study: Study = self._make_study(
@@ -169,14 +169,14 @@ class Session:
             self.place.study,
             space=space,
             sampler=make_sampler(settings.sampler, settings.seed, space, objectives=len(settings.objectives)),
-            pruner=make_pruner(settings.pruner, settings.epochs, self.rungs.first if self.rungs else FIRST_RUNG),
+            pruner=make_pruner(settings.pruner, settings.epochs, self.rungs.first),
             directions=[objective.direction for objective in settings.judged_by],
             identity={
                 "settings": settings.identity(),
                 "backend": self._backend,
                 "data_sha256": self._data_sha256,
                 "space": space.identity(),
-                **({"rungs": self.rungs.kept()} if self.rungs and self.rungs.batches else {}),
+                **({"rungs": self.rungs.kept()} if self.rungs.batches else {}),
                 **({"run": self.place.run} if self.place.run else {}),
             },
             inspect=lambda values: self._inspected(study, space, values),

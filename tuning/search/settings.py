@@ -214,8 +214,8 @@ class SearchSettings(DataSettings):
     def _is_pruned(self) -> bool:
         return self.pruner not in ("none", "auto")
 
-    def settled(self, begun: Any = None) -> tuple[SearchSettings, Rungs | None]:
-        """These with a pruner that has a name, and when it decides; `None` where there is none.
+    def settled(self, begun: Any = None) -> tuple[SearchSettings, Rungs]:
+        """These with a pruner that has a name, and when it, and a trial's end, decides.
 
         Args:
             begun: the identity that the search was begun with, perhaps by an earlier version; `None` for a new one.
@@ -233,10 +233,9 @@ class SearchSettings(DataSettings):
             may_be = len(self.objectives) == 1 and self.objectives[0] not in COSTS and self.folds is None
             pruner = "hyperband" if may_be and self.max_seconds is not None else "none"
         settled = dataclasses.replace(self, pruner=pruner)
-        if pruner == "none":
-            return settled, None
         if begun is not None:
-            return settled, Rungs.before(begun.get("rungs"), pruner, self.epochs)
+            said = begun.get("rungs") if isinstance(begun, dict) else None
+            return settled, Rungs.before(said, pruner, self.epochs)
         return settled, Rungs(pruner, self.epochs, self.first_rung or FIRST_RUNG)
 
     @property

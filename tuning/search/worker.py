@@ -48,7 +48,7 @@ class Worker:
         stop: when it is set, the running trial is given back and the worker ends.
         note: told what happens.
         sign: function of a candidate's values, to its signature, where trials may find further ones.
-        rungs: when trials may end early; `None` where none does.
+        rungs: when it is decided whether trials end early, and by which validations; `None`: never.
     """
 
     name: str
@@ -119,9 +119,10 @@ class Worker:
             checkpoint=str(self.folder.checkpoint(lease.number)),
             model=str(self.folder.model(lease.number)),
             patience=settings.patience,
-            asks=self.rungs is not None,
+            asks=self.rungs is not None and self.rungs.prunes,
             most_early=settings.first_rung_steps or 0,
             deciding=self.rungs.deciding(always=settings.patience is not None) if self.rungs else [],
+            batches=self.rungs.batches if self.rungs else 0,
             measures_latency=settings.measures_latency,
             max_latency=settings.max_latency,
             **self._weights(lease),

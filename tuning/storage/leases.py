@@ -39,7 +39,7 @@ def owner_of(trial: "optuna.Trial | optuna.trial.FrozenTrial") -> dict[str, Any]
     return owner
 
 
-def is_left(trial: "optuna.trial.FrozenTrial", is_gone: Callable[[dict[str, Any]], bool]) -> bool:
+def is_abandoned(trial: "optuna.trial.FrozenTrial", is_gone: Callable[[dict[str, Any]], bool]) -> bool:
     """Whether nobody runs it any more, as far as this machine knows."""
     owner = owner_of(trial)
     return "token" not in owner or is_gone(owner)  # no token: killed while it drew, under the lock

@@ -11,6 +11,8 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from keras_blocks.tuning.objectives import undominated
+
 FOUNDERS = 4
 """So many trials are drawn at random: they have no parents."""
 
@@ -103,14 +105,7 @@ def population(points: Mapping[int, Sequence[float]], signs: Sequence[int]) -> l
     ranked = sorted(losses, key=lambda number: (losses[number], -number))  # of equal ones the youngest
     if len(signs) == 1:
         return ranked[:POPULATION]
-    return [
-        number
-        for number in ranked
-        if not any(
-            losses[other] != losses[number] and all(a <= b for a, b in zip(losses[other], losses[number]))
-            for other in ranked
-        )
-    ]
+    return undominated({number: losses[number] for number in ranked})
 
 
 def chances(points: Sequence[Sequence[float]]) -> list[float]:

@@ -7,15 +7,13 @@ from typing import Any
 import optuna
 
 from keras_blocks.core import validation
+from keras_blocks.tuning.objectives import BATCHES
 
 PRUNERS = ("auto", "none", "median", "hyperband")
 """The names of pruners; "auto" becomes one of the others when a search begins."""
 
 FIRST_RUNG = 3
 """Epochs before the first decision: after one, the order of trials says little of that at the end."""
-
-BATCHES = 16
-"""Batches from which BatchNormalization's statistics are taken anew."""
 
 REDUCTION = 3
 """Of so many trials that come to a rung, one goes on."""
@@ -54,12 +52,17 @@ class Rungs:
         first = validation.integer("rungs: first", said.get("first", 1), least=1)
         return cls(pruner, epochs, first, validation.integer("rungs: batches", said.get("batches", 0), least=0))
 
+    @property
+    def prunes(self) -> bool:
+        """Whether a trial may end early."""
+        return self.pruner != "none"
+
     def kept(self) -> Mapping[str, int]:
         """What a study keeps of them, to go on alike."""
         return {"first": self.first, "batches": self.batches}
 
     def deciding(self, *, always: bool = False) -> list[int]:
-        """The epochs whose validation decides: those of rungs, and the last one.
+        """The epochs whose validation decides: those of rungs, where there is a pruner, and the last one.
 
         Args:
             always: whether each epoch does besides, as where a training runs out of patience.
@@ -67,14 +70,14 @@ class Rungs:
         Example:
 
         >>> Rungs("hyperband", epochs=30).deciding(), Rungs("none", epochs=30).deciding()
-        ([3, 9, 27, 30], [])
+        ([3, 9, 27, 30], [30])
         """
-        if self.pruner == "none" or not self.batches:
+        if not self.batches:
             return []
         if always or self.pruner == "median":
             return list(range(1, self.epochs + 1))
         found, rung = [], self.first
-        while rung < self.epochs:
+        while self.prunes and rung < self.epochs:
             found.append(rung)
             rung *= REDUCTION
         return [*found, self.epochs]

@@ -12,7 +12,7 @@ import optuna
 
 from keras_blocks.tuning.storage import processes
 from keras_blocks.tuning.storage.away import retry_while_away
-from keras_blocks.tuning.storage.leases import Lease, history, is_left, lost_again, postponed
+from keras_blocks.tuning.storage.leases import Lease, history, is_abandoned, lost_again, postponed
 from keras_blocks.tuning.storage.status import Status
 from keras_blocks.tuning.storage.store import StudyStorage, another_runs, state_of
 from keras_blocks.tuning.storage.trial import Trial
@@ -291,7 +291,7 @@ class Study:
         left = [
             trial
             for trial in running
-            if not postponed(trial) and (trial.number in silent or is_left(trial, self._is_gone))
+            if not postponed(trial) and (trial.number in silent or is_abandoned(trial, self._is_gone))
         ]
         for trial in left:
             past = lost_again(trial)

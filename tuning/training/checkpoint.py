@@ -1,14 +1,14 @@
 """The state of a training after an epoch, in one file from which another process goes on."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_blocks.tuning.files import replacing
+from keras_blocks.tuning.files import replacing, set_aside
 
 FORMAT = 1
 """The format of the file. From one of another format no training goes on."""
@@ -62,6 +62,26 @@ def load(path: str | Path, model: keras.Model) -> tuple[dict[str, Any], list[np.
         for variable, value in zip(variables, values[name]):
             variable.assign(value)
     return state, values["best"]
+
+
+def taken_up(
+    path: str | Path, model: keras.Model, signature: str, note: Callable[[str], object]
+) -> tuple[dict[str, Any], list[np.ndarray]] | None:
+    """What `load` gives; `None` for a file that is torn or of another training, which is set aside.
+
+    Args:
+        path, model: see `load`.
+        signature: of what is trained.
+        note: told where the file was set aside.
+    """
+    try:
+        state, best = load(path, model)
+        if (state["signature"], state["format"]) != (signature, FORMAT):
+            raise ValueError(f"{path} is of another training")
+    except ValueError as error:
+        note(f"{error}; it was kept as {set_aside(path).name}")
+        return None
+    return state, best
 
 
 def state_of(path: str | Path) -> dict[str, Any] | None:

@@ -78,13 +78,23 @@ def matched(given: Labelled, of_model: Sequence[str] | None, outputs: int) -> tu
             note = f"the data's classes have no names: labels are places among the model's {_shown(of_model)}"
         return places[given.labels], (*given.notes, note)
     if of_model is None and len(names) == outputs:
-        note = f"the model has no names for its classes: the data's, {_shown(names)}, are matched by place"
-        return given.labels, (*given.notes, note)
-    unknown = [name for name in names if name not in known]
-    there = f"its classes are {_shown(of_model)}" if of_model else f"it has {outputs} outputs without names"
-    raise ValueError(
+        return given.labels, (*given.notes, matched_by_place(names))
+    fix = "Name them as the model does, or give an .npz file with places as labels and no class_names."
+    raise ValueError(f"{not_matched(names, of_model, f'{outputs} outputs')} {fix}")
+
+
+def matched_by_place(names: Sequence[str]) -> str:
+    """What is said where a model has no names, and as many outputs as there are classes."""
+    return f"the model has no names for its classes: the data's, {_shown(names)}, are matched by place"
+
+
+def not_matched(names: Sequence[str], of_model: Sequence[str] | None, outputs: str) -> str:
+    """What an error says of classes that are not the model's; `outputs`: what it has where it has no names."""
+    unknown = [name for name in names if name not in (of_model or ())]
+    there = f"its classes are {_shown(of_model)}" if of_model else f"it has {outputs} without names"
+    return (
         f"`data` must have classes that the model has: {there}; received {_shown(names)}, of which {_shown(unknown)} "
-        "cannot be matched. Name them as the model does, or give an .npz file with places as labels and no class_names."
+        "cannot be matched."
     )
 
 

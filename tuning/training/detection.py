@@ -11,6 +11,7 @@ from keras_blocks.detection.evaluation import evaluate_detections
 from keras_blocks.models.detector import Detector
 from keras_blocks.models.given_proposals import GivenProposals
 from keras_blocks.tuning.boxed_data import read_boxed, taken
+from keras_blocks.tuning.training.class_names import matched_by_place, not_matched
 
 AT_A_TIME = 2
 """Images that are predicted at once: memory goes by the thousands of regions of each."""
@@ -102,12 +103,7 @@ def _matched(
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The classes' names in the model's order, and what is to be said of it."""
     if of_model is None and len(of_data) == classes:
-        return of_data, (f"the model has no names for its classes: the data's, {list(of_data)}, are matched by place",)
-    unknown = [name for name in of_data if name not in (of_model or ())]
-    if of_model is None or unknown:
-        there = f"its classes are {list(of_model)}" if of_model else f"it has {classes} classes without names"
-        raise ValueError(
-            f"`data` must have classes that the model has: {there}; received {list(of_data)}, of which {unknown} "
-            "cannot be matched."
-        )
+        return of_data, (matched_by_place(of_data),)
+    if of_model is None or not set(of_data) <= set(of_model):
+        raise ValueError(not_matched(of_data, of_model, f"{classes} classes"))
     return tuple(of_model), ()

@@ -9,8 +9,9 @@ from typing import Any
 
 import keras
 
+from keras_blocks.core import validation
 from keras_blocks.models.detector import Detector
-from keras_blocks.tuning.data.arrays import as_images, check_expected, check_same_scale
+from keras_blocks.tuning.data.arrays import MOST_PIXEL, as_images, check_expected, check_same_scale
 from keras_blocks.tuning.data.folder import ImageSize
 from keras_blocks.tuning.data.labels import as_places
 from keras_blocks.tuning.data.load import data_path, load_dataset
@@ -52,7 +53,7 @@ def evaluate_file(
         model: path of a `.keras` file, or of a run folder for its best.keras.
         data: what `load_dataset` takes, of which the test part is used, or the path of a run folder. By default the
             run in whose folder the model is.
-        image_size: for a folder of images, see `load_dataset`.
+        image_size: for a folder of images, see `load_dataset`; by default that of the model's run.
 
     Returns:
         `model` and `data`, as text, `test_correct`, `test_images`, `test_accuracy`, and `notes`: what the user should
@@ -87,6 +88,10 @@ def evaluate_file(
         tested = given if data is None else _stored(own)
         check_same_scale("data", given.images, f"the images that the model was tested on, {own}", tested.images)
         of_model = of_model or tested.class_names
+    elif seen := _seen_in_run(own):  # by a user's own model, which does not scale pixels itself
+        scale, of_model = seen
+        check_expected("data", given.images, 1 / scale)
+        loaded = keras.Sequential([keras.layers.Rescaling(scale), loaded])
     elif expected := _expected_pixel(loaded):
         check_expected("data", given.images, expected)
     labels, notes = matched(given, of_model, outputs[-1])
@@ -188,7 +193,7 @@ def _test_of(model: Path) -> Path | None:
 def _test_part(own: Path | None, data: str | Path | None, image_size: ImageSize | None) -> Labelled:
     """The images that the model is evaluated on."""
     if data is not None and not RunFolder.holds_run(data_path(data)):
-        dataset = load_dataset(data, image_size=image_size)
+        dataset = load_dataset(data, image_size=image_size or _size_of_run(own, data))
         return Labelled(
             dataset.x_test,
             dataset.y_test,
@@ -208,6 +213,22 @@ def _test_part(own: Path | None, data: str | Path | None, image_size: ImageSize 
             raise ValueError(f"`data` must be given again: --data {about['data']}, if it is yours.")
         raise ValueError(f"`data` must be given, as {test} does not exist.")
     return _stored(test)
+
+
+def _size_of_run(own: Path | None, data: str | Path) -> Any:
+    """To what size a run has brought its images, where these are not of one size as a data set by name is."""
+    if own is None or not data_path(data).exists() or data_path(data).suffix == ".npz":
+        return None
+    return (RunFolder(own.parent).describe().get("settings") or {}).get("image_size")
+
+
+def _seen_in_run(own: Path | None) -> tuple[float, tuple[str, ...]] | None:
+    """What a run of a space of a user's own has multiplied its images' pixels by, and the classes' names."""
+    said = {} if own is None else RunFolder(own.parent).results() or {}
+    if "scale" not in said:
+        return None
+    scale = validation.number("result.json: scale", said["scale"], least=1 / MOST_PIXEL, most=MOST_PIXEL)
+    return scale, validation.names("result.json: class_names", said.get("class_names"))
 
 
 def _stored(test: Path) -> Labelled:

@@ -68,6 +68,7 @@ def train_and_keep(
             path=folder.final,
             signature=f"{candidate.signature()} {epochs} {seed}",
             watch=watch,
+            deciding=range(epochs if patience is None else 1, epochs + 1),
             callbacks=callbacks,
         )
 

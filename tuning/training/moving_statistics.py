@@ -16,10 +16,7 @@ from keras_blocks.core.graphs import sublayers
 from keras_blocks.tuning.data.leaves import are_arrays
 from keras_blocks.tuning.data.stored import StoredImages
 
-BATCHES = 16
-"""Batches of the training's data from which the statistics are taken."""
-
-Batches = Iterable[Any]
+InputBatches = Iterable[Any]
 """The inputs of one batch after another, without what belongs to them."""
 
 
@@ -34,7 +31,7 @@ class _InTraining(keras.Model):
         return self.inner(inputs, training=True)
 
 
-class HonestValidation(keras.callbacks.Callback):
+class PreciseBatchNorm(keras.callbacks.Callback):
     """Validates some epochs with BatchNormalization's statistics taken anew. The training goes on with its own.
 
     The mean of the batches' means, and of their variances, takes the place of the moving averages of each
@@ -51,7 +48,10 @@ class HonestValidation(keras.callbacks.Callback):
     """
 
     def __init__(
-        self, epochs: Collection[int], batches: Callable[[], Batches], note: Callable[[str], object] = lambda text: None
+        self,
+        epochs: Collection[int],
+        batches: Callable[[], InputBatches],
+        note: Callable[[str], object] = lambda text: None,
     ) -> None:
         super().__init__()
         self._epochs, self._batches, self._note = set(epochs), batches, note
@@ -104,7 +104,7 @@ def trained_normalizations(layer: keras.layers.Layer) -> list[keras.layers.Batch
 
 
 def statistics(
-    model: keras.Model, layers: Collection[keras.layers.BatchNormalization], batches: Batches
+    model: keras.Model, layers: Collection[keras.layers.BatchNormalization], batches: InputBatches
 ) -> list[tuple[Any, np.ndarray]]:
     """Each moving average's variable, with its value from batches alone. They all are left as the batches left them.
 
@@ -145,7 +145,7 @@ def _value(variable: Any) -> np.ndarray:
     return np.array(keras.ops.convert_to_numpy(variable))  # a copy: PyTorch's would change with the variable
 
 
-def batches_of(part: Any, size: int | None, count: int = BATCHES) -> Batches:
+def batches_of(part: Any, size: int | None, count: int) -> InputBatches:
     """The inputs of some batches.
 
     Args:

@@ -10,11 +10,10 @@ from typing import Any
 import keras
 
 from keras_blocks.tuning.data.dataset import Dataset
-from keras_blocks.tuning.files import set_aside
-from keras_blocks.tuning.objectives import objective_named
+from keras_blocks.tuning.objectives import BATCHES, objective_named
 from keras_blocks.tuning.training import checkpoint
 from keras_blocks.tuning.training import fit as training
-from keras_blocks.tuning.training.moving_statistics import HonestValidation, batches_of
+from keras_blocks.tuning.training.moving_statistics import PreciseBatchNorm, batches_of
 
 Watch = Callable[[int, dict[str, float]], object]
 Histories = Sequence[dict[str, list[float]]]
@@ -53,6 +52,7 @@ def fit(
     signature: str = "",
     watch: Watch | None = None,
     deciding: Collection[int] = (),
+    batches: int = BATCHES,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     folds: Histories | None = None,
 ) -> Trained:
@@ -70,18 +70,19 @@ def fit(
         signature: of what is trained.
         watch: function of (epochs done, the epoch's metrics), told after the checkpoint is written; the training ends
             early where it returns True.
-        deciding: epochs that are validated with BatchNormalization's statistics taken anew, see `HonestValidation`.
+        deciding: epochs that are validated with BatchNormalization's statistics taken anew, see `PreciseBatchNorm`.
             Where one of them is the best, the model is left with these; checkpoints have the training's own.
+        batches: of the training images, from which these are taken.
         callbacks: further ones.
         folds: histories of the folds before this one, see `user_spaces.fold_training`: the checkpoint keeps them.
 
     Raises:
         TrainingDiverged: where the loss became NaN or infinite.
     """
-    keeping = Keeping(monitor, path, signature, watch, epochs, patience, folds)
+    keeping = EpochCheckpoint(monitor, path, signature, watch, epochs, patience, folds)
     size = hyperparameters["batch_size"]
-    keeping.honest = HonestValidation(
-        deciding, lambda: batches_of((dataset.x_train, dataset.y_train), size), keeping.notes.append
+    keeping.precise = PreciseBatchNorm(
+        deciding, lambda: batches_of((dataset.x_train, dataset.y_train), size, batches), keeping.notes.append
     )
     if path is not None and Path(path).exists():
         keeping.take_up(model)
@@ -95,7 +96,7 @@ def fit(
             validation_data=(dataset.x_val, dataset.y_val),
             epochs=epochs,
             initial_epoch=resumed,
-            callbacks=[*callbacks, keeping.honest, keeping],
+            callbacks=[*callbacks, keeping.precise, keeping],
             class_weight=training.class_weights(hyperparameters, dataset.y_train),
             verbose=0,
         )
@@ -104,7 +105,7 @@ def fit(
     return Trained(keeping.history, keeping.best, resumed, keeping.pruned, keeping.notes, keeping.aside)
 
 
-class Keeping(keras.callbacks.Callback):
+class EpochCheckpoint(keras.callbacks.Callback):
     """Knows the best epoch, and writes the checkpoints. Its arguments are those of `fit`."""
 
     def __init__(
@@ -125,7 +126,7 @@ class Keeping(keras.callbacks.Callback):
         self.history: dict[str, list[float]] = {}
         self.best = -1
         self.weights: list[Any] = []
-        self.honest: HonestValidation | None = None
+        self.precise: PreciseBatchNorm | None = None
         self.pruned = False
         self.notes: list[str] = []
         self.aside = 0.0
@@ -143,14 +144,9 @@ class Keeping(keras.callbacks.Callback):
         state = checkpoint.state_of(self._path)
         if state is not None and state["signature"] == self._signature and not state["history"]:
             return  # it was left between two folds
-        try:
-            state, weights = checkpoint.load(self._path, model)
-            if state["signature"] != self._signature or state["format"] != checkpoint.FORMAT:
-                raise ValueError(f"{self._path} is of another training")
-        except ValueError as error:
-            self.notes.append(f"{error}; it was kept as {set_aside(self._path).name}")
-            return
-        self.history, self.best, self.weights = state["history"], state["best"], weights
+        if (found := checkpoint.taken_up(self._path, model, self._signature, self.notes.append)) is not None:
+            state, self.weights = found
+            self.history, self.best = state["history"], state["best"]
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         began = time.perf_counter()
@@ -167,7 +163,7 @@ class Keeping(keras.callbacks.Callback):
         values, loss = self.history[self.objective.name], self.objective.loss
         if self.best < 0 or loss(values[-1]) < loss(values[self.best]):
             self.best = len(values) - 1
-            self.weights = self.honest.weights(self.model) if self.honest else self.model.get_weights()
+            self.weights = self.precise.weights(self.model) if self.precise else self.model.get_weights()
         if self._path is not None and self.done < self._epochs:
             state = {"signature": self._signature, "history": self.history, "best": self.best, **self._besides}
             checkpoint.save(self._path, model=self.model, best=self.weights, state=state)

@@ -51,6 +51,7 @@ class TrialRequest(Message):
     asks: bool = False  # whether each `Epoch` is answered, with yes to end the trial early
     most_early: int = 0  # steps up to which it does not end early
     deciding: list[int] = dataclasses.field(default_factory=list)  # epochs that are validated honestly
+    batches: int = 0  # from which BatchNormalization's statistics are taken for these
     measures_latency: bool = False
     max_latency: float | None = None
     weights: str | None = None  # path of those that it begins with, if there are any

@@ -142,11 +142,23 @@ def _on_each_fold(
 
 
 @contextlib.contextmanager
-def _as_asked(request: TrialRequest, own: Own, folds: Any, watch: Watch | None, note: Note) -> Iterator[dict[str, Any]]:
-    """What a trial's training is told, whatever it trains."""
+def _trial_options(
+    request: TrialRequest, own: Own, folds: Any, watch: Watch | None, note: Note
+) -> Iterator[dict[str, Any]]:
+    """The keywords of a trial's training, whatever it trains."""
     name = f"trial-{request.number}" if folds is None else f"trial-{request.number}-fold-{len(folds)}"
     with tracked(own.tracker, name, _values(request.candidate), note) as logging:
-        yield {**_told(request, own, folds, watch), "callbacks": [*own.callbacks(), *logging]}
+        yield {
+            "epochs": request.epochs,
+            "patience": request.patience,
+            "path": request.checkpoint,
+            "signature": request.signature,
+            "watch": watch,
+            "folds": folds,
+            "deciding": request.deciding,
+            "batches": request.batches,
+            "callbacks": [*own.callbacks(), *logging],
+        }
 
 
 def _values(candidate: Mapping[str, Any]) -> dict[str, Any]:
@@ -154,21 +166,9 @@ def _values(candidate: Mapping[str, Any]) -> dict[str, Any]:
     return {**candidate.get("metaparameters", {}), **candidate.get("hyperparameters", {})}
 
 
-def _told(request: TrialRequest, own: Own, folds: Any, watch: Watch | None) -> dict[str, Any]:
-    return {
-        "epochs": request.epochs,
-        "patience": request.patience,
-        "path": request.checkpoint,
-        "signature": request.signature,
-        "watch": watch,
-        "folds": folds,
-        "deciding": request.deciding,
-    }
-
-
 @contextlib.contextmanager
-def _as_asked_last(request: FinalRequest, own: Own, watch: Watch, note: Note) -> Iterator[dict[str, Any]]:
-    """What the last training is told, whatever it trains."""
+def _final_options(request: FinalRequest, own: Own, watch: Watch, note: Note) -> Iterator[dict[str, Any]]:
+    """The keywords of the last training, whatever it trains."""
     with tracked(own.tracker, "final", _values(request.candidate), note) as logging:
         yield {
             "epochs": request.epochs,
@@ -198,9 +198,9 @@ class ImagesTask:
         return ImagesJob(self._dataset, Candidate(**candidate), self._own)
 
     def final(self, request: FinalRequest, *, watch: Watch, note: Note) -> dict[str, Any]:
-        with _as_asked_last(request, self._own, watch, note) as told:
+        with _final_options(request, self._own, watch, note) as options:
             return final_training.train_and_keep(
-                RunFolder(request.folder), self._dataset, Candidate(**request.candidate), **told
+                RunFolder(request.folder), self._dataset, Candidate(**request.candidate), **options
             )
 
 
@@ -234,13 +234,13 @@ class ImagesJob:
             hyperparameters["lottery"] = DEFAULTS["lottery"]
 
         def train(model: keras.Model, dataset: Any, folds: Any, watch: Watch | None) -> Trained:
-            with _as_asked(request, self._own, folds, watch, notes.append) as told:
+            with _trial_options(request, self._own, folds, watch, notes.append) as options:
                 return resumable.fit(
                     model,
                     hyperparameters,
                     dataset,
                     monitor=request.monitor or "val_accuracy",
-                    **told,
+                    **options,
                 )
 
         trained = _on_each_fold(self, self._own, self._dataset, model, request, train, watch)
@@ -271,14 +271,14 @@ class GivenTask:
         return GivenJob(self._data, self._space.candidate(candidate["hyperparameters"]), self._own, self._space)
 
     def final(self, request: FinalRequest, *, watch: Watch, note: Note) -> dict[str, Any]:
-        with _as_asked_last(request, self._own, watch, note) as told:
+        with _final_options(request, self._own, watch, note) as options:
             return given_training.train_and_keep(
                 RunFolder(request.folder),
                 self._data,
                 self._space.candidate(request.candidate["hyperparameters"]),
                 about=request.candidate,
                 monitor=request.monitor,
-                **told,
+                **options,
             )
 
 
@@ -304,8 +304,8 @@ class GivenJob:
         notes: list[str] = []
 
         def train(model: keras.Model, data: Any, folds: Any, watch: Watch | None) -> Trained:
-            with _as_asked(request, self._own, folds, watch, notes.append) as told:
-                return given_training.fit(self.candidate, model, data, monitor=request.monitor, **told)
+            with _trial_options(request, self._own, folds, watch, notes.append) as options:
+                return given_training.fit(self.candidate, model, data, monitor=request.monitor, **options)
 
         trained = _on_each_fold(self, self._own, self._data, model, request, train, watch)
         trained.notes.extend(notes)

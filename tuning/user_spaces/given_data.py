@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import keras
@@ -29,6 +29,8 @@ class GivenData:
         name: of the data, for people.
         train, validation, test: the parts; the last may be `None`.
         identity: the user's own text that tells these data from others; by default the arrays' contents, or the name.
+        told: plain data for result.json. Of images: the names of their classes, in the order of a model's outputs, and
+            what their pixels were multiplied by.
     """
 
     name: str
@@ -36,6 +38,7 @@ class GivenData:
     validation: Any
     test: Any = None
     identity: str | None = None
+    told: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def from_function(cls, function: Callable[[], Any], name: str, identity: str | None = None) -> "GivenData":
@@ -68,7 +71,8 @@ class GivenData:
         """The images of a `Dataset`, scaled to 0 .. 1; of those that are in a file, `Batches` of 32."""
         parts = ((getattr(dataset, f"x_{part}"), getattr(dataset, f"y_{part}")) for part in ("train", "val", "test"))
         train, validation, test = (_scaled(x, y, dataset.scale) for x, y in parts)
-        return cls(dataset.name, train, validation, test, f"scaled {dataset.fingerprint()}")
+        told = {"class_names": list(dataset.class_names), "scale": dataset.scale}
+        return cls(dataset.name, train, validation, test, f"scaled {dataset.fingerprint()}", told)
 
     def fingerprint(self) -> str:
         """What tells these data from others: the user's own text, the arrays' contents, or the function's name."""

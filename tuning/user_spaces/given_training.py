@@ -10,13 +10,13 @@ import numpy as np
 
 from keras_blocks.core.graphs import begin_at
 from keras_blocks.tuning.data.leaves import are_arrays
-from keras_blocks.tuning.objectives import objective_named
+from keras_blocks.tuning.objectives import BATCHES, objective_named
 from keras_blocks.tuning.run_folder import RunFolder
 from keras_blocks.tuning.saying import without_dump
 from keras_blocks.tuning.training import checkpoint, kept
 from keras_blocks.tuning.training.hyperparameters import TrainingDiverged
-from keras_blocks.tuning.training.moving_statistics import HonestValidation, batches_of
-from keras_blocks.tuning.training.resumable import Histories, Keeping, Trained, Watch, WrongObjective, missing
+from keras_blocks.tuning.training.moving_statistics import PreciseBatchNorm, batches_of
+from keras_blocks.tuning.training.resumable import EpochCheckpoint, Histories, Trained, Watch, WrongObjective, missing
 from keras_blocks.tuning.user_spaces.given_data import GivenData, as_arguments
 
 FAR = 10**9
@@ -49,6 +49,7 @@ def fit(
     signature: str = "",
     watch: Watch | None = None,
     deciding: Collection[int] = (),
+    batches: int = BATCHES,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     folds: Histories | None = None,
 ) -> Trained:
@@ -61,7 +62,7 @@ def fit(
         candidate: what is trained.
         model: that it has built.
         data: a `GivenData`.
-        epochs, patience, path, signature, watch, callbacks, folds, deciding: see `resumable.fit`.
+        epochs, patience, path, signature, watch, callbacks, folds, deciding, batches: see `resumable.fit`.
         monitor: what is best, as an objective in a word; "" for the last epoch.
 
     Returns:
@@ -72,15 +73,14 @@ def fit(
         TrainingDiverged: where the loss or the objective became NaN or infinite.
     """
     args, kwargs = data.fit_arguments()
-    keeping = _Keeping(monitor, path, signature, watch, epochs, patience, folds, own=candidate.fits_itself)
-    keeping.honest = HonestValidation(
-        deciding, lambda: batches_of(data.train, candidate.values.get("batch_size")), keeping.notes.append
-    )
+    keeping = _EpochCheckpoint(monitor, path, signature, watch, epochs, patience, folds, own=candidate.fits_itself)
+    size = candidate.values.get("batch_size")
+    keeping.precise = PreciseBatchNorm(deciding, lambda: batches_of(data.train, size, batches), keeping.notes.append)
     if path is not None and Path(path).exists() and not model.built:  # a checkpoint is of variables
         _build(model, path, data.example)
     try:
         returned = candidate.fit(
-            model, *args, **kwargs, epochs=epochs, callbacks=[*callbacks, keeping.honest, keeping], verbose=0
+            model, *args, **kwargs, epochs=epochs, callbacks=[*callbacks, keeping.precise, keeping], verbose=0
         )
     except (ValueError, TypeError) as error:
         if isinstance(error, (TrainingDiverged, WrongObjective)) or "shape" not in str(error):
@@ -105,8 +105,8 @@ def _tuples(value: Any) -> Any:
     return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
-class _Keeping(Keeping):
-    """`Keeping` for a training of which it knows nothing. `own`: whether the hypermodel has a `fit` of its own."""
+class _EpochCheckpoint(EpochCheckpoint):
+    """For a training of which it knows nothing. `own`: whether the hypermodel has a `fit` of its own."""
 
     def __init__(
         self, monitor: str, path: Any, signature: str, watch: Any, epochs: int, patience: Any, folds: Any, own: bool
@@ -266,6 +266,7 @@ def train_and_keep(
             path=folder.final,
             signature=f"{candidate.signature()} {epochs} {seed}",
             watch=watch,
+            deciding=[epochs],
             callbacks=callbacks,
         )
 
@@ -281,6 +282,7 @@ def train_and_keep(
     def told(model: keras.Model, trained: Trained) -> dict[str, Any]:
         return {
             "data": data.name,
+            **data.told,
             **({"objective": objective_named(monitor).name} if monitor else {}),
             "metrics": at_best(trained),
             "test_metrics": on_test(model),
