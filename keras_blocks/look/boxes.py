@@ -1,5 +1,6 @@
 """What a figure's boxes are: layers as papers write them, a convolution with its normalization, equal blocks as one."""
 
+import collections
 import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,6 +11,7 @@ from keras_blocks.blocks.channel_padding import ChannelPadding
 from keras_blocks.blocks.conv import ConvBlock
 from keras_blocks.core.block import Block
 from keras_blocks.core.shapes import as_pair
+from keras_blocks.core.sizes import ChannelPooling, ChannelSlice
 from keras_blocks.look.plan import Node, Plan, keras_shapes
 
 CONVOLUTIONS = {
@@ -26,15 +28,21 @@ POOLINGS = {"MaxPooling2D": "max pool", "AveragePooling2D": "avg pool", "CeilMax
 MERGES = {"Add": "+", "Multiply": TIMES, "Concatenate": "concatenation"}
 WORDS = {
     "Activation": "activation",
+    "AnchorGenerator": "anchors",
     "BatchNormalization": "BN",
     "GroupNormalization": "GN",
     "LayerNormalization": "LN",
     "LocalResponseNormalization": "LRN",
+    "CoveredSize": "size of image",
     "Dense": "dense",
     "Flatten": "flatten",
     "GlobalAveragePooling2D": "global avg pool",
     "GlobalMaxPooling2D": "global max pool",
     "InputLayer": "input",
+    "ListAnchors": "a row for each anchor",
+    "Reshape": "reshape",
+    "SelectProposals": "proposals, by NMS",
+    "Softmax": "softmax",
     "UpSampling2D": "upsampling",
 }
 ACTIVATIONS = {"relu": "ReLU", "relu6": "ReLU6", "elu": "ELU", "gelu": "GELU", "selu": "SELU", "silu": "SiLU"}
@@ -52,6 +60,7 @@ class Box:
         before: the boxes from which arrows lead to it.
         count: how many equal ones it stands for.
         inside: the boxes of what it was opened to, and those of them that its output comes from; empty if it was not.
+        shared: whether its layer stands in several places, with its weights once.
     """
 
     nodes: list[Node]
@@ -59,6 +68,7 @@ class Box:
     count: int = 1
     inside: list["Box"] = dataclasses.field(default_factory=list)
     last_inside: list["Box"] = dataclasses.field(default_factory=list)
+    shared: bool = False
 
     @property
     def node(self) -> Node:
@@ -98,7 +108,8 @@ class Box:
             return shortened(_declared(self.node))
         words = [] if self._normalizes else [_title(node) for node in self.nodes[1:]]
         own = _activation(self.node.option("activation")) if self.kind in ("conv", "dense") else ""
-        return ", ".join(word for word in (own, *words) if word)
+        shared = "shared" if self.shared and self.kind in ("conv", "dense") else ""
+        return ", ".join(word for word in (own, *words, shared) if word)
 
     @property
     def _normalizes(self) -> bool:
@@ -109,7 +120,9 @@ class Box:
         """The output's shape, as 56x56x64; nothing where a layer of little interest does not change it."""
         if self.kind == "other" and self.node.given == self.nodes[-1].shape:
             return ""
-        return ", ".join(TIMES.join(_size(size) for size in one[1:]) for one in keras_shapes(self.nodes[-1].shape)[:3])
+        shapes = keras_shapes(self.nodes[-1].shape)[:3]
+        of_images = [one[1:] if one[:1] == (None,) else one for one in shapes]  # anchors are no image's
+        return ", ".join(TIMES.join(_size(size) for size in one) for one in of_images)
 
 
 def boxes_of(plan: Plan, depth: int, fold: bool) -> tuple[list[Box], list[Box]]:
@@ -118,6 +131,7 @@ def boxes_of(plan: Plan, depth: int, fold: bool) -> tuple[list[Box], list[Box]]:
     for node in plan.nodes:
         for one in node.inputs:
             uses[id(one)] = uses.get(id(one), 0) + 1
+    places = collections.Counter(id(node.step) for node in plan.nodes)
     source: Node | None
     of: dict[int, Box] = {}
     boxes: list[Box] = []
@@ -130,7 +144,7 @@ def boxes_of(plan: Plan, depth: int, fold: bool) -> tuple[list[Box], list[Box]]:
             before[0].nodes.append(node)
             of[id(node)] = before[0]
         else:
-            of[id(node)] = box = Box(_inlined(node), before)
+            of[id(node)] = box = Box(_inlined(node), before, shared=places[id(node.step)] > 1)
             if depth > 1 and box.node is node and (inner := node.opened()) is not None:
                 box.inside, box.last_inside = boxes_of(inner, depth - 1, fold)
             boxes.append(box)
@@ -178,11 +192,11 @@ def _signature(box: Box) -> Any:
 
 
 def _is_silent(node: Node) -> bool:
-    """What no paper draws: borders that belong to the layer behind them, and activations that do nothing."""
+    """What no paper draws: borders that belong to the layer behind them, activations and merges that do nothing."""
     name = node.cls.__name__
-    return name in ("ZeroPadding2D", "Identity") or (
-        name == "Activation" and _activation(node.option("activation")) == ""
-    )
+    if name == "Activation":
+        return _activation(node.option("activation")) == ""
+    return name in ("ZeroPadding2D", "Identity") or (name in MERGES and len(node.inputs) == 1)
 
 
 def _belongs_to(node: Node, box: Box, source: Node) -> bool:
@@ -208,6 +222,10 @@ def _title(node: Node) -> str:
         return _activation(option("activation"))
     if name == "Dense":
         return f"dense, {option('units')}"
+    if issubclass(node.cls, ChannelPooling):
+        return f"channel {'avg' if option('kind') == 'mean' else option('kind')} pool"
+    if issubclass(node.cls, ChannelSlice):
+        return f"channels, part {option('part') + 1} of {option('parts')}"
     if name == "Dropout":
         return f"dropout {option('rate')}"
     if issubclass(node.cls, ChannelPadding):

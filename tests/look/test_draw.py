@@ -194,3 +194,20 @@ def test_every_layer_is_drawn(row):
 def test_figures_of_the_docs_are_what_is_drawn(name):
     """Or else: python tests/make_drawings.py"""
     assert (FOLDER / f"{name}.svg").read_text(encoding="utf-8") == FIGURES[name]().svg
+
+
+def test_what_is_shared_and_what_is_taken_is_said():
+    """Woo et al. 2018, figure 2: one MLP for both poolings; the mean and the largest of all channels."""
+    found = words(keras_blocks.draw(keras_blocks.ConvolutionalBlockAttention(), (14, 14, 512)))
+    assert sorted(word for word in found if "shared" in word) == ["ReLU, shared"] * 2 + ["shared"] * 2
+    assert {"channel avg pool", "channel max pool"} <= {*found}
+    found = words(keras_blocks.draw(keras_blocks.SelectiveKernelBlock(64), (28, 28, 64)))
+    assert {"channels, part 1 of 2", "channels, part 2 of 2"} <= {*found}
+
+
+def test_proposals_of_one_map_are_joined_with_nothing():
+    """Ren et al. 2015, figure 3: nine anchors at each place of the map; the scores and the boxes of each."""
+    block = keras_blocks.RegionProposalNetwork(512, sizes=((128, 256, 512),))
+    found = words(keras_blocks.draw(block, (38, 50, 512)))
+    assert "concatenation" not in found
+    assert found[found.index("anchors") + 1] == f"{38 * 50 * 9}x4"
