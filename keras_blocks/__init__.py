@@ -49,6 +49,7 @@ from keras_blocks.detection.voc import VOCDetection
 from keras_blocks.grow.growing import grow
 from keras_blocks.look.drawing import Drawing, draw
 from keras_blocks.look.expanding import expand
+from keras_blocks.look.memory import Memory, memory
 from keras_blocks.look.rows import BlockRow, cost_rows
 from keras_blocks.look.seeing import feature_maps, grad_cam
 from keras_blocks.look.table import summary
@@ -124,6 +125,7 @@ __all__ = [
     "InvertedResidualBlock",
     "Letterbox",
     "LocalResponseNormalization",
+    "Memory",
     "MultiLabelHead",
     "PKSampler",
     "PairSampler",
@@ -170,6 +172,7 @@ __all__ = [
     "grad_cam",
     "grow",
     "list_models",
+    "memory",
     "one_shot_accuracy",
     "plan_pruning",
     "prune",

@@ -61,9 +61,9 @@ FLOORS = {
         ("",),
     ),
     "tuning": (
-        ("files", "seeds", "digest", "memory", "saying"),
-        ("data", "storage"),
-        ("boxed_data", "objectives"),
+        ("files", "seeds", "digest", "memory", "saying", "latency_model"),
+        ("data", "storage", "layer_times"),
+        ("boxed_data", "objectives", "latency"),
         ("study",),
         ("run_folder",),
         ("training",),

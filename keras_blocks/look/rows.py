@@ -1,14 +1,19 @@
 """What each block of a model costs and sees, before anything is built: rows, and a page with the drawing."""
 
+import functools
 import html
 from typing import Any, NamedTuple
 
 from keras_blocks.look.drawing import draw
+from keras_blocks.look.memory import memory_of_rows
 from keras_blocks.look.plan import plan_of
 from keras_blocks.look.receptive import receptive_field
 from keras_blocks.look.table import written
 
-HEADINGS = ("name", "class", "output shape", "parameters", "multiply-adds", "memory", "sees", "step")
+HEADINGS = (
+    *("name", "class", "output shape", "parameters", "multiply-adds", "memory"),
+    *("alive in inference", "in training", "with remat", "sees", "step"),
+)
 
 
 class BlockRow(NamedTuple):
@@ -22,6 +27,10 @@ class BlockRow(NamedTuple):
         receptive_field: (height, width) in pixels of the image that a pixel of its output is made of, where no border
             cuts it off; `None` for the whole image, or where that is not known.
         stride: pixels of the image from one pixel of its output to the next, (vertical, horizontal); or `None`.
+        inference_bytes: of what is computed for one image, without weights, the most that are alive at a time while it
+            runs in inference; `None` where a size is not known.
+        training_bytes: the same in training, in its forward and its backward pass. What is alive grows with the batch.
+        remat_bytes: the same in training where every block has `remat=True`; see `keras_blocks.memory`.
     """
 
     name: str
@@ -32,6 +41,9 @@ class BlockRow(NamedTuple):
     activation_bytes: int | None
     receptive_field: tuple[int, int] | None
     stride: tuple[float, float] | None
+    inference_bytes: int | None = None
+    training_bytes: int | None = None
+    remat_bytes: int | None = None
 
 
 def cost_rows(target: Any, input_shape: Any = None, **metaparameters: Any) -> list[BlockRow]:
@@ -60,30 +72,37 @@ def cost_rows(target: Any, input_shape: Any = None, **metaparameters: Any) -> li
     ('group5', (7, 7, 512), (212, 212), (32, 32))
     """
     plan = plan_of(target, input_shape, **metaparameters)
+    known = all(node.cost is not None for node in plan.nodes)
+    alive = memory_of_rows(plan) if known else {}
     rows = []
     for node in plan.nodes:
         if node.step is not None:
             shape = node.shape[1:] if isinstance(node.shape, tuple) else node.shape
             params, macs, size = (None, None, None) if node.cost is None else node.cost
             seen, step = receptive_field(plan, node)
-            rows.append(BlockRow(node.name, node.cls.__name__, shape, params, macs, size, seen, step))
+            rows.append(
+                BlockRow(node.name, node.cls.__name__, shape, params, macs, size, seen, step, *alive.get(id(node), ()))
+            )
     return rows
 
 
 def cells(row: BlockRow) -> tuple[str, ...]:
     """A row as texts, below `HEADINGS`."""
     shape = written((None, *row.shape)) if isinstance(row.shape, tuple) else written(row.shape)
-    counts = ["?" if number is None else f"{number:,}" for number in (row.params, row.macs, row.activation_bytes)]
+    numbers = (row.params, row.macs, row.activation_bytes, row.inference_bytes, row.training_bytes, row.remat_bytes)
+    counts = ["?" if number is None else f"{number:,}" for number in numbers]
     seen = "all" if row.receptive_field is None else "x".join(map(str, row.receptive_field))
     step = "" if row.stride is None else "x".join(f"{one:g}" for one in row.stride)
     return (row.name, row.kind, shape, *counts, seen, step)
 
 
 def total(rows: list[BlockRow]) -> tuple[str, ...]:
-    """The sums, as texts."""
-    columns = list(zip(*rows))[3:6] if rows else [()] * 3
-    sums = ["?" if None in column else f"{sum(column):,}" for column in columns]
-    return ("total", "", "", *sums, "", "")
+    """The sums, and of what is alive at a time the most, as texts."""
+    columns = list(zip(*rows)) if rows else [()] * len(BlockRow._fields)
+    added = [(sum, column) for column in columns[3:6]]
+    most = [(functools.partial(max, default=0), column) for column in columns[8:]]
+    texts = ["?" if None in column else f"{together(column):,}" for together, column in added + most]
+    return ("total", "", "", *texts, "", "")
 
 
 def page(target: Any, input_shape: Any = None, title: str = "", **metaparameters: Any) -> str:

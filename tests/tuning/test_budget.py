@@ -4,8 +4,7 @@ import pytest
 
 import keras_blocks
 from keras_blocks.costs.cost import Cost
-from keras_blocks.tuning import Budget
-from keras_blocks.tuning.spaces import latency
+from keras_blocks.tuning import Budget, latency
 from keras_blocks.tuning.storage.trial import Trial
 
 

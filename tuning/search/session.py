@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from keras_blocks.tuning import layer_times
 from keras_blocks.tuning.memory import memory_of_machine
 from keras_blocks.tuning.run_folder import RunFolder
 from keras_blocks.tuning.saying import is_place
@@ -216,6 +217,8 @@ class Session:
         """
         progress, stop = progress or NoProgress(), threading.Event()
         self.note = progress.note
+        if self.settings.max_latency is not None and not isinstance(self.space, HyperModelSpace):
+            layer_times.make_known(self.note)
         environments: list[dict[str, str]] = [{"CUDA_VISIBLE_DEVICES": str(device)} for device in devices]
         environments = environments or [{}] * self.settings.workers
         threads = [

@@ -6,7 +6,7 @@ from typing import Any
 
 from keras_blocks.core import validation
 from keras_blocks.costs.cost import Cost
-from keras_blocks.tuning.spaces import latency
+from keras_blocks.tuning import latency
 from keras_blocks.tuning.spaces.candidate import Candidate
 from keras_blocks.tuning.storage.trial import Trial
 
@@ -22,7 +22,8 @@ class Budget:
         max_macs: multiply-adds for one image.
         max_activation_bytes: bytes of all layers' outputs for one image.
         max_latency: seconds for one image, measured on the machine that trains. Candidates that are surely slower, by
-            what others of the search took, are not built; the others are measured before they are trained.
+            layers that were timed there once, or by what others of the search took, are not built; the others are
+            measured before they are trained.
 
     Raises:
         TypeError, ValueError: for a value out of range.
@@ -45,21 +46,24 @@ class Budget:
         if self.max_latency is not None:
             validation.number("max_latency", self.max_latency, least=1e-9, most=1e6)
 
-    def refusal(self, cost: Cost, trials: Sequence[Trial] = ()) -> str | None:
+    def refusal(self, cost: Cost, trials: Sequence[Trial] = (), seconds: float | None = None) -> str | None:
         """Why a candidate of this cost must not be built, or `None`.
 
         Args:
             cost: a `Cost`.
             trials: of the search so far, from which latency is predicted.
+            seconds: for an image, predicted from timed layers, where that can be told.
         """
         for name, unit in UNITS.items():
             most, value = getattr(self, f"max_{name}"), getattr(cost, name)
             if most is not None and value > most:
                 return f"{value:,} {unit} are more than {most:,}"
         if self.max_latency is not None:
-            seconds = latency.predicted(cost, trials)
-            if seconds is not None and seconds > latency.DOUBT * self.max_latency:
-                return f"{seconds:.4f} seconds for an image, predicted, are more than {self.max_latency}"
+            doubt, source = latency.LAYERS_DOUBT, "layers timed on this machine"
+            if seconds is None:
+                seconds, doubt, source = latency.predicted(cost, trials), latency.DOUBT, "other trials"
+            if seconds is not None and seconds > doubt * self.max_latency:
+                return f"{seconds:.4f} seconds for an image, predicted from {source}, are more than {self.max_latency}"
         return None
 
 
@@ -77,7 +81,10 @@ def inspected(candidate: Candidate, budget: Budget, trials: Sequence[Trial] = ()
     except (ValueError, TypeError) as error:  # a combination that makes no model
         return {**found, "refused": f"invalid: {' '.join(str(error).split())[:500]}"}
     found |= {name: getattr(cost, name) for name in UNITS}
-    if reason := budget.refusal(cost, trials):
+    seconds = None
+    if budget.max_latency is not None:
+        seconds = latency.by_layers(candidate.architecture, candidate.metaparameters, trials)
+    if reason := budget.refusal(cost, trials, seconds):
         return {**found, "refused": reason}
     signatures = {"signature": candidate.signature(), "architecture_signature": candidate.architecture_signature()}
     return {**found, **signatures}

@@ -11,11 +11,11 @@ from typing import Any, Protocol
 
 import keras
 
+from keras_blocks.tuning import latency
 from keras_blocks.tuning.data.dataset import Dataset
 from keras_blocks.tuning.data.load import load_dataset
 from keras_blocks.tuning.data.stored import bytes_held
 from keras_blocks.tuning.run_folder import RunFolder
-from keras_blocks.tuning.spaces import latency
 from keras_blocks.tuning.spaces.candidate import Candidate
 from keras_blocks.tuning.training import final_training, resumable
 from keras_blocks.tuning.training.hyperparameters import DEFAULTS

@@ -1,0 +1,135 @@
+"""Latencies from layers that were timed once: the file they are kept in, the model fitted to them, what is refused."""
+
+import json
+
+import pytest
+
+from keras_blocks.tuning import Budget, Candidate, latency, layer_times
+from keras_blocks.tuning.latency_model import LatencyModel, LayerFeatures, features
+from keras_blocks.tuning.spaces.budget import inspected
+from keras_blocks.tuning.storage.trial import Trial
+
+GROUPS = [{"filters": 16, "blocks": 1}, {"filters": 32, "blocks": 1}]
+SMALL = {"groups": GROUPS, "stem": "cifar", "input_shape": [16, 16, 3], "classes": 4, "batch_norm": True}
+LARGE = {**SMALL, "groups": [{"filters": 64, "blocks": 3}, {"filters": 128, "blocks": 3}]}
+HOW = {"optimizer": "sgd", "learning_rate": 0.1, "weight_decay": 0.0, "batch_size": 32, "augmentation": "none"}
+TRUTH = {"call": 3e-4, "layer": 2e-5, "macs": 1e-5, "size": 5e-5}
+
+
+def took(layers):
+    """Seconds of a machine that is as simple as can be."""
+    counted = [one for one in layers if one.kind not in ("Dropout", "Flatten", "Reshape", "Rescaling")]
+    each = (TRUTH["layer"] + TRUTH["macs"] * one.macs + TRUTH["size"] * one.size for one in counted)
+    return TRUTH["call"] + sum(each)
+
+
+@pytest.fixture
+def times(tmp_path, monkeypatch):
+    """The file of this machine's times; what is remembered of it is forgotten before and after."""
+    monkeypatch.setenv("KERAS_BLOCKS_TIMES", str(tmp_path))
+    layer_times.known.cache_clear()
+    yield layer_times.file()
+    layer_times.known.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def seconds():
+    names = (*layer_times.NETWORKS, *layer_times.WHOLE)
+    return {name: took(features(layer_times.operations(name))) for name in names}
+
+
+def kept(seconds):
+    return {"fingerprint": layer_times.fingerprint(), "seconds": seconds}
+
+
+def test_times_are_read_back(times, seconds):
+    assert layer_times.known() is None
+    times.write_text(json.dumps(kept(seconds)))
+    layer_times.known.cache_clear()
+    assert layer_times.known() == seconds
+
+
+@pytest.mark.parametrize("spoilt", ["", "[]", "{", "negative", "missing", "text", "another"])
+def test_a_file_that_is_none_of_ours_counts_for_none(times, seconds, spoilt):
+    name = next(iter(seconds))
+    contents = {
+        "negative": kept({**seconds, name: -1.0}),
+        "missing": kept({key: value for key, value in seconds.items() if key != name}),
+        "text": kept({**seconds, name: "soon"}),
+        "another": {**kept(seconds), "fingerprint": {"machine": "another"}},
+    }
+    times.write_text(json.dumps(contents[spoilt]) if spoilt in contents else spoilt)
+    assert layer_times.known() is None
+
+
+def test_where_nothing_can_be_timed_latencies_are_measured_alone(times, monkeypatch):
+    monkeypatch.setattr(layer_times.sys, "executable", "/no/such/python")
+    said = []
+    assert layer_times.make_known(said.append) is None
+    assert "once on this machine" in said[0] and "measured alone" in said[1]
+
+
+def unit(kind, macs=0.0, size=0.1):
+    return LayerFeatures(kind, macs, size, 0.0, 0, (macs, size, 0.0, 0.0, 0.0, 0.0))
+
+
+def test_sums_over_the_layers_are_found_again():
+    networks = [[], *([unit("Conv2D 2", macs, 0.1)] * count for macs in (1.0, 4.0, 16.0) for count in (1, 3))]
+    networks += [[unit("Add", size=size)] * count for size in (0.1, 0.4, 1.6) for count in (1, 3)]
+    model = LatencyModel(networks, [took(each) for each in networks])
+    mixed = [unit("Conv2D 2", 2.0), unit("Add", size=0.2), unit("Conv2D 2", 8.0), unit("Add", size=0.8)]
+    assert model.predicted(mixed) == pytest.approx(took(mixed), rel=0.05)
+    slower = LatencyModel(networks, [took(each) for each in networks], [(mixed, 1.5 * took(mixed))])
+    assert slower.predicted(mixed) == pytest.approx(1.5 * took(mixed), rel=0.05)
+
+
+def test_what_the_sums_leave_is_told_by_layers_of_near_sizes():
+    """Of one kind, middle-sized layers take twice as long: no line through sizes says so."""
+    networks = [[unit("Add", size=size)] * 4 for size in (0.1, 0.4, 1.6) for _ in range(3)]
+    taken = [took(each) * (2 if each[0].size == 0.4 else 1) for each in networks]
+    middle = networks[3]
+    apart = [abs(LatencyModel(networks, taken, spread=one).predicted(middle) / taken[3] - 1) for one in (0.0, 0.3)]
+    assert apart[1] < apart[0] / 2
+
+
+@pytest.fixture
+def machine(monkeypatch, seconds):
+    monkeypatch.setattr(layer_times, "known", lambda: seconds)
+
+
+def test_candidates_are_predicted_from_timed_layers(machine):
+    for metaparameters in (SMALL, LARGE):
+        candidate = Candidate("ResNet", metaparameters, HOW)
+        model = candidate.architecture_class(**metaparameters)
+        from keras_blocks.look.operations import operations_of
+        from keras_blocks.look.plan import plan_of_model
+
+        truth = took(features(operations_of(plan_of_model(model))))
+        assert latency.by_layers(candidate.architecture, metaparameters) == pytest.approx(truth, rel=0.1)
+
+
+def test_a_slow_candidate_is_refused_unbuilt_and_a_near_one_is_left_to_measuring(machine):
+    candidate = Candidate("ResNet", LARGE, HOW)
+    seconds = latency.by_layers(candidate.architecture, LARGE)
+    refused = inspected(candidate, Budget(max_latency=seconds / 2))["refused"]
+    assert refused.startswith(
+        f"{seconds:.4f} seconds for an image, predicted from layers timed on this machine, are more"
+    )
+    assert "refused" not in inspected(candidate, Budget(max_latency=seconds / 1.1))
+
+
+def test_measured_trials_of_the_search_refine_it(machine):
+    seconds = latency.by_layers("keras_blocks>ResNet", SMALL)
+    trials = [
+        Trial(i, "completed", {}, "keras_blocks>ResNet", SMALL, HOW, latency=3 * seconds)
+        for i in range(latency.LEAST_MEASURED)
+    ]
+    assert latency.by_layers("keras_blocks>ResNet", SMALL, trials[1:]) == seconds  # too few
+    assert latency.by_layers("keras_blocks>ResNet", SMALL, trials) == pytest.approx(3 * seconds)
+
+
+def test_the_networks_are_timed_as_models_are_measured():
+    model = layer_times.network("nothing")
+    runs = layer_times.timed([model, layer_times.network("dense (512, 512)")], rounds=2)
+    assert [len(each) for each in runs] == [2 * layer_times.RUNS] * 2
+    assert all(1e-7 < one < 10 for each in runs for one in each)

@@ -1,0 +1,130 @@
+"""How long a model takes for one image, measured, and predicted before it is built."""
+
+import functools
+import json
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_blocks.core.registration import class_named
+from keras_blocks.costs.cost import Cost
+from keras_blocks.look.operations import operations_of
+from keras_blocks.look.plan import plan_of
+from keras_blocks.models.architecture import Architecture
+from keras_blocks.tuning import layer_times
+from keras_blocks.tuning.latency_model import LatencyModel, features
+from keras_blocks.tuning.storage.trial import Trial
+
+WARM, MEASURED = 2, 7
+"""Runs before the measured ones, and the measured ones."""
+
+LEAST_MEASURED = 4
+"""Measured models before others' latency is predicted."""
+
+DOUBT = 1.5
+"""A candidate is refused unbuilt only where the predicted latency is so many times the budget: measuring decides."""
+
+
+def measure(model: keras.Model, image_shape: tuple[int, ...]) -> float:
+    """Seconds in which the compiled graph predicts one image: the median of several runs.
+
+    Args:
+        model: of one input.
+        image_shape: (height, width, channels).
+    """
+    return measure_on(model, np.zeros((1, *image_shape), "float32"))
+
+
+def measure_on(model: keras.Model, inputs: Any) -> float:
+    """The same for inputs of any kind, in a batch of one."""
+    times = []
+    for _ in range(WARM + MEASURED):
+        began = time.perf_counter()
+        keras.tree.map_structure(keras.ops.convert_to_numpy, model.predict_on_batch(inputs))
+        times.append(time.perf_counter() - began)
+    return round(statistics.median(times[WARM:]), 6)
+
+
+LAYERS_DOUBT = 1.25
+"""The same where layers that were timed tell it, which docs/benchmarks.md compares with what networks took."""
+
+LATEST = 20
+"""So many measured trials of a search, at most, tell by which factor all is longer there than when layers were timed:
+several train at a time, say."""
+
+
+@functools.lru_cache(maxsize=4)
+def _model_of(backend: str, times: tuple[tuple[str, float], ...]) -> LatencyModel:
+    """Fitted to the times of `layer_times`, once."""
+    layers = {name: features(layer_times.operations(name)) for name, _ in times}
+    short = [(layers[name], seconds) for name, seconds in times if name in layer_times.NETWORKS]
+    whole = [(layers[name], seconds) for name, seconds in times if name in layer_times.WHOLE]
+    return LatencyModel([each for each, _ in short], [seconds for _, seconds in short], whole)
+
+
+@functools.lru_cache(maxsize=4096)
+def _by_layers(model: LatencyModel, architecture: str, metaparameters: str) -> float | None:
+    cls = class_named("architecture", architecture, Architecture)
+    try:
+        plan = plan_of(cls, **json.loads(metaparameters))
+    except (TypeError, ValueError):
+        return None
+    if any(node.cost is None for node in plan.nodes):
+        return None
+    return model.predicted(features(operations_of(plan)))
+
+
+def by_layers(architecture: str, metaparameters: Mapping[str, Any], trials: Sequence[Trial] = ()) -> float | None:
+    """Seconds for one image of a model that is not built, from the layers that were timed on this machine.
+
+    Args:
+        architecture: registered name of the class.
+        metaparameters: arguments of its constructor, plain data.
+        trials: of the search so far: by as much as the measured ones took longer, or less, than is predicted of them.
+
+    Returns:
+        `None` where none were timed here, or the model's layers cannot be told.
+    """
+    if (times := layer_times.known()) is None:
+        return None
+    model = _model_of(keras.backend.backend(), tuple(times.items()))
+
+    def of(name: str, arguments: Mapping[str, Any]) -> float | None:
+        return _by_layers(model, name, json.dumps(arguments, sort_keys=True))
+
+    seconds = of(architecture, metaparameters)
+    measured = [trial for trial in trials if trial.latency is not None and trial.architecture][-LATEST:]
+    told = [(trial.latency, of(str(trial.architecture), trial.metaparameters)) for trial in measured]
+    ratios = [took / guess for took, guess in told if took and guess]
+    longer = statistics.median(ratios) if len(ratios) >= LEAST_MEASURED else 1.0
+    return None if seconds is None else seconds * longer
+
+
+def predicted(cost: Cost, trials: Sequence[Trial]) -> float | None:
+    """Seconds for one image of a model that is not built, from those of other models of the same search.
+
+    A line through multiply-adds and activation bytes, none of which can make a model faster.
+
+    Args:
+        cost: a `Cost`.
+        trials: list of `Trial`.
+
+    Returns:
+        `None` where too few were measured.
+    """
+    from scipy.optimize import nnls
+
+    known = [
+        (trial.latency, trial.macs, trial.activation_bytes)
+        for trial in trials
+        if trial.latency is not None and trial.macs is not None and trial.activation_bytes is not None
+    ]
+    if len(known) < LEAST_MEASURED:
+        return None
+    rows = np.array([[1.0, macs / 1e9, size / 1e9] for _, macs, size in known])
+    weights, _ = nnls(rows, np.array([seconds for seconds, *_ in known]))
+    return float(weights @ [1.0, cost.macs / 1e9, cost.activation_bytes / 1e9])
