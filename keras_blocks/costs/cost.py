@@ -34,6 +34,11 @@ class Cost(NamedTuple):
         macs: multiply-adds of convolutions and dense products in one forward pass.
         activation_bytes: bytes of the outputs of all layers, those inside blocks too, in the compute dtype; layers
             that only reshape add none.
+
+    Example:
+
+    >>> Cost(10, 200, 40) + Cost(5, 100, 20)
+    Cost(params=15, macs=300, activation_bytes=60)
     """
 
     params: int

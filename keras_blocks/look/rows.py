@@ -31,6 +31,12 @@ class BlockRow(NamedTuple):
             runs in inference; `None` where a size is not known.
         training_bytes: the same in training, in its forward and its backward pass. What is alive grows with the batch.
         remat_bytes: the same in training where every block has `remat=True`; see `keras_blocks.memory`.
+
+    Example:
+
+    >>> import keras_blocks
+    >>> [row.kind for row in keras_blocks.cost_rows("vgg16", (224, 224, 3))[:2]]
+    ['VGGGroup', 'VGGGroup']
     """
 
     name: str

@@ -274,7 +274,7 @@ def bytes_of(node: Node) -> int:
 
 def _given_bytes(node: Node) -> int:
     width = bytes_of(node) // max(1, sum(math.prod(shape[1:]) for shape in keras_shapes(node.shape)))
-    return width * sum(math.prod(shape[1:]) for shape in keras_shapes(node.given))
+    return int(width * sum(math.prod(shape[1:]) for shape in keras_shapes(node.given)))
 
 
 def _sides(place: _Place, shape: Any) -> tuple[int, int]:

@@ -121,6 +121,9 @@ def space_from_config(config: Values) -> HyperArchitecture:
     Args:
         config: plain data, also after a round trip through JSON.
 
+    Returns:
+        A space of the same class, with the same dimensions.
+
     Raises:
         ValueError: for a space whose class is not imported, with the nearest names.
 
