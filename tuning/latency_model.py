@@ -2,11 +2,14 @@
 
 A sum over the layers: a part for each layer of its kind, for its multiply-adds, for the bytes that it reads and writes,
 for its variables, and one for the call; none of which can be negative. What is left is told by Gaussian processes over
-the sizes of each kind of layer, whose sum over a network is fitted to what it took over the first sum.
+the sizes of each kind of layer, whose sum over a network is fitted to what it took over the first sum. Whole networks
+tell by which factor, and which power of it, all is longer: the processor's caches hold a short network more easily.
+
+Reference:
+    Rasmussen and Williams, "Gaussian Processes for Machine Learning", 2006, equation 2.23.
 """
 
 import math
-import statistics
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -23,6 +26,9 @@ VARIABLES = {"BatchNormalization": 4, "Dropout": 1}
 SPREAD, WIDTH, UNSURE = 0.3, 1.5, 0.02
 """Of the processes: how far a layer is from the first sum, as a share; how many doublings of a size go alike; and how
 far what a network took is from what it takes."""
+
+LEAST_WHOLE, MOST_POWER = 8, 1.3
+"""Whole networks that tell by which power of the sum all is longer, and the most that this may be."""
 
 
 class LayerFeatures(NamedTuple):
@@ -102,7 +108,7 @@ class LatencyModel:
     Args:
         networks: the layers of each.
         seconds: that each takes.
-        whole: networks as they are searched, and what these take: by which factor that is more than their layers' sum.
+        whole: networks as they are searched, and what these take: by how much that is more than their layers' sum.
         spread: of the processes, see `SPREAD`; 0 for the sums alone.
 
     Example: of one kind of layer, a network takes as much more as it has more of them.
@@ -133,15 +139,19 @@ class LatencyModel:
         shared = np.array([self._shared(self._laid_out([layers])) for layers in networks])
         plain = np.array([self._plain(layers) for layers in networks])
         self._solved = np.linalg.solve(shared + np.diag((UNSURE * taken) ** 2), taken - plain)
-        self._scale = 1.0
+        self._scale, self._power = 1.0, 1.0
         if whole:
-            self._scale = statistics.median(took / self.predicted(layers) for layers, took in whole)
+            told = np.log([self.predicted(layers) for layers, _ in whole])
+            found = np.log([took for _, took in whole])
+            if len(whole) >= LEAST_WHOLE:
+                self._power = float(np.clip(np.polyfit(told, found, 1)[0], 1 / MOST_POWER, MOST_POWER))
+            self._scale = math.exp(np.median(found - self._power * told))
 
     def predicted(self, layers: Sequence[LayerFeatures]) -> float:
         """Seconds of another network."""
         plain = self._plain(layers)
         left = float(self._shared(self._laid_out([layers])) @ self._solved)
-        return float(self._scale * max(plain / 2, plain + left))
+        return float(self._scale * max(plain / 2, plain + left) ** self._power)
 
     def _plain(self, layers: Sequence[LayerFeatures]) -> float:
         return float(sum(self._parts.get(name, 0.0) * value for name, value in _columns(layers).items()))

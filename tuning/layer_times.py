@@ -178,7 +178,7 @@ NETWORKS = _networks()
 
 
 def _whole() -> dict[str, tuple[type[Architecture], dict[str, Any]]]:
-    """Name -> architecture and metaparameters of a network as it is searched, two of each family."""
+    """Name -> architecture and metaparameters of a network as it is searched, small and large ones."""
     colour: dict[str, Any] = {"input_shape": (32, 32, 3), "classes": 10, "batch_norm": True}
     grey = {**colour, "input_shape": (28, 28, 1)}
     residual = [{"filters": 16, "blocks": 2}, {"filters": 32, "blocks": 2}]
@@ -207,6 +207,18 @@ def _whole() -> dict[str, tuple[type[Architecture], dict[str, Any]]]:
         "inception 28": (Inception, {**grey, "stem": [conv], "groups": more, "activation": "elu"}),
         "vgg 32": (VGG, {**colour, "groups": [{"filters": f, "layers": 2} for f in (16, 32, 64)], "hidden": (128,)}),
         "vgg 28": (VGG, {**grey, "groups": [{"filters": f, "layers": 1} for f in (32, 64)], "hidden": ()}),
+        "squeezenet large": (
+            SqueezeNet,
+            {**colour, "groups": [{"filters": [f] * 3} for f in (24, 48)], "stem": "small"},
+        ),
+        "resnet large": (ResNet, {**colour, **basic, "groups": [{"filters": f, "blocks": 3} for f in (24, 48, 96)]}),
+        "resnext large": (ResNeXt, {**colour, **bottleneck, "groups": [{"filters": f, "blocks": 3} for f in (24, 48)]}),
+        "densenet large": (DenseNet, {**colour, **dense, "groups": [{"layers": 6}] * 3, "activation": "silu"}),
+        "inception large": (Inception, {**colour, "stem": [conv], "groups": [*more, more[-1]], "activation": "silu"}),
+        "vgg large": (
+            VGG,
+            {**colour, "groups": [{"filters": f, "layers": 3} for f in (32, 64, 128)], "hidden": (512,)},
+        ),
     }
 
 

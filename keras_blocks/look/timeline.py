@@ -196,8 +196,9 @@ class Timeline:
                 yield _Held(one.backward, one.backward, one.size)
             if one.name == "BatchNormalization":
                 yield _Held(one.backward, one.backward, 2 * one.size)
-            if one.name == "Dropout":  # random bits, or for whole images the zeros in their place
-                copies = 2 if one.option("noise_shape") is None else 1
+            if one.name == "Dropout":  # random bits; or for whole images, behind a gate, the zeros in their place
+                gated = any(given.name == "Multiply" for given in one.inputs)
+                copies = 2 if one.option("noise_shape") is None else int(gated)
                 yield _Held(-1 if one.again is None else one.again, one.backward, copies * one.size)
             yield _Held(one.made, one.backward, FURTHER.get(one.activation, 0) * one.size)
             if one.real and one.users:
@@ -267,14 +268,19 @@ def _next_real(place: _Place) -> list[_Place]:
 
 def bytes_of(node: Node) -> int:
     """Of its outputs for one image; those of a view are counted, too."""
-    values = sum(math.prod(shape[1:]) for shape in keras_shapes(node.shape))
-    counted = 0 if node.cost is None else node.cost.activation_bytes
-    return counted or int(4 * values)
+    values = _values(node.shape)
+    if node.cost is not None and node.cost.activation_bytes:
+        return node.cost.activation_bytes
+    return 4 * values
 
 
 def _given_bytes(node: Node) -> int:
-    width = bytes_of(node) // max(1, sum(math.prod(shape[1:]) for shape in keras_shapes(node.shape)))
-    return int(width * sum(math.prod(shape[1:]) for shape in keras_shapes(node.given)))
+    return bytes_of(node) // max(1, _values(node.shape)) * _values(node.given)
+
+
+def _values(shape: Any) -> int:
+    """Numbers in tensors of this shape, or of these, for one image."""
+    return sum(int(math.prod(one[1:])) for one in keras_shapes(shape))
 
 
 def _sides(place: _Place, shape: Any) -> tuple[int, int]:
