@@ -107,6 +107,16 @@ def test_a_layer_with_a_call_alone_stands_in_a_block_in_any_model(namespace, tmp
     np.testing.assert_allclose(as_array(model(images)), expected, rtol=1e-5)
     model.save(tmp_path / "model.keras")
     np.testing.assert_allclose(as_array(keras.saving.load_model(tmp_path / "model.keras")(images)), expected, rtol=1e-5)
+    block.scale.factor.assign(block.scale.factor + 1)  # what is copied has its weights
+    np.testing.assert_allclose(as_array(keras_blocks.deploy(model)(images)), as_array(model(images)), rtol=1e-5)
+    assert block.scale.get_config()["name"] == "scaled_block_scale"  # Keras' own, which `deploy` and `grow` copy by
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "float64"])
+def test_a_layer_in_a_block_has_its_policy(namespace, policy):
+    block = namespace["ScaledBlock"](dtype=policy)
+    block.build((None, 4, 4, 3))
+    assert block.scale.dtype_policy == block.dtype_policy == keras.DTypePolicy(policy)
 
 
 def test_an_architecture_of_ones_own(namespace, tmp_path):

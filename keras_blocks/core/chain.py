@@ -12,6 +12,8 @@ import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
+import keras
+
 from keras_blocks.core.immutable import FrozenDict, thaw
 from keras_blocks.core.native_layers import Activation, natively
 from keras_blocks.core.shapes import shapes_of
@@ -33,7 +35,10 @@ class LayerSpec:
     def make(self, prefix: str = "") -> Any:
         """A new layer, named with `prefix` in front."""
         options = {key: thaw(value) if isinstance(value, FrozenDict) else value for key, value in self.options.items()}
-        return natively(self.cls)(**options, name=prefix + self.name, dtype=self.dtype)
+        # By its name: Keras makes a `get_config` for a class that has none, of arguments that are plain data.
+        policy: Any = self.dtype
+        dtype = policy.name if type(policy) is keras.DTypePolicy else policy
+        return natively(self.cls)(**options, name=prefix + self.name, dtype=dtype)
 
     def __call__(self, x: Any) -> Any:
         together = x.values() if isinstance(x, Mapping) else x if isinstance(x, (list, tuple)) else [x]

@@ -39,7 +39,7 @@ def config_of(layer: keras.layers.Layer) -> dict[str, Any]:
     except NotImplementedError as error:
         raise ValueError(
             f"the layer '{layer.name}' cannot be copied, as {type(layer).__name__} has no `get_config` that tells its "
-            "arguments. Saving the model needs it, too."
+            "arguments."
         ) from error
     return config
 

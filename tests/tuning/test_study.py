@@ -452,6 +452,13 @@ def test_a_study_of_another_identity_is_refused(made):
         made(identity={"seed": 0, "settings": {"epochs": 3}, "space": [1, 3]})
 
 
+def test_a_search_over_a_space_of_ones_own_names_it_where_it_is_not_given_again(made):
+    own = {"hypermodel": "mine:space", "hyperparameters": [{"name": "a"}] * 100}
+    made(identity={"seed": 0, "space": own})
+    with pytest.raises(ValueError, match=r"not compare: space was otherwise there \(mine:space there\). Give the same"):
+        made(identity={"seed": 0, "space": [{"name": "a"}] * 100})
+
+
 def test_the_time_of_all_sessions_is_counted_once(made):
     assert made().add_time("first", 10.0, now=1010.0) == 10.0
     assert made().add_time("first", 12.5, now=1012.5) == 12.5

@@ -351,6 +351,10 @@ def _covered(intervals: Iterable[Sequence[float]]) -> float:
     return total
 
 
+def _is_own(space: Any) -> bool:
+    return isinstance(space, dict) and isinstance(space.get("hypermodel"), str)
+
+
 def _differences(there: Any, here: Any, path: str = "") -> list[str]:
     """Where two pieces of plain data differ, as text."""
     if isinstance(there, dict) and isinstance(here, dict):
@@ -361,6 +365,7 @@ def _differences(there: Any, here: Any, path: str = "") -> list[str]:
         ]
     if there == here:
         return []
-    if isinstance(there, list) and isinstance(here, list):
-        return [f"{path} was otherwise there"]
+    if isinstance(there, list | dict) or isinstance(here, list | dict):
+        own = [f"{one['hypermodel']} {where}" for one, where in ((there, "there"), (here, "here")) if _is_own(one)]
+        return [f"{path} was otherwise there{''.join(f' ({name})' for name in own)}"]
     return [f"{path}={there!r} there and {here!r} here"]
