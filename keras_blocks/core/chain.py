@@ -36,7 +36,8 @@ class LayerSpec:
         """A new layer, named with `prefix` in front."""
         options = {key: thaw(value) if isinstance(value, FrozenDict) else value for key, value in self.options.items()}
         # By its name: Keras makes a `get_config` for a class that has none, of arguments that are plain data.
-        dtype = self.dtype.name if type(self.dtype) is keras.DTypePolicy else self.dtype
+        policy: Any = self.dtype
+        dtype = policy.name if type(policy) is keras.DTypePolicy else policy
         return natively(self.cls)(**options, name=prefix + self.name, dtype=dtype)
 
     def __call__(self, x: Any) -> Any:
