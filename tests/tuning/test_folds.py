@@ -87,7 +87,8 @@ def test_what_cannot_be_divided_is_said(images, tmp_path):
     with pytest.raises(ValueError, match="`folds` must be"):
         SearchSettings(folds=1)
     settled, rungs = SearchSettings(folds=5, max_seconds=60).settled()
-    assert (settled.pruner, rungs) == ("none", None)  # "auto" prunes nothing that is trained several times
+    # "auto" prunes nothing that is trained several times.
+    assert (settled.pruner, rungs.prunes, rungs.deciding()) == ("none", False, [5])
 
 
 def test_means_are_over_what_all_folds_have():
