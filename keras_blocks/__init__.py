@@ -49,9 +49,9 @@ from keras_blocks.detection.voc import VOCDetection
 from keras_blocks.grow.growing import grow
 from keras_blocks.look.drawing import Drawing, draw
 from keras_blocks.look.expanding import expand
+from keras_blocks.look.grad_cam import feature_maps, grad_cam
 from keras_blocks.look.memory import Memory, memory
 from keras_blocks.look.rows import BlockRow, cost_rows
-from keras_blocks.look.seeing import feature_maps, grad_cam
 from keras_blocks.look.table import summary
 from keras_blocks.metric.batches import PairSampler, PKSampler, TripletSampler
 from keras_blocks.metric.contrastive_loss import ContrastiveLoss

@@ -61,7 +61,7 @@ FLOORS = {
         ("",),
     ),
     "tuning": (
-        ("files", "seeds", "digest", "memory", "saying", "latency_model"),
+        ("files", "seeds", "digest", "memory", "console", "latency_model"),
         ("data", "storage", "layer_times"),
         ("boxed_data", "objectives", "latency"),
         ("study",),

@@ -16,11 +16,7 @@ import typer
 import typer.core
 from rich.console import Console
 
-from keras_blocks.tuning.detectors.commands import begun_training, detected, say_evaluated, say_trained
-from keras_blocks.tuning.exporting import export_command
-from keras_blocks.tuning.inspecting import costed, inspected, listed
-from keras_blocks.tuning.options import read_options, size, sizes, with_options
-from keras_blocks.tuning.saying import (
+from keras_blocks.tuning.console import (
     FAILED,
     INTERRUPTED,
     accuracy_of,
@@ -32,6 +28,10 @@ from keras_blocks.tuning.saying import (
     stop,
     usage_errors,
 )
+from keras_blocks.tuning.detectors.commands import begun_training, detected, say_evaluated, say_trained
+from keras_blocks.tuning.exporting import export_command
+from keras_blocks.tuning.inspecting import costed, inspected, listed
+from keras_blocks.tuning.options import read_options, size, sizes, with_options
 from keras_blocks.tuning.search.settings import DATA_HELP, SIZE_HELP, SearchSettings, TrainingSettings
 
 if TYPE_CHECKING:
@@ -281,7 +281,7 @@ def evaluate(
     image_size: Annotated[str | None, typer.Option(help=SIZE_HELP)] = None,
 ) -> None:
     """Evaluate a saved model on test images: a classifier's accuracy, or a detector's figures as COCO has them."""
-    from keras_blocks.tuning.search.own_evaluation import evaluate_own
+    from keras_blocks.tuning.search.user_evaluation import evaluate_own
     from keras_blocks.tuning.training.evaluation import evaluate_file
 
     with usage_errors():

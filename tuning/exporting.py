@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from keras_blocks.tuning.console import FAILED, INTERRUPTED, say, stop, usage_errors
 from keras_blocks.tuning.options import size
-from keras_blocks.tuning.saying import FAILED, INTERRUPTED, say, stop, usage_errors
 from keras_blocks.tuning.search.settings import DATA_HELP
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.console import Console
 
-from keras_blocks.tuning.saying import USAGE, say, stop
+from keras_blocks.tuning.console import USAGE, say, stop
 
 
 def listed(pattern: str) -> None:

@@ -13,8 +13,8 @@ from keras_blocks.core.immutable import FrozenDict, freeze, thaw
 from keras_blocks.core.keywords import check_call
 from keras_blocks.core.normalization import BatchNormalization
 from keras_blocks.core.registration import class_named
+from keras_blocks.core.reprs import html_of
 from keras_blocks.core.shapes import as_pair
-from keras_blocks.core.showing import html_of
 from keras_blocks.core.signature import takes
 from keras_blocks.core.sizes import ChannelKind, ChannelPooling, ChannelSlice, SizeHow, SizeLike
 from keras_blocks.ops.casting import wide

@@ -10,7 +10,7 @@ import keras
 
 from keras_blocks.core import validation
 from keras_blocks.core.block import Block
-from keras_blocks.core.showing import shown_by
+from keras_blocks.core.reprs import shown_by
 from keras_blocks.look.boxes import boxes_of
 from keras_blocks.look.canvas import as_png, as_svg
 from keras_blocks.look.layout import Item, Layers, arranged, written

@@ -7,7 +7,7 @@ import keras
 from keras_blocks.core.block import Block
 from keras_blocks.core.shapes import map_shapes, with_batch
 from keras_blocks.models.network import Network
-from keras_blocks.models.opening import Note, opened
+from keras_blocks.models.tracing import Note, opened
 
 
 def expand(model: keras.Model, input_shape: Any = None) -> keras.Model:

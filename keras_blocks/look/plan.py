@@ -21,8 +21,8 @@ from keras_blocks.core.signature import arguments
 from keras_blocks.costs.cost import NO_COST, Cost, block_chain, block_key, shape_and_cost
 from keras_blocks.costs.layer_costs import count_weights
 from keras_blocks.models.network import Network
-from keras_blocks.models.opening import holds_blocks, traced
 from keras_blocks.models.registry import architecture_of
+from keras_blocks.models.tracing import holds_blocks, traced
 
 INPUT: type = keras.layers.InputLayer
 

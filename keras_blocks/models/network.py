@@ -17,8 +17,8 @@ from keras_blocks.core.trainable import set_trainable, trained_whole
 from keras_blocks.models.assembly import Assembly, named_inputs, shape_of_input
 from keras_blocks.models.freezing import feature_name, train_all_but
 from keras_blocks.models.legacy_h5 import saved_readably
-from keras_blocks.models.opening import opened
 from keras_blocks.models.preprocessing import PreprocessingPipeline, preprocessing_layers, shape_after, unless_training
+from keras_blocks.models.tracing import opened
 from keras_blocks.typing import Config, Shape, Tensor
 
 Names: TypeAlias = dict[str, dict[str, str]]

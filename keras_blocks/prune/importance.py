@@ -12,7 +12,7 @@ from keras_blocks.core.arrays import as_float64
 from keras_blocks.core.graphs import calls, renamed
 from keras_blocks.core.layer_kinds import DEPTHWISE, NORMALIZATIONS, TRANSPOSED
 from keras_blocks.core.native_layers import own_class
-from keras_blocks.look.seeing import squashes
+from keras_blocks.look.grad_cam import squashes
 from keras_blocks.ops.gradients import gradients_of
 from keras_blocks.prune.channels import Labels
 from keras_blocks.prune.coupling import Coupling, Part

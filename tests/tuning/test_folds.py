@@ -121,7 +121,7 @@ def test_a_killed_trial_goes_on_in_its_fold(tmp_path):
     )
 
     def begin(kill_at=None):
-        job = tasks.GivenTask(space, data, tasks.Own(folds=2)).job(request.candidate)
+        job = tasks.GivenTask(space, data, tasks.UserSettings(folds=2)).job(request.candidate)
 
         def watch(done, logs):
             told.append(done)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_blocks.tuning import SearchSettings
-from keras_blocks.tuning.saying import without_dump
+from keras_blocks.tuning.console import without_dump
 from keras_blocks.tuning.search.problem import problem_of
 from keras_blocks.tuning.spaces.counting import Misfit, check_inputs
 from keras_blocks.tuning.user_spaces import given_training

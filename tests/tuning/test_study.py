@@ -15,7 +15,7 @@ import postgres
 import pytest
 import sqlalchemy
 
-from keras_blocks.tuning.storage.away import is_away
+from keras_blocks.tuning.storage.remote import is_away
 from keras_blocks.tuning.storage.store import StudyStorage, quiet_optuna, sqlite_url
 from keras_blocks.tuning.study import samplers
 from keras_blocks.tuning.study.drawing import StudyEnded

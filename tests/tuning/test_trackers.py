@@ -112,7 +112,7 @@ def test_what_cannot_be_logged_to(name, at, error, message, tmp_path, monkeypatc
 
 def test_what_a_trial_is_told_has_its_own_log(tmp_path):
     tracker = trackers.tracker_of("tensorboard", str(tmp_path / "logs"), tmp_path / "run")
-    own = tasks.Own.of(Setup("digits", 0, None, "", [], tracker=tracker))
+    own = tasks.UserSettings.of(Setup("digits", 0, None, "", [], tracker=tracker))
     request = TrialRequest(7, {"metaparameters": {"units": 4}, "hyperparameters": {}}, "", 1, "", 0, "", "")
     for folds, name in ((None, "trial-7"), ([{}], "trial-7-fold-1")):
         with tasks._trial_options(request, own, folds, None, no_note) as options:

@@ -4,7 +4,7 @@ import keras
 import pytest
 
 import keras_blocks
-from keras_blocks.tuning.saying import without_dump
+from keras_blocks.tuning.console import without_dump
 from keras_blocks.tuning.training.evaluation import load_saved
 
 

@@ -8,7 +8,7 @@ from calling import light_environment
 from thorough import run_all
 
 from keras_blocks.tuning import HyperSqueezeNet
-from keras_blocks.tuning.saying import is_place
+from keras_blocks.tuning.console import is_place
 from keras_blocks.tuning.user_spaces import user_code
 
 SCRIPT = """

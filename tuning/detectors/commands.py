@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from rich.console import Console
 
-from keras_blocks.tuning.saying import FAILED, INTERRUPTED, complain, say, stop, usage_errors
+from keras_blocks.tuning.console import FAILED, INTERRUPTED, complain, say, stop, usage_errors
 
 if TYPE_CHECKING:
     from keras_blocks.tuning.detectors.training import DetectorTraining

@@ -5,9 +5,9 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from keras_blocks.tuning.console import is_place
 from keras_blocks.tuning.data.dataset import Dataset
 from keras_blocks.tuning.run_folder import RunFolder
-from keras_blocks.tuning.saying import is_place
 from keras_blocks.tuning.search.settings import SearchSettings
 from keras_blocks.tuning.spaces.architecture import HyperArchitecture
 from keras_blocks.tuning.spaces.families import space_for

@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from keras_blocks.tuning import layer_times
+from keras_blocks.tuning.console import is_place
 from keras_blocks.tuning.memory import memory_of_machine
 from keras_blocks.tuning.run_folder import RunFolder
-from keras_blocks.tuning.saying import is_place
 from keras_blocks.tuning.search.progress import NoProgress, Progress
 from keras_blocks.tuning.search.settings import SearchSettings
 from keras_blocks.tuning.search.worker import Worker

@@ -11,8 +11,8 @@ from typing import Any, Literal
 import optuna
 
 from keras_blocks.tuning.storage import processes
-from keras_blocks.tuning.storage.away import retry_while_away
 from keras_blocks.tuning.storage.leases import Lease, history, is_abandoned, lost_again, postponed
+from keras_blocks.tuning.storage.remote import retry_while_away
 from keras_blocks.tuning.storage.status import Status
 from keras_blocks.tuning.storage.store import StudyStorage, another_runs, state_of
 from keras_blocks.tuning.storage.trial import Trial

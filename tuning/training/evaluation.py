@@ -11,13 +11,13 @@ import keras
 
 from keras_blocks.core import validation
 from keras_blocks.models.detector import Detector
+from keras_blocks.tuning.console import is_place, without_dump
 from keras_blocks.tuning.data.arrays import MOST_PIXEL, as_images, check_expected, check_same_scale
 from keras_blocks.tuning.data.folder import ImageSize
 from keras_blocks.tuning.data.labels import as_places
 from keras_blocks.tuning.data.load import data_path, load_dataset
 from keras_blocks.tuning.data.npz import read_arrays
 from keras_blocks.tuning.run_folder import RunFolder
-from keras_blocks.tuning.saying import is_place, without_dump
 from keras_blocks.tuning.training.class_names import Labelled, labels_of, matched
 from keras_blocks.tuning.training.detection import evaluate_detector
 from keras_blocks.tuning.training.fit import correct_of

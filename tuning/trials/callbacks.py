@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from keras_blocks.core.signature import needed
-from keras_blocks.tuning.saying import is_place
+from keras_blocks.tuning.console import is_place
 from keras_blocks.tuning.user_spaces.user_things import Where, named, place_of, thing_at
 
 

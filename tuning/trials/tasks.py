@@ -76,14 +76,14 @@ def task_of(setup: Setup) -> Task:
     for about in setup.imports:
         user_code.bring_in(about)
     if setup.task is None:
-        return ImagesTask(_dataset(setup), Own.of(setup))
+        return ImagesTask(_dataset(setup), UserSettings.of(setup))
     space = HyperModelSpace.from_config(setup.task["space"])
     place = setup.task["data"]
     if place is None:
         data = GivenData.from_dataset(_dataset(setup))
     else:
         data = GivenData.from_function(thing_at(place), place["label"], setup.task["data_id"])
-    return GivenTask(space, data, Own.of(setup))
+    return GivenTask(space, data, UserSettings.of(setup))
 
 
 def _dataset(setup: Setup) -> Dataset:
@@ -91,7 +91,7 @@ def _dataset(setup: Setup) -> Dataset:
 
 
 @dataclasses.dataclass(frozen=True)
-class Own:
+class UserSettings:
     """What the user of a search has set of its trainings, besides what is drawn.
 
     Attributes:
@@ -107,7 +107,7 @@ class Own:
     tracker: Tracker | None = None
 
     @classmethod
-    def of(cls, setup: Setup) -> "Own":
+    def of(cls, setup: Setup) -> "UserSettings":
         return cls(setup.callbacks, setup.folds, setup.seed, setup.tracker)
 
     def callbacks(self) -> list[keras.callbacks.Callback]:
@@ -117,7 +117,7 @@ class Own:
 
 def _on_each_fold(
     job: "Job",
-    own: Own,
+    own: UserSettings,
     data: Divided,
     model: keras.Model,
     request: TrialRequest,
@@ -143,7 +143,7 @@ def _on_each_fold(
 
 @contextlib.contextmanager
 def _trial_options(
-    request: TrialRequest, own: Own, folds: Any, watch: Watch | None, note: Note
+    request: TrialRequest, own: UserSettings, folds: Any, watch: Watch | None, note: Note
 ) -> Iterator[dict[str, Any]]:
     """The keywords of a trial's training, whatever it trains."""
     name = f"trial-{request.number}" if folds is None else f"trial-{request.number}-fold-{len(folds)}"
@@ -167,7 +167,7 @@ def _values(candidate: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _final_options(request: FinalRequest, own: Own, watch: Watch, note: Note) -> Iterator[dict[str, Any]]:
+def _final_options(request: FinalRequest, own: UserSettings, watch: Watch, note: Note) -> Iterator[dict[str, Any]]:
     """The keywords of the last training, whatever it trains."""
     with tracked(own.tracker, "final", _values(request.candidate), note) as logging:
         yield {
@@ -188,8 +188,8 @@ class ImagesTask:
         own: what the user has set besides.
     """
 
-    def __init__(self, dataset: Dataset, own: Own | None = None) -> None:
-        self._dataset, self._own = dataset, own or Own()
+    def __init__(self, dataset: Dataset, own: UserSettings | None = None) -> None:
+        self._dataset, self._own = dataset, own or UserSettings()
 
     def fingerprint(self) -> str:
         return self._dataset.fingerprint()
@@ -207,7 +207,7 @@ class ImagesTask:
 class ImagesJob:
     """See `Job`."""
 
-    def __init__(self, dataset: Dataset, candidate: Candidate, own: Own) -> None:
+    def __init__(self, dataset: Dataset, candidate: Candidate, own: UserSettings) -> None:
         self._dataset, self.candidate, self._own = dataset, candidate, own
 
     def build(self) -> keras.Model:
@@ -261,8 +261,8 @@ class GivenTask:
         own: what the user has set besides.
     """
 
-    def __init__(self, space: HyperModelSpace, data: GivenData, own: Own | None = None) -> None:
-        self._space, self._data, self._own = space, data, own or Own()
+    def __init__(self, space: HyperModelSpace, data: GivenData, own: UserSettings | None = None) -> None:
+        self._space, self._data, self._own = space, data, own or UserSettings()
 
     def fingerprint(self) -> str:
         return self._data.fingerprint()
@@ -285,7 +285,9 @@ class GivenTask:
 class GivenJob:
     """See `Job`."""
 
-    def __init__(self, data: GivenData, candidate: HyperModelCandidate, own: Own, space: HyperModelSpace) -> None:
+    def __init__(
+        self, data: GivenData, candidate: HyperModelCandidate, own: UserSettings, space: HyperModelSpace
+    ) -> None:
         self._data, self.candidate, self._own, self._space = data, candidate, own, space
 
     def build(self) -> keras.Model:

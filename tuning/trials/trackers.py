@@ -10,7 +10,7 @@ from typing import Any
 
 import keras
 
-from keras_blocks.tuning.saying import without_dump
+from keras_blocks.tuning.console import without_dump
 
 Tracker = dict[str, Any]
 """Plain data: its name, where it logs, under which experiment, and in which folder what it keeps besides lies."""

@@ -9,10 +9,10 @@ import keras
 import numpy as np
 
 from keras_blocks.core.graphs import begin_at
+from keras_blocks.tuning.console import without_dump
 from keras_blocks.tuning.data.leaves import are_arrays
 from keras_blocks.tuning.objectives import BATCHES, objective_named
 from keras_blocks.tuning.run_folder import RunFolder
-from keras_blocks.tuning.saying import without_dump
 from keras_blocks.tuning.training import checkpoint, kept
 from keras_blocks.tuning.training.hyperparameters import TrainingDiverged
 from keras_blocks.tuning.training.moving_statistics import PreciseBatchNorm, batches_of

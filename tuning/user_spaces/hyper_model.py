@@ -11,8 +11,8 @@ from keras_tuner.engine import hyperparameters as kinds
 
 from keras_blocks.core.graphs import unallocated_and_compiled
 from keras_blocks.costs.cost import Cost
+from keras_blocks.tuning.console import is_place, without_dump
 from keras_blocks.tuning.digest import digest
-from keras_blocks.tuning.saying import is_place, without_dump
 from keras_blocks.tuning.spaces.architecture import HyperArchitecture
 from keras_blocks.tuning.spaces.budget import UNITS, Budget
 from keras_blocks.tuning.spaces.counting import NOT_COUNTED, Misfit, check_inputs, counted

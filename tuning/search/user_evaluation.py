@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from keras_blocks.tuning.saying import without_dump
+from keras_blocks.tuning.console import without_dump
 from keras_blocks.tuning.training.evaluation import model_file
 from keras_blocks.tuning.user_spaces.given_data import GivenData
 from keras_blocks.tuning.user_spaces.given_training import tested
