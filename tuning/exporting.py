@@ -114,13 +114,16 @@ def exported(
     if path.exists() and not options.get("overwrite"):  # said before the model is loaded
         raise ValueError(f"--out: {path} is there already; --overwrite replaces it.")
     net = _model(model, weights)
-    inputs = None if images is None else pictures_for(net, images, image_size)
+    scale, names = _seen(model)
+    inputs = None if images is None else pictures_for(net, images, image_size) * scale
     if inputs is None and image_size is not None:
         inputs = _random(net, size("--image-size", image_size))
     if calibration is not None:
-        options["calibration"] = pictures_for(net, calibration, image_size, "--calibration", MOST_CALIBRATION)
+        pictures = pictures_for(net, calibration, image_size, "--calibration", MOST_CALIBRATION)
+        options["calibration"] = pictures * scale
     if data is not None:
-        options["validation_data"] = _labelled(net, data, image_size)
+        arrays, labels = _labelled(net, data, image_size, names)
+        options["validation_data"] = arrays * scale, labels
     done = export(net, path, format, inputs=inputs, **options)
     if done.precision == "int8":
         say(done.table())
@@ -170,7 +173,7 @@ def pictures_for(
             small = picture.convert("L" if channels == 1 else "RGB").resize((width, height))
             array = np.asarray(small).reshape(height, width, channels)
         arrays.append(np.moveaxis(array, -1, 0) if first else array)
-    return np.stack(arrays).astype(model.input.dtype)
+    return np.stack(arrays).astype(model.inputs[0].dtype)
 
 
 def _image_of(model: "keras.Model", image_size: str | None, option: str = "--images") -> tuple[int, int, int, bool]:
@@ -195,8 +198,18 @@ def _image_of(model: "keras.Model", image_size: str | None, option: str = "--ima
     return own[0], own[1], channels, first
 
 
-def _labelled(model: "keras.Model", data: str, image_size: str | None) -> tuple[Any, Any]:
-    """The test images of data, and the places of their classes in the model."""
+def _seen(model: str) -> tuple[float, tuple[str, ...] | None]:
+    """By what pixels are multiplied for a model of a user's own, which does not scale them itself, and its classes."""
+    from keras_blocks.models.registry import list_models
+    from keras_blocks.tuning.training.evaluation import seen_by
+
+    return (os.path.exists(model) and model not in list_models() and seen_by(model)) or (1, None)
+
+
+def _labelled(
+    model: "keras.Model", data: str, image_size: str | None, names: tuple[str, ...] | None
+) -> tuple[Any, Any]:
+    """The test images of data, and the places of their classes in the model, whose names may be told besides."""
     import numpy as np
 
     from keras_blocks.tuning.data.load import data_path, load_dataset
@@ -216,10 +229,10 @@ def _labelled(model: "keras.Model", data: str, image_size: str | None) -> tuple[
         numbered=not data_path(data).is_dir(),
         notes=given.notes,
     )
-    labels, notes = matched(named, labels_of(model), model.output_shape[-1])
+    labels, notes = matched(named, labels_of(model) or names, model.output_shape[-1])
     for note in notes:
         say(note)
-    return np.asarray(given.x_test).astype(model.input.dtype), labels
+    return np.asarray(given.x_test).astype(model.inputs[0].dtype), labels
 
 
 def _random(model: "keras.Model", image_size: tuple[int, int]) -> "np.ndarray":
@@ -227,7 +240,7 @@ def _random(model: "keras.Model", image_size: tuple[int, int]) -> "np.ndarray":
 
     height, width, channels, first = _image_of(model, "{}x{}".format(*image_size))
     shape = (2, channels, height, width) if first else (2, height, width, channels)
-    return np.random.default_rng(0).uniform(0, 255, shape).astype(model.input.dtype)
+    return np.random.default_rng(0).uniform(0, 255, shape).astype(model.inputs[0].dtype)
 
 
 def _model(text: str, weights: str | None) -> "keras.Model":

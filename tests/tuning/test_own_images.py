@@ -120,3 +120,23 @@ def test_what_is_kept_of_ours_has_the_statistics_of_its_data(patience, tmp_path)
     final_training.train_and_keep(run, data, candidate, epochs=1, seed=0, patience=patience)
     (layer,) = trained_normalizations(keras.saving.load_model(run.best))
     assert float(layer.moving_mean[0]) == pytest.approx(data.x_train.mean(), rel=0.01)
+
+
+def test_a_kept_model_is_exported_on_images_as_it_was_trained_on(photos, tmp_path, monkeypatch):
+    """Pixels up to 1, for what is compared, for the ranges of int8 and for the accuracy that must hold."""
+    run, _ = kept(tmp_path / "run", nearest, GivenData.from_dataset(load_dataset(photos, image_size=4)))
+    call = {}
+    monkeypatch.setattr("keras_blocks.export", lambda model, path, format, **about: call.update(about) or stopped())
+    command = ["export", str(run.path), "--out", str(tmp_path / "x.onnx"), "--precision", "int8"]
+    for option in ("--images", "--calibration", "--data"):
+        command += [option, str(photos)]
+    told = CliRunner().invoke(app, [*command, "--image-size", "4x4"])
+    assert "enough" in told.output, told.output
+    tested, labels = call["validation_data"]
+    for images in (call["inputs"], call["calibration"], tested):
+        assert images.dtype == "float32" and 0.5 < images.max() <= 1
+    assert sorted({*labels.tolist()}) == [0, 1, 2]
+
+
+def stopped():
+    raise ValueError("enough")

@@ -222,6 +222,18 @@ def _size_of_run(own: Path | None, data: str | Path) -> Any:
     return (RunFolder(own.parent).describe().get("settings") or {}).get("image_size")
 
 
+def seen_by(model: str | Path) -> tuple[float, tuple[str, ...]] | None:
+    """What a saved model of a user's own was trained on, if its run says so: the factor of its pixels, the classes.
+
+    Args:
+        model: see `model_file`.
+
+    Raises:
+        TypeError, ValueError: where there is no such file, and for a run that says something else.
+    """
+    return _seen_in_run(_test_of(model_file(model)))
+
+
 def _seen_in_run(own: Path | None) -> tuple[float, tuple[str, ...]] | None:
     """What a run of a space of a user's own has multiplied its images' pixels by, and the classes' names."""
     said = {} if own is None else RunFolder(own.parent).results() or {}
