@@ -3,8 +3,7 @@
 Arms: "jacobian", pruned in five steps by how much its outputs change, its layers fitted again to 2,000 images after
 each; "uniform", pruned at once of random channels of every layer, and fitted likewise; "scratch", the widths of
 "jacobian" with new weights. Each is then trained for five epochs, with the whole network's logits as answers. A run is
-one arm with one seed; what is done lies in docs/pruning.json and is not done again ("jacobian" first, whose widths
-"scratch" takes):
+one arm with one seed; what is done lies in docs/pruning.json and is not done again:
 
     KERAS_BACKEND=torch python benchmarks/pruning.py --arms jacobian scratch uniform --seeds 0 1 2
 
@@ -104,14 +103,15 @@ def fit(model, whole, data, epochs, rate, seed, batch=64):
 
 
 def run(arm, seed, data, epochs):
-    """One training; the network that "jacobian" ends with is kept for "scratch"."""
+    """One training; the network that "jacobian" ends with is kept for "scratch", which else prunes again."""
     keras.utils.set_random_seed(seed)
     train, _, test, answers = data
     whole = keras_blocks.create_model("resnet56_cifar", weights=WEIGHTS, classifier_activation=None)
     kept = pathlib.Path(tempfile.gettempdir()) / f"pruned_by_jacobian_{seed}_{epochs}.keras"
     start = time.time()
     if arm == "scratch":
-        model = keras.models.clone_model(keras.saving.load_model(kept, compile=False))
+        like = keras.saving.load_model(kept, compile=False) if kept.exists() else pruned(whole, "jacobian", seed, train)
+        model = keras.models.clone_model(like)
         model.trainable = True
     else:
         model = pruned(whole, arm, seed, train)
