@@ -60,7 +60,8 @@ def adapted_weights(source: Arrays | str | os.PathLike[str] | keras.Model, model
         raise TypeError(f"`model` must be a Keras model, such as `create_model` gives; received {model!r}.")
     targets = named_weights(model)
     arrays = _arrays(source, model)
-    convention, names = _best_convention(arrays, targets, model)
+    counted = _counted_from_zero(model) if isinstance(source, keras.Model) else {}
+    convention, names = _best_convention(arrays, targets, model, counted)
     arrays = _best_order(arrays, names, targets, model)
     found, problems, advice = _matched(arrays, names, targets, model, adapting)
     if not problems:
@@ -209,13 +210,15 @@ _TORCH_VARIABLES = {
 }
 
 
-def _best_convention(arrays: Arrays, targets: Arrays, model: Any) -> tuple[str | None, Names]:
+def _best_convention(
+    arrays: Arrays, targets: Arrays, model: Any, counted: Names | None = None
+) -> tuple[str | None, Names]:
     """Of the architecture's naming conventions, the one by which most weights are found: its name, our layer -> theirs.
 
     Where two find as many, the one that knows more of the source's layers: they may differ in the top alone, which the
-    model may lack.
+    model may lack. `counted` has names of layers that Keras has counted, see `_counted_from_zero`.
     """
-    conventions: list[tuple[str | None, Names]] = [(None, {}), (None, _counted_from_zero(model))]
+    conventions: list[tuple[str | None, Names]] = [(None, {}), (None, counted or {})]
     conventions += model.weight_names().items() if hasattr(model, "weight_names") else []
     layers = {key.rpartition("/")[0] for key in arrays}
 
