@@ -41,7 +41,7 @@ from keras_blocks.tuning.study.study import Study
 from keras_blocks.tuning.training import shared_weights
 from keras_blocks.tuning.trials.protocol import TrialRequest
 from keras_blocks.tuning.trials.starting import UNREAD, begin
-from keras_blocks.tuning.trials.tasks import GivenJob, ImagesJob, Own
+from keras_blocks.tuning.trials.tasks import GivenJob, ImagesJob, UserSettings
 from keras_blocks.tuning.user_spaces.hyper_model import HyperModelSpace
 
 pytestmark = pytest.mark.usefixtures("unreported")
@@ -351,7 +351,7 @@ def bred(digits, tmp_path_factory):
 
     few = types.SimpleNamespace(scale=1 / 16, flips=False, class_names=[*"0123456789"])
     keras.utils.set_random_seed(0)
-    model = ImagesJob(few, parent, Own()).build()
+    model = ImagesJob(few, parent, UserSettings()).build()
     rng = np.random.default_rng(0)
     model.set_weights([np.abs(value + rng.normal(0, 0.1, value.shape)) for value in model.get_weights()])
     path = folder / "0.npz"
@@ -362,7 +362,7 @@ def bred(digits, tmp_path_factory):
 def begun(bred, candidate, *, path=None, parent=None):
     """A child's model, how it begins, and its own weights from before."""
     keras.utils.set_random_seed(1)
-    job = ImagesJob(bred.data, candidate, Own())
+    job = ImagesJob(bred.data, candidate, UserSettings())
     model = job.build()
     own = model.get_weights()
     told = dataclasses.asdict(candidate)
@@ -383,7 +383,7 @@ def test_no_lottery_draws_other_weights_than_a_parents(has_parent, draws, bred, 
     monkeypatch.setattr("keras_blocks.tuning.training.resumable.fit", trained)
     theirs = dataclasses.asdict(bred.parent) if has_parent else None
     request = TrialRequest(1, dataclasses.asdict(candidate), "s", 1, "", 0, "a.npz", "b.keras", parent=theirs)
-    job = ImagesJob(bred.data, candidate, Own())
+    job = ImagesJob(bred.data, candidate, UserSettings())
     job.fit(bred.model, request, watch=lambda done, logs: False)
     assert told == [draws]
 
@@ -460,7 +460,7 @@ def test_a_model_of_the_users_own_breeds(digits, tmp_path):
     theirs, mine = ({"architecture": "own>net", "metaparameters": {}, **one} for one in (theirs, mine))
     parent = space.candidate(theirs["hyperparameters"]).build()
     shared_weights.leave(parent, tmp_path / "0.npz")
-    job = GivenJob(None, space.candidate(mine["hyperparameters"]), Own(), space)
+    job = GivenJob(None, space.candidate(mine["hyperparameters"]), UserSettings(), space)
     model = job.build()
     weights = str(tmp_path / "0.npz")
     request = TrialRequest(1, mine, "s", 1, "", 0, "a.npz", "b.keras", weights=weights, parent=theirs)
