@@ -5,6 +5,7 @@ they do in a network, and take longer than the clock is unsure of.
 """
 
 import contextlib
+import fcntl
 import functools
 import gc
 import hashlib
@@ -283,15 +284,15 @@ def fingerprint() -> dict[str, Any]:
 def file() -> Path:
     """Where this machine's times are: in the folder KERAS_BLOCKS_TIMES, or one beside what Keras downloads."""
     folder = os.environ.get("KERAS_BLOCKS_TIMES")
-    home = Path(os.environ.get("KERAS_HOME") or "~/.keras") / "keras_blocks" / "layer_times"
+    home = os.path.join(os.environ.get("KERAS_HOME") or "~/.keras", "keras_blocks", "layer_times")
     key = hashlib.sha256(json.dumps(fingerprint(), sort_keys=True).encode()).hexdigest()[:16]
-    return (Path(folder) if folder else home).expanduser() / f"{key}.json"
+    return Path(os.path.expanduser(folder or home), f"{key}.json")
 
 
 @functools.cache
 def known() -> dict[str, float] | None:
     """Network -> seconds, where this machine's were timed before; a file that is none of ours counts for none."""
-    with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         kept = json.loads(file().read_text(encoding="utf-8"))
         seconds = {name: float(kept["seconds"][name]) for name in (*NETWORKS, *WHOLE)}
         if kept["fingerprint"] == fingerprint() and all(
@@ -301,23 +302,35 @@ def known() -> dict[str, float] | None:
     return None
 
 
-def make_known(note: Callable[[str], Any] = lambda text: None) -> dict[str, float] | None:
+def make_known(
+    note: Callable[[str], Any] = lambda text: None, most_seconds: float = MOST_SECONDS
+) -> dict[str, float] | None:
     """The same, timed first where it was not yet: in a process of its own, which leaves nothing here.
 
     Args:
         note: is told what takes its time, and what went wrong; then there is none, and latency is measured alone.
+        most_seconds: that it may take.
     """
     if (found := known()) is not None:
         return found
-    note(f"timing {len(NETWORKS) + len(WHOLE)} short networks once on this machine, to predict latencies: some minutes")
-    environment = {**os.environ, "KERAS_BACKEND": keras.backend.backend(), "TF_CPP_MIN_LOG_LEVEL": "2"}
-    command = [sys.executable, "-P", "-m", "keras_blocks.tuning.layer_times"]
     try:
-        subprocess.run(command, check=True, capture_output=True, timeout=MOST_SECONDS, env=environment)
+        file().parent.mkdir(parents=True, exist_ok=True)
+        with file().with_suffix(".lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # two that time together would both be slow, and are kept
+            known.cache_clear()
+            if known() is None:
+                _time_apart(note, min(most_seconds, MOST_SECONDS))
     except (OSError, subprocess.SubprocessError) as error:
         note(f"the networks could not be timed ({type(error).__name__}); latencies are measured alone")
     known.cache_clear()
     return known()
+
+
+def _time_apart(note: Callable[[str], Any], seconds: float) -> None:
+    note(f"timing {len(NETWORKS) + len(WHOLE)} short networks once on this machine, to predict latencies: some minutes")
+    environment = {**os.environ, "KERAS_BACKEND": keras.backend.backend(), "TF_CPP_MIN_LOG_LEVEL": "2"}
+    command = [sys.executable, "-P", "-m", "keras_blocks.tuning.layer_times"]
+    subprocess.run(command, check=True, capture_output=True, timeout=seconds, env=environment)
 
 
 def _write() -> None:

@@ -147,7 +147,7 @@ class RunFolder:
         """Our files are files, and our folders folders: no links, no pipes."""
         ours = [entry for entry in self.path.iterdir() if entry.name in RUN_FOLDERS or _is_our_name(entry.name)]
         tracked = self.path / TRACKED
-        for link in filter(Path.is_symlink, (tracked, *tracked.rglob("*"))):
+        for link in filter(Path.is_symlink, itertools.chain([tracked], tracked.rglob("*"))):
             raise ValueError(f"`run`: {link} is a link, which a run never makes. Move its target here.")
         rooms = (self.path / name for name in RUN_FOLDERS)
         for entry in itertools.chain(

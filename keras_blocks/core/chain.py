@@ -18,6 +18,9 @@ from keras_blocks.core.immutable import FrozenDict, thaw
 from keras_blocks.core.native_layers import Activation, natively
 from keras_blocks.core.shapes import shapes_of
 
+QUANTIZED = ("int8", "int4", "float8")
+"""How names of policies begin that Keras reads as those of quantized layers."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class LayerSpec:
@@ -37,7 +40,8 @@ class LayerSpec:
         options = {key: thaw(value) if isinstance(value, FrozenDict) else value for key, value in self.options.items()}
         # By its name: Keras makes a `get_config` for a class that has none, of arguments that are plain data.
         policy: Any = self.dtype
-        dtype = policy.name if type(policy) is keras.DTypePolicy else policy
+        named = type(policy) is keras.DTypePolicy and not policy.name.startswith(QUANTIZED)
+        dtype = policy.name if named else policy
         return natively(self.cls)(**options, name=prefix + self.name, dtype=dtype)
 
     def __call__(self, x: Any) -> Any:

@@ -10,6 +10,7 @@ import keras
 from keras_blocks.blocks.channel_padding import ChannelPadding
 from keras_blocks.blocks.conv import ConvBlock
 from keras_blocks.core.block import Block
+from keras_blocks.core.chain import LayerSpec
 from keras_blocks.core.shapes import as_pair
 from keras_blocks.core.sizes import ChannelPooling, ChannelSlice
 from keras_blocks.look.plan import Node, Plan, keras_shapes
@@ -121,7 +122,7 @@ class Box:
         if self.kind == "other" and self.node.given == self.nodes[-1].shape:
             return ""
         shapes = keras_shapes(self.nodes[-1].shape)[:3]
-        of_images = [one[1:] if one[:1] == (None,) else one for one in shapes]  # anchors are no image's
+        of_images = [one if self.node.cls.__name__ == "AnchorGenerator" else one[1:] for one in shapes]
         return ", ".join(TIMES.join(_size(size) for size in one) for one in of_images)
 
 
@@ -196,7 +197,10 @@ def _is_silent(node: Node) -> bool:
     name = node.cls.__name__
     if name == "Activation":
         return _activation(node.option("activation")) == ""
-    return name in ("ZeroPadding2D", "Identity") or (name in MERGES and len(node.inputs) == 1)
+    if name in MERGES:  # functions have the same names, and one tensor may be given twice
+        is_layer = isinstance(node.step, LayerSpec | keras.layers.Layer)
+        return is_layer and len(keras_shapes(node.given)) == 1
+    return name in ("ZeroPadding2D", "Identity")
 
 
 def _belongs_to(node: Node, box: Box, source: Node) -> bool:

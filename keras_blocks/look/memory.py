@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import keras
+
 from keras_blocks.core import validation
 from keras_blocks.look.operations import Operation, operations_of
-from keras_blocks.look.plan import Plan, plan_of
+from keras_blocks.look.plan import Plan, keras_shapes, plan_of
 from keras_blocks.look.timeline import Timeline, bytes_of
 
 GRADIENTS = 0.5
@@ -78,7 +80,7 @@ def memory(
     batch_size = validation.integer("batch_size", batch_size)
     slots = validation.integer("slots", slots, least=0, most=16)
     plan = plan_of(target, input_shape, **metaparameters)
-    if any(node.cost is None for node in plan.nodes):
+    if not sizes_are_known(plan):
         raise ValueError("`input_shape` must be given, with all sizes known, as the target has none of its own.")
     steps = operations_of(plan, validation.optional(validation.boolean, "remat", remat))
     weights, trainable = weight_bytes(steps)
@@ -86,6 +88,12 @@ def memory(
     inference = weights + batch_size * (images + Timeline(steps, training=False).most)
     step = weights + round((slots + GRADIENTS) * trainable) + batch_size * (images + Timeline(steps).most)
     return Memory(inference, step)
+
+
+def sizes_are_known(plan: Plan) -> bool:
+    """Whether nothing of a plan has a size that depends on the image."""
+    shapes = [shape for node in plan.nodes for shape in (*keras_shapes(node.given or []), *keras_shapes(node.shape))]
+    return all(node.cost is not None for node in plan.nodes) and all(None not in shape[1:] for shape in shapes)
 
 
 def memory_of_rows(plan: Plan) -> dict[int, RowMemory]:
@@ -103,11 +111,18 @@ def memory_of_rows(plan: Plan) -> dict[int, RowMemory]:
 def weight_bytes(steps: Sequence[Operation]) -> tuple[int, int]:
     """Bytes of all weights, and of the trainable ones."""
     every = trained = 0
+    seen = set()
     for one in steps:
+        step, row = one.node.step, one.row
+        again = row is not one.node and row.cost is not None and row.cost.params == 0  # it stands before, too
+        if again or id(step) in seen:
+            continue
+        if isinstance(step, keras.layers.Layer):  # specs of equal blocks are one object
+            seen.add(id(step))
         params = 4 * (one.node.params or 0)
         every += params
         if one.node.cls.__name__ == "BatchNormalization":
             own = int(one.node.option("scale", True)) + int(one.node.option("center", True))
             params = params * own // (2 + own)
-        trained += params
+        trained += params * all(getattr(each, "trainable", True) for each in (step, row.step))
     return every, trained

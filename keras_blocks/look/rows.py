@@ -5,7 +5,7 @@ import html
 from typing import Any, NamedTuple
 
 from keras_blocks.look.drawing import draw
-from keras_blocks.look.memory import memory_of_rows
+from keras_blocks.look.memory import memory_of_rows, sizes_are_known
 from keras_blocks.look.plan import plan_of
 from keras_blocks.look.receptive import receptive_field
 from keras_blocks.look.table import written
@@ -78,7 +78,7 @@ def cost_rows(target: Any, input_shape: Any = None, **metaparameters: Any) -> li
     ('group5', (7, 7, 512), (212, 212), (32, 32))
     """
     plan = plan_of(target, input_shape, **metaparameters)
-    known = all(node.cost is not None for node in plan.nodes)
+    known = sizes_are_known(plan)
     alive = memory_of_rows(plan) if known else {}
     rows = []
     for node in plan.nodes:
@@ -86,9 +86,8 @@ def cost_rows(target: Any, input_shape: Any = None, **metaparameters: Any) -> li
             shape = node.shape[1:] if isinstance(node.shape, tuple) else node.shape
             params, macs, size = (None, None, None) if node.cost is None else node.cost
             seen, step = receptive_field(plan, node)
-            rows.append(
-                BlockRow(node.name, node.cls.__name__, shape, params, macs, size, seen, step, *alive.get(id(node), ()))
-            )
+            memory = alive.get(id(node), (0, 0, 0) if known else ())
+            rows.append(BlockRow(node.name, node.cls.__name__, shape, params, macs, size, seen, step, *memory))
     return rows
 
 

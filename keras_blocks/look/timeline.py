@@ -44,6 +44,7 @@ class _Place:
     again: int | None = None
     backward: int = 0
     real: bool = False
+    _stored: dict[tuple[bool, bool], set["_Place"]] = dataclasses.field(default_factory=dict)
 
     @functools.cached_property
     def name(self) -> str:
@@ -85,11 +86,21 @@ class _Place:
         Args:
             relus, sums: whether these are computed again rather than read.
         """
+        if (relus, sums) not in self._stored:
+            self._stored[relus, sums] = self._found_stored(relus, sums)
+        return self._stored[relus, sums]
+
+    def _found_stored(self, relus: bool, sums: bool) -> set["_Place"]:
         if self.step.node.step is None:
             return set()
         if self.real and not (relus and self.activation == "relu") and not (sums and self.is_sum()):
             return {self}
         return set().union(*(one.stored(relus=relus, sums=sums) for one in self.inputs))
+
+    @functools.cached_property
+    def gradient_begins(self) -> int:
+        """When the first gradient of the next outputs in memory is there."""
+        return min((one.backward if one.real else one.gradient_begins for one in self.users), default=self.backward)
 
 
 class _Held(NamedTuple):
@@ -202,8 +213,7 @@ class Timeline:
                 yield _Held(-1 if one.again is None else one.again, one.backward, copies * one.size)
             yield _Held(one.made, one.backward, FURTHER.get(one.activation, 0) * one.size)
             if one.real and one.users:
-                first = min(each.backward for each in _next_real(one))
-                yield _Held(first, one.backward, one.size)
+                yield _Held(one.gradient_begins, one.backward, one.size)
         yield from (_Held(source.made, until, size) for source, until, size in turned.values())
 
     def _of_maxima(self, one: _Place) -> Iterable[_Held]:
@@ -258,12 +268,6 @@ def _is_real(place: _Place) -> bool:
         return True
     alone = len(set(map(id, place.users))) == 1
     return any(not one.fused and not (one.name == "Concatenate" and alone) for one in place.users)
-
-
-def _next_real(place: _Place) -> list[_Place]:
-    """The next operations whose gradients are in memory."""
-    found = [each for one in place.users for each in ([one] if one.real else _next_real(one))]
-    return found or [place]
 
 
 def bytes_of(node: Node) -> int:

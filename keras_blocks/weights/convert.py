@@ -60,7 +60,8 @@ def adapted_weights(source: Arrays | str | os.PathLike[str] | keras.Model, model
         raise TypeError(f"`model` must be a Keras model, such as `create_model` gives; received {model!r}.")
     targets = named_weights(model)
     arrays = _arrays(source, model)
-    counted = _counted_from_zero(model) if isinstance(source, keras.Model) else {}
+    alike = isinstance(source, keras.Model) and _in_order(source) == _in_order(model)
+    counted = _counted_from_zero(model) if alike else {}
     convention, names = _best_convention(arrays, targets, model, counted)
     arrays = _best_order(arrays, names, targets, model)
     found, problems, advice = _matched(arrays, names, targets, model, adapting)
@@ -202,6 +203,12 @@ def _counted_from_zero(model: Any) -> Arrays:
         for kind, counted in found.items()
         for rank, (_, name) in enumerate(sorted(counted))
     }
+
+
+def _in_order(model: Any) -> list[str]:
+    """The counted names of a model's layers, in its own order: layers of one kind may have been made in another."""
+    names = _counted_from_zero(model)
+    return [names[layer.name] for layer in layers_of(model) if layer.name in names]
 
 
 _TORCH_VARIABLES = {

@@ -211,3 +211,12 @@ def test_proposals_of_one_map_are_joined_with_nothing():
     found = words(keras_blocks.draw(block, (38, 50, 512)))
     assert "concatenation" not in found
     assert found[found.index("anchors") + 1] == f"{38 * 50 * 9}x4"
+
+
+def test_merges_that_do_something_are_drawn():
+    """A tensor times itself, and functions, which are called as layers are."""
+    inputs = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(4, 1)(inputs)
+    x = keras.layers.Concatenate()([keras.layers.Multiply()([x, x]) * 0.5] * 2)
+    found = words(keras_blocks.draw(keras.Model(inputs, x)))
+    assert found.count("8x8x4") == 3 and "concatenation" in found  # the convolution and two products

@@ -6,6 +6,9 @@ from thorough import run_all
 
 import keras_blocks
 from keras_blocks.core.graphs import unallocated_and_compiled
+from keras_blocks.look.memory import weight_bytes
+from keras_blocks.look.operations import operations_of
+from keras_blocks.look.plan import plan_of
 
 layers = keras.layers
 HALF = {"groups": [{"filters": [8, 8]}, {"filters": [16]}], "stem": "tiny", "input_shape": (16, 16, 3), "classes": 10}
@@ -110,3 +113,34 @@ def test_xla_assigns_as_much(name):
     taken = found.temp_size_in_bytes + found.argument_size_in_bytes + found.output_size_in_bytes
     taken -= found.alias_size_in_bytes
     assert keras_blocks.memory(cls, batch_size=16, slots=1, **options).training == pytest.approx(taken, rel=0.1)
+
+
+@pytest.mark.once
+def test_each_weight_is_counted_once_and_frozen_ones_have_no_gradients():
+    twins = keras_blocks.Siamese(keras_blocks.SqueezeNet(**HALF, include_top=False))
+    once = chained(layers.Conv2D(4, 3, padding="same"), layers.Conv2D(2, 1))
+    again = keras.Sequential([keras.Input((8, 8, 2)), once, once])
+    for model in (twins, again, keras_blocks.create_model("resnet20_cifar")):
+        weights = 4 * model.count_params()
+        assert weight_bytes(operations_of(plan_of(model)))[0] == weights
+        trained = keras_blocks.memory(model).training
+        model.trainable = False
+        assert trained - keras_blocks.memory(model).training > 2 * 0.9 * weights  # Adam's two numbers for each
+
+
+@pytest.mark.once
+def test_long_chains_of_what_is_fused_take_no_time():
+    x = inputs = keras.Input((8, 8, 4))
+    for _ in range(40):
+        x = layers.Multiply()([layers.Activation("sigmoid")(x), x])
+    assert len(keras_blocks.cost_rows(keras.Model(inputs, x))) == 80
+
+
+@pytest.mark.once
+def test_sizes_that_follow_from_the_image_are_not_told():
+    inputs = keras.Input((None, None, 3))
+    x = keras.ops.mean(keras.ops.relu(inputs), axis=(1, 2))
+    model = keras.Model(inputs, layers.Dense(2)(x))
+    assert keras_blocks.cost_rows(model)[-1].training_bytes is None
+    with pytest.raises(ValueError, match="`input_shape` must be given"):
+        keras_blocks.memory(model)

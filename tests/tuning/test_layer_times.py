@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from keras_blocks.tuning import Budget, Candidate, latency, layer_times
+from keras_blocks.tuning import Budget, Candidate, Search, SearchSettings, latency, layer_times
 from keras_blocks.tuning.latency_model import LatencyModel, LayerFeatures, features
 from keras_blocks.tuning.spaces.budget import inspected
 from keras_blocks.tuning.storage.trial import Trial
@@ -133,3 +133,24 @@ def test_the_networks_are_timed_as_models_are_measured():
     runs = layer_times.timed([model, layer_times.network("dense (512, 512)")], rounds=2)
     assert [len(each) for each in runs] == [2 * layer_times.RUNS] * 2
     assert all(1e-7 < one < 10 for each in runs for one in each)
+
+
+def test_without_a_home_or_a_folder_nothing_is_timed(times, tmp_path, monkeypatch):
+    monkeypatch.setattr(layer_times.subprocess, "run", lambda *args, **kwargs: pytest.fail("is timed"))
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("KERAS_BLOCKS_TIMES", str(tmp_path / "file" / "times"))
+    notes = []
+    assert layer_times.make_known(notes.append) is None and "could not be timed" in notes[-1]
+    monkeypatch.delenv("KERAS_BLOCKS_TIMES")
+    monkeypatch.delenv("KERAS_HOME", raising=False)
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)  # as where there is no home
+    assert layer_times.file().name.endswith(".json")
+
+
+def test_trials_on_another_backend_are_not_predicted(few_digits, tmp_path, monkeypatch):
+    """They run on the study's; a process that joins it may have another, on which it would time."""
+    search = Search(SearchSettings(data=str(few_digits), max_latency=1.0), tmp_path / "run")
+    assert search.session._predicts_latency()
+    monkeypatch.setattr("keras.backend.backend", lambda: "another")
+    assert not search.session._predicts_latency()
+    search.close()

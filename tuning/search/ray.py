@@ -1,6 +1,7 @@
 """Starts a search's workers on a Ray cluster."""
 
 import math
+import os
 from typing import Any
 
 from keras_blocks.tuning.search.progress import NoProgress, Progress
@@ -40,7 +41,7 @@ def run_workers(search: Search, address: str, progress: Progress | None = None) 
         gpus = share_of_device(ray.cluster_resources().get("GPU", 0), search.settings.workers)
         work = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=-1)(_work)
         folder, told = str(search.folder.path.absolute()), session.copy()
-        waiting = [work.remote(told, folder) for _ in range(search.settings.workers)]
+        waiting = [work.remote(told, folder, 0 < gpus < 1) for _ in range(search.settings.workers)]
         ended = []
         while waiting:
             done, waiting = ray.wait(waiting, timeout=WAIT_SECONDS)
@@ -56,11 +57,14 @@ def run_workers(search: Search, address: str, progress: Progress | None = None) 
 
 def share_of_device(devices: float, workers: int) -> float:
     """How much of a device each worker gets: one, or where there are fewer, such a part that all find a place."""
-    return 1 / math.ceil(workers / devices) if devices else 0.0
+    return math.floor(1e4 / math.ceil(workers / devices)) / 1e4 if devices else 0.0  # as Ray counts them
 
 
-def _work(told: dict[str, Any], folder: str) -> str:
+def _work(told: dict[str, Any], folder: str, shares: bool) -> str:
     """In a process of Ray: one worker, until no trial is left."""
+    if shares:  # TensorFlow and JAX take nearly all of a device's memory else
+        os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     from keras_blocks.tuning.run_folder import RunFolder
     from keras_blocks.tuning.search.session import Session
     from keras_blocks.tuning.storage.store import quiet_optuna

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import functools
+import math
 import os
 import socket
 import threading
@@ -10,6 +11,8 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+import keras
 
 from keras_blocks.tuning import layer_times
 from keras_blocks.tuning.console import is_place
@@ -217,15 +220,15 @@ class Session:
         """
         progress, stop = progress or NoProgress(), threading.Event()
         self.note = progress.note
-        if self.settings.max_latency is not None and not isinstance(self.space, HyperModelSpace):
-            layer_times.make_known(self.note)
+        session, began = uuid.uuid4().hex[:8], time.monotonic()
+        if self._predicts_latency() and sum(trial.counted for trial in self.study.trials()) < self.settings.trials:
+            layer_times.make_known(self.note, (self.settings.max_seconds or math.inf) / 4)
         environments: list[dict[str, str]] = [{"CUDA_VISIBLE_DEVICES": str(device)} for device in devices]
         environments = environments or [{}] * self.settings.workers
         threads = [
             _Running(functools.partial(self._worker, i, environment, len(environments), stop))
             for i, environment in enumerate(environments)
         ]
-        session, began = uuid.uuid4().hex[:8], time.monotonic()
         spent, saved, why = 0.0, -self._save_seconds, None
         for thread in threads:
             thread.start()
@@ -315,7 +318,15 @@ class Session:
         trials = study.trials() if self.settings.max_latency is not None else ()
         if isinstance(space, HyperModelSpace):
             return space.inspected(values, self.settings.budget, trials)
-        return self._inspect(space.candidate(GivenSource(values)), self.settings.budget, trials)
+        budget = self.settings.budget
+        if not self._predicts_latency():  # the trial itself is measured
+            budget = dataclasses.replace(budget, max_latency=None)
+        return self._inspect(space.candidate(GivenSource(values)), budget, trials)
+
+    def _predicts_latency(self) -> bool:
+        """Whether this process knows how long layers take in trials: of our spaces, on the backend that is its own."""
+        own = keras.backend.backend() == self._backend and not isinstance(self.space, HyperModelSpace)
+        return self.settings.max_latency is not None and own
 
 
 def _check(space: HyperArchitecture | HyperModelSpace, settings: SearchSettings, where: Where | None) -> None:
