@@ -28,6 +28,13 @@ LEAST_MEASURED = 4
 DOUBT = 1.5
 """A candidate is refused unbuilt only where the predicted latency is so many times the budget: measuring decides."""
 
+LAYERS_DOUBT = 1.4
+"""The same where layers that were timed tell it, which docs/benchmarks.md compares with what networks took."""
+
+LATEST = 20
+"""So many measured trials of a search, at most, tell by which factor all is longer there than when layers were timed:
+several train at a time, say."""
+
 
 def measure(model: keras.Model, image_shape: tuple[int, ...]) -> float:
     """Seconds in which the compiled graph predicts one image: the median of several runs.
@@ -47,14 +54,6 @@ def measure_on(model: keras.Model, inputs: Any) -> float:
         keras.tree.map_structure(keras.ops.convert_to_numpy, model.predict_on_batch(inputs))
         times.append(time.perf_counter() - began)
     return round(statistics.median(times[WARM:]), 6)
-
-
-LAYERS_DOUBT = 1.4
-"""The same where layers that were timed tell it, which docs/benchmarks.md compares with what networks took."""
-
-LATEST = 20
-"""So many measured trials of a search, at most, tell by which factor all is longer there than when layers were timed:
-several train at a time, say."""
 
 
 @functools.lru_cache(maxsize=4)

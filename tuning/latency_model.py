@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from keras_blocks.core.shapes import as_pair
 from keras_blocks.look.operations import Operation
 from keras_blocks.look.plan import keras_shapes
 
@@ -64,11 +65,11 @@ def _features(operation: Operation) -> LayerFeatures:
     window: tuple[int, ...] = (1, 1)
     step, kind = 1, name
     if name in CONVOLUTIONS:
-        window, step = _both(node.option("kernel_size")), max(_both(node.option("strides")))
+        window, step = as_pair(node.option("kernel_size")), max(as_pair(node.option("strides")))
         kind = f"{name} {min(2, max(window))}{' strided' if step > 1 else ''}"
     elif name in ("MaxPooling2D", "AveragePooling2D"):
-        window = _both(node.option("pool_size"))
-        step = max(_both(node.option("strides") or window))
+        window = as_pair(node.option("pool_size"))
+        step = max(as_pair(node.option("strides") or window))
     elif name == "Activation":
         given = node.option("activation")
         kind = f"{name} {given if isinstance(given, str) else getattr(given, '__name__', given)}"
@@ -176,7 +177,3 @@ class LatencyModel:
         alike = (one.kinds[:, None] == self._known.kinds[None]) * np.exp(-apart / 2)
         each = self._spread**2 * (one.seconds @ alike) * self._known.seconds
         return np.bincount(self._known.owners, weights=each, minlength=self._networks)
-
-
-def _both(value: Any) -> tuple[int, ...]:
-    return (value, value) if isinstance(value, int) else tuple(value)

@@ -64,7 +64,7 @@ class _Repeated(Block):
         return self.make(self)
 
 
-def _convs(widths: Sequence[int], kernel_size: Any = 3, **options: Any) -> Callable[[Block], Chain]:
+def _convs(widths: Sequence[int | None], kernel_size: Any = 3, **options: Any) -> Callable[[Block], Chain]:
     return lambda block: [
         step for i, width in enumerate(widths) for step in block.conv_unit(f"unit{i}", width, kernel_size, **options)
     ]
@@ -146,7 +146,7 @@ def _networks() -> dict[str, tuple[int, int, Callable[[Block], Chain], dict[str,
         found[f"grouped {side} {width} {groups}"] = side, width, _convs([width] * 3, groups=groups), unit
     found["grouped strided"] = 32, 32, _convs([64, 128], groups=8, strides=2), unit
     for side, width in ((32, 16), (8, 128)):
-        found[f"depthwise {side} {width}"] = side, width, _convs([None] * 3, depthwise=True), unit  # type: ignore[list-item]
+        found[f"depthwise {side} {width}"] = side, width, _convs([None] * 3, depthwise=True), unit
     for name in ("elu", "gelu", "silu"):
         for side, width in ((32, 32), (8, 64)):
             found[f"{name} {side}"] = side, width, _convs([width] * 3, 1), {**unit, "activation": name}

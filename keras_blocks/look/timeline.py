@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import keras
 
+from keras_blocks.core.shapes import as_pair
 from keras_blocks.look.operations import Operation
 from keras_blocks.look.plan import Node, keras_shapes
 
@@ -300,8 +301,8 @@ def _padded_bytes(place: _Place) -> int:
     sides, after = _sides(place, node.given), _sides(place, node.shape)
     if place.option("padding") == "valid":
         return _given_bytes(node)
-    window = _both(place.option("pool_size"))
-    steps = _both(place.option("strides") or window)
+    window = as_pair(place.option("pool_size"))
+    steps = as_pair(place.option("strides") or window)
     wide = [max(side, (out - 1) * step + size) for side, out, step, size in zip(sides, after, steps, window)]
     return _given_bytes(node) * math.prod(wide) // math.prod(sides)
 
@@ -315,7 +316,7 @@ def _kernel_bytes(place: _Place) -> int:
     node, groups = place.step.node, place.option("groups", 1)
     weights = 4 * (node.params or 0)
     if place.name != "GroupedConv2D":
-        larger = math.prod(_both(place.option("kernel_size"))) > math.prod(_sides(place, node.given))
+        larger = math.prod(as_pair(place.option("kernel_size"))) > math.prod(_sides(place, node.given))
         return weights if larger else 0
     channels = [
         math.prod(keras_shapes(shape)[0][1:]) // math.prod(_sides(place, shape)) for shape in (node.given, node.shape)
@@ -323,7 +324,3 @@ def _kernel_bytes(place: _Place) -> int:
     wide = max(channels) // groups
     together = max(n for n in range(1, groups + 1) if groups % n == 0 and (n == 1 or n * wide <= DENSE_WIDTH))
     return weights * together if together > 1 else 0
-
-
-def _both(value: Any) -> tuple[int, ...]:
-    return (value, value) if isinstance(value, int) else tuple(value)
