@@ -212,7 +212,7 @@ def _labelled(
     """The test images of data, and the places of their classes in the model, whose names may be told besides."""
     import numpy as np
 
-    from keras_blocks.tuning.data.load import data_path, load_dataset
+    from keras_blocks.tuning.data.load import load_dataset
     from keras_blocks.tuning.training.class_names import Labelled, labels_of, matched
 
     given = load_dataset(data, image_size=size("--image-size", image_size) if image_size else None)
@@ -221,15 +221,7 @@ def _labelled(
             f"--data must be images of {model.input_shape[1:]}, as the model takes; received {given.x_test.shape[1:]}: "
             "--image-size brings a folder's to it."
         )
-    named = Labelled(
-        given.x_test,
-        given.y_test,
-        given.class_names,
-        given.name,
-        numbered=not data_path(data).is_dir(),
-        notes=given.notes,
-    )
-    labels, notes = matched(named, labels_of(model) or names, model.output_shape[-1])
+    labels, notes = matched(Labelled.of(given, data), labels_of(model) or names, model.output_shape[-1])
     for note in notes:
         say(note)
     return np.asarray(given.x_test).astype(model.inputs[0].dtype), labels

@@ -21,7 +21,7 @@ class Budget:
         max_params: parameters.
         max_macs: multiply-adds for one image.
         max_activation_bytes: bytes of all layers' outputs for one image.
-        max_latency: seconds for one image, measured on the machine that trains. Candidates that are surely slower, by
+        max_latency: seconds for one image, measured on the machine that trains. Candidates that are far slower, by
             layers that were timed there once, or by what others of the search took, are not built; the others are
             measured before they are trained.
 

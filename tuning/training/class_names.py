@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_blocks.tuning.data.dataset import Dataset
+from keras_blocks.tuning.data.load import data_path
 from keras_blocks.tuning.data.stored import Images
 
 
@@ -26,6 +28,18 @@ class Labelled:
     name: str
     numbered: bool
     notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, dataset: Dataset, data: Any) -> "Labelled":
+        """The test part of a data set, and what it was loaded from."""
+        return cls(
+            dataset.x_test,
+            dataset.y_test,
+            dataset.class_names,
+            dataset.name,
+            numbered=not data_path(data).is_dir(),
+            notes=dataset.notes,
+        )
 
 
 def labels_of(model: Any) -> tuple[str, ...] | None:

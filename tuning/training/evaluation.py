@@ -194,14 +194,7 @@ def _test_part(own: Path | None, data: str | Path | None, image_size: ImageSize 
     """The images that the model is evaluated on."""
     if data is not None and not RunFolder.holds_run(data_path(data)):
         dataset = load_dataset(data, image_size=image_size or _size_of_run(own, data))
-        return Labelled(
-            dataset.x_test,
-            dataset.y_test,
-            dataset.class_names,
-            dataset.name,
-            numbered=not data_path(data).is_dir(),
-            notes=dataset.notes,
-        )
+        return Labelled.of(dataset, data)
     if data is not None:
         RunFolder(data_path(data)).describe()  # refuses links: what a folder says of others is not followed
     test = own if data is None else RunFolder(data_path(data)).test
