@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_blocks.tuning.data.stored import StoredImages
+from keras_blocks.tuning.data.tensorflow_batches import tensorflow_batches
 
 
 class Batches(keras.utils.PyDataset):
@@ -61,25 +62,32 @@ class Batches(keras.utils.PyDataset):
         return np.random.default_rng([self._seed, self._epoch]).permutation(count)
 
 
-def streamed(given: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of `fit`, with batches in place of images that are in a file.
+def batched(given: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of `fit`, with batches in place of images: of those in a file, and, on TensorFlow, of arrays.
 
     Args:
         given: by their names, `batch_size` and `initial_epoch` among them.
     """
-    size, found = given.get("batch_size"), dict(given)
+    size, found = given.get("batch_size") or 32, dict(given)
     if isinstance(given.get("x"), StoredImages):
         seed = int(np.random.randint(2**31)) if given.get("shuffle", True) else None  # by `keras.utils.set_random_seed`
-        found["x"] = Batches(
-            given["x"],
-            given["y"],
-            given.get("sample_weight"),
-            batch_size=size or 32,
-            seed=seed,
-            epoch=given.get("initial_epoch", 0),
-        )
+        first = given.get("initial_epoch", 0)
+        weights = given.get("sample_weight")
+        found["x"] = Batches(given["x"], given["y"], weights, batch_size=size, seed=seed, epoch=first)
+    elif _are_for_tensorflow(given.get("x"), given.get("y")) and not given.get("validation_split"):
+        parts = [part for part in (given["x"], given["y"], given.get("sample_weight")) if part is not None]
+        found["x"] = tensorflow_batches(tuple(parts), size, shuffle=given.get("shuffle", True))
+    if found.get("x") is not given.get("x"):
         found |= {"y": None, "sample_weight": None, "batch_size": None, "shuffle": False}
     held_out = given.get("validation_data")
-    if isinstance(held_out, (tuple, list)) and isinstance(held_out[0], StoredImages):
-        found["validation_data"] = Batches(*held_out, batch_size=given.get("validation_batch_size") or size or 32)
+    if isinstance(held_out, (tuple, list)):
+        size = given.get("validation_batch_size") or size
+        if isinstance(held_out[0], StoredImages):
+            found["validation_data"] = Batches(*held_out, batch_size=size)
+        elif _are_for_tensorflow(*held_out):
+            found["validation_data"] = tensorflow_batches(tuple(held_out), size, shuffle=False)
     return found
+
+
+def _are_for_tensorflow(*parts: Any) -> bool:
+    return keras.backend.backend() == "tensorflow" and all(isinstance(part, np.ndarray) for part in parts)

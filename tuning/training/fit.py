@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_blocks.blocks.image_normalization import ImageNormalization, Mode
-from keras_blocks.tuning.data.batches import Batches, streamed
+from keras_blocks.tuning.data.batches import Batches, batched
 from keras_blocks.tuning.data.stored import Images
 from keras_blocks.tuning.training.augmentation import augmentation_layers
 from keras_blocks.tuning.training.fit_arguments import fit_arguments
@@ -190,7 +190,7 @@ def fit(model: keras.Model, hyperparameters: Mapping[str, Any], *args: Any, **kw
     if draws > 1 and given["initial_epoch"] == 0:
         lottery(model, given["x"], given["y"], draws=draws, hyperparameters=hyperparameters)
     given["callbacks"] += [RateSchedule(hyperparameters, given["epochs"]), keras.callbacks.TerminateOnNaN()]
-    history = model.fit(**streamed(given))
+    history = model.fit(**batched(given))
     for name, values in history.history.items():
         if not np.all(np.isfinite(values)):
             raise TrainingDiverged(f"the training diverged: its {name} became {values[-1]} in epoch {len(values)}.")

@@ -58,6 +58,7 @@ class PreciseBatchNorm(keras.callbacks.Callback):
         self._epoch = 0
         self._own: list[tuple[Any, np.ndarray]] = []
         self._taken: dict[int, np.ndarray] = {}
+        self._forward: _InTraining | None = None
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self._epoch, self._taken = epoch + 1, {}
@@ -68,7 +69,10 @@ class PreciseBatchNorm(keras.callbacks.Callback):
             return
         before = [(variable, _value(variable)) for variable in self.model.non_trainable_variables]
         try:
-            taken = statistics(self.model, layers, self._batches())
+            if self._forward is None:  # compiled once for all epochs
+                self._forward = _InTraining(self.model)
+                self._forward.compile(jit_compile=self.model.jit_compile, run_eagerly=self.model.run_eagerly)
+            taken = statistics(self._forward, layers, self._batches())
         except Exception as error:  # a user's own model may have no `call`, and their data be gone through but once
             self._epochs.clear()
             self._note(f"its BatchNormalization is validated with moving averages: {type(error).__name__}: {error}")
@@ -104,20 +108,17 @@ def trained_normalizations(layer: keras.layers.Layer) -> list[keras.layers.Batch
 
 
 def statistics(
-    model: keras.Model, layers: Collection[keras.layers.BatchNormalization], batches: InputBatches
+    forward: _InTraining, layers: Collection[keras.layers.BatchNormalization], batches: InputBatches
 ) -> list[tuple[Any, np.ndarray]]:
     """Each moving average's variable, with its value from batches alone. They all are left as the batches left them.
 
     Args:
-        model: that is built.
-        layers: its normalizations.
+        forward: of a model that is built, compiled.
+        layers: the model's normalizations.
         batches: the inputs of one batch after another.
     """
     variables = [variable for layer in layers for variable in (layer.moving_mean, layer.moving_variance)]
     sums, count = [np.zeros(variable.shape) for variable in variables], 0
-    forward = _InTraining(model)
-    # A trace for TensorFlow takes longer than these batches; JAX compiles each operation by itself otherwise.
-    forward.compile(run_eagerly=keras.backend.backend() != "jax", jit_compile="auto")
     with _of_one_batch(layers):
         for inputs in batches:
             forward.predict_on_batch(inputs)
