@@ -185,7 +185,7 @@ def one(method, name, seed, path) -> dict:
             test, points = ours(method, data, path, name, seed, began + seconds, folder)
         else:
             test, points = theirs(method, data, name, seed, began + seconds, folder)
-    points = [[round(ended - began, 2), macs, accuracy] for ended, macs, accuracy in points]
+    points = [[round(ended - began, 2), macs, accuracy] for ended, macs, accuracy in points if ended <= began + seconds]
     return {
         "method": method,
         "data": name,
@@ -232,15 +232,10 @@ def ours(method, data, path, name, seed, until, folder):
     session.stop()
     trials = [trial for trial in search.trials if trial.curves and trial.ended]
     points = [(trial.ended, trial.macs, max(trial.curves["val_accuracy"])) for trial in trials]
-    kept = search.folder.model(search.best.number) if method != "before" else before_kept(search)
+    kept = next(iter(pathlib.Path(search.folder.path, "models").glob("*.keras")), None)  # of the best trial alone
     if kept is None:
         return 1 / data.classes, points
     return correct(keras.saving.load_model(kept), data.x_test, data.y_test), points
-
-
-def before_kept(search):
-    """The one model that a search of 0.1.0 has kept."""
-    return next(iter(pathlib.Path(search.folder.path, "models").glob("*.keras")), None)
 
 
 class Over(BaseException):

@@ -319,8 +319,9 @@ def test_a_full_disk_ends_the_search_with_what_it_has(untrained, few_digits, tmp
     assert [trial.status for trial in trials] == ["completed"] * 4
 
 
-def test_the_seconds_of_a_search_end_it(untrained, few_digits, tmp_path):
-    session = functools.partial(Session, save_seconds=0.05)
+@pytest.mark.parametrize("save_seconds", [0.05, 1000])
+def test_the_seconds_of_a_search_end_it(untrained, few_digits, tmp_path, save_seconds):
+    session = functools.partial(Session, save_seconds=save_seconds)
     progress = Notes()
     result, trials = searched(
         tmp_path / "run", few_digits, trials=100_000, max_seconds=2.0, progress=progress, session=session

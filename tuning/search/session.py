@@ -237,14 +237,15 @@ class Session:
                 seconds = time.monotonic() - began
                 if seconds - saved > self._save_seconds:
                     spent, saved = self.study.add_time(session, seconds), seconds
-                self._show(progress, spent)
-                if self.settings.max_seconds is not None and spent >= self.settings.max_seconds:
+                now = spent + seconds - saved  # writing it each time would be a load for a study on a server
+                self._show(progress, now)
+                if self.settings.max_seconds is not None and now >= self.settings.max_seconds:
                     why = f"its {self.settings.max_seconds:g} seconds are spent"
                     stop.set()
                 if any(thread.error is not None for thread in threads):
                     stop.set()
                 next((thread for thread in threads if thread.is_alive()), threads[0]).join(self._look_seconds)
-            self.study.add_time(session, time.monotonic() - began)
+            spent = self.study.add_time(session, time.monotonic() - began)
         finally:
             stop.set()
             for thread in threads:
