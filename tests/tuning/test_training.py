@@ -7,6 +7,7 @@ import pytest
 
 import keras_blocks
 from keras_blocks.tuning import HyperSqueezeNet
+from keras_blocks.tuning.data.tensorflow_batches import tensorflow_batches
 from keras_blocks.tuning.training import fit as training
 from keras_blocks.tuning.training.augmentation import augmentation_layers
 
@@ -91,3 +92,36 @@ def test_outputs_that_are_nan_are_of_no_class():
     model.layers[0].kernel.assign(np.full((2, 3), np.nan))
     with pytest.raises(ValueError, match=r"`model`: its outputs are NaN for 4 of 4 images"):
         training.correct_of(model, np.ones((4, 2)), np.zeros(4, int))
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="tf.data's batches are TensorFlow's")
+def test_tensorflow_s_batches_have_each_image_once_with_what_belongs_to_it():
+    images = np.arange(70.0).reshape(70, 1)
+    parts = (images, np.arange(70) * 2, np.arange(70) / 2)
+    keras.utils.set_random_seed(1)
+    batches = tensorflow_batches(parts, 32, shuffle=True)
+    epochs = [[[np.asarray(part) for part in batch] for batch in batches] for _ in range(2)]
+    for epoch in epochs:
+        assert [len(batch[0]) for batch in epoch] == [32, 32, 6]
+        x, y, weights = (np.concatenate(part) for part in zip(*epoch))
+        assert (x.dtype, weights.dtype, y.dtype) == ("float32", "float32", "int64")
+        np.testing.assert_array_equal(y, 2 * x[:, 0])
+        np.testing.assert_array_equal(weights, x[:, 0] / 2)
+        np.testing.assert_array_equal(np.sort(x[:, 0]), images[:, 0])
+    assert (epochs[0][0][1] != epochs[1][0][1]).any()
+    keras.utils.set_random_seed(1)
+    again = next(iter(tensorflow_batches(parts, 32, shuffle=True)))
+    np.testing.assert_array_equal(again[1], epochs[0][0][1])
+    in_order = [np.asarray(y) for _, y, _ in tensorflow_batches(parts, 32, shuffle=False)]
+    np.testing.assert_array_equal(np.concatenate(in_order), parts[1])
+
+
+def test_weights_of_samples_and_classes_come_through_fit(digits):
+    """As in Keras' own fit of arrays: with a weight of 0 for all nothing is learned."""
+    x, y = digits.x_train[:40], digits.y_train[:40]
+    for weights in ({"sample_weight": np.zeros(40)}, {"class_weight": dict.fromkeys(range(10), 0.0)}):
+        model = training.compiled(keras_blocks.SqueezeNet, SMALL, {**HOW, "optimizer": "sgd", "weight_decay": 0.0})
+        before = [np.array(value) for value in map(keras.ops.convert_to_numpy, model.trainable_variables)]
+        training.fit(model, HOW, x, y, validation_data=(x, y), epochs=1, verbose=0, **weights)
+        for variable, value in zip(model.trainable_variables, before):
+            np.testing.assert_array_equal(keras.ops.convert_to_numpy(variable), value)

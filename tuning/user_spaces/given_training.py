@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_blocks.core.graphs import begin_at
 from keras_blocks.tuning.console import without_dump
+from keras_blocks.tuning.data.batches import batched
 from keras_blocks.tuning.data.leaves import are_arrays
 from keras_blocks.tuning.objectives import BATCHES, objective_named
 from keras_blocks.tuning.run_folder import RunFolder
@@ -73,6 +74,8 @@ def fit(
         TrainingDiverged: where the loss or the objective became NaN or infinite.
     """
     args, kwargs = data.fit_arguments()
+    if not candidate.fits_itself and type(model).fit is keras.Model.fit:
+        args, kwargs = (), batched({**dict(zip(("x", "y"), args)), **kwargs})
     keeping = _EpochCheckpoint(monitor, path, signature, watch, epochs, patience, folds, own=candidate.fits_itself)
     size = candidate.values.get("batch_size")
     keeping.precise = PreciseBatchNorm(deciding, lambda: batches_of(data.train, size, batches), keeping.notes.append)
