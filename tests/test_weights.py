@@ -114,6 +114,22 @@ def test_from_a_model_and_from_its_files(tmp_path):
             np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.once
+def test_arrays_may_have_the_paths_by_which_keras_calls_variables(tmp_path):
+    source, target, backbone = small(), small(), small(include_top=False)
+    arrays = {variable.path: keras.ops.convert_to_numpy(variable) for variable in source.weights}
+    assert arrays.keys().isdisjoint(named_weights(source))
+    np.savez(tmp_path / "paths.npz", **arrays)
+    keras_blocks.convert_weights(tmp_path / "paths.npz", target)
+    for one, other in zip(source.get_weights(), target.get_weights()):
+        np.testing.assert_array_equal(one, other)
+    with pytest.raises(ValueError, match="fits no weight"):
+        keras_blocks.convert_weights({**arrays, "other/kernel": np.zeros(2)}, target)
+    keras_blocks.convert_weights(arrays, backbone)
+    for variable in backbone.weights:
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(variable), arrays[variable.path])
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

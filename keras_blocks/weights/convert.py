@@ -12,7 +12,7 @@ from keras_blocks.core.chain import Chain, LayerSpec, branches, specs
 from keras_blocks.core.graphs import counted_name, sublayers
 from keras_blocks.weights.adapting import Adapting
 from keras_blocks.weights.files import read_arrays
-from keras_blocks.weights.forms import joined_scales, layers_of
+from keras_blocks.weights.forms import joined_scales, layers_of, named_by_paths
 
 Arrays: TypeAlias = Mapping[str, Any]
 Names: TypeAlias = Mapping[str, str]
@@ -29,9 +29,9 @@ def convert_weights(source: Arrays | str | os.PathLike[str] | keras.Model, model
         source: a Keras model of the same architecture, of ours or of keras.applications; a mapping of name -> array,
             such as a PyTorch `state_dict` as numpy; or the path of an `.npz` or `.safetensors` file of such (the
             second needs the extra `keras-blocks[safetensors]`). Names are our own `layer/sublayer/variable`
-            (`named_weights(model)`), or those of one of the conventions in `model.weight_names()`, such as those of
-            keras.applications, torchvision and timm. Kernels are (height, width, in, out), or PyTorch's (out, in,
-            height, width) under PyTorch's names.
+            (`named_weights(model)`), Keras' `variable.path`, or those of one of the conventions in
+            `model.weight_names()`, such as those of keras.applications, torchvision and timm. Kernels are (height,
+            width, in, out), or PyTorch's (out, in, height, width) under PyTorch's names.
         model: a built model, which is changed in place.
 
     Returns:
@@ -59,7 +59,7 @@ def adapted_weights(source: Arrays | str | os.PathLike[str] | keras.Model, model
     if not isinstance(model, keras.Model):
         raise TypeError(f"`model` must be a Keras model, such as `create_model` gives; received {model!r}.")
     targets = named_weights(model)
-    arrays = _arrays(source, model)
+    arrays = named_by_paths(_arrays(source, model), targets)
     alike = isinstance(source, keras.Model) and _in_order(source) == _in_order(model)
     counted = _counted_from_zero(model) if alike else {}
     convention, names = _best_convention(arrays, targets, model, counted)

@@ -1,5 +1,6 @@
 """Forms in which others keep what is one layer or one model of ours."""
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -23,6 +24,25 @@ def _of_statistics(name: str, arrays: Mapping[str, Any]) -> str:
         if (found := re.fullmatch(pattern, name)) and f"{found.expand(layer)}/moving_mean" in arrays:
             return f"{found.expand(layer)}/{found[2]}"
     return name
+
+
+def named_by_paths(arrays: Mapping[str, Any], targets: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The arrays under our names, where they have those by which Keras calls a model's variables, its `path`s.
+
+    Args:
+        arrays: name -> array.
+        targets: our name -> the model's variable.
+    """
+    ours = {variable.path: name for name, variable in targets.items()}
+    if len(arrays.keys() & ours.keys()) <= len(arrays.keys() & targets.keys()):
+        return arrays
+    return {ours.get(name) or _without_outer_names(name): value for name, value in arrays.items()}
+
+
+def _without_outer_names(path: str) -> str:
+    """Of a part that the model may lack: a block's layers have its name before their own in a path."""
+    parts = path.split("/")
+    return "/".join([parts[0], *(part.removeprefix(f"{outer}_") for outer, part in itertools.pairwise(parts))])
 
 
 def layers_of(model: Any) -> Iterator[Any]:
