@@ -255,7 +255,7 @@ def theirs(method, data, name, seed, until, folder):
         raise Over
 
     signal.signal(signal.SIGALRM, over)
-    signal.setitimer(signal.ITIMER_REAL, until - time.time())
+    signal.setitimer(signal.ITIMER_REAL, until - time.time(), 1)  # again, where a callback of TensorFlow's swallows it
 
     class Watch(keras.callbacks.Callback):
         def __deepcopy__(self, memo):  # KerasTuner copies callbacks for each trial
