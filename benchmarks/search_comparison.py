@@ -251,8 +251,11 @@ def theirs(method, data, name, seed, until, folder):
     keras.utils.set_random_seed(seed)
     points, best = [], [-1.0, None]
 
+    searching = [True]
+
     def over(*_):
-        raise Over
+        if searching:
+            raise Over
 
     signal.signal(signal.SIGALRM, over)
     signal.setitimer(signal.ITIMER_REAL, until - time.time(), 1)  # again, where a callback of TensorFlow's swallows it
@@ -288,14 +291,17 @@ def theirs(method, data, name, seed, until, folder):
         shared |= {"max_trials": 100_000, "max_model_size": BUDGET[name][0]}
         tuner = keras_tuner.BayesianOptimization(space_for(data), **shared)
     with contextlib.suppress(Over):
-        tuner.search(
-            images[0],
-            data.y_train,
-            validation_data=(images[1], data.y_val),
-            callbacks=[Watch()],
-            verbose=0,
-            **fit,
-        )
+        try:
+            tuner.search(
+                images[0],
+                data.y_train,
+                validation_data=(images[1], data.y_val),
+                callbacks=[Watch()],
+                verbose=0,
+                **fit,
+            )
+        finally:
+            searching.clear()
     signal.setitimer(signal.ITIMER_REAL, 0)
     points = [point for point in points if point[2]]
     if best[1] is None:  # not an epoch in all the time
