@@ -166,7 +166,6 @@ class Drawer:
 
     def _ask(self) -> optuna.Trial:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Heartbeat of storage")  # the worker sends them
             warnings.filterwarnings("ignore", module="sklearn")
             return self.study.ask()
 
