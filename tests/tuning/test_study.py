@@ -436,8 +436,15 @@ def test_refused_candidates_are_drawn_again_and_do_not_count(made):
 
 
 def test_a_budget_that_nothing_meets_ends_the_study(made):
-    study = made(inspect=lambda values: {"refused": "too large"}, random_draws=20)
-    with pytest.raises(StudyEnded, match="no candidate within the budget was found in 20 draws: too large"):
+    def refused(values):
+        too_many = f"{10 ** values['depth']:,} parameters are more than 1"
+        return {"refused": too_many if values["kind"] == "a" else "invalid: no such model"}
+
+    study = made(inspect=refused, random_draws=100)
+    message = (
+        "no candidate within the budget was found in 100 draws; of the nearest, 10 parameters are more than 1. Allow"
+    )
+    with pytest.raises(StudyEnded, match=message):
         study.next("w")
 
 
