@@ -13,6 +13,7 @@ import optuna
 from keras_blocks.tuning.storage import processes
 from keras_blocks.tuning.storage.leases import Lease, history, is_abandoned, lost_again, postponed
 from keras_blocks.tuning.storage.remote import retry_while_away
+from keras_blocks.tuning.storage.searched import covered, span_of
 from keras_blocks.tuning.storage.status import Status
 from keras_blocks.tuning.storage.store import StudyStorage, another_runs, state_of
 from keras_blocks.tuning.storage.trial import Trial
@@ -258,9 +259,6 @@ class Study:
     def add_time(self, session: str, seconds: float) -> float:
         """Records how long a session has searched.
 
-        It begins where the others had come to when it told the first time: no clock of the day is asked, which may
-        jump, or be another on each machine. In versions before 0.2 one was, and what they recorded is further on.
-
         Args:
             session: its name.
             seconds: since it began, where it first tells that it does.
@@ -270,10 +268,9 @@ class Study:
         """
         spans = {name: span for name, span in self.optuna.user_attrs.items() if name.startswith("searched ")}
         name = f"searched {session}"
-        begin = spans[name][0] if name in spans else max((end for _, end in spans.values()), default=0.0)
-        spans[name] = [begin, round(begin + seconds, 3)]
+        spans[name] = span_of(name, seconds, spans)
         self.optuna.set_user_attr(name, spans[name])
-        return _covered(spans.values())
+        return covered(spans.values())
 
     def keep_folder(self, path: Path) -> None:
         """Keeps where the folder of this study's run is, see `StudyStorage.folder_of`."""
@@ -346,15 +343,6 @@ class Study:
         last = [trial for trial in counted if trial.status.ended or trial.postponed][-self._most_failures :]
         if len(last) == self._most_failures and all(item.status is Status.FAILED or item.postponed for item in last):
             raise StudyEnded(f"the last {self._most_failures} trials failed, the last one: {last[-1].error}")
-
-
-def _covered(intervals: Iterable[Sequence[float]]) -> float:
-    """The length of the union of intervals."""
-    total, until = 0.0, -math.inf
-    for begin, end in sorted(map(tuple, intervals)):
-        total += max(0.0, end - max(begin, until))
-        until = max(until, end)
-    return total
 
 
 def _is_own(space: Any) -> bool:
