@@ -53,7 +53,8 @@ class Batches(keras.utils.PyDataset):
 
     def _images(self, places: np.ndarray) -> np.ndarray:
         if not isinstance(self.x, StoredImages):
-            return self.x[places]
+            images: np.ndarray = self.x[places]
+            return images
         into = self._buffers.one()[: len(places)]
         self.x.read(self.x.places[places], into)
         return into
