@@ -7,7 +7,7 @@ A file is run as it is, statement by statement, until it begins its search or tr
 to have, are taken by our engine instead. Data sets that a file would download are drawn at random. Each search is
 killed -9 when it has done a trial and is at the next, and is started again by the same command.
 
-    python benchmarks/published_examples.py [--files FOLDER] [--only NAME]      # writes docs/published_examples.json
+    python benchmarks/published_examples.py [--files FOLDER] [--only NAME ...]     # writes docs/published_examples.json
 """
 
 import argparse
@@ -240,19 +240,18 @@ def _importable(package: str) -> bool:
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--files", type=pathlib.Path, help=f"the folder; by default {FILES} of the environment says it")
-    parser.add_argument("--only", default="", help="those that have this in their names")
+    parser.add_argument("--only", nargs="+", choices=EXAMPLES, default=[*EXAMPLES], help="the names of those to run")
     arguments = parser.parse_args()
     if arguments.files:
         os.environ[FILES] = str(arguments.files.absolute())
     found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    for name, example in EXAMPLES.items():
-        if arguments.only not in name:
-            continue
+    for name in arguments.only:
+        example = EXAMPLES[name]
         if (missing := example.missing()) is not None:
             print(f"{name}: passed over: {missing}", flush=True)
             continue
         with tempfile.TemporaryDirectory() as working:
-            found[name] = searched(name, example, pathlib.Path(working))
+            found[name] = searched(name, example, pathlib.Path(working)) | {"backend": keras.backend.backend()}
         print(name, json.dumps(found[name], indent=2), flush=True)
         RESULTS.write_text(json.dumps(found, indent=2) + "\n")
     sys.exit(any(each["problems"] for each in found.values()))

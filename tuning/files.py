@@ -99,7 +99,11 @@ def changed(path: Path) -> float:
 @functools.cache
 def this_machine() -> str:
     """Tells from others the machine, since it was started, and the container: among whom processes have numbers."""
-    about = f"{socket.gethostname()} {int(psutil.boot_time())}"
+    about = socket.gethostname()
+    try:
+        about += Path("/proc/sys/kernel/random/boot_id").read_text()
+    except OSError:
+        about += f" {int(psutil.boot_time())}"  # which changes when somebody sets the clock
     with contextlib.suppress(OSError):
         about += os.readlink("/proc/self/ns/pid")
     return hashlib.sha256(about.encode()).hexdigest()[:8]

@@ -74,7 +74,7 @@ def made(tmp_path):
 
         def make(name="one", *, seed=0, directions=("maximize",), sampler="morph", **options):
             study = Study(
-                StudyStorage(sqlite_url(tmp_path / "study.db"), heartbeat=1, grace=60),
+                StudyStorage(sqlite_url(tmp_path / "study.db"), grace=60),
                 name,
                 space=Net(),
                 sampler=make_sampler(sampler, seed, Net(), objectives=len(directions)),

@@ -29,7 +29,6 @@ METHODS = {
         "previous_distribution",
     ],
     "_set_trial_attr_without_commit": ["session", "model_cls", "trial_id", "key", "value"],
-    "_get_stale_trial_ids": ["study_id"],
     "_get_trials": ["study_id", "states", "included_trial_ids", "trial_id_greater_than"],
     "_build_frozen_trial_from_trial_model": ["trial"],
 }
@@ -43,7 +42,6 @@ def test_the_methods_take_what_they_are_given(name):
     assert list(inspect.signature(getattr(RDBStorage, name)).parameters)[1:] == METHODS[name]
 
 
-@pytest.mark.filterwarnings("ignore:Heartbeat of storage")
 def test_the_database_is_written_through_the_methods_that_are_replaced(tmp_path):
     """A draw is written whole only if Optuna calls these two, and calls them on the object that we gave it."""
     storage = store.StudyStorage(store.sqlite_url(tmp_path / "study.db"))
@@ -69,6 +67,7 @@ def test_the_attributes_are_there():
     assert isinstance(study._study_id, int)
     assert isinstance(trial._trial_id, int) and frozen._trial_id == trial._trial_id
     assert models.TrialUserAttributeModel.__table__.columns.keys()
+    assert {"trial_id", "heartbeat"} <= {*models.TrialHeartbeatModel.__table__.columns.keys()}
 
 
 def test_what_the_door_uses_is_tested_here():

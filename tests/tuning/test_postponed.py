@@ -26,7 +26,7 @@ def study(tmp_path):
     space = KerasTunerSpace(hp.space)
     with quiet_optuna():
         made = Study(
-            StudyStorage(sqlite_url(tmp_path / "study.db"), heartbeat=1, grace=60),
+            StudyStorage(sqlite_url(tmp_path / "study.db"), grace=60),
             "one",
             space=space,
             sampler=make_sampler("random", 0, space),

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 
+import psutil
 import pytest
 
 from keras_blocks.tuning.files import is_full, this_machine
@@ -166,3 +167,14 @@ def test_a_process_of_another_container_is_not_one_of_this(monkeypatch):
     assert not is_gone(here) and is_gone({**here, "pid": 2**22})
     monkeypatch.setattr("os.readlink", lambda path: "pid:[1]")
     assert not is_gone({**here, "host": this_machine.__wrapped__(), "pid": 2**22})
+
+
+def test_a_process_that_lives_is_not_gone_where_somebody_sets_the_clock(monkeypatch):
+    """psutil says when a process and the machine began by the clock of the moment."""
+    here, machine = this_process(), this_machine()
+    began, booted = psutil.Process.create_time, psutil.boot_time
+    monkeypatch.setattr(psutil.Process, "create_time", lambda process: began(process) + 3600)
+    monkeypatch.setattr(psutil, "boot_time", lambda: booted() + 3600)
+    assert this_machine.__wrapped__() == machine
+    assert this_process() == here and not is_gone(here)
+    assert is_gone({**here, "since": here["since"] - 2})  # another one that had its number

@@ -11,6 +11,7 @@ from PIL import Image
 from keras_blocks.tuning import Search, SearchSettings, load_dataset
 from keras_blocks.tuning.data import decoding, stored
 from keras_blocks.tuning.data.batches import Batches
+from keras_blocks.tuning.data.buffers import MOST, Buffers
 from keras_blocks.tuning.data.stored import StoredImages
 from keras_blocks.tuning.run_folder import RunFolder
 from keras_blocks.tuning.search.settings import TrainingSettings
@@ -116,6 +117,31 @@ def test_batches_have_another_order_in_each_epoch_that_a_seed_gives(folder):
     assert (epochs[0] != epochs[1]).any()
     later = Batches(data.x_train, data.y_train, batch_size=4, seed=3, epoch=1)
     np.testing.assert_array_equal(np.concatenate([later[i][0] for i in range(len(later))]), epochs[1])
+
+
+@pytest.mark.parametrize("held_as", [np.asarray, np.ndarray.view, memoryview, keras.ops.convert_to_tensor])
+def test_a_batch_that_somebody_holds_stays_as_it_is(folder, held_as):
+    """However it is held: a tensor may see the array's memory."""
+    data = load_dataset(folder, memory=1000)
+    batches = Batches(data.x_train, batch_size=4)
+    held = [held_as(batches[i % 3][0]) for i in range(9)]
+    whole = np.asarray(data.x_train)
+    for i, one in enumerate(held):
+        found = keras.ops.convert_to_numpy(one if held_as is not memoryview else np.asarray(one))
+        np.testing.assert_array_equal(found, whole[i % 3 * 4 :][:4])
+
+
+def test_memory_that_nobody_holds_is_filled_again():
+    buffers = Buffers((2, 3), np.dtype("uint8"))
+    first, second = buffers.one(), buffers.one()
+    assert not np.shares_memory(first, second)
+    place, view = first.ctypes.data, first[1:].reshape(-1)
+    del first
+    assert buffers.one().ctypes.data not in (place, second.ctypes.data)
+    del view
+    assert buffers.one().ctypes.data == place
+    more = [buffers.one() for _ in range(2 * MOST)]
+    assert len({array.ctypes.data for array in more}) == len(more)
 
 
 def test_a_model_is_trained_and_evaluated_on_them(folder, tmp_path):

@@ -1,6 +1,7 @@
 """Study: each candidate is drawn once, run once, and survives its worker. On SQLite and on a real PostgreSQL."""
 
 import contextlib
+import datetime
 import multiprocessing
 import os
 import signal
@@ -74,7 +75,7 @@ def made(url):
         ):
             options = {"identity": {"seed": seed}, "patience": 1, **options}
             study = Study(
-                storage(url, heartbeat=1, grace=grace),
+                storage(url, grace=grace),
                 name,
                 space=space(most),
                 sampler=make_sampler(sampler, seed, space(most), objectives=len(directions)),
@@ -192,7 +193,7 @@ def test_workers_at_the_same_time_run_each_trial_once(made, url):
 def dying(url, when):
     """What a process does that is killed while it draws a trial, or runs one."""
     study = Study(
-        StudyStorage(url, heartbeat=1, grace=60),
+        StudyStorage(url, grace=60),
         "one",
         space=space(),
         sampler=make_sampler("random", 0),
@@ -256,11 +257,49 @@ def test_a_worker_that_was_silent_has_lost_its_trial(made):
 def test_signs_of_life_keep_a_trial(made):
     study, other = made(grace=3), made(grace=3)
     lease = study.next("w")
+    mine = other.next("other")
     for _ in range(5):
         time.sleep(1)
         study.beat(lease)
-    assert other.next("other").number == 1
+        other.beat(mine)
+    assert other.next("other").number == 2
     assert study.complete(lease, [0.1], {})
+
+
+def write(url, statement, **values):
+    """What another machine, or one whose clock jumps, would have written."""
+    engine = sqlalchemy.create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+    with engine.begin() as connection:
+        connection.execute(sqlalchemy.text(statement), values)
+    engine.dispose()
+
+
+class Watched(StudyStorage):
+    """One whose process' own clock is set by hand."""
+
+    seconds = 0.0
+
+    def __init__(self, url, **options):
+        super().__init__(url, clock=lambda: Watched.seconds, **options)
+
+
+@pytest.mark.parametrize("hours", [-7, 7])
+def test_a_clock_that_jumps_takes_no_trial_from_who_lives_and_leaves_none_with_who_is_gone(made, url, hours):
+    """The database's, by which signs of life are written, before each of them."""
+    storages = []
+    study, other = (made(storage=lambda *a, **k: storages.append(Watched(*a, **k)) or storages[-1]) for _ in range(2))
+    lease, others = study.next("w"), other.next("other")
+    clock = datetime.datetime(2026, 3, 29, 12)
+    for _ in range(9):
+        Watched.seconds += 20
+        clock += datetime.timedelta(hours=hours)
+        write(url, "UPDATE trial_heartbeats SET heartbeat = :clock", clock=clock)
+        assert not storages[1].silent(other.optuna, other.optuna.get_trials())
+    Watched.seconds += 59
+    assert other.complete(others, [0.1], {})
+    assert other.next("other").number == 2 and study.is_mine(lease)
+    Watched.seconds += 3
+    assert other.next("other").number == lease.number and not study.is_mine(lease)
 
 
 def test_a_trial_that_is_given_back_is_the_next_one(made):
@@ -397,8 +436,12 @@ def test_refused_candidates_are_drawn_again_and_do_not_count(made):
 
 
 def test_a_budget_that_nothing_meets_ends_the_study(made):
-    study = made(inspect=lambda values: {"refused": "too large"}, random_draws=20)
-    with pytest.raises(StudyEnded, match="no candidate within the budget was found in 20 draws: too large"):
+    def refused(values):
+        too_many = f"{10 ** values['depth']:,} parameters are more than 1"
+        return {"refused": too_many if values["kind"] == "a" else "invalid: no such model"}
+
+    study = made(inspect=refused, random_draws=100)
+    with pytest.raises(StudyEnded, match="in 100 draws; of the nearest, 10 parameters are more than 1"):
         study.next("w")
 
 
@@ -459,16 +502,33 @@ def test_a_search_over_a_space_of_ones_own_names_it_where_it_is_not_given_again(
         made(identity={"seed": 0, "space": [{"name": "a"}] * 100})
 
 
-def test_the_time_of_all_sessions_is_counted_once(made):
-    assert made().add_time("first", 10.0, now=1010.0) == 10.0
-    assert made().add_time("first", 12.5, now=1012.5) == 12.5
-    assert made().add_time("beside it", 10.0, now=1020.0) == 20.0  # 1010 to 1020
-    assert made().add_time("within both", 5.0, now=1015.0) == 20.0
-    assert made().add_time("later", 5.0, now=2000.0) == 25.0
-    before = time.time()
-    made("other").add_time("by the clock", 5.0)
-    (begin, end) = made("other").optuna.user_attrs["searched by the clock"]
-    assert begin == pytest.approx(end - 5) and before - 0.01 <= end <= time.time() + 0.01
+def test_the_time_of_all_sessions_is_counted_once_whatever_the_clocks_of_their_machines(made):
+    study = made()
+    assert study.add_time("first", 0.0) == 0.0
+    assert study.add_time("first", 12.5) == 12.5
+    assert made().add_time("beside it", 0.0) == 12.5
+    assert study.add_time("first", 20.0) == 20.0
+    assert made().add_time("beside it", 7.0) == 20.0
+    assert made().add_time("beside it", 10.0) == 22.5  # the first is gone
+    assert made().add_time("later", 5.0) == 27.5
+
+
+def test_time_that_an_older_version_counted_is_counted_on(made):
+    """It wrote when by the clock: here 1000 to 1010, and a machine beside it whose clock was ahead."""
+    study = made()
+    study.optuna.set_user_attr("searched first", [1000.0, 1010.0])
+    study.optuna.set_user_attr("searched beside it", [1005.0, 1020.0])
+    assert study.add_time("now", 5.0) == 25.0
+
+
+def test_failures_are_seen_though_a_clock_was_ahead_before_them(made, url):
+    study = made()
+    run(study, 5)
+    write(url, "UPDATE trials SET datetime_complete = '2999-01-01 00:00:00'")
+    for i in range(5):
+        study.fail(study.next("w"), f"reason {i}")
+    with pytest.raises(StudyEnded, match="the last 5 trials failed"):
+        made().next("w")
 
 
 def test_a_pruner_ends_what_is_behind(made):

@@ -110,6 +110,26 @@ def test_what_cannot_be_logged_to(name, at, error, message, tmp_path, monkeypatc
         trackers.tracker_of(name, at, tmp_path / "run")
 
 
+def test_a_folder_gets_a_database_of_mlflows_unless_it_has_plain_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(trackers, "NEEDS", {"mlflow": ()})
+    logs = tmp_path / "logs"
+    assert trackers.tracker_of("mlflow", str(logs), tmp_path / "run")["at"] == f"sqlite:///{logs / 'mlflow.db'}"
+    (logs / "0").mkdir(parents=True)
+    (logs / "0" / "meta.yaml").write_text("")
+    assert trackers.tracker_of("mlflow", str(logs), tmp_path / "run")["at"] == str(logs)
+
+
+@pytest.mark.filterwarnings("ignore")  # those of MLflow's own modules
+def test_mlflow_logs_to_a_folder_that_is_named(model, tmp_path):
+    for package in trackers.NEEDS["mlflow"]:
+        pytest.importorskip(package, reason="the extra mlflow is not installed here")
+    tracker = trackers.tracker_of("mlflow", str(tmp_path / "logs"), tmp_path / "run")
+    trackers.check(tracker)
+    with trackers.tracked(tracker, "trial-3", VALUES, no_note) as callbacks:
+        fit(model, callbacks, 0, 1)
+    assert (tmp_path / "logs" / "mlflow.db").is_file() and not (tmp_path / "mlruns").exists()
+
+
 def test_what_a_trial_is_told_has_its_own_log(tmp_path):
     tracker = trackers.tracker_of("tensorboard", str(tmp_path / "logs"), tmp_path / "run")
     own = tasks.UserSettings.of(Setup("digits", 0, None, "", [], tracker=tracker))

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_blocks.tuning.data.buffers import Buffers
 from keras_blocks.tuning.data.stored import StoredImages
 from keras_blocks.tuning.data.tensorflow_batches import tensorflow_batches
 
@@ -38,17 +39,26 @@ class Batches(keras.utils.PyDataset):
         self.x, self.y, self.weights, self.batch_size = x, y, weights, batch_size
         self._seed, self._epoch, self._scale = seed, epoch, scale
         self._order = self._drawn()
+        self._buffers = Buffers((batch_size, *x.shape[1:]), x.dtype)
 
     def __len__(self) -> int:
         return math.ceil(len(self.x) / self.batch_size)
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
         places = self._order[index * self.batch_size : (index + 1) * self.batch_size]
-        images = self.x[places]
+        images = self._images(places)
         if self._scale is not None:
             images = np.multiply(images, self._scale, dtype="float32")
         others = [part[places] for part in (self.y, self.weights) if part is not None]
         return (images, *others)
+
+    def _images(self, places: np.ndarray) -> np.ndarray:
+        if not isinstance(self.x, StoredImages):
+            images: np.ndarray = self.x[places]
+            return images
+        into = self._buffers.one()[: len(places)]
+        self.x.read(self.x.places[places], into)
+        return into
 
     def on_epoch_end(self) -> None:
         if self._seed is not None:

@@ -67,13 +67,22 @@ class StoredImages:
         """Reads images, as an array's index takes them."""
         places = self.places[wanted]
         found = np.empty((places.size, *self._each), self.dtype)
+        self.read(places.reshape(-1), found)
+        return found.reshape(*places.shape, *self._each)
+
+    def read(self, places: np.ndarray, into: np.ndarray) -> None:
+        """Reads images into an array that is there.
+
+        Args:
+            places: of the images in the file.
+            into: an image for each of them.
+        """
         size = int(np.prod(self._each))
         with self.path.open("rb", buffering=0) as file:
-            for place, image in zip(places.reshape(-1).tolist(), found):
+            for place, image in zip(places.tolist(), into):
                 file.seek(self._offset + place * size)
                 if file.readinto(image) != size:
                     raise ValueError(f"{self.path} is torn: image {place} is not there. Remove the file.")
-        return found.reshape(*places.shape, *self._each)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return self[:].astype(dtype or self.dtype, copy=False)

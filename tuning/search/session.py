@@ -164,7 +164,7 @@ class Session:
             space = copy.copy(space)
             if settings.sampler != "grid":  # which is fixed before the first trial
                 space.found = lambda: study.found()
-        storage = StudyStorage(self.place.url, heartbeat=max(1, settings.grace // 6), grace=settings.grace)
+        storage = StudyStorage(self.place.url, grace=settings.grace)
         if settings.pruner == "auto" or self.rungs is None:
             settings, self.rungs = settings.settled(storage.identity_of(self.place.study))
             self.settings = settings
@@ -220,7 +220,8 @@ class Session:
         """
         progress, stop = progress or NoProgress(), threading.Event()
         self.note = progress.note
-        session, began = uuid.uuid4().hex[:8], time.monotonic()
+        session, began, saved = uuid.uuid4().hex[:8], time.monotonic(), 0.0
+        spent = self.study.add_time(session, saved)
         if self._predicts_latency() and sum(trial.counted for trial in self.study.trials()) < self.settings.trials:
             layer_times.make_known(self.note, (self.settings.max_seconds or math.inf) / 4)
         environments: list[dict[str, str]] = [{"CUDA_VISIBLE_DEVICES": str(device)} for device in devices]
@@ -229,7 +230,7 @@ class Session:
             _Running(functools.partial(self._worker, i, environment, len(environments), stop))
             for i, environment in enumerate(environments)
         ]
-        spent, saved, why = 0.0, -self._save_seconds, None
+        why = None
         for thread in threads:
             thread.start()
         try:

@@ -95,7 +95,7 @@ class Worker:
         except BaseException:
             try:
                 self.study.release(lease)
-            except Exception as error:  # the storage may be what failed; heartbeats end, and so does the lease
+            except Exception as error:  # the storage may be what failed; signs of life end, and so does the lease
                 self.note(f"trial {lease.number} could not be given back: {error}")
             raise
         if outcome.from_outside and self.study.postpone(lease, outcome.reason):

@@ -18,6 +18,7 @@ TABLES = models.BaseModel.metadata.tables
 """The tables of a study, by name."""
 
 _TRIALS = models.TrialModel.__table__
+_BEATS = models.TrialHeartbeatModel.__table__
 _BESIDE = {
     "params": models.TrialParamModel.__table__,
     "values": models.TrialValueModel.__table__,
@@ -94,6 +95,13 @@ class Database(optuna.storages.RDBStorage):
                 return found
             self._seen[key] = found
         return self._seen[key]
+
+    def signs_of_life(self, study_id: int) -> dict[int, Any]:
+        """Of each trial that runs, as the database wrote it when it was last given; of none where there is none yet."""
+        running = sqlalchemy.and_(_TRIALS.c.study_id == study_id, _TRIALS.c.state == TrialState.RUNNING)
+        chosen = sqlalchemy.select(_BEATS.c.trial_id, _BEATS.c.heartbeat).join(_TRIALS).where(running)
+        with self.engine.connect() as connection:
+            return {row.trial_id: row.heartbeat for row in connection.execute(chosen)}
 
     def _read(self, chosen: Any) -> list[FrozenTrial]:
         """The trials for which a condition holds, in order.

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy
 
 WAIT_SECONDS = 60.0
-"""So long a connection is waited for. The lease of a running trial outlasts it: its heartbeats have open ones."""
+"""So long a connection is waited for. The lease of a running trial outlasts it: its signs of life have open ones."""
 
 NONE_LEFT = ("too many clients", "too many connections", "remaining connection slots", "53300")
 """What a server says that has none left, altogether or for a role or a database."""

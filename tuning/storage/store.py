@@ -9,8 +9,8 @@ import functools
 import hashlib
 import re
 import socket
-import warnings
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,10 @@ from keras_blocks.tuning.storage.database import TABLES, Database
 from keras_blocks.tuning.storage.sqlite_file import BUSY, check_ours, connected
 from keras_blocks.tuning.storage.status import Status
 from keras_blocks.tuning.storage.trial import STATES
+from keras_blocks.tuning.storage.watch import Watch
 
-HEARTBEAT, GRACE = 10, 60
-"""There are so many seconds between two signs of life of a trial; after so many without one, another worker gets it."""
+GRACE = 60
+"""After so many seconds without a sign of life of a trial, another worker gets it."""
 
 PASSWORDS = ("password", "sslpassword")
 """What of a URL's query is a password, too."""
@@ -83,22 +84,25 @@ def without_password(url: str | sqlalchemy.URL) -> str:
 
 
 class StudyStorage:
-    """Optuna's database storage with heartbeats, and a lock for what must not happen twice at a time.
+    """Optuna's database storage with signs of life, and a lock for what must not happen twice at a time.
 
     SQLite writes ahead (WAL), so that readers do not block and a kill never tears the file.
 
     Args:
         url: "sqlite:///file" or "postgresql://user:password@host/database".
-        heartbeat: seconds between two signs of life.
-        grace: seconds without one after which a trial counts as left.
+        grace: seconds without a sign of life after which a trial counts as left.
         reads: whether nothing is to be written, no tables either: they must be there.
+        clock: see `Watch`.
 
     Raises:
         ValueError: for a URL that cannot be opened, and for a file that is no database or another program's, saying
             why, without its password. Nothing was changed then.
     """
 
-    def __init__(self, url: str, *, heartbeat: int = HEARTBEAT, grace: int = GRACE, reads: bool = False) -> None:
+    def __init__(
+        self, url: str, *, grace: int = GRACE, reads: bool = False, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._watch = Watch(grace, clock)
         self.url = read_url(url)
         kind = self.url.get_backend_name()
         if kind not in ("sqlite", "postgresql"):
@@ -116,15 +120,9 @@ class StudyStorage:
             only_reads = {"options": "-c default_transaction_read_only=on"} if reads else {}
             options["creator"] = functools.partial(postgres.connected, self.url, only_reads)
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                self._database = Database(
-                    self.url.render_as_string(hide_password=False),
-                    heartbeat_interval=heartbeat,
-                    grace_period=grace,
-                    skip_table_creation=reads,
-                    engine_kwargs=options,
-                )
+            self._database = Database(
+                self.url.render_as_string(hide_password=False), skip_table_creation=reads, engine_kwargs=options
+            )
         except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError, ImportError) as error:
             raise ValueError(f"`storage`: {self} cannot be opened: {reason(error, self.url)}") from error
         except RuntimeError as error:  # Optuna's, for tables of another of its versions
@@ -226,9 +224,12 @@ class StudyStorage:
         """Records a sign of life."""
         self._database.record_heartbeat(trial._trial_id)
 
-    def silent(self, study: optuna.Study, trials: Sequence[FrozenTrial]) -> set[int]:
-        """The numbers of those running trials that have given no sign of life for too long."""
-        ids = self._database._get_stale_trial_ids(study._study_id) if trials else ()
+    def silent(self, study: optuna.Study, trials: Sequence[FrozenTrial] = ()) -> set[int]:
+        """The numbers of those trials that run and have given no sign of life for too long.
+
+        Of all that run it is heard whether they give one, see `Watch`: whoever asks seldom hears little.
+        """
+        ids = self._watch.silent(self._database.signs_of_life(study._study_id))
         return {trial.number for trial in trials if trial._trial_id in ids}
 
     def close(self) -> None:

@@ -1,9 +1,10 @@
 """What a study tries next: candidates that are within the budget, and new."""
 
 import dataclasses
+import math
 import random
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
 import optuna
@@ -97,7 +98,10 @@ class Drawer:
                 if (drawn := self._accepted(space, known)) is not None:
                     return drawn
         if refusals:
-            raise StudyEnded(f"no candidate within the budget was found in {self.random_draws} draws: {min(refusals)}")
+            raise StudyEnded(
+                f"no candidate within the budget was found in {self.random_draws} draws; of the nearest, "
+                f"{_nearest(refusals)}. Allow more, or narrow the space to smaller ones"
+            )
         raise StudyEnded("all candidates of the space were tried")
 
     def _first(self, space: Drawable, trials: Sequence[Trial], known: dict[str, Trial]) -> Drawn | None:
@@ -166,7 +170,6 @@ class Drawer:
 
     def _ask(self) -> optuna.Trial:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Heartbeat of storage")  # the worker sends them
             warnings.filterwarnings("ignore", module="sklearn")
             return self.study.ask()
 
@@ -178,3 +181,15 @@ class Drawer:
         if any(trial.status is Status.WAITING for trial in trials):
             return False
         return getattr(self.study.sampler, "is_exhausted", lambda study: False)(self.study)
+
+
+def _nearest(refusals: Collection[str]) -> str:
+    """The refusal with the smallest number, with which it begins; what has none says less."""
+
+    def number(reason: str) -> float:
+        try:
+            return float(reason.partition(" ")[0].replace(",", ""))
+        except ValueError:
+            return math.inf
+
+    return min(sorted(refusals), key=number)

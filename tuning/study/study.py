@@ -13,6 +13,7 @@ import optuna
 from keras_blocks.tuning.storage import processes
 from keras_blocks.tuning.storage.leases import Lease, history, is_abandoned, lost_again, postponed
 from keras_blocks.tuning.storage.remote import retry_while_away
+from keras_blocks.tuning.storage.searched import covered, span_of
 from keras_blocks.tuning.storage.status import Status
 from keras_blocks.tuning.storage.store import StudyStorage, another_runs, state_of
 from keras_blocks.tuning.storage.trial import Trial
@@ -40,8 +41,8 @@ class Study:
     """The trials of a search: drawn, given to workers, ended.
 
     What is drawn, checked and handed out happens under the storage's lock, so that no two workers get the same trial
-    or the same candidate. A trial whose worker is gone (by its heartbeats, or at once where its process was on this
-    machine) waits for the next one, with its number. A worker that comes back too late cannot end it any more.
+    or the same candidate. A trial whose worker is gone (as it gives no sign of life, or at once where its process was
+    on this machine) waits for the next one, with its number. A worker that comes back too late cannot end it any more.
 
     Args:
         storage: `StudyStorage`.
@@ -153,8 +154,9 @@ class Study:
 
     @retry_while_away
     def beat(self, lease: Lease) -> None:
-        """A sign of life."""
+        """A sign of life; others' are heard meanwhile."""
         self._storage.beat(lease.trial)
+        self._storage.silent(self.optuna)
 
     @retry_while_away
     def report(self, lease: Lease, step: int, value: float) -> bool:
@@ -254,20 +256,21 @@ class Study:
         return [trial for trial in self.trials() if trial.completed and trial.number in numbers]
 
     @retry_while_away
-    def add_time(self, session: str, seconds: float, *, now: float | None = None) -> float:
-        """Records how long a session has searched until now.
+    def add_time(self, session: str, seconds: float) -> float:
+        """Records how long a session has searched.
 
         Args:
             session: its name.
-            seconds: since it began.
-            now: seconds since the epoch of Unix; by default the clock's.
+            seconds: since it began, where it first tells that it does.
 
         Returns:
-            The seconds in which any of the sessions did.
+            The seconds in which any of the sessions searched.
         """
-        now = time.time() if now is None else now
-        self.optuna.set_user_attr(f"searched {session}", [round(now - seconds, 3), round(now, 3)])
-        return _covered(value for name, value in self.optuna.user_attrs.items() if name.startswith("searched "))
+        spans = {name: span for name, span in self.optuna.user_attrs.items() if name.startswith("searched ")}
+        name = f"searched {session}"
+        spans[name] = span_of(name, seconds, spans)
+        self.optuna.set_user_attr(name, spans[name])
+        return covered(spans.values())
 
     def keep_folder(self, path: Path) -> None:
         """Keeps where the folder of this study's run is, see `StudyStorage.folder_of`."""
@@ -335,20 +338,11 @@ class Study:
             self.optuna.tell(lease.trial, values, state=state_of(status))
             return True
 
-    def _check_failures(self, counted: Iterable[Trial]) -> None:
-        ended = [(trial.ended or trial.postponed or 0.0, trial) for trial in counted if trial.ended or trial.postponed]
-        last = [trial for _, trial in sorted(ended, key=lambda item: item[0])][-self._most_failures :]
+    def _check_failures(self, counted: Sequence[Trial]) -> None:
+        # By their numbers: when they ended is by the clocks of those who ran them.
+        last = [trial for trial in counted if trial.status.ended or trial.postponed][-self._most_failures :]
         if len(last) == self._most_failures and all(item.status is Status.FAILED or item.postponed for item in last):
             raise StudyEnded(f"the last {self._most_failures} trials failed, the last one: {last[-1].error}")
-
-
-def _covered(intervals: Iterable[Sequence[float]]) -> float:
-    """The length of the union of intervals."""
-    total, until = 0.0, -math.inf
-    for begin, end in sorted(map(tuple, intervals)):
-        total += max(0.0, end - max(begin, until))
-        until = max(until, end)
-    return total
 
 
 def _is_own(space: Any) -> bool:

@@ -26,7 +26,7 @@ def tracker_of(name: str | None, at: str | None, folder: Path) -> Tracker | None
 
     Args:
         name: "tensorboard" or "mlflow".
-        at: a folder for the one, a tracking URI for the other.
+        at: a folder, or a tracking URI of MLflow's.
         folder: of the run.
 
     Raises:
@@ -50,10 +50,11 @@ def tracker_of(name: str | None, at: str | None, folder: Path) -> Tracker | None
             f"`tracker`: {name} needs {' and '.join(missing)}, which is not installed: pip install "
             f"'keras-blocks[{'mlflow' if name == 'mlflow' else 'tensorflow,tuning'}]'."
         )
-    if at is not None and "://" not in at:
-        at = str(Path(at).absolute())
-    elif at is None:
-        at = str(own) if name == "tensorboard" else f"sqlite:///{own / 'mlflow.db'}"
+    if at is None or "://" not in at:
+        place = own if at is None else Path(at).absolute()
+        # MLflow refuses to begin a store of plain files, and says how one that is there becomes a database.
+        plain = name == "tensorboard" or any(place.glob("*/meta.yaml"))
+        at = str(place) if plain else f"sqlite:///{place / 'mlflow.db'}"
     return {"name": name, "at": at, "experiment": folder.name, "folder": str(own)}
 
 
