@@ -38,6 +38,7 @@ def child_of(model: keras.Model, metaparameters: Changes, blocks: Mapping[str, C
         )
     return (_around if isinstance(model, AroundBackbone) else _architecture)(model, metaparameters)
 
+
 def _architecture(model: Network, metaparameters: Changes) -> keras.Model:
     """An architecture of other metaparameters."""
     config = {key: value for key, value in model.get_config().items() if key != "frozen"}
@@ -55,7 +56,7 @@ def _around(model: AroundBackbone, metaparameters: Changes) -> keras.Model:
     own = model.get_config()
     if "backbone" in metaparameters:
         raise ValueError(
-            f"`backbone` of a model that is grown keeps its class: give the arguments that become others themselves, as "
+            "`backbone` of a model that is grown keeps its class: give those of its arguments that become others, as "
             f"in grow(model, groups=...); received backbone={metaparameters['backbone']!r}."
         )
     mine = {name: value for name, value in metaparameters.items() if name in own}

@@ -11,8 +11,8 @@ import numpy as np
 from keras_blocks.core import validation
 from keras_blocks.core.arrays import as_float64
 from keras_blocks.grow.carrying import Child
-from keras_blocks.grow.evaluating import Parent
 from keras_blocks.grow.children import child_of
+from keras_blocks.grow.evaluating import Parent
 from keras_blocks.grow.flat import flat_of
 from keras_blocks.grow.moments import compile_alike
 from keras_blocks.grow.values import Numbers

@@ -35,9 +35,7 @@ def given(cls, **options):
 
 
 def fast(**options):
-    return given(
-        keras_blocks.FastRCNN, **{"levels": ["P0"], "region_size": (2, 3), "image_size": (16, 24), **options}
-    )
+    return given(keras_blocks.FastRCNN, **{"levels": ["P0"], "region_size": (2, 3), "image_size": (16, 24), **options})
 
 
 def rcnn(**options):

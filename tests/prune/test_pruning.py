@@ -438,16 +438,14 @@ def tapped(flat, names, decoded=True):
 
 
 def calm(model):
-    """Makes branches add little, as a trained network's do: elsewise rounding is amplified in deep ones until gates of
+    """Makes branches add little, as a trained network's do: else rounding is amplified in deep ones until gates of
     squeeze-excitation open or close by it. (Images 1e-7 apart gave outputs of SE-ResNet-101 that differ by half.)"""
     flat = keras_blocks.expand(model)
     made = {id(one): (layer, given) for layer, given, tensors in calls(flat) for one in tensors}
 
     def last_scale(tensor):
         layer, given = made[id(tensor)]
-        found = next(
-            (getattr(layer, name) for name in ("gamma", "kernel") if getattr(layer, name, None) is not None), None
-        )
+        found = getattr(layer, "gamma", None) if hasattr(layer, "gamma") else getattr(layer, "kernel", None)
         if found is not None or not given or isinstance(layer, layers.Add | layers.Concatenate):
             return found
         return last_scale(given[0])
