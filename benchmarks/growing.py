@@ -1,12 +1,13 @@
 """What a grown child has learned after one epoch, against the same child from scratch.
 
-A parent is trained for five epochs. Its child, wider and deeper, is grown of it, optimizer and all, and trained for one;
-the same child with new weights is trained for one, and another one for six, as many as parent and child had together.
-Networks are a ResNet of basic blocks and a DenseNet, both small; images are scikit-learn's digits, photos of signs of
-digits, and 5,000 of CIFAR-10, both at 16x16. Each training is AdamW's, with a cosine from one rate to zero, in batches of
-64, without augmentation; seeds differ in the weights, the order of the images, and how they are split. Normalizations
-forget fast (momentum 0.9), so that their statistics fit after one epoch. Accuracy is that on the test images. A run is
-one network with one seed on one of the data; what is done lies in docs/growing.json, and is not done again:
+A parent is trained for five epochs. Its child, wider and deeper, is grown of it, optimizer and all, and trained for
+one; the same child with new weights is trained for one, and another one for six, as many as parent and child had
+together. Networks are a ResNet of basic blocks and a DenseNet, both small; images are scikit-learn's digits, photos of
+signs of digits, and 5,000 of CIFAR-10, both at 16x16. Each training is AdamW's, with a cosine from one rate to zero, in
+batches of 64, without augmentation; seeds differ in the weights, the order of the images, and how they are split.
+Normalizations forget fast (momentum 0.9), so that their statistics fit after one epoch. Accuracy is that on the test
+images. A run is one network with one seed on one of the data; what is done lies in docs/growing.json, and is not done
+again:
 
     KERAS_BACKEND=torch python benchmarks/growing.py [--seeds 5] [--data digits sign_digits cifar]
 """
