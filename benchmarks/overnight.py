@@ -1,14 +1,14 @@
 """A night's search that breeds: 8 hours of two cores, CIFAR-10, accuracy against multiply-adds.
 
 CIFAR-10 in full where Keras can download it, or has; else the 5,000 images beside the repository. The space is
-`HyperResNet` under a budget of parameters and multiply-adds, the sampler "morph": children of the front begin with their
-parents' weights. Killed, or ended before its time, the same command goes on; with more hours, a search that has ended goes
-on, too. What has come out is written when it ends, also by Ctrl-C, and by `--write` at any time:
+`HyperResNet` under a budget of parameters and multiply-adds, the sampler "morph": children of the front begin with
+their parents' weights. Killed, or ended before its time, the same command goes on; with more hours, a search that has
+ended goes on, too. What has come out is written when it ends, also by Ctrl-C, and by `--write` at any time:
 
     KERAS_BACKEND=torch python benchmarks/overnight.py [--hours 8] [--run runs/overnight] [--write]
 
-docs/overnight.csv has the trials, docs/overnight.svg the front, docs/overnight.json how far it was run, on what, and the
-networks of the front. The time is that of all sessions together, the best network's training to the end not counted.
+docs/overnight.csv has the trials, docs/overnight.svg the front, docs/overnight.json how far it was run, on what, and
+the networks of the front. The time is that of all sessions together, without the last training of the best network.
 """
 
 import argparse
@@ -23,10 +23,11 @@ import keras
 from rich.console import Console
 
 ROOT = pathlib.Path(__file__).parents[1]
-sys.path[:0] = [str(pathlib.Path(__file__).parent), str(ROOT / "docs")]
-from generator.front import as_svg, read
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+sys.path.insert(0, str(ROOT / "docs"))
 from search_comparison import cifar
 
+from generator.front import as_svg, read
 from keras_blocks.tuning import Search, SearchSettings
 from keras_blocks.tuning.objectives import front
 from keras_blocks.tuning.report.terminal import Progress
