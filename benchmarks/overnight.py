@@ -22,10 +22,9 @@ import sys
 import keras
 from rich.console import Console
 
-ROOT = pathlib.Path(__file__).parents[1]
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-sys.path.insert(0, str(ROOT / "docs"))
-from search_comparison import cifar
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "docs"))
+from search_comparison import ROOT, cifar
 
 from generator.front import as_svg, read
 from keras_blocks.tuning import Search, SearchSettings
