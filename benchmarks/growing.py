@@ -22,6 +22,7 @@ import tempfile
 import time
 
 import keras
+import numpy as np
 
 import keras_blocks
 
@@ -150,7 +151,18 @@ def loaded(name, seed, folder):
 
     folder = pathlib.Path(folder, f"{name}_{seed}")
     folder.mkdir()
-    return load_dataset(given(name, folder), seed=seed, image_size=None if name == "digits" else (16, 16))
+    path = given(name, folder)
+    if name == "cifar":
+        with np.load(path) as file:
+            arrays = {key: halved(value) if key.startswith("x") else value for key, value in file.items()}
+        np.savez(path, **arrays)
+    return load_dataset(path, seed=seed, image_size=(16, 16) if name == "sign_digits" else None)
+
+
+def halved(images):
+    """Images of half the size: the means of two by two pixels."""
+    count, height, width, channels = images.shape
+    return images.reshape(count, height // 2, 2, width // 2, 2, channels).mean((2, 4))
 
 
 if __name__ == "__main__":

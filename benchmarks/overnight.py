@@ -61,10 +61,10 @@ def written(search, options, result):
     docs = ROOT / "docs"
     write_csv(trials, docs / "overnight.csv", OBJECTIVES)
     many = {status: sum(trial.status == status for trial in trials) for status in {trial.status for trial in trials}}
-    title = f"{many.get('completed', 0)} ResNets on CIFAR-10"
+    data = search.dataset
+    title = f"{many.get('completed', 0)} ResNets on {data.name}"
     svg = as_svg(read(docs / "overnight.csv", "macs"), title, "multiply-adds")
     (docs / "overnight.svg").write_text(svg)
-    data = search.dataset
     told = {
         "hours": options.hours,
         "seconds_of_trials": round(sum(trial.seconds or 0 for trial in trials)),
@@ -72,7 +72,9 @@ def written(search, options, result):
         "cores": len(os.sched_getaffinity(0)),
         "machine": f"{platform.machine()}, {platform.system()}",
         "backend": f"{keras.backend.backend()}, Keras {keras.__version__}",
+        "data": data.name,
         "images": {part: len(getattr(data, f"y_{part}")) for part in ("train", "val", "test")},
+        "image_size": list(data.image_shape[:2]),
         "epochs": options.epochs,
         "budget": {"macs": options.max_macs, "parameters": options.max_params},
         "trials": dict(sorted(many.items())),
@@ -101,13 +103,14 @@ def main():
     parser.add_argument("--run", type=pathlib.Path, default=ROOT / "runs" / "overnight")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--epochs", type=int, default=8, help="of a trial")
+    parser.add_argument("--data", help="in place of CIFAR-10, what `load_dataset` takes, for a try")
     parser.add_argument("--max-macs", type=int, default=40_000_000)
     parser.add_argument("--max-params", type=int, default=600_000)
     parser.add_argument("--write", action="store_true", help="write what has come out so far, and end")
     options = parser.parse_args()
     settings = SearchSettings(
         model="resnet",
-        data=images(options.run),
+        data=options.data or images(options.run),
         trials=1_000_000,
         epochs=options.epochs,
         final_epochs=FINAL_EPOCHS * options.epochs,
@@ -124,6 +127,8 @@ def main():
         if not options.write:
             with Progress(Console()) as progress:
                 result = search.run(progress)
+    except KeyboardInterrupt:
+        print("ended before its time: the same command goes on", flush=True)
     finally:
         written(search, options, result)
         search.close()
