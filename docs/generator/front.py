@@ -1,4 +1,5 @@
 """Draws a search's front from its trials: `PYTHONPATH=docs python -m generator.front docs/front.csv docs/front.svg`.
+`benchmarks/overnight.py` draws docs/overnight.svg.
 
 docs/front.csv is trials.csv of `keras-blocks search --data digits --objective val_accuracy --objective params
 --trials 24 --epochs 5 --set groups=1..2`.
@@ -30,8 +31,14 @@ def front_of(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
     return found
 
 
-def as_svg(points: list[tuple[int, float]]) -> str:
-    """The figure, light or dark as the page is."""
+def as_svg(points: list[tuple[int, float]], title: str, cost: str = "parameters") -> str:
+    """The figure, light or dark as the page is.
+
+    Args:
+        points: (what it costs, validation accuracy) of each trial.
+        title: what they are.
+        cost: what is counted.
+    """
     low, high = (math.log10(bound) for bound in (min(p for p, _ in points) * 0.8, max(p for p, _ in points) * 1.25))
     least = math.floor(min(a for _, a in points) * 10) / 10
 
@@ -44,10 +51,10 @@ def as_svg(points: list[tuple[int, float]]) -> str:
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}" '
         f'role="img" font-family="{FONT}">',
-        "<title>Validation accuracy of each trial against its parameters, and the front</title>",
+        f"<title>Validation accuracy of each trial against its {cost}, and the front</title>",
         f"<style>{_style(*LIGHT)}@media (prefers-color-scheme:dark){{{_style(*DARK)}}}</style>",
         f'<rect class="page" width="{WIDTH}" height="{HEIGHT}"/>',
-        f'<text class="ink" x="16" y="24" font-size="14" font-weight="600">{len(points)} SqueezeNets on digits</text>',
+        f'<text class="ink" x="16" y="24" font-size="14" font-weight="600">{title}</text>',
     ]
     for tick in (least + (1 - least) * i / 4 for i in range(5)):
         lines.append(f'<path class="grid" d="M{LEFT},{y(tick):.1f}H{WIDTH - RIGHT}"/>')
@@ -55,7 +62,7 @@ def as_svg(points: list[tuple[int, float]]) -> str:
     for params in (digit * 10**power for power in range(math.floor(low), math.ceil(high)) for digit in (1, 2, 5)):
         if low <= math.log10(params) <= high:
             lines.append(_text(x(params), HEIGHT - LOW + 18, f"{params:,}", "middle"))
-    lines.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 10, "parameters; up: validation accuracy", "middle"))
+    lines.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 10, f"{cost}; up: validation accuracy", "middle"))
     best = front_of(points)
     way = "L".join(f"{x(p):.1f},{y(a):.1f}" for p, a in best)
     lines.append(f'<path class="front" d="M{way}"/>')
@@ -78,12 +85,13 @@ def _style(rules: str, strong: str, muted: str, face: str) -> str:
     )
 
 
-def read(path: Path) -> list[tuple[int, float]]:
-    """(parameters, validation accuracy) of each trial that has both."""
+def read(path: Path, cost: str = "params") -> list[tuple[int, float]]:
+    """(what a trial costs, by the column of this name, validation accuracy) of each that has both."""
     with path.open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row.get("val_accuracy") and row.get("params")]
-    return [(int(float(row["params"])), float(row["val_accuracy"])) for row in rows]
+        rows = [row for row in csv.DictReader(file) if row.get("val_accuracy") and row.get(cost)]
+    return [(int(float(row[cost])), float(row["val_accuracy"])) for row in rows]
 
 
 if __name__ == "__main__":
-    Path(sys.argv[2]).write_text(as_svg(read(Path(sys.argv[1]))))
+    found = read(Path(sys.argv[1]))
+    Path(sys.argv[2]).write_text(as_svg(found, f"{len(found)} SqueezeNets on digits"))

@@ -26,6 +26,8 @@ class FittedDense(NamedArguments, keras.layers.Layer):
         **kwargs: `name`, `dtype`, as in every Keras layer.
     """
 
+    use_bias = True
+
     def __init__(self, units: int, bias: float = 0.0, **kwargs: Unpack[LayerOptions]):
         super().__init__(**kwargs)
         self.units = validation.integer("units", units)

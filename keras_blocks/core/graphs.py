@@ -55,6 +55,11 @@ def is_input(tensor: keras.KerasTensor) -> bool:
     return history is not None and isinstance(history.operation, keras.layers.InputLayer)
 
 
+def call_number(tensor: keras.KerasTensor) -> int:
+    """Which of all calls of its layer, in the order in which they were made, gave a tensor."""
+    return int(tensor._keras_history.node_index)
+
+
 def sublayers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
     """The layers that a layer holds itself, without those inside of them."""
     return list(layer._flatten_layers(include_self=False, recursive=False))

@@ -14,6 +14,7 @@ from keras_blocks.grow.layouts import NONE, Layouts
 from keras_blocks.grow.linear import carried_depthwise, carried_linear
 from keras_blocks.grow.new_layers import begun
 from keras_blocks.grow.normalizations import carried_norm
+from keras_blocks.grow.regions import carried_regions
 from keras_blocks.grow.roles import Roles, alike, is_weighted
 from keras_blocks.grow.values import CONSTANT, Values, key_of
 
@@ -50,6 +51,8 @@ class Child(Evaluator):
         self.transfers: list[Transfer] = []
         self.unlike: list[str] = []
         """Names of new layers that do not pass on what they are given."""
+        self.within: list[Child] = []
+        """Those of networks within layers, as that which sees regions as images."""
         self._done: dict[int, bytes] = {}
         self._broken: set[int] = set()  # tensors too narrow for all of the parent's, behind a layer that has a note
         self.run()
@@ -76,7 +79,7 @@ class Child(Evaluator):
         return found if found is not None and alike(call, found) else None
 
     def move(self, mine: Any, theirs: Any, moved: Callable[[np.ndarray, bool], np.ndarray]) -> None:
-        mine.assign(moved(as_float64(theirs), True).reshape(mine.shape).astype("float32"))
+        mine.assign(moved(as_float64(theirs), True).reshape(mine.shape))
         self.transfers.append(Transfer(mine, theirs, moved))
 
     def first(self, call: Call) -> bool:
@@ -129,6 +132,8 @@ class Child(Evaluator):
             return self._with_activation(call, [made])
         if call.kind == "opaque":
             return self.copied(call, twin, inputs)
+        if call.kind == "each_region":
+            return [carried_regions(self, call, twin, inputs)]
         return self._with_activation(call, [RULES[call.kind](self, call, twin, inputs[0])])
 
     def _with_activation(self, call: Call, made: list[Values]) -> list[Values]:
@@ -167,9 +172,13 @@ class Child(Evaluator):
         applied = [_activation(one) for one in (layer, other)]
         if applied[0] != applied[1]:
             return f"applies {applied[0]} in place of {applied[1]}"
-        if call.kind in ("opaque", "activation") and mine != theirs:
+        if call.kind in ("opaque", "activation", "distance"):
             kind = getattr(getattr(layer, "activation", None), "__name__", type(layer).__name__)
-            return f"looks at all channels together ({kind}), and has {mine} in place of {theirs}"
+            if mine != theirs:
+                return f"looks at all channels together ({kind}), and has {mine} in place of {theirs}"
+            given = [[flat.count(x) for x in one.inputs] for flat, one in ((self.flat, call), (self.parent.flat, twin))]
+            if given[0] != given[1]:
+                return f"looks at all channels together ({kind}), and is given {max(given[0])}, not {max(given[1])}"
         if call.kind == "linear" and isinstance(groups, int) and groups > 1:
             return "works in groups, which do not hold those channels together that the parent's do"
         new = [name for tensor in call.inputs for name in self.roles.new_before(tensor)]

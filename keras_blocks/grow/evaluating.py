@@ -109,14 +109,33 @@ class Evaluator:
             self.numbers.per_channel(f"pixel {i} of {size}", inputs[0]) for i in range((size[0] or 1) * (size[1] or 1))
         ]
         made = joined(pixels)
-        if self.flat.axis == 1 and call.layer.data_format == "channels_last":  # Keras puts the channels last otherwise
+        if self.flat.axis == 1 and getattr(call.layer, "data_format", "channels_last") == "channels_last":
+            # Keras puts the channels last otherwise.
             made = made.taken(np.arange(len(made.ids)).reshape(len(pixels), -1).T.reshape(-1))
         return made
+
+    def _flatten_regions(self, call: Call, inputs: list[Values]) -> Values | None:
+        return self._flatten(call, inputs)
+
+    def _regions(self, call: Call, inputs: list[Values]) -> Values | None:
+        *maps, boxes = inputs
+        alike = len({len(one.ids) for one in maps}) == 1
+        return self.numbers.of_regions(key_of(call.layer), maps, boxes) if alike else None
+
+    def _distance(self, call: Call, inputs: list[Values]) -> Values | None:
+        return self.numbers.each(key_of(call.layer), inputs) if call.layer.componentwise else None
+
+    def _of_size(self, call: Call, inputs: list[Values]) -> Values:
+        # Of maps of unknown size too: those whose channels are the parent's have the parent's size.
+        key = f"{key_of(call.layer)} of {self.flat.size(call.inputs[0])}"
+        return self.numbers.together(key, [], [self.flat.count(call.outputs[0])])[0]
 
     def _reshape(self, call: Call, inputs: list[Values]) -> Values | None:
         sizes = [tuple(tensor.shape[1:]) for tensor in (call.inputs[0], call.outputs[0])]
         count = self.flat.count(call.outputs[0])
         if any(None in size or int(np.prod(size)) != len(inputs[0].ids) for size in sizes):
+            return None
+        if id(call.outputs[0]) in self.flat.vectors:  # in which a channel has many of the numbers
             return None
         if count == len(inputs[0].ids):
             return inputs[0]

@@ -7,13 +7,21 @@ from typing import Any, TypeAlias
 import keras
 import numpy as np
 
+from keras_blocks.blocks.anchors import AnchorGenerator
+from keras_blocks.blocks.box_head import FlattenRegions
 from keras_blocks.blocks.channel_padding import ChannelPadding
+from keras_blocks.blocks.pairwise_distance import PairwiseDistance
 from keras_blocks.blocks.pooling import CeilMaxPooling2D
-from keras_blocks.core.graphs import calls, counted_name
+from keras_blocks.blocks.pyramid import UpsampleLike
+from keras_blocks.blocks.region_head import EachRegion, FittedDense
+from keras_blocks.blocks.region_proposals import CoveredSize
+from keras_blocks.blocks.roi import RoIAlign, RoIPool
+from keras_blocks.core.graphs import call_number, calls, counted_name
 from keras_blocks.core.grouped_conv2d import GroupedConv2D
 from keras_blocks.core.layer_kinds import IDLE, NORMALIZATIONS
 from keras_blocks.core.native_layers import own_class
 from keras_blocks.core.sizes import ChannelSlice, DilatedMeanPooling, SizeLike
+from keras_blocks.look.expanding import expand
 
 layers = keras.layers
 
@@ -31,13 +39,17 @@ PER_CHANNEL = (
     CeilMaxPooling2D,
     DilatedMeanPooling,
     SizeLike,
+    UpsampleLike,
 )
 """Layers without weights that do the same with each channel, and with positive multiples of it the same multiple."""
+
+DENSE = (layers.Dense, FittedDense)
+"""Layers that do the same with each vector of a sequence."""
 
 KINDS: dict[str, tuple[type, ...]] = {
     "idle": IDLE,
     "per_channel": PER_CHANNEL,
-    "linear": (layers.Conv2D, GroupedConv2D, layers.Conv2DTranspose, layers.Dense),
+    "linear": (layers.Conv2D, GroupedConv2D, layers.Conv2DTranspose, *DENSE),
     "depthwise": (layers.DepthwiseConv2D,),
     "norm": NORMALIZATIONS,
     "activation": (layers.Activation,),
@@ -49,8 +61,14 @@ KINDS: dict[str, tuple[type, ...]] = {
     "slice": (ChannelSlice,),
     "flatten": (layers.Flatten,),
     "reshape": (layers.Reshape,),
+    "regions": (RoIAlign, RoIPool),
+    "each_region": (EachRegion,),
+    "flatten_regions": (FlattenRegions,),
+    "distance": (PairwiseDistance,),
+    "of_size": (AnchorGenerator, CoveredSize),
 }
 WEIGHTED = ("linear", "depthwise", "norm")
+EACH_NUMBER = ("idle", "activation", "rescale", "add", "multiply")
 MERGES = ("add", "multiply", "concatenate")
 
 
@@ -92,12 +110,36 @@ class Flat:
                 self.taken_by.setdefault(id(tensor), []).append(call)
         formats = [getattr(layer, "data_format", None) for layer in flat.layers]
         self.axis = 1 if "channels_first" in formats else -1
+        made = [call for call in self.calls if call.kind in ("regions", "each_region")]
+        self.of_regions = {id(tensor) for call in made for tensor in call.outputs if len(tensor.shape) == 5}
+        """Maps of regions: (batch, regions, height, width, channels)."""
+        self.vectors = self._vectors()
+        """Vectors in a sequence, as of regions: (batch, regions, channels)."""
+
+    def _vectors(self) -> set[int]:
+        """What dense layers take and give, and what does the same with each number of it."""
+        found: set[int] = set()
+        before = -1
+        while len(found) > before:
+            before = len(found)
+            for call in self.calls:
+                own = {id(tensor) for tensor in (*call.inputs, *call.outputs) if len(tensor.shape) == 3}
+                made = {id(tensor) for tensor in call.outputs} & own
+                if type(call.layer) in DENSE or (call.kind in EACH_NUMBER and own & found):
+                    found |= own
+                elif call.kind in ("each_region", "flatten_regions"):
+                    found |= made
+        return found
 
     def count(self, tensor: Any) -> int:
-        """The channels of a tensor: of vectors, and of what is no image, all of its numbers."""
+        """The channels of a tensor: of images, of regions, and of vectors in a sequence; else all of its numbers."""
         shape = tuple(tensor.shape)
+        if id(tensor) in self.vectors:
+            return shape[-1] or 1
         if len(shape) == 4:
             return shape[self.axis] or 1
+        if id(tensor) in self.of_regions:
+            return shape[2 if self.axis == 1 else -1] or 1
         known = [size for size in shape[1:] if size]
         total = 1
         for size in known:
@@ -106,10 +148,28 @@ class Flat:
 
     def size(self, tensor: Any) -> tuple[int | None, ...]:
         """Height and width."""
-        shape = tuple(tensor.shape)
+        shape = tuple(tensor.shape)[id(tensor) in self.of_regions :]  # without the axis of the regions
         if len(shape) != 4:
             return ()
         return shape[1:3] if self.axis == -1 else shape[2:]
+
+
+def flat_of(model: keras.Model) -> Flat:
+    """A model, expanded.
+
+    Raises:
+        ValueError: for layers whose channels are followed, of which it is not known where they are.
+    """
+    flat = Flat(model, expand(model))
+    for call in flat.calls:
+        known = {2, 3, 4} if type(call.layer) in DENSE else {2, 4}
+        ranks = {len(tensor.shape) for tensor in (*call.inputs, *call.outputs)} - known
+        if ranks and call.kind in WEIGHTED:
+            raise ValueError(
+                f"`model` must be of images and vectors, and of sequences in dense layers alone; '{call.name}' gives "
+                f"{call.outputs[0].shape}. A model of volumes, or that normalizes sequences, cannot be grown."
+            )
+    return flat
 
 
 def places(flat: Flat, tensor: Any) -> np.ndarray:
@@ -122,13 +182,17 @@ def places(flat: Flat, tensor: Any) -> np.ndarray:
 def _keyed(model: keras.Model, flat: keras.Model) -> Iterator[Call]:
     """Calls by names in which what Keras numbered itself is counted in the model alone."""
     prefixes = _counted(list(model.layers))
-    times: dict[int, int] = {}
     counts: dict[str, int] = {}
     names: dict[int, str] = {}
-    for operation, inputs, outputs in calls(flat):
+    found = list(calls(flat))
+    made: dict[int, list[int]] = {}
+    for operation, _, outputs in found:
+        made.setdefault(id(operation), []).append(call_number(outputs[0]))
+    for operation, inputs, outputs in found:
         if id(operation) not in names:
             names[id(operation)] = _name(operation, prefixes, counts)
-        k = times[id(operation)] = times.get(id(operation), -1) + 1
+        # Not in the graph's order, which of two calls at one depth follows from what is behind them.
+        k = sorted(made[id(operation)]).index(call_number(outputs[0]))
         yield Call((names[id(operation)], k), operation, kind_of(operation), inputs, outputs)
 
 

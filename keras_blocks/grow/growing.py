@@ -11,12 +11,12 @@ import numpy as np
 from keras_blocks.core import validation
 from keras_blocks.core.arrays import as_float64
 from keras_blocks.grow.carrying import Child
+from keras_blocks.grow.children import child_of
 from keras_blocks.grow.evaluating import Parent
-from keras_blocks.grow.flat import WEIGHTED, Flat
+from keras_blocks.grow.flat import flat_of
 from keras_blocks.grow.moments import compile_alike
 from keras_blocks.grow.values import Numbers
-from keras_blocks.look.expanding import expand
-from keras_blocks.models.network import Network
+from keras_blocks.models.detector import Detector
 
 UNKNOWN_SIZE = 64
 """Height and width of the images that a model of any size is tried with."""
@@ -112,7 +112,7 @@ def grown(
     break_ties = validation.number("break_ties", break_ties, least=0, most=10)
     if not isinstance(model, keras.Model):
         raise TypeError(f"`model` must be a Keras model; received {type(model).__name__}.")
-    child = (_architecture if isinstance(model, Network) else _clone)(model, metaparameters, blocks)
+    child = child_of(model, metaparameters, blocks)
     carried = carry(model, child, break_ties)
     _freeze_alike(carried)
     compile_alike(child, model, carried.transfers)
@@ -134,20 +134,7 @@ def carry(model: keras.Model, child: keras.Model, break_ties: float = 0.0) -> Ch
     Raises:
         ValueError: where a model cannot be gone through. The child may have some of the weights then.
     """
-    parent = Parent(_of_images(Flat(model, expand(model))), Numbers())
-    return Child(_of_images(Flat(child, expand(child))), parent, break_ties)
-
-
-def _of_images(flat: Flat) -> Flat:
-    """Refuses layers whose channels are followed, of which it is not known where they are in sequences or volumes."""
-    for call in flat.calls:
-        ranks = {len(tensor.shape) for tensor in (*call.inputs, *call.outputs)} - {2, 4}
-        if ranks and call.kind in WEIGHTED:
-            raise ValueError(
-                f"`model` must be of images and vectors; '{call.name}' gives {call.outputs[0].shape}. A model of "
-                "sequences or volumes cannot be grown."
-            )
-    return flat
+    return Child(flat_of(child), Parent(flat_of(model), Numbers()), break_ties)
 
 
 def told(found: Grown, break_ties: float = 0.0) -> str | None:
@@ -164,8 +151,11 @@ def told(found: Grown, break_ties: float = 0.0) -> str | None:
 
 
 def difference(model: keras.Model, child: keras.Model) -> float | None:
-    """The largest difference of two models' outputs for random images, over the largest output where that is over 1."""
-    if isinstance(getattr(model, "input", None), dict):
+    """The largest difference of two models' outputs for random images, over the largest output where that is over 1.
+
+    Detections are not compared: which of two boxes comes first, or suppresses the other, may be decided by rounding.
+    """
+    if isinstance(model, Detector) or isinstance(getattr(model, "input", None), dict):
         return None
     inputs = [_random(tensor) for tensor in model.inputs]
     mine = [tuple(tensor.shape) for tensor in child.inputs]
@@ -188,72 +178,9 @@ def _random(tensor: Any) -> Any:
     return np.random.default_rng(0).uniform(-1, 1, shape).astype("float32")
 
 
-def _architecture(
-    model: Any, metaparameters: Mapping[str, Any], blocks: Mapping[str, Mapping[str, Any]] | None
-) -> keras.Model:
-    """An architecture of other metaparameters."""
-    if blocks is not None:
-        raise ValueError(
-            f"`blocks` must be None for an architecture, whose layers follow from its metaparameters: give those of "
-            f"{type(model).__name__} by name; received {blocks!r}."
-        )
-    config = {key: value for key, value in model.get_config().items() if key != "frozen"}
-    changed = dict(metaparameters)
-    if "preprocess" in changed:
-        layers = changed["preprocess"]
-        layers = [layers] if isinstance(layers, keras.layers.Layer) else layers or []
-        changed["preprocess"] = [keras.saving.serialize_keras_object(layer) for layer in layers]
-    if "dtype" in changed:
-        changed["dtype"] = keras.dtype_policies.serialize(keras.dtype_policies.get(changed["dtype"]))
-    child: keras.Model = type(model).from_config({**config, **changed})
-    return child
-
-
-def _clone(
-    model: keras.Model, metaparameters: Mapping[str, Any], blocks: Mapping[str, Mapping[str, Any]] | None
-) -> keras.Model:
-    """A model of layers some of which have other arguments."""
-    if not isinstance(model, keras.Sequential | keras.Function):
-        raise TypeError(
-            f"`model` must be an architecture, a Sequential or a functional model; '{model.name}' is a "
-            f"{type(model).__name__}, of which only its `call` knows how its layers follow."
-        )
-    if metaparameters:
-        raise TypeError(
-            f"`grow` takes metaparameters for architectures; of '{model.name}', name the layers whose arguments become "
-            f"others, as in {{'fire': {dict(metaparameters)!r}}}; received {', '.join(metaparameters)}."
-        )
-    if blocks is None:
-        raise TypeError(
-            f"`grow` takes the layers of '{model.name}' whose arguments become others, as it is no architecture: "
-            "grow(model, {'fire': {'filters': 32}}); received none."
-        )
-    changes = validation.mapping("blocks", blocks)
-    names = [layer.name for layer in model.layers]
-    for name, arguments in changes.items():
-        validation.choice("blocks", name, names, where=f"the layers of '{model.name}'")
-        validation.mapping(f"blocks[{name!r}]", arguments)
-
-    def changed(layer: keras.layers.Layer) -> keras.layers.Layer:
-        config = layer.get_config()
-        new = changes.get(layer.name, {})
-        if unknown := [key for key in new if key not in config]:
-            raise TypeError(
-                f"{type(layer).__name__} '{layer.name}' has no {', '.join(map(repr, unknown))}; it has "
-                f"{', '.join(sorted(config))}."
-            )
-        made: keras.layers.Layer = type(layer).from_config({**config, **new})
-        return made
-
-    compiled, model.compiled = model.compiled, False  # or Keras compiles the clone from names alone
-    try:
-        child: keras.Model = keras.models.clone_model(model, clone_function=changed)
-    finally:
-        model.compiled = compiled
-    return child
-
-
 def _freeze_alike(carried: Child) -> None:
+    for inner in carried.within:
+        _freeze_alike(inner)
     for call in carried.flat.calls:
         twin = carried.twin(call)
         if twin is not None and isinstance(twin.layer, keras.layers.Layer) and not twin.layer.trainable:

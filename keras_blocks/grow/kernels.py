@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from keras_blocks.core.shapes import as_pair
+from keras_blocks.grow.flat import DENSE
 from keras_blocks.grow.values import CONSTANT, Values
 
 
@@ -148,7 +149,7 @@ def copies(layout: np.ndarray) -> np.ndarray:
 
 def plain_kernel(layer: Any, value: np.ndarray) -> np.ndarray:
     """(rows, columns, inputs of a group, outputs), of any linear layer; its own inverse but for `as_kernel_of`."""
-    if type(layer) is keras.layers.Dense:
+    if type(layer) in DENSE:
         return value[None, None]
     if type(layer) is keras.layers.Conv2DTranspose:
         return value.swapaxes(2, 3)
@@ -157,7 +158,7 @@ def plain_kernel(layer: Any, value: np.ndarray) -> np.ndarray:
 
 def as_kernel_of(layer: Any, value: np.ndarray) -> np.ndarray:
     """The layer's own form of a plain kernel."""
-    return value.reshape(value.shape[2:]) if type(layer) is keras.layers.Dense else plain_kernel(layer, value)
+    return value.reshape(value.shape[2:]) if type(layer) in DENSE else plain_kernel(layer, value)
 
 
 def grown_kernel(

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_blocks.blocks.detection_decoder import DetectionDecoder
 from keras_blocks.grow.flat import Call, Flat, places
 
 NONE = -1
@@ -40,7 +41,8 @@ class Layouts:
             if twin is not None and twin.kind == call.kind:
                 for tensor, theirs in zip(call.outputs, twin.outputs):
                     self._counts.setdefault(self._root(tensor), parent.count(theirs))
-        self._outputs = {self._root(tensor) for tensor in child.model.outputs}
+        decoded = [tensor for call in child.calls if isinstance(call.layer, DetectionDecoder) for tensor in call.inputs]
+        self._outputs = {self._root(tensor) for tensor in (*child.model.outputs, *decoded)}
 
     def of(self, tensor: Any) -> np.ndarray:
         """For each channel that of the parent's tensor, or `NONE`."""

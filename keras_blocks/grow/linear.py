@@ -150,7 +150,7 @@ def _move_bias(child: "Child", call: Call, twin: Call, outputs: np.ndarray, fact
     if twin.layer.use_bias:
         child.move(call.layer.bias, twin.layer.bias, bias)
     else:
-        call.layer.bias.assign(np.where(outputs >= 0, 0.0, old).astype("float32"))
+        call.layer.bias.assign(np.where(outputs >= 0, 0.0, old))
 
 
 def _noise(shape: tuple[int, ...], outputs: np.ndarray, amount: float) -> np.ndarray | None:

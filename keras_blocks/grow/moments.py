@@ -29,7 +29,7 @@ def carry_state(mine: Any, theirs: Any, transfers: Iterable[Transfer]) -> None:
             if twin is not None:
                 value = moved(as_float64(twin), False)
                 if np.size(value) == np.prod(variable.shape):
-                    variable.assign(value.reshape(variable.shape).astype("float32"))
+                    variable.assign(value.reshape(variable.shape))
                 break
 
 

@@ -25,7 +25,7 @@ def begun(child: "Child", call: Call, values: Values) -> Values | None:
         for name in ("kernel", "bias", "gamma", "beta"):
             if getattr(call.layer, name, None) is not None:
                 variable = getattr(call.layer, name)
-                variable.assign(np.zeros(variable.shape, "float32"))
+                variable.assign(np.zeros(variable.shape))
         return constant(0.0, count)
     if role == "any" or type(call.layer) in CAN_BE_ZERO or call.kind == "opaque":
         still = call.kind in ("linear", "norm") and not values.ids.any() and not values.scales.any()
@@ -37,7 +37,7 @@ def begun(child: "Child", call: Call, values: Values) -> Values | None:
 def _norm(child: "Child", call: Call, values: Values) -> Values | None:
     """Statistics for which it changes nothing; gamma, beta and mean are so from the beginning."""
     layer = call.layer
-    layer.moving_variance.assign(np.full(layer.moving_variance.shape, max(1 - layer.epsilon, 0.0), "float32"))
+    layer.moving_variance.assign(np.full(layer.moving_variance.shape, max(1 - layer.epsilon, 0.0)))
     return values
 
 
@@ -55,9 +55,9 @@ def _linear(child: "Child", call: Call, values: Values) -> Values | None:
     width, wide = len(values.ids) // groups, len(chosen) // groups
     inside = chosen // width == np.arange(len(chosen)) // wide
     kernel[(*start, (chosen % width)[inside], np.flatnonzero(inside))] = 1.0
-    layer.kernel.assign(as_kernel_of(layer, kernel).astype("float32"))
+    layer.kernel.assign(as_kernel_of(layer, kernel))
     if layer.use_bias:
-        layer.bias.assign(np.zeros(layer.bias.shape, "float32"))
+        layer.bias.assign(np.zeros(layer.bias.shape))
     if not exact:
         return None
     made, fresh = values.taken(chosen), child.numbers.fresh(len(chosen))
@@ -68,7 +68,7 @@ def _depthwise(child: "Child", call: Call, values: Values) -> Values | None:
     layer = call.layer
     values, reach = window(child, call, values, child.flat)
     taps = reach.centre()
-    kernel = np.zeros(layer.kernel.shape, "float32")
+    kernel = np.zeros(layer.kernel.shape)
     kernel[taps.start] = 1.0
     layer.kernel.assign(kernel)
     if not (taps.exact and reach.keeps_size):

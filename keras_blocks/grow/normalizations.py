@@ -86,4 +86,4 @@ def _move_gamma(child: "Child", layer: Any, other: Any, near: np.ndarray, ratio:
     if other.scale:
         child.move(layer.gamma, other.gamma, gamma)
     else:
-        layer.gamma.assign(np.where(near >= 0, change, own).astype("float32"))
+        layer.gamma.assign(np.where(near >= 0, change, own))

@@ -151,6 +151,18 @@ class Numbers:
         positive = all(self._ranges[number][0] >= 0 for number in rest)
         return self.number(("product", *rest), (0.0 if positive else -INFINITE, INFINITE)), scale
 
+    def each(self, key: str, inputs: list[Values], shared: tuple[Any, ...] = ()) -> Values:
+        """What a layer makes of the channels of its inputs that are in one place, and of what all have."""
+        rows = [list(zip(*(column.tolist() for column in values))) for values in inputs]
+        ids = [self.number((key, shared, *column)) for column in zip(*rows)]
+        return Values(np.array(ids), np.ones(len(ids)))
+
+    def of_regions(self, key: str, maps: list[Values], boxes: Values) -> Values:
+        """What lies in boxes of each channel of the maps; of a channel of zeros, zeros."""
+        made = self.each(key, maps, boxes.listed())
+        empty = np.all([(values.ids == CONSTANT) & (values.scales == 0) for values in maps], axis=0)
+        return Values(np.where(empty, CONSTANT, made.ids), np.where(empty, 0.0, 1.0))
+
     def together(self, key: str, inputs: list[Values], counts: list[int]) -> list[Values]:
         """What a layer of which nothing is known makes: the same of the same."""
         given = tuple(values.listed() for values in inputs)

@@ -7,8 +7,12 @@ import keras
 
 from keras_blocks.core.inner import changes
 from keras_blocks.models.backbones import feature_names_of, layers_up_to
+from keras_blocks.models.levels import named_levels, set_levels
 from keras_blocks.models.network import Network
 from keras_blocks.typing import Config
+
+LEVELS = "backbone_levels"
+"""In a config, names of the layers that give the feature maps of a backbone which does not say so itself."""
 
 
 class AroundBackbone(Network):
@@ -27,7 +31,15 @@ class AroundBackbone(Network):
     def from_config(cls, config: Config, custom_objects: Mapping[str, Any] | None = None) -> Self:
         with keras.saving.CustomObjectScope(custom_objects or {}):
             backbone = keras.saving.deserialize_keras_object(config["backbone"])
-        return super().from_config({**config, "backbone": backbone}, custom_objects)
+        set_levels(backbone, config.get(LEVELS, {}))
+        own = {name: value for name, value in config.items() if name != LEVELS}
+        return super().from_config({**own, "backbone": backbone}, custom_objects)
+
+    def get_config(self) -> Config:
+        config = super().get_config()
+        if names := named_levels(self.backbone):
+            config[LEVELS] = names
+        return config
 
     def _own_layers(self) -> dict[str, keras.layers.Layer]:
         """Name -> layer beside the backbone and the preprocessing, which keep what is frozen themselves."""

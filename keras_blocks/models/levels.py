@@ -6,6 +6,8 @@ from typing import Any
 
 import keras
 
+from keras_blocks.core.graphs import calls
+
 SIDE = 512
 """Height and width of the image on which the levels of a model for images of any size are found."""
 
@@ -50,3 +52,21 @@ def _sizes(model: keras.Model, features: Mapping[str, Any], axis: int) -> tuple[
     graph = keras.Function(model.inputs[:1], dict(features))
     found = graph.compute_output_spec([keras.KerasTensor(shape, model.inputs[0].dtype)])
     return shape[axis], {name: tensor.shape[axis] for name, tensor in found.items()}
+
+
+def named_levels(model: keras.Model) -> dict[str, str]:
+    """Level -> name of the layer that gives it, of a functional model of Keras' own on which they were set.
+
+    Its file does not hold them; a class of someone's own brings them itself. None where there are no such.
+    """
+    found = getattr(model, "pyramid_outputs", None)
+    if not isinstance(found, Mapping) or type(model).__module__.partition(".")[0] != "keras":
+        return {}
+    layers = {id(tensors[0]): layer.name for layer, _, tensors in calls(model)}
+    return {level: layers[id(tensor)] for level, tensor in found.items() if id(tensor) in layers}
+
+
+def set_levels(model: keras.Model, names: Mapping[str, str]) -> None:
+    """Sets those levels again."""
+    if names:
+        model.pyramid_outputs = {level: model.get_layer(name).output for level, name in names.items()}
