@@ -28,7 +28,7 @@ from keras_blocks.deploy.quantizing import (
     first,
     goal_of,
 )
-from keras_blocks.deploy.runtimes import RUNTIMES, Outputs, run_openvino, torch_options
+from keras_blocks.deploy.runtimes import RUNTIMES, WRITTEN_BY, Outputs, run_openvino, torch_options
 from keras_blocks.models.architecture import Architecture
 
 INT8_NEEDS = {"onnx": "onnxruntime", "litert": "tensorflow", "openvino": "nncf"}
@@ -80,8 +80,8 @@ def export(
             `torch.export.load` reads), from PyTorch. What writes a format, and what runs it, must be installed.
         inputs: to compare on, as the model takes them, such as real images; `None` for two random ones, in int8 for
             the first of `calibration`.
-        tolerance: the largest difference of any output, as a share of that output's largest value, at least 1. `None`
-            is 1e-4; in int8 it is a goal, in place of `validation_data`.
+        tolerance: the largest difference of any output, as a share of that output's largest value. `None` is
+            1e-4; in int8 it is a goal, in place of `validation_data`.
         overwrite: whether what is at the path is replaced.
         precision: "float32" or "int8", which "onnx", "litert" (from TensorFlow) and "openvino" have.
         calibration: for int8, inputs as the model takes them, by which the ranges of what is inside are found; such as
@@ -167,17 +167,13 @@ def export(
 def _check_backend(format: Format, precision: Precision) -> None:
     """Refuses what this backend does not write."""
     backend = keras.backend.backend()
-    if format == "torch" and backend != "torch":
-        raise ValueError(
-            f"`format='torch'` is written by the PyTorch backend; this is {backend}. A saved .keras "
-            "file loads there, with KERAS_BACKEND=torch."
-        )
+    writers = WRITTEN_BY[format]
     if precision == "int8" and format not in INT8_NEEDS:
         raise ValueError(f"`precision='int8'` is for the formats {list(INT8_NEEDS)}; received format='{format}'.")
-    if precision == "int8" and format == "litert" and backend != "tensorflow":
+    if backend not in writers:
         raise ValueError(
-            f"`precision='int8'` in 'litert' is written by the TensorFlow backend; this is {backend}. A saved .keras "
-            "file loads there, with KERAS_BACKEND=tensorflow."
+            f"`format='{format}'` is written by the backends {list(writers)}; this is '{backend}'. A saved .keras file "
+            f"loads there, with KERAS_BACKEND={writers[0]}."
         )
 
 
@@ -294,13 +290,13 @@ def _compared(theirs: Mapping[str, np.ndarray], found: Outputs) -> tuple[tuple[s
 
 
 def _difference(theirs: np.ndarray, found: np.ndarray) -> float:
-    """As a share of the largest value, at least 1; infinite for other shapes, and for what is not a number in one."""
+    """As a share of the largest value; infinite for other shapes, and for what is not a number in one."""
     if theirs.shape != found.shape or not np.array_equal(np.isnan(theirs), np.isnan(found)):
         return float("inf")
     if not theirs.size:
         return 0.0
     theirs, found = np.nan_to_num(theirs.astype("float64")), np.nan_to_num(found.astype("float64"))
-    return float(np.abs(theirs - found).max() / max(1.0, np.abs(theirs).max()))
+    return float(np.abs(theirs - found).max() / (np.abs(theirs).max() or 1.0))
 
 
 def _card(done: Exported, model: keras.Model, inputs: Any) -> dict[str, Any]:

@@ -102,6 +102,15 @@ RUNTIMES = {
 }
 """Format -> how it is written and run."""
 
+WRITTEN_BY = {
+    "saved_model": ("tensorflow", "jax"),
+    "onnx": ("tensorflow", "torch"),
+    "litert": ("tensorflow",),
+    "openvino": ("tensorflow", "torch"),
+    "torch": ("torch",),
+}
+"""Format -> backends from which Keras 3.15 writes it with what the extra `export` brings."""
+
 
 def in_order(inputs: Any, names: Sequence[str]) -> list[np.ndarray]:
     """The arrays of the inputs in the order in which a file names them, which need not be the model's."""
