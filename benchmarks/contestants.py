@@ -89,18 +89,17 @@ def contestants(name: str, size: int, batch: int, theirs: bool = True, alike: bo
 
 
 def of_keras(model, images, labels) -> Contestant:
-    outputs = len(model.outputs)
-    model.compile(keras.optimizers.SGD(0.01), ["sparse_categorical_crossentropy"] * outputs)
-    return Contestant(lambda: model.train_on_batch(images, [labels] * outputs), served(model), model)
+    model.compile(keras.optimizers.SGD(0.01), "sparse_categorical_crossentropy")
+    return Contestant(lambda: model.train_on_batch(images, labels), served(model), model)
 
 
 def of_torchvision(name, images, labels) -> Contestant:
-    """On the device that PyTorch has."""
+    """On the device that PyTorch has; without auxiliary classifiers, as ours."""
     import torch
     import torchvision
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    auxiliary = {"aux_logits": True, "init_weights": False} if name in ("inception_v3", "googlenet") else {}
+    auxiliary = {"aux_logits": False, "init_weights": False} if name in ("inception_v3", "googlenet") else {}
     network = torchvision.models.get_model(name, weights=None, **auxiliary)
     network = network.to(device, memory_format=torch.channels_last)
     optimizer, loss_of = torch.optim.SGD(network.parameters(), 0.01), torch.nn.CrossEntropyLoss()
@@ -110,9 +109,7 @@ def of_torchvision(name, images, labels) -> Contestant:
     def train():
         network.train()
         optimizer.zero_grad(set_to_none=True)
-        outputs = network(given.to(device))
-        together = list(outputs) if auxiliary else [outputs]
-        loss = sum(loss_of(one, labels) for one in together)
+        loss = loss_of(network(given.to(device)), labels)
         loss.backward()
         optimizer.step()
         return float(loss.detach())

@@ -1,5 +1,6 @@
 """Models as files of other runtimes, each run there and compared before it is said to be done."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -13,6 +14,9 @@ from typing import Any, get_args
 import keras
 import numpy as np
 
+from keras_blocks.blocks.detection_decoder import DetectionDecoder
+from keras_blocks.blocks.region_proposals import SelectProposals
+from keras_blocks.blocks.roi import RoIAlign, RoIPool, WarpRegions
 from keras_blocks.core import validation
 from keras_blocks.core.extras import require
 from keras_blocks.deploy.deploying import deploy
@@ -28,8 +32,9 @@ from keras_blocks.deploy.quantizing import (
     first,
     goal_of,
 )
-from keras_blocks.deploy.runtimes import RUNTIMES, WRITTEN_BY, Outputs, run_openvino, torch_options
+from keras_blocks.deploy.runtimes import REGIONS_IN, RUNTIMES, WRITTEN_BY, Outputs, run_openvino, torch_options
 from keras_blocks.models.architecture import Architecture
+from keras_blocks.ops.nms import in_static_shapes
 
 INT8_NEEDS = {"onnx": "onnxruntime", "litert": "tensorflow", "openvino": "nncf"}
 """Format that has int8 -> module whose tool makes it."""
@@ -45,6 +50,9 @@ CARD = ".json"
 
 IMAGES = 2
 """In a batch that outputs are compared on: more than one, so that a file that takes one alone shows."""
+
+OF_REGIONS = (DetectionDecoder, SelectProposals, RoIAlign, RoIPool, WarpRegions)
+"""Layers by which a model chooses regions."""
 
 BACKENDS = ("tensorflow", "torch")
 """Runtimes that extras of their own bring."""
@@ -120,6 +128,7 @@ def export(
     for module, _ in runtime.needs:
         require(module, module if module in BACKENDS else "export")
     deployed = deploy(model)
+    _check_regions(deployed, format)
     if precision == "int8":
         require(INT8_NEEDS[format], INT8_NEEDS[format] if INT8_NEEDS[format] in BACKENDS else "int8")
         check_not_quantized(deployed)
@@ -177,6 +186,18 @@ def _check_backend(format: Format, precision: Precision) -> None:
         )
 
 
+def _check_regions(deployed: keras.Model, format: Format) -> None:
+    """Refuses a detector in a format that has not what it is made of."""
+    backend = keras.backend.backend()
+    if format in REGIONS_IN[backend] or not any(isinstance(layer, OF_REGIONS) for layer in deployed.layers):
+        return
+    there = {name: list(formats) for name, formats in REGIONS_IN.items() if formats}
+    raise ValueError(
+        f"`format='{format}'` lacks what '{deployed.name}' is made of, as it chooses regions of images. Detectors are "
+        f"written by these backends: {there}; this is '{backend}'. A saved .keras file loads there, by KERAS_BACKEND."
+    )
+
+
 def _as_float(
     deployed: keras.Model, part: str, format: Format, inputs: Any, theirs: Mapping[str, np.ndarray], tolerance: float
 ) -> tuple[tuple[str, ...], float]:
@@ -226,7 +247,9 @@ def _write(model: keras.Model, path: str, format: Format, inputs: Any) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the converters, on what they are made of
             options = torch_options(model) if format == "torch" else {}
-            model.export(path, format=RUNTIMES[format].keras_format, verbose=False, **options)
+            # OpenVINO loses boxes in loops over as many as there are classes.
+            with in_static_shapes() if format == "openvino" else contextlib.nullcontext():
+                model.export(path, format=RUNTIMES[format].keras_format, verbose=False, **options)
     except Exception as error:  # each converter has errors of its own
         raise ValueError(
             f"`format='{format}'`: Keras {keras.__version__} cannot write '{model.name}' from the "
