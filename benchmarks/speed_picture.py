@@ -23,7 +23,7 @@ def table(kept):
     """A line for each network on each backend, and what it is over."""
     lines = {}
     for backend, place, what, who, ratio in rows(kept):
-        compared = who if what.startswith(("deploy", "exported")) is False else "itself"
+        compared = "itself" if what.startswith(("deploy", "exported")) else who
         label = f"{who}" if what.startswith("exported") else what
         lines.setdefault((backend, place, compared), []).append(f"{label} {ratio:.2f}")
     head = "| backend | network, pixels | over | ratios |\n|---|---|---|---|\n"
