@@ -15,7 +15,6 @@ processor's time says more than the clock's.
 import argparse
 import contextlib
 import os
-import pathlib
 import statistics
 import subprocess
 import sys
@@ -23,15 +22,10 @@ import tempfile
 import time
 
 import numpy as np
+from timing import memory
 
 NAMES = ("keras.applications", "ours", "ours, remat")
 STATISTICS = ("moving_mean", "moving_variance")
-
-
-def memory(record):
-    """MB that the process holds ("VmRSS"), or held at most ("VmHWM")."""
-    lines = dict(line.split(":", 1) for line in pathlib.Path("/proc/self/status").read_text().splitlines())
-    return int(lines[record].split()[0]) / 1024
 
 
 def child(name, batch, folder):

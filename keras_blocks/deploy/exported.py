@@ -19,7 +19,7 @@ class Exported:
         path: of the file, or of the folder of a SavedModel.
         format: which it has.
         runtime: what ran it, with its version.
-        difference: the largest one of any output, as a share of that output's largest value, at least 1.
+        difference: the largest one of any output, as a share of that output's largest value.
         outputs: the outputs' names in the order in which the file has them; "" for one without a name.
         labels: the classes' names, where the model has them.
         in_own_precision: the difference in the precision that the runtime takes by itself, where that is another one:

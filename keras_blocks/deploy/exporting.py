@@ -1,5 +1,6 @@
 """Models as files of other runtimes, each run there and compared before it is said to be done."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -13,6 +14,9 @@ from typing import Any, get_args
 import keras
 import numpy as np
 
+from keras_blocks.blocks.detection_decoder import DetectionDecoder
+from keras_blocks.blocks.region_proposals import SelectProposals
+from keras_blocks.blocks.roi import RoIAlign, RoIPool, WarpRegions
 from keras_blocks.core import validation
 from keras_blocks.core.extras import require
 from keras_blocks.deploy.deploying import deploy
@@ -28,8 +32,9 @@ from keras_blocks.deploy.quantizing import (
     first,
     goal_of,
 )
-from keras_blocks.deploy.runtimes import RUNTIMES, Outputs, run_openvino, torch_options
+from keras_blocks.deploy.runtimes import REGIONS_IN, RUNTIMES, WRITTEN_BY, Outputs, run_openvino, torch_options
 from keras_blocks.models.architecture import Architecture
+from keras_blocks.ops.nms import in_static_shapes
 
 INT8_NEEDS = {"onnx": "onnxruntime", "litert": "tensorflow", "openvino": "nncf"}
 """Format that has int8 -> module whose tool makes it."""
@@ -45,6 +50,9 @@ CARD = ".json"
 
 IMAGES = 2
 """In a batch that outputs are compared on: more than one, so that a file that takes one alone shows."""
+
+OF_REGIONS = (DetectionDecoder, SelectProposals, RoIAlign, RoIPool, WarpRegions)
+"""Layers by which a model chooses regions."""
 
 BACKENDS = ("tensorflow", "torch")
 """Runtimes that extras of their own bring."""
@@ -80,8 +88,8 @@ def export(
             `torch.export.load` reads), from PyTorch. What writes a format, and what runs it, must be installed.
         inputs: to compare on, as the model takes them, such as real images; `None` for two random ones, in int8 for
             the first of `calibration`.
-        tolerance: the largest difference of any output, as a share of that output's largest value, at least 1. `None`
-            is 1e-4; in int8 it is a goal, in place of `validation_data`.
+        tolerance: the largest difference of any output, as a share of that output's largest value. `None` is
+            1e-4; in int8 it is a goal, in place of `validation_data`.
         overwrite: whether what is at the path is replaced.
         precision: "float32" or "int8", which "onnx", "litert" (from TensorFlow) and "openvino" have.
         calibration: for int8, inputs as the model takes them, by which the ranges of what is inside are found; such as
@@ -120,6 +128,7 @@ def export(
     for module, _ in runtime.needs:
         require(module, module if module in BACKENDS else "export")
     deployed = deploy(model)
+    _check_regions(deployed, format)
     if precision == "int8":
         require(INT8_NEEDS[format], INT8_NEEDS[format] if INT8_NEEDS[format] in BACKENDS else "int8")
         check_not_quantized(deployed)
@@ -167,18 +176,31 @@ def export(
 def _check_backend(format: Format, precision: Precision) -> None:
     """Refuses what this backend does not write."""
     backend = keras.backend.backend()
-    if format == "torch" and backend != "torch":
-        raise ValueError(
-            f"`format='torch'` is written by the PyTorch backend; this is {backend}. A saved .keras "
-            "file loads there, with KERAS_BACKEND=torch."
-        )
+    writers = WRITTEN_BY[format]
     if precision == "int8" and format not in INT8_NEEDS:
         raise ValueError(f"`precision='int8'` is for the formats {list(INT8_NEEDS)}; received format='{format}'.")
-    if precision == "int8" and format == "litert" and backend != "tensorflow":
+    if backend not in writers:
         raise ValueError(
-            f"`precision='int8'` in 'litert' is written by the TensorFlow backend; this is {backend}. A saved .keras "
-            "file loads there, with KERAS_BACKEND=tensorflow."
+            f"`format='{format}'` is written by the backends {list(writers)}; this is '{backend}'. A saved .keras file "
+            f"loads there, with KERAS_BACKEND={writers[0]}."
         )
+
+
+def _check_regions(deployed: keras.Model, format: Format) -> None:
+    """Refuses a detector in a format that has not what it is made of."""
+    backend = keras.backend.backend()
+    if not any(isinstance(layer, OF_REGIONS) for layer in deployed.layers):
+        return
+    # With as many regions as it is told, in OpenVINO 2026.4 a detector gives others than the model does.
+    told = any(tuple(tensor.shape[1:]) == (None, 4) for tensor in deployed.inputs)
+    if format in REGIONS_IN[backend] and not (told and format == "openvino"):
+        return
+    there = {name: list(formats) for name, formats in REGIONS_IN.items() if formats}
+    raise ValueError(
+        f"`format='{format}'` lacks what '{deployed.name}' is made of, as it chooses regions of images. Detectors are "
+        f"written by these backends: {there}; 'openvino' without those that are told where to look. This is "
+        f"'{backend}'. A saved .keras file loads there, by KERAS_BACKEND."
+    )
 
 
 def _as_float(
@@ -230,7 +252,9 @@ def _write(model: keras.Model, path: str, format: Format, inputs: Any) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the converters, on what they are made of
             options = torch_options(model) if format == "torch" else {}
-            model.export(path, format=RUNTIMES[format].keras_format, verbose=False, **options)
+            # OpenVINO loses boxes in loops over as many as there are classes.
+            with in_static_shapes() if format == "openvino" else contextlib.nullcontext():
+                model.export(path, format=RUNTIMES[format].keras_format, verbose=False, **options)
     except Exception as error:  # each converter has errors of its own
         raise ValueError(
             f"`format='{format}'`: Keras {keras.__version__} cannot write '{model.name}' from the "
@@ -294,13 +318,13 @@ def _compared(theirs: Mapping[str, np.ndarray], found: Outputs) -> tuple[tuple[s
 
 
 def _difference(theirs: np.ndarray, found: np.ndarray) -> float:
-    """As a share of the largest value, at least 1; infinite for other shapes, and for what is not a number in one."""
+    """As a share of the largest value; infinite for other shapes, and for what is not a number in one."""
     if theirs.shape != found.shape or not np.array_equal(np.isnan(theirs), np.isnan(found)):
         return float("inf")
     if not theirs.size:
         return 0.0
     theirs, found = np.nan_to_num(theirs.astype("float64")), np.nan_to_num(found.astype("float64"))
-    return float(np.abs(theirs - found).max() / max(1.0, np.abs(theirs).max()))
+    return float(np.abs(theirs - found).max() / (np.abs(theirs).max() or 1.0))
 
 
 def _card(done: Exported, model: keras.Model, inputs: Any) -> dict[str, Any]:

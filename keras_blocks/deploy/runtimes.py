@@ -102,6 +102,20 @@ RUNTIMES = {
 }
 """Format -> how it is written and run."""
 
+WRITTEN_BY = {
+    "saved_model": ("tensorflow", "jax"),
+    "onnx": ("tensorflow", "torch"),
+    "litert": ("tensorflow",),
+    "openvino": ("tensorflow", "torch"),
+    "torch": ("torch",),
+}
+"""Format -> backends from which Keras 3.15 writes it with what the extra `export` brings."""
+
+REGIONS_IN = {"tensorflow": ("saved_model", "onnx", "openvino"), "jax": ("saved_model",), "torch": ()}
+"""Backend -> formats of models that choose regions of an image, as detectors do. LiteRT has no operation of its own
+that crops, nor for slices of tensors of unknown size; PyTorch's exporters take what suppresses boxes for a constant, or
+stop at it."""
+
 
 def in_order(inputs: Any, names: Sequence[str]) -> list[np.ndarray]:
     """The arrays of the inputs in the order in which a file names them, which need not be the model's."""

@@ -4,7 +4,10 @@ What is chosen is what torchvision chooses: boxes in the order of falling score,
 came, each unless its IoU with one chosen before is above the threshold. How, is up to the backend.
 """
 
+import contextlib
 import functools
+from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import keras
@@ -23,6 +26,19 @@ HOST_BLOCK = 96
 
 GRAPH_BLOCK = 64
 """The same in TensorFlow's graph."""
+
+
+_static = ContextVar("static", default=False)
+
+
+@contextlib.contextmanager
+def in_static_shapes() -> Iterator[None]:
+    """What is traced here has no shapes that follow from values, and no lists: for runtimes that get those wrong."""
+    before = _static.set(True)
+    try:
+        yield
+    finally:
+        _static.reset(before)
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, max_outputs: int) -> Tensor:
@@ -128,7 +144,7 @@ def _checked_threshold(iou_threshold: Any) -> float:
 
 
 def _formulation() -> Any:
-    if keras.backend.backend() == "tensorflow" and not in_xla():
+    if keras.backend.backend() == "tensorflow" and not in_xla() and not _static.get():
         return _by_tensorflow
     if keras.backend.backend() == "torch":
         return _by_torch

@@ -15,9 +15,11 @@ BACKEND = keras.backend.backend()
 WRITES = {
     "tensorflow": ["saved_model", "onnx", "litert", "openvino"],
     "torch": ["onnx", "openvino", "torch"],
-    "jax": [],
+    "jax": ["saved_model"],
 }
 """Backend -> what Keras 3.15 writes from it with what is installed here."""
+
+OTHERS = [format for format in RUNTIMES if format not in WRITES[BACKEND]]
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +57,32 @@ def test_a_file_gives_the_models_outputs(format, model, tmp_path):
     with pytest.raises(FileExistsError, match=r"`overwrite=True` replaces it"):
         keras_blocks.export(model, path, format)
     assert format in str(done) and str(path) in str(done)
+
+
+@pytest.mark.parametrize("format", OTHERS)
+def test_what_a_backend_does_not_write_is_refused_before_it_begins(format, model, tmp_path, monkeypatch):
+    monkeypatch.setattr(keras.Model, "export", lambda self, path, **options: pytest.fail("it has begun"))
+    monkeypatch.setattr(exporting, "deploy", lambda model: pytest.fail("it has begun"))
+    with pytest.raises(ValueError, match=rf"`format='{format}'` is written by .*this is '{BACKEND}'.*KERAS_BACKEND="):
+        keras_blocks.export(model, tmp_path / f"model{RUNTIMES[format].suffix}", format)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.once
+def test_small_outputs_must_be_as_near_as_large_ones(model, tmp_path, monkeypatch):
+    """A thousand classes have probabilities of a thousandth each: a hundredth of that is much."""
+
+    def slightly_off(path, inputs):
+        return [1.01 * model.predict(inputs, verbose=0)]
+
+    expected = np.array([[1e-6, 2e-6]])
+    assert exporting._difference(expected, expected * 1.01) == pytest.approx(0.01)
+    assert exporting._difference(0 * expected, 0 * expected) == 0
+    monkeypatch.setattr(keras.Model, "export", lambda self, path, **options: open(path, "w").close())
+    needs = (("onnxruntime", "onnxruntime"),)
+    monkeypatch.setitem(exporting.RUNTIMES, "onnx", Runtime("onnx", ".onnx", needs, slightly_off))
+    with pytest.raises(ValueError, match=r"differ by 1\.0e-02"):
+        keras_blocks.export(model, tmp_path / "model.onnx")
 
 
 def of_zeros(path, inputs):

@@ -1,0 +1,147 @@
+"""A network of ours and those of keras.applications and torchvision that are the same: what each is timed by.
+
+Each is a `Contestant`: a training step of a batch, and inference as a program that serves it would call it: a graph
+on TensorFlow, a compiled function on JAX, calls without gradients on PyTorch.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+import keras_blocks
+
+NETWORKS = {
+    "resnet50": ("resnet50", None),
+    "resnet50_v1": (None, "ResNet50"),
+    "resnet50_v2": (None, "ResNet50V2"),
+    "resnext50_32x4d": ("resnext50_32x4d", None),
+    "seresnet50": (None, None),
+    "senet154": (None, None),
+    "regnety_004": ("regnet_y_400mf", None),
+    "densenet121": ("densenet121", "DenseNet121"),
+    "inception_v3": (None, "InceptionV3"),
+    "inception_v3_torchvision": ("inception_v3", None),
+    "inception_v4": (None, None),
+    "inception_resnet_v2": (None, "InceptionResNetV2"),
+    "googlenet_torchvision": ("googlenet", None),
+    "vgg16": ("vgg16", "VGG16"),
+    "squeezenet_1.1": ("squeezenet1_1", None),
+}
+"""Our name -> torchvision's and keras.applications'. They have convolutions where the other has others (ResNet-50 v1.5
+and v1): ours are as each."""
+
+OURS, TORCHVISION, APPLICATIONS = "ours", "torchvision", "keras.applications"
+
+
+class Contestant(NamedTuple):
+    """What is timed."""
+
+    train: Callable[[], Any]
+    """A training step of the batch."""
+    predict: Callable[[np.ndarray], Any]
+    """The outputs for images."""
+    model: Any = None
+    """Keras'."""
+
+
+def size_of(name: str) -> int:
+    """Height and width of a network's images."""
+    return 299 if name.startswith("inception") else 224
+
+
+def installed(module: str) -> bool:
+    """Whether it can be imported: torchvision's libraries may not fit the PyTorch that is there."""
+    try:
+        __import__(module)
+    except (ImportError, OSError, RuntimeError):
+        return False
+    return True
+
+
+def contestants(name: str, size: int, batch: int, theirs: bool = True, alike: bool = False) -> dict[str, Callable]:
+    """Who -> a function that makes a contestant; of others where they are installed, and have the network.
+
+    Args:
+        name: one of ours.
+        size: of the images, in pixels.
+        batch: images of a training step.
+        theirs: whether others' are wanted.
+        alike: whether ours begins from weights drawn as keras.applications' are, whose distribution is quicker to draw.
+    """
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(batch, size, size, 3)).astype("float32")
+    labels = rng.integers(0, 1000, batch)
+    torchvision, applications = NETWORKS.get(name, (None, None))
+    options = {
+        "input_shape": (size, size, 3),
+        "classes": 1000,
+        **({"kernel_initializer": "glorot_uniform"} if alike else {}),
+    }
+    made = {OURS: lambda: of_keras(keras_blocks.create_model(name, **options), images, labels)}
+    if theirs and applications:
+        cls, same = getattr(keras.applications, applications), {"weights": None, "input_shape": (size, size, 3)}
+        made[APPLICATIONS] = lambda: of_keras(cls(**same), images, labels)
+    if theirs and torchvision and installed("torchvision"):
+        made[TORCHVISION] = lambda: of_torchvision(torchvision, images, labels)
+    return made
+
+
+def of_keras(model, images, labels) -> Contestant:
+    model.compile(keras.optimizers.SGD(0.01), "sparse_categorical_crossentropy")
+    return Contestant(lambda: model.train_on_batch(images, labels), served(model), model)
+
+
+def of_torchvision(name, images, labels) -> Contestant:
+    """On the device that PyTorch has; without auxiliary classifiers, as ours."""
+    import torch
+    import torchvision
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    auxiliary = {"aux_logits": False, "init_weights": False} if name in ("inception_v3", "googlenet") else {}
+    network = torchvision.models.get_model(name, weights=None, **auxiliary)
+    network = network.to(device, memory_format=torch.channels_last)
+    optimizer, loss_of = torch.optim.SGD(network.parameters(), 0.01), torch.nn.CrossEntropyLoss()
+    given, labels = torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(labels).to(device)
+    assert given.is_contiguous(memory_format=torch.channels_last)
+
+    def train():
+        network.train()
+        optimizer.zero_grad(set_to_none=True)
+        loss = loss_of(network(given.to(device)), labels)
+        loss.backward()
+        optimizer.step()
+        return float(loss.detach())
+
+    def predict(x):
+        network.eval()
+        with torch.inference_mode():
+            return network(torch.from_numpy(x).permute(0, 3, 1, 2).to(device)).cpu()
+
+    return Contestant(train, predict)
+
+
+def served(model) -> Callable[[np.ndarray], Any]:
+    """A function of images that runs a Keras model as a program that serves it would, and waits for the outputs."""
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        run = tf.function(lambda x: model(x, training=False))
+        return lambda x: keras.tree.map_structure(lambda y: y.numpy(), run(tf.convert_to_tensor(x)))
+    if backend == "jax":
+        import jax
+
+        trained, others = model.trainable_variables, model.non_trainable_variables
+        run = jax.jit(lambda a, b, x: model.stateless_call(a, b, x, training=False)[0])
+        values = lambda variables: [variable.value for variable in variables]  # noqa: E731
+        return lambda x: jax.block_until_ready(run(values(trained), values(others), x))
+    import torch
+
+    def call(x):
+        with torch.inference_mode():
+            outputs = model(keras.ops.convert_to_tensor(x), training=False)
+            return keras.tree.map_structure(lambda y: y.cpu(), outputs)
+
+    return call
