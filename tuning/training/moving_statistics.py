@@ -21,11 +21,12 @@ InputBatches = Iterable[Any]
 
 
 class _InTraining(keras.Model):
-    """A model as it is in training, whatever is asked of it."""
+    """A model as it is in training, whatever is asked of it; compiled as the model is."""
 
     def __init__(self, model: keras.Model) -> None:
         super().__init__()
         self.inner = model
+        self.compile(jit_compile=model.jit_compile, run_eagerly=model.run_eagerly)
 
     def call(self, inputs: Any) -> Any:
         return self.inner(inputs, training=True)
@@ -69,9 +70,7 @@ class PreciseBatchNorm(keras.callbacks.Callback):
             return
         before = [(variable, _value(variable)) for variable in self.model.non_trainable_variables]
         try:
-            if self._forward is None:  # compiled once for all epochs
-                self._forward = _InTraining(self.model)
-                self._forward.compile(jit_compile=self.model.jit_compile, run_eagerly=self.model.run_eagerly)
+            self._forward = self._forward or _InTraining(self.model)  # compiled once for all epochs
             taken = statistics(self._forward, layers, self._batches())
         except Exception as error:  # a user's own model may have no `call`, and their data be gone through but once
             self._epochs.clear()
