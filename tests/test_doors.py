@@ -73,6 +73,7 @@ def test_each_private_name_of_keras_is_there():
         layer.name for layer in model.layers
     ]
     assert isinstance(inputs._keras_history.operation, keras.layers.InputLayer)
+    assert [model.layers[-1](inputs)._keras_history.node_index for _ in range(2)] == [1, 2]  # after the model's own
     assert model._initial_epoch is None
     by_depth = model._nodes_by_depth
     first, last = (by_depth[depth][0] for depth in (max(by_depth), min(by_depth)))
