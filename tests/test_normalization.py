@@ -115,6 +115,19 @@ def test_a_value_that_is_no_number_stays_one_behind_relu():
     assert np.isnan(model.train_on_batch(images, np.ones((2, 4, 4, 3), "float32")))
 
 
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="a tracer of PyTorch's")
+@pytest.mark.filterwarnings("ignore:`torch.jit.trace:DeprecationWarning")
+def test_pytorch_traces_the_same_with_and_without_gradients():
+    """Its check of what it traced refused a DenseNet, whose normalizations stay, as OpenVINO's file."""
+    import torch
+
+    inputs = keras.Input((4, 4, 3))
+    model = keras.Model(inputs, BatchNormalization()(inputs)).eval()
+    images = torch.rand(2, 4, 4, 3)
+    traced = torch.jit.trace(model, (images,))
+    torch.testing.assert_close(traced(images), model(images))
+
+
 @pytest.mark.once
 def test_groups_of_channels_are_normalized_in_place_of_batches(tmp_path):
     """Wu and He, "Group Normalization", 2018: each image's groups have mean 0 and variance 1, in training as else."""

@@ -53,7 +53,9 @@ def fused_inference(
     import torch
 
     images = _channels_second(keras.ops.cast(inputs, "float32"), axis)
-    if torch.is_grad_enabled():  # a gradient looks at them later, when a step of training may have moved them
+    # A gradient looks at them later, when a step of training may have moved them. What is traced does not train, and is
+    # traced once with gradients and once without, to see that both are the same.
+    if torch.is_grad_enabled() and not torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
         mean, variance = mean.clone(), variance.clone()
     outputs = torch.nn.functional.batch_norm(images, mean, variance, gamma, beta, eps=epsilon)
     return outputs if axis == 1 else outputs.permute(0, 2, 3, 1)

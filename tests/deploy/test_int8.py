@@ -151,7 +151,7 @@ IMAGES = np.zeros((2, 8, 8, 3), "float32")
         ({"tolerance": None, "validation_data": (IMAGES, [0.0, 1.0])}, ValueError, "a whole number for each"),
         ({"tolerance": None, "validation_data": (IMAGES, [0, 1]), "max_drop": -1}, ValueError, "`max_drop`"),
         ({"format": "saved_model", "path": "x"}, ValueError, "`precision='int8'` is for the formats"),
-        ({"format": "litert", "path": "x.tflite"}, ValueError, "written by the TensorFlow backend"),
+        ({"format": "litert", "path": "x.tflite"}, ValueError, r"is written by the backends \['tensorflow'\]"),
         ({"precision": "float32"}, ValueError, "are for `precision='int8'`"),
         ({"precision": "float32", "calibration": None, "max_drop": 0.1}, ValueError, "are for `precision='int8'`"),
         ({"max_drop": 0.1}, ValueError, "`max_drop` is of the accuracy.*with a `tolerance`"),

@@ -32,7 +32,7 @@ def test_formats_without_what_a_detector_is_made_of_are_refused_before_they_begi
 def test_openvino_keeps_boxes_of_several_classes(tmp_path):
     """In OpenVINO 2026.4 a loop over classes, each of another number of boxes, loses those of the last one."""
     sizes = {"scores": 4, "deltas": 16, "proposals": 4}
-    inputs = {name: keras.Input((None, size), name=name) for name, size in sizes.items()}
+    inputs = {name: keras.Input((6, size), name=name) for name, size in sizes.items()}
     inputs |= {
         "image_size": keras.Input((2,), name="image_size", dtype="int32"),
         "scale": keras.Input((2,), name="scale"),
