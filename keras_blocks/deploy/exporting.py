@@ -195,10 +195,10 @@ def _check_regions(deployed: keras.Model, format: Format) -> None:
     told = any(tuple(tensor.shape[1:]) == (None, 4) for tensor in deployed.inputs)
     if format in REGIONS_IN[backend] and not (told and format == "openvino"):
         return
-    there = {name: list(formats) for name, formats in REGIONS_IN.items() if formats}
+    there = "; ".join(f"{name}: {', '.join(formats)}" for name, formats in REGIONS_IN.items() if formats)
     raise ValueError(
         f"`format='{format}'` lacks what '{deployed.name}' is made of, as it chooses regions of images. Detectors are "
-        f"written by these backends: {there}; 'openvino' without those that are told where to look. This is "
+        f"written by these backends ({there}), but for 'openvino' those that are told where to look. This is "
         f"'{backend}'. A saved .keras file loads there, by KERAS_BACKEND."
     )
 
