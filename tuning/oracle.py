@@ -229,7 +229,8 @@ class OptunaOracle(keras_tuner.Oracle):
         for tuner_id, running in list(self.ongoing_trials.items()):
             if running.trial_id == trial.trial_id:
                 del self.ongoing_trials[tuner_id]
-        last = [item for item in self._counted() if item.status.ended][-self.max_consecutive_failed_trials :]
+        ended = [item for item in self._counted() if item.ended is not None]
+        last = sorted(ended, key=lambda item: item.ended or 0.0)[-self.max_consecutive_failed_trials :]
         if len(last) == self.max_consecutive_failed_trials and all(item.status is Status.FAILED for item in last):
             raise RuntimeError(
                 f"Number of consecutive failures exceeded the limit of {len(last)}.\n{last[-1].error or ''}"

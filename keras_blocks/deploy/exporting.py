@@ -318,13 +318,16 @@ def _compared(theirs: Mapping[str, np.ndarray], found: Outputs) -> tuple[tuple[s
 
 
 def _difference(theirs: np.ndarray, found: np.ndarray) -> float:
-    """As a share of the largest value; infinite for other shapes, and for what is not a number in one."""
-    if theirs.shape != found.shape or not np.array_equal(np.isnan(theirs), np.isnan(found)):
+    """As a share of the largest value; infinite for other shapes, and for what is not a number, or infinite, in one.
+
+    What rounding makes of 1 is not counted: a sigmoid of 1e-6 is exact to that, and not to a share of itself.
+    """
+    theirs, found = theirs.astype("float64"), found.astype("float64")
+    finite = np.isfinite(theirs)
+    if theirs.shape != found.shape or not np.array_equal(theirs[~finite], found[~finite], equal_nan=True):
         return float("inf")
-    if not theirs.size:
-        return 0.0
-    theirs, found = np.nan_to_num(theirs.astype("float64")), np.nan_to_num(found.astype("float64"))
-    return float(np.abs(theirs - found).max() / (np.abs(theirs).max() or 1.0))
+    apart = np.abs(theirs[finite] - found[finite]).max(initial=0.0) - 4 * np.finfo("float32").eps
+    return float(max(0.0, apart) / (np.abs(theirs[finite]).max(initial=0.0) or 1.0))
 
 
 def _card(done: Exported, model: keras.Model, inputs: Any) -> dict[str, Any]:

@@ -521,16 +521,6 @@ def test_time_that_an_older_version_counted_is_counted_on(made):
     assert study.add_time("now", 5.0) == 25.0
 
 
-def test_failures_are_seen_though_a_clock_was_ahead_before_them(made, url):
-    study = made()
-    run(study, 5)
-    write(url, "UPDATE trials SET datetime_complete = '2999-01-01 00:00:00'")
-    for i in range(5):
-        study.fail(study.next("w"), f"reason {i}")
-    with pytest.raises(StudyEnded, match="the last 5 trials failed"):
-        made().next("w")
-
-
 def test_a_pruner_ends_what_is_behind(made):
     study = made(pruner="median", identity={})
     for _ in range(6):

@@ -7,9 +7,11 @@ import pytest
 
 import keras_blocks
 from keras_blocks.tuning import HyperSqueezeNet
+from keras_blocks.tuning.data.batches import batched
 from keras_blocks.tuning.data.tensorflow_batches import tensorflow_batches
 from keras_blocks.tuning.training import fit as training
 from keras_blocks.tuning.training.augmentation import augmentation_layers
+from keras_blocks.tuning.training.moving_statistics import PreciseBatchNorm
 
 SMALL = {
     "groups": [{"filters": [4]}],
@@ -125,3 +127,48 @@ def test_weights_of_samples_and_classes_come_through_fit(digits):
         training.fit(model, HOW, x, y, validation_data=(x, y), epochs=1, verbose=0, **weights)
         for variable, value in zip(model.trainable_variables, before):
             np.testing.assert_array_equal(keras.ops.convert_to_numpy(variable), value)
+
+
+def test_precise_statistics_are_of_the_model_and_the_layers_that_are_trained_now(rng):
+    """A `fit` of a user's own may train a second model, or unfreeze a layer, with the same callbacks."""
+    x, y = rng.normal(3.0, 2.0, (32, 4)).astype("float32"), np.zeros(32)
+    precise, seen = PreciseBatchNorm([1], lambda: [x], note=pytest.fail), []
+
+    def made():
+        layers = [
+            keras.layers.BatchNormalization(name="first"),
+            keras.layers.Dense(3),
+            keras.layers.BatchNormalization(),
+        ]
+        return keras.Sequential([keras.Input((4,)), *layers, keras.layers.Dense(1)])
+
+    def fitted(model):
+        model.compile("sgd", "mse")
+        look = keras.callbacks.LambdaCallback()
+        look.on_test_begin = lambda logs=None: seen.append(np.array(model.get_layer("first").moving_mean))
+        model.fit(x, y, validation_data=(x, y), callbacks=[precise, look], verbose=0)
+
+    one, other = made(), made()
+    one.get_layer("first").trainable = False
+    fitted(one)
+    one.get_layer("first").trainable = True
+    fitted(one)
+    own = [np.array(weight) for weight in one.get_weights()]
+    fitted(other)
+    np.testing.assert_array_equal(seen[0], 0)
+    np.testing.assert_allclose(seen[1:], [x.mean(0)] * 2, rtol=1e-4)
+    for before, after in zip(own, one.get_weights()):
+        np.testing.assert_array_equal(before, after)
+
+
+def test_what_is_not_plain_is_left_to_keras_own_fit():
+    class Own(keras.Sequential):
+        def evaluate(self, x, y, **kwargs):
+            return super().evaluate(x, y, **kwargs)
+
+    x, y = np.zeros((8, 2)), np.zeros(8)
+    plain, given = keras.Sequential([keras.layers.Dense(1)]), {"x": x, "y": y, "validation_data": (x, y)}
+    assert (batched(plain, given)["x"] is x) == (keras.backend.backend() != "tensorflow")
+    for model, changed in ((Own(), {}), (plain, {"class_weight": {1: 5.0}}), (plain, {"y": np.zeros(4)})):
+        assert batched(model, {**given, **changed})["x"] is x
+    assert batched(plain, {**given, "batch_size": 4, "validation_data": ([x], y)})["validation_batch_size"] == 4

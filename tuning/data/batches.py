@@ -53,11 +53,9 @@ class Batches(keras.utils.PyDataset):
         return (images, *others)
 
     def _images(self, places: np.ndarray) -> np.ndarray:
-        if not isinstance(self.x, StoredImages):
-            images: np.ndarray = self.x[places]
-            return images
-        into = self._buffers.one()[: len(places)]
-        self.x.read(self.x.places[places], into)
+        into: np.ndarray = self._buffers.one()[: len(places)] if isinstance(self.x, StoredImages) else self.x[places]
+        if isinstance(self.x, StoredImages):
+            self.x.read(self.x.places[places], into)
         return into
 
     def on_epoch_end(self) -> None:
@@ -72,32 +70,45 @@ class Batches(keras.utils.PyDataset):
         return np.random.default_rng([self._seed, self._epoch]).permutation(count)
 
 
-def batched(given: dict[str, Any]) -> dict[str, Any]:
+def batched(model: keras.Model, given: dict[str, Any]) -> dict[str, Any]:
     """The arguments of `fit`, with batches in place of images: of those in a file, and, on TensorFlow, of arrays.
 
     Args:
+        model: that is trained; one with a `fit` or `evaluate` of its own is given arrays as they are.
         given: by their names, `batch_size` and `initial_epoch` among them.
     """
+    # Keras' own take of a data set only such weights of classes as name all of them.
+    is_keras = type(model).fit is keras.Model.fit and type(model).evaluate is keras.Model.evaluate
+    is_plain = is_keras and given.get("class_weight") is None and given.get("shuffle", True) in (True, False)
     size, found = given.get("batch_size") or 32, dict(given)
     if isinstance(given.get("x"), StoredImages):
         seed = int(np.random.randint(2**31)) if given.get("shuffle", True) else None  # by `keras.utils.set_random_seed`
-        first = given.get("initial_epoch", 0)
-        weights = given.get("sample_weight")
+        first, weights = given.get("initial_epoch", 0), given.get("sample_weight")
         found["x"] = Batches(given["x"], given["y"], weights, batch_size=size, seed=seed, epoch=first)
-    elif _are_for_tensorflow(given.get("x"), given.get("y")) and not given.get("validation_split"):
-        parts = [part for part in (given["x"], given["y"], given.get("sample_weight")) if part is not None]
-        found["x"] = tensorflow_batches(tuple(parts), size, shuffle=given.get("shuffle", True))
+    elif is_plain and not given.get("validation_split"):
+        parts = [given.get("x"), given.get("y"), *_if_any(given.get("sample_weight"))]
+        if _are_for_tensorflow(*parts):
+            found["x"] = tensorflow_batches(parts, size, shuffle=given.get("shuffle", True))
     if found.get("x") is not given.get("x"):
         found |= {"y": None, "sample_weight": None, "batch_size": None, "shuffle": False}
     held_out = given.get("validation_data")
     if isinstance(held_out, (tuple, list)):
         size = given.get("validation_batch_size") or size
+        parts = [*held_out[:2], *_if_any(*held_out[2:])]
         if isinstance(held_out[0], StoredImages):
             found["validation_data"] = Batches(*held_out, batch_size=size)
-        elif _are_for_tensorflow(*held_out):
-            found["validation_data"] = tensorflow_batches(tuple(held_out), size, shuffle=False)
+        elif is_keras and _are_for_tensorflow(*parts):
+            found["validation_data"] = tensorflow_batches(parts, size, shuffle=False)
+        else:
+            found["validation_batch_size"] = size
     return found
 
 
+def _if_any(*parts: Any) -> list[Any]:
+    return [part for part in parts if part is not None]
+
+
 def _are_for_tensorflow(*parts: Any) -> bool:
-    return keras.backend.backend() == "tensorflow" and all(isinstance(part, np.ndarray) for part in parts)
+    """Whether they are arrays of as many rows: of others, Keras says what is wrong."""
+    are_arrays = all(isinstance(part, np.ndarray) and part.ndim > 0 for part in parts)
+    return keras.backend.backend() == "tensorflow" and are_arrays and len({len(part) for part in parts}) == 1

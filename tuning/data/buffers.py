@@ -24,6 +24,9 @@ class Buffers:
         self._shape, self._dtype = shape, dtype
         self._made: list[np.ndarray] = []
 
+    def __reduce__(self) -> tuple[type["Buffers"], tuple[tuple[int, ...], np.dtype]]:
+        return Buffers, (self._shape, self._dtype)  # another process fills arrays of its own
+
     def one(self) -> np.ndarray:
         """An array that nobody holds, with whatever was in it."""
         for array in self._made:

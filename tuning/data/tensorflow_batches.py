@@ -4,13 +4,13 @@ Keras' own batches of arrays are tuned by a thread of tf.data's. An epoch's end 
 one or two cores up to two seconds: as much as an epoch of a small network takes, and in four of ten epochs.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
-import numpy as np
 
 
-def tensorflow_batches(arrays: tuple[Any, ...], batch_size: int, *, shuffle: bool) -> Any:
+def tensorflow_batches(arrays: Sequence[Any], batch_size: int, *, shuffle: bool) -> Any:
     """A `tf.data.Dataset` of arrays, as `fit` makes it of them.
 
     Args:
@@ -20,7 +20,9 @@ def tensorflow_batches(arrays: tuple[Any, ...], batch_size: int, *, shuffle: boo
     """
     import tensorflow as tf
 
-    tensors = [tf.convert_to_tensor(_in_keras_precision(array)) for array in arrays]
+    is_float, floats = keras.backend.is_float_dtype, keras.config.floatx()  # as Keras casts arrays
+    given = (array.astype(floats, copy=False) if is_float(array.dtype.name) else array for array in arrays)
+    tensors = [tf.convert_to_tensor(array) for array in given]
     rows = tf.data.Dataset.range(len(arrays[0]))
     if shuffle:
         rows = rows.shuffle(len(arrays[0]))
@@ -28,8 +30,3 @@ def tensorflow_batches(arrays: tuple[Any, ...], batch_size: int, *, shuffle: boo
     options = tf.data.Options()
     options.autotune.enabled = False
     return batches.prefetch(2).with_options(options)
-
-
-def _in_keras_precision(given: Any) -> np.ndarray:
-    array: np.ndarray = np.asarray(given)
-    return array.astype(keras.config.floatx()) if np.issubdtype(array.dtype, np.floating) else array

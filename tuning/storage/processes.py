@@ -32,6 +32,6 @@ def _began(pid: int) -> float:
     """
     process = psutil.Process(pid)
     with contextlib.suppress(OSError):
-        told = Path(psutil.PROCFS_PATH, str(pid), "stat").read_text(errors="replace")
+        told = Path("/proc", str(pid), "stat").read_text(errors="replace")
         return int(told.rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")  # "starttime", the 22nd
     return process.create_time()

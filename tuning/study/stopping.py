@@ -32,6 +32,7 @@ def reason_to_stop(trials: Sequence[Trial], direction: Literal["maximize", "mini
         direction: which of its values are better.
     """
     ended = [trial for trial in trials if trial.completed or trial.status is Status.PRUNED]
+    ended.sort(key=lambda trial: (trial.ended or 0.0, trial.number))
     completed = [trial for trial in ended if trial.completed]
     if len(ended) < LEAST or not completed:
         return None

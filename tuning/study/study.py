@@ -338,9 +338,9 @@ class Study:
             self.optuna.tell(lease.trial, values, state=state_of(status))
             return True
 
-    def _check_failures(self, counted: Sequence[Trial]) -> None:
-        # By their numbers: when they ended is by the clocks of those who ran them.
-        last = [trial for trial in counted if trial.status.ended or trial.postponed][-self._most_failures :]
+    def _check_failures(self, counted: Iterable[Trial]) -> None:
+        ended = [(trial.ended or trial.postponed or 0.0, trial) for trial in counted if trial.ended or trial.postponed]
+        last = [trial for _, trial in sorted(ended, key=lambda item: item[0])][-self._most_failures :]
         if len(last) == self._most_failures and all(item.status is Status.FAILED or item.postponed for item in last):
             raise StudyEnded(f"the last {self._most_failures} trials failed, the last one: {last[-1].error}")
 

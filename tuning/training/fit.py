@@ -86,11 +86,8 @@ def loss_of(smoothing: float) -> Any:
 def without_smoothing(model: keras.Model) -> None:
     """Compiles a trained model with Keras' own loss, so that its file is read without this package."""
     if isinstance(model.loss, SmoothedCrossentropy):
-        model.compile(
-            optimizer=model.optimizer,
-            loss="sparse_categorical_crossentropy",
-            metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
-        )
+        metrics = [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
+        model.compile(model.optimizer, "sparse_categorical_crossentropy", metrics=metrics)
 
 
 def class_weights(hyperparameters: Mapping[str, Any], labels: np.ndarray) -> dict[int, float] | None:
@@ -190,7 +187,7 @@ def fit(model: keras.Model, hyperparameters: Mapping[str, Any], *args: Any, **kw
     if draws > 1 and given["initial_epoch"] == 0:
         lottery(model, given["x"], given["y"], draws=draws, hyperparameters=hyperparameters)
     given["callbacks"] += [RateSchedule(hyperparameters, given["epochs"]), keras.callbacks.TerminateOnNaN()]
-    history = model.fit(**batched(given))
+    history = model.fit(**batched(model, given))
     for name, values in history.history.items():
         if not np.all(np.isfinite(values)):
             raise TrainingDiverged(f"the training diverged: its {name} became {values[-1]} in epoch {len(values)}.")

@@ -24,7 +24,7 @@ class _InTraining(keras.Model):
     """A model as it is in training, whatever is asked of it; compiled as the model is."""
 
     def __init__(self, model: keras.Model) -> None:
-        super().__init__()
+        super().__init__(name="in_training")  # TensorFlow takes no name that begins with "_"
         self.inner = model
         self.compile(jit_compile=model.jit_compile, run_eagerly=model.run_eagerly)
 
@@ -60,6 +60,9 @@ class PreciseBatchNorm(keras.callbacks.Callback):
         self._own: list[tuple[Any, np.ndarray]] = []
         self._taken: dict[int, np.ndarray] = {}
         self._forward: _InTraining | None = None
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        self._forward = None  # another model, or other layers that are trained
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self._epoch, self._taken = epoch + 1, {}

@@ -74,8 +74,8 @@ def fit(
         TrainingDiverged: where the loss or the objective became NaN or infinite.
     """
     args, kwargs = data.fit_arguments()
-    if not candidate.fits_itself and type(model).fit is keras.Model.fit:
-        args, kwargs = (), batched({**dict(zip(("x", "y"), args)), **kwargs})
+    if not candidate.fits_itself:
+        args, kwargs = (), batched(model, {**dict(zip(("x", "y"), args)), **kwargs})
     keeping = _EpochCheckpoint(monitor, path, signature, watch, epochs, patience, folds, own=candidate.fits_itself)
     size = candidate.values.get("batch_size")
     keeping.precise = PreciseBatchNorm(deciding, lambda: batches_of(data.train, size, batches), keeping.notes.append)
