@@ -63,6 +63,7 @@ def main():
     parser.add_argument("--cores", type=int, nargs="+", default=sorted(os.sched_getaffinity(0)))
     parser.add_argument("--before", type=pathlib.Path, help="a checkout of 0.1.0")
     parser.add_argument("--seeds", type=int, default=SEEDS)
+    parser.add_argument("--methods", nargs="+", choices=(*METHODS, *ON_DIGITS), default=(*METHODS, *ON_DIGITS))
     parser.add_argument("--results", type=pathlib.Path, default=RESULTS)
     parser.add_argument("--tell", action="store_true", help="only tell what was found")
     parser.add_argument("--one", nargs=4, help=argparse.SUPPRESS)
@@ -84,8 +85,9 @@ def compare(arguments, found) -> bool:
     todo = [
         (method, data, seed)
         for seed, data in itertools.product(range(arguments.seeds), SECONDS)
-        for method in (*METHODS, *(ON_DIGITS if data == "digits" else ()))
+        for method in arguments.methods
         if (method, data, seed) not in done and (method != "before" or arguments.before)
+        if method not in ON_DIGITS or data == "digits"
     ]
     cores = queue.SimpleQueue()
     for core in arguments.cores:

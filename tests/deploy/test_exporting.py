@@ -75,9 +75,14 @@ def test_small_outputs_must_be_as_near_as_large_ones(model, tmp_path, monkeypatc
     def slightly_off(path, inputs):
         return [1.01 * model.predict(inputs, verbose=0)]
 
-    expected = np.array([[1e-6, 2e-6]])
-    assert exporting._difference(expected, expected * 1.01) == pytest.approx(0.01)
+    expected = np.array([[1e-3, 2e-3]])
+    assert exporting._difference(expected, expected * 1.01) == pytest.approx(0.01, rel=0.05)
     assert exporting._difference(0 * expected, 0 * expected) == 0
+    assert exporting._difference(expected, expected + 1e-7) == 0  # what rounding makes of 1, as in a sigmoid
+    endless = np.array([np.inf, 1.0])
+    assert exporting._difference(endless, endless) == 0
+    assert exporting._difference(endless, np.array([np.inf, 2.0])) == pytest.approx(1)
+    assert exporting._difference(endless, np.array([1e30, 1.0])) == np.inf
     monkeypatch.setattr(keras.Model, "export", lambda self, path, **options: open(path, "w").close())
     needs = (("onnxruntime", "onnxruntime"),)
     monkeypatch.setitem(exporting.RUNTIMES, "onnx", Runtime("onnx", ".onnx", needs, slightly_off))
