@@ -53,9 +53,10 @@ class Batches(keras.utils.PyDataset):
         return (images, *others)
 
     def _images(self, places: np.ndarray) -> np.ndarray:
-        into: np.ndarray = self._buffers.one()[: len(places)] if isinstance(self.x, StoredImages) else self.x[places]
-        if isinstance(self.x, StoredImages):
-            self.x.read(self.x.places[places], into)
+        if not isinstance(self.x, StoredImages):
+            return np.asarray(self.x[places])
+        into = self._buffers.one()[: len(places)]
+        self.x.read(self.x.places[places], into)
         return into
 
     def on_epoch_end(self) -> None:

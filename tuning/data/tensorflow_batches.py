@@ -21,8 +21,7 @@ def tensorflow_batches(arrays: Sequence[Any], batch_size: int, *, shuffle: bool)
     import tensorflow as tf
 
     is_float, floats = keras.backend.is_float_dtype, keras.config.floatx()  # as Keras casts arrays
-    given = (array.astype(floats, copy=False) if is_float(array.dtype.name) else array for array in arrays)
-    tensors = [tf.convert_to_tensor(array) for array in given]
+    tensors = [tf.convert_to_tensor(x.astype(floats, copy=False) if is_float(x.dtype.name) else x) for x in arrays]
     rows = tf.data.Dataset.range(len(arrays[0]))
     if shuffle:
         rows = rows.shuffle(len(arrays[0]))
