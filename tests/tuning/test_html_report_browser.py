@@ -189,8 +189,9 @@ def test_dark_narrow_and_printed(page):
     page.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride", {"width": 480, "height": 800, "deviceScaleFactor": 1, "mobile": True}
     )
+    # plotly fits one figure after the other to the page
     wait(page, "return document.querySelector('#history-0 .main-svg').getBoundingClientRect().width < 480")
-    assert page.execute_script("return document.documentElement.scrollWidth") <= 480
+    wait(page, "return document.documentElement.scrollWidth <= 480")
     page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     assert page.execute_cdp_cmd("Page.printToPDF", {})["data"].startswith("JVBERi")  # %PDF-
 
