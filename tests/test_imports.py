@@ -63,7 +63,7 @@ FLOORS = {
     "tuning": (
         ("files", "seeds", "digest", "memory", "console", "latency_model"),
         ("data", "storage", "layer_times"),
-        ("boxed_data", "objectives", "latency"),
+        ("boxed_data", "objectives", "latency", "dimensions"),
         ("study",),
         ("run_folder",),
         ("training",),

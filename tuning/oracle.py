@@ -12,6 +12,7 @@ from keras_tuner.engine import trial as kt_trial
 from optuna.samplers import BaseSampler
 
 from keras_blocks.core import validation
+from keras_blocks.tuning.dimensions.keras_tuner_space import KerasTunerSpace
 from keras_blocks.tuning.spaces.architecture import HyperArchitecture
 from keras_blocks.tuning.spaces.budget import Budget, inspected
 from keras_blocks.tuning.spaces.table import GivenSource
@@ -21,7 +22,6 @@ from keras_blocks.tuning.storage.status import Status
 from keras_blocks.tuning.storage.store import GRACE, StudyStorage, quiet_optuna, sqlite_url
 from keras_blocks.tuning.storage.trial import Trial
 from keras_blocks.tuning.study.drawing import StudyEnded
-from keras_blocks.tuning.study.keras_tuner_space import KerasTunerSpace
 from keras_blocks.tuning.study.pruners import make_pruner
 from keras_blocks.tuning.study.samplers import make_sampler
 from keras_blocks.tuning.study.study import MOST_FAILURES, Study

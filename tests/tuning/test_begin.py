@@ -7,13 +7,13 @@ import optuna
 import pytest
 
 from keras_blocks.tuning import HyperResNet, HyperSqueezeNet
+from keras_blocks.tuning.dimensions.sources import DefaultSource, Scale
 from keras_blocks.tuning.spaces.budget import Budget, inspected
 from keras_blocks.tuning.spaces.table import GivenSource
 from keras_blocks.tuning.storage.store import quiet_optuna
 from keras_blocks.tuning.storage.trial import Trial
 from keras_blocks.tuning.study.drawing import DRAWS, LARGEST, Drawer
 from keras_blocks.tuning.study.samplers import make_sampler
-from keras_blocks.tuning.study.sources import DefaultSource, Scale
 
 
 class Net:

@@ -16,11 +16,11 @@ import postgres
 import pytest
 import sqlalchemy
 
+from keras_blocks.tuning.dimensions.keras_tuner_space import KerasTunerSpace
 from keras_blocks.tuning.storage.remote import is_away
 from keras_blocks.tuning.storage.store import StudyStorage, quiet_optuna, sqlite_url
 from keras_blocks.tuning.study import samplers
 from keras_blocks.tuning.study.drawing import StudyEnded
-from keras_blocks.tuning.study.keras_tuner_space import KerasTunerSpace
 from keras_blocks.tuning.study.pruners import make_pruner
 from keras_blocks.tuning.study.samplers import make_sampler
 from keras_blocks.tuning.study.study import MOST_LOSSES, Study

@@ -1,1 +1,1 @@
-"""Which trial is next: dimensions, sources of draws, samplers, objectives, ranking."""
+"""Which trial is next: what is tried first, samplers, pruners, breeding."""

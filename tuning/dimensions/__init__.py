@@ -1,0 +1,1 @@
+"""What may be drawn, and what it is drawn from."""
