@@ -1,18 +1,21 @@
-"""What is tried first: the largest of some draws within the budget, or the space's defaults; then the sampler draws."""
+"""What is tried first: networks of certain sizes within the budget, or the space's defaults; then the sampler draws."""
 
 import contextlib
+import random
 import types
 
 import optuna
 import pytest
 
-from keras_blocks.tuning import HyperResNet, HyperSqueezeNet
-from keras_blocks.tuning.dimensions.sources import DefaultSource, Scale
+from keras_blocks.tuning import HyperAny, HyperResNet, HyperSqueezeNet
+from keras_blocks.tuning.dimensions.sources import DefaultSource, Scale, SizeSource
 from keras_blocks.tuning.spaces.budget import Budget, inspected
+from keras_blocks.tuning.spaces.families import FAMILIES
 from keras_blocks.tuning.spaces.table import GivenSource
 from keras_blocks.tuning.storage.store import quiet_optuna
 from keras_blocks.tuning.storage.trial import Trial
-from keras_blocks.tuning.study.drawing import DRAWS, LARGEST, Drawer
+from keras_blocks.tuning.study.drawing import Drawer
+from keras_blocks.tuning.study.first_trials import DRAWS, LARGEST, SIZED_DRAWS
 from keras_blocks.tuning.study.samplers import make_sampler
 
 
@@ -75,6 +78,63 @@ def test_defaults_that_are_over_the_budget_are_left():
     assert drawn("defaults", 1)[0]["params"] == 1
     found = drawn("defaults", 1, inspect=lambda values: {**net.inspect(values), **_refused(values["width"] == 1)})
     assert found[0]["params"] > 1
+
+
+class Trained(Net):
+    """The same, in which a learning rate and a kind are drawn, too."""
+
+    def draw(self, source):
+        rate = source.number("learning_rate", Scale(1e-4, 1e-1, sampling="log", start=1e-2))
+        kind, drop = source.choice("kind", ["a", "b"]), source.number("dropout", Scale(0.0, 0.5))
+        return {"width": source.number("width", Scale(1, 400)), "learning_rate": rate, "kind": kind, "dropout": drop}
+
+    def inspect(self, values):
+        return {**super().inspect(values), "macs": values["width"] ** 2}
+
+    def grid(self):
+        raise NotImplementedError
+
+    def size_source(self, rng):
+        return SizeSource(rng, kept=["learning_rate"])
+
+
+def test_a_large_a_small_a_larger_and_a_middle_one_come_first_with_the_default_training():
+    first = [one["values"] for one in drawn("sizes", 5, space=Trained())]
+    large, small, larger, middle, _ = [values.pop("width") for values in first]
+    assert small < 75 < 105 < middle < 195 < large < larger <= 300  # of 50 draws from 1 to 400 below 301
+    assert all(values == {"learning_rate": 1e-2, "kind": "a", "dropout": 0.0} for values in first[:4])
+    assert first[4]["dropout"] > 0
+    assert [one["values"]["width"] for one in drawn("sizes", 4, space=Trained())] == [large, small, larger, middle]
+
+
+def test_no_size_is_within_the_budget():
+    net, asked = Trained(), []
+
+    def inspect(values):
+        asked.append(values)
+        return {**net.inspect(values), **_refused(len(asked) <= SIZED_DRAWS)}
+
+    assert len(drawn("sizes", 2, space=net, inspect=inspect)) == 2
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_sizes_of_a_space_are_trained_alike(family):
+    space = FAMILIES[family]((32, 32, 3), classes=10)
+
+    def inspect(values):
+        return {**inspected(space.candidate(GivenSource(values)), Budget()), "values": values}
+
+    first = drawn("sizes", 4, space=space, inspect=inspect)
+    default = inspected(space.candidate(GivenSource({})), Budget())
+    assert all(one["hyperparameters"] == default["hyperparameters"] for one in first)
+    large, small, larger, middle = [one["macs"] for one in first]
+    assert small < middle < large < larger
+
+
+def test_every_family_may_come_first():
+    space = HyperAny([FAMILIES[name]((32, 32, 3), classes=10) for name in ("vgg", "densenet")])
+    rng = random.Random(0)
+    assert {space.draw(space.size_source(rng))["family"] for _ in range(20)} == {"vgg", "densenet"}
 
 
 def _refused(whether):

@@ -3,8 +3,8 @@
 import abc
 import dataclasses
 import random
-from collections.abc import Sequence
-from typing import Any, Literal, Protocol
+from collections.abc import Collection, Sequence
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import optuna
 from keras_tuner.engine.hyperparameters import Float, Int
@@ -61,6 +61,14 @@ class Drawable(Protocol):
 
     def grid(self) -> dict[str, list[Any]]:
         """All values of all that can be drawn, by the names under which the source is asked."""
+
+
+@runtime_checkable
+class SizedDrawable(Drawable, Protocol):
+    """One that knows which of its dimensions say how large a model is."""
+
+    def size_source(self, rng: random.Random) -> "SizeSource":
+        """Draws these, and has the defaults of all others."""
 
 
 class _OptunaScales(abc.ABC):
@@ -159,3 +167,34 @@ class RandomSource(_OptunaScales):
             value = self._rng.uniform(low, high)
         self.params[name] = value
         return value
+
+
+class SizeSource:
+    """A random generator for the numbers that make a model large or small, and the defaults of all else.
+
+    What is a text, on or off, or 0 by default, as a dropout, says something else of a model than its size.
+
+    Args:
+        rng: draws.
+        kept: names of dimensions that have their defaults, too.
+        free: names of those that are drawn, whatever they are.
+
+    Attributes:
+        params: what was drawn, as a trial of Optuna may be told to draw it.
+    """
+
+    def __init__(self, rng: random.Random, kept: Collection[str], free: Collection[str] = ()):
+        self._kept, self._free = kept, free
+        self._random, self._default = RandomSource(rng), DefaultSource()
+        self.params = self._default.params = self._random.params
+
+    def choice(self, name: str, labels: Sequence[Any]) -> Any:
+        return self._of(name, labels[0]).choice(name, labels)
+
+    def number(self, name: str, scale: Scale) -> Any:
+        return self._of(name, scale.default).number(name, scale)
+
+    def _of(self, name: str, default: Any) -> Source:
+        is_size = type(default) in (int, float) and default != 0
+        drawn = name in self._free or (is_size and name not in self._kept)
+        return self._random if drawn else self._default

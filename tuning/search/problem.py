@@ -152,11 +152,10 @@ def _refuse_settings(settings: SearchSettings) -> None:
     """What is set for spaces of this library alone."""
     if settings.parts:
         raise ValueError(f"`parts` are of this library's spaces; received {settings.parts!r} with a space of your own.")
-    if settings.keep_weights:
-        raise ValueError(
-            "`keep_weights` must be False with a space of your own: which of its hyperparameters are the model's, and "
-            "which the training's, is not known."
-        )
+    for name, said, may_be in (("begin", "sizes", "another"), ("keep_weights", True, "False")):
+        if getattr(settings, name) == said:
+            told = "which of its hyperparameters are the model's, and which the training's, is not known"
+            raise ValueError(f"`{name}` must be {may_be} with a space of your own: {told}; received {said!r}.")
 
 
 def _checked(problem: Problem) -> Problem:

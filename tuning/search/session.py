@@ -16,6 +16,7 @@ import keras
 
 from keras_blocks.tuning import layer_times
 from keras_blocks.tuning.console import is_place
+from keras_blocks.tuning.dimensions.sources import SizedDrawable
 from keras_blocks.tuning.memory import memory_of_machine
 from keras_blocks.tuning.run_folder import RunFolder
 from keras_blocks.tuning.search.progress import NoProgress, Progress
@@ -165,8 +166,9 @@ class Session:
             if settings.sampler != "grid":  # which is fixed before the first trial
                 space.found = lambda: study.found()
         storage = StudyStorage(self.place.url, grace=settings.grace)
-        if settings.pruner == "auto" or self.rungs is None:
-            settings, self.rungs = settings.settled(storage.identity_of(self.place.study))
+        if self.rungs is None:
+            begun = storage.identity_of(self.place.study)
+            settings, self.rungs = settings.settled(begun, sized=isinstance(space, SizedDrawable))
             self.settings = settings
         study: Study = self._make_study(
             storage,

@@ -62,8 +62,9 @@ SAMPLER_HELP = """{choices}.
 morph breeds: a child is one of the best trials, or of the front, with one to three values changed, and begins with \
 its weights; the first four are random."""
 BEGIN_HELP = """What is tried first: {choices}.
-largest are the 10 with the most parameters of 200 random draws within the budget; defaults are the space's, of one \
-trial."""
+sizes are four networks of 50 random ones within the budget, with the default training: a large, a small, a larger and \
+a middle one; largest the 10 largest of 200; defaults the space's one; none leaves it to the sampler.
+auto is sizes, but none with data or a space of your own or with random, qmc, grid; a search goes on as it was begun."""
 STOP_HELP = """auto: the search stops when 30 trials in a row were no better than the best.
 It is asked with one objective only, of 20 trials or more, by Optuna's terminator."""
 TRACKER_HELP = """Log each training to {choices}, by Keras' or MLflow's own callback.
@@ -130,7 +131,7 @@ class SearchSettings(DataSettings):
         20, "Of the best one's training.\nIt begins anew, and its model is kept.", 1, 100_000
     )
     sampler: SamplerName = setting("tpe", SAMPLER_HELP)
-    begin: Literal["largest", "defaults"] | None = setting(None, BEGIN_HELP, shown_default="as the sampler draws")
+    begin: Literal["auto", "none", "sizes", "largest", "defaults"] | None = setting("auto", BEGIN_HELP)
     pruner: PrunerName = setting("auto", PRUNER_HELP)
     first_rung: int | None = setting(None, FIRST_RUNG_HELP, 1, 100_000, shown_default="3")
     first_rung_steps: int | None = setting(None, "Steps before a pruner ends a trial, where these are more.", 1)
@@ -214,11 +215,12 @@ class SearchSettings(DataSettings):
     def _is_pruned(self) -> bool:
         return self.pruner not in ("none", "auto")
 
-    def settled(self, begun: Any = None) -> tuple[SearchSettings, Rungs]:
-        """These with a pruner that has a name, and when it, and a trial's end, decides.
+    def settled(self, begun: Any = None, *, sized: bool = False) -> tuple[SearchSettings, Rungs]:
+        """These with nothing left to auto, and when a pruner, and a trial's end, decides.
 
         Args:
             begun: the identity that the search was begun with, perhaps by an earlier version; `None` for a new one.
+            sized: whether the space knows which of its dimensions say how large a model is.
 
         Raises:
             TypeError, ValueError: for an identity of another kind.
@@ -232,7 +234,12 @@ class SearchSettings(DataSettings):
         if pruner not in PRUNERS[1:]:
             may_be = len(self.objectives) == 1 and self.objectives[0] not in COSTS and self.folds is None
             pruner = "hyperband" if may_be and self.max_seconds is not None else "none"
-        settled = dataclasses.replace(self, pruner=pruner)
+        begin: Any = None if self.begin == "none" else self.begin
+        if begin == "auto" and isinstance(begun, dict):
+            begin = begun.get("settings", {}).get("begin")
+        elif begin == "auto":
+            begin = "sizes" if sized and self.sampler not in ("random", "qmc", "grid") else None
+        settled = dataclasses.replace(self, pruner=pruner, begin=begin)
         if begun is not None:
             said = begun.get("rungs") if isinstance(begun, dict) else None
             return settled, Rungs.before(said, pruner, self.epochs)

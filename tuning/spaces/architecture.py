@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import math
+import random
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -23,7 +24,7 @@ from keras_blocks.tuning.dimensions.dimension import (
     hp_choice,
     hp_range,
 )
-from keras_blocks.tuning.dimensions.sources import Source
+from keras_blocks.tuning.dimensions.sources import SizeSource, Source
 from keras_blocks.tuning.spaces import table as tables
 from keras_blocks.tuning.spaces.candidate import Candidate
 from keras_blocks.tuning.spaces.table import GivenSource, KerasTunerSource, Table
@@ -233,6 +234,10 @@ class HyperArchitecture(keras_tuner.HyperModel):
         """What is drawn, as a trial keeps it; from it, `candidate(GivenSource(drawn))` is the same again."""
         labels, _ = tables.draw(self._table(), source)
         return labels
+
+    def size_source(self, rng: random.Random) -> SizeSource:
+        """Draws models of all sizes, that are trained by the defaults: what a search tries first."""
+        return SizeSource(rng, kept=self.training_dimensions)
 
     def grid(self) -> dict[str, list[Any]]:
         """All values of all that can be drawn, as a trial keeps them."""

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import random
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -9,6 +10,7 @@ from keras_blocks.core import validation
 from keras_blocks.core.registration import class_named, register
 from keras_blocks.tuning.data.dataset import Dataset
 from keras_blocks.tuning.dimensions.dimension import Choice, Dimension, Fixed, Values, dimension_from_config
+from keras_blocks.tuning.dimensions.sources import SizeSource
 from keras_blocks.tuning.spaces.architecture import RATE, HyperArchitecture
 from keras_blocks.tuning.spaces.densenet import HyperDenseNet
 from keras_blocks.tuning.spaces.inception import HyperInception
@@ -96,6 +98,9 @@ class HyperAny(HyperArchitecture):
         scope = f"{drawn[FAMILY]}/"
         its = {name.removeprefix(scope): value for name, value in drawn.items() if name.startswith(scope)}
         return self.spaces[drawn[FAMILY]].assembled(its)
+
+    def size_source(self, rng: random.Random) -> SizeSource:
+        return SizeSource(rng, kept=self.training_dimensions, free={FAMILY})
 
     def _architecture_table(self) -> Table:
         """The choice of the space, and all their dimensions, each drawn where its space is."""

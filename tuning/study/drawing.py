@@ -9,13 +9,14 @@ from typing import Any, NamedTuple
 
 import optuna
 
-from keras_blocks.tuning.dimensions.sources import DefaultSource, Drawable, RandomSource, TrialSource
+from keras_blocks.tuning.dimensions.sources import Drawable, RandomSource, TrialSource
 from keras_blocks.tuning.seeds import CANDIDATES, derived_seed
 from keras_blocks.tuning.storage.leases import history_of
 from keras_blocks.tuning.storage.status import Status
 from keras_blocks.tuning.storage.store import StudyStorage, state_of
 from keras_blocks.tuning.storage.trial import Trial
 from keras_blocks.tuning.study.breeding import lineage
+from keras_blocks.tuning.study.first_trials import tried_first
 from keras_blocks.tuning.study.samplers import SeededByTrial
 
 SAMPLED_DRAWS = 8
@@ -25,9 +26,6 @@ SAMPLED_DRAWS = 8
 FIRST = "first"
 TRIED = "first tried"
 """The attribute of Optuna's study with what is tried first, where that is not left to the sampler."""
-
-LARGEST, DRAWS = 10, 200
-"""Of so many random draws within the budget, so many with the most parameters are tried first."""
 
 
 class StudyEnded(RuntimeError):
@@ -53,8 +51,7 @@ class Drawer:
         inspect: see `Study`.
         seed: of what is drawn at random.
         random_draws: of one candidate, before there is none.
-        begin: what is tried first: "largest", see `LARGEST`; "defaults", those of the space; `None`: what the sampler
-            draws.
+        begin: what is tried first, see `first_trials`; `None`: what the sampler draws.
     """
 
     study: optuna.Study
@@ -78,7 +75,7 @@ class Drawer:
         for trial in trials:
             if trial.signature is not None and trial.duplicate_of is None:
                 known.setdefault(trial.signature, trial)
-        if self.begin is not None and (drawn := self._first(space, trials, known)) is not None:
+        if (drawn := self._first(space, trials, known)) is not None:
             return drawn
         waits = any(trial.status is Status.WAITING for trial in trials)
         for _ in range(SAMPLED_DRAWS):
@@ -106,10 +103,11 @@ class Drawer:
 
     def _first(self, space: Drawable, trials: Sequence[Trial], known: dict[str, Trial]) -> Drawn | None:
         """The next of those that are tried first; `None` where none is left, or another trial waits."""
-        if any(trial.status is Status.WAITING for trial in trials):
+        if self.begin is None or any(trial.status is Status.WAITING for trial in trials):
             return None
         if not trials:
-            self.study.set_user_attr(FIRST, self._tried_first(space))
+            rng = random.Random(derived_seed(self.seed, CANDIDATES, 2**31 - 1))
+            self.study.set_user_attr(FIRST, tried_first(self.begin, space, self.inspect, rng))
         tried = self.study.user_attrs.get(TRIED, 0)
         for number, (params, signature) in enumerate(self.study.user_attrs.get(FIRST, ())[tried:], start=tried + 1):
             if signature not in known:
@@ -119,21 +117,6 @@ class Drawer:
                 if (drawn := self._accepted(space, known)) is not None:
                     return drawn
         return None
-
-    def _tried_first(self, space: Drawable) -> list[tuple[dict[str, Any], str]]:
-        """What Optuna is told to draw, and the signature of what it comes to. That is counted, and not trained."""
-        if self.begin == "defaults":
-            default = DefaultSource()
-            return [(default.params, self.inspect(space.draw(default)).get("signature", ""))]
-        rng = random.Random(derived_seed(self.seed, CANDIDATES, 2**31 - 1))
-        found: dict[str, tuple[int, dict[str, Any]]] = {}
-        for _ in range(DRAWS):
-            source = RandomSource(rng)
-            candidate = self.inspect(space.draw(source))
-            if not candidate.get("refused") and candidate.get("signature") and candidate.get("params") is not None:
-                found[candidate["signature"]] = candidate["params"], source.params
-        largest = sorted(found, key=lambda signature: -found[signature][0])[:LARGEST]
-        return [(found[signature][1], signature) for signature in largest]
 
     def _accepted(self, space: Drawable, known: dict[str, Trial], *, new: bool = False) -> Drawn | None:
         """The next trial of Optuna, or `None` where it ended at once: it was refused, or known already.
