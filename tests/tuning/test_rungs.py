@@ -68,6 +68,30 @@ def test_auto_is_settled_by_what_was_begun_and_then_by_the_minutes(given, begun,
     assert settled.settled(begun)[0] == settled
 
 
+@pytest.mark.parametrize(
+    ("given", "sized", "begun", "begin"),
+    [
+        ({}, True, None, "sizes"),
+        ({}, False, None, None),
+        ({"sampler": "morph"}, True, None, "sizes"),
+        ({"sampler": "random"}, True, None, None),
+        ({"sampler": "grid"}, True, None, None),
+        ({"sampler": "grid", "begin": "sizes"}, True, None, "sizes"),
+        ({"begin": "none"}, True, None, None),
+        ({"begin": None}, True, None, None),
+        ({"begin": "largest"}, False, None, "largest"),
+        ({}, True, {"settings": {}}, None),  # of 0.1.0
+        ({}, True, {"settings": {"begin": None}}, None),
+        ({}, True, {"settings": {"begin": "largest"}}, "largest"),
+        ({"begin": "defaults"}, True, {"settings": {"begin": "largest"}}, "defaults"),  # which the study refuses
+    ],
+)
+def test_what_is_tried_first_is_settled_by_what_was_begun_and_then_by_the_space(given, sized, begun, begin):
+    settled = SearchSettings(**given).settled(begun, sized=sized)[0]
+    assert settled.begin == begin
+    assert settled.settled({"settings": {"begin": begin}}, sized=sized)[0] == settled
+
+
 @pytest.mark.parametrize(("epochs", "first", "ends"), [(9, 3, {3, 9}), (9, 1, {1, 3, 9}), (3, 3, {3})])
 def test_no_trial_ends_before_the_first_rung(epochs, first, ends):
     import optuna
@@ -147,7 +171,7 @@ def test_one_that_0_1_0_began_goes_on_with_what_it_had(pruner, untrained, unrepo
         began.study.optuna.set_user_attr("identity", identity)
         began.close()
     again = search(run, **given)
-    assert again.session.settings.pruner == pruner
+    assert (again.session.settings.pruner, again.session.settings.begin) == (pruner, None)
     assert again.session.rungs == Rungs(pruner, 3, first=1, batches=0)
     Told.asked.clear()
     again.run()

@@ -60,7 +60,7 @@ hyperband drops two thirds of the trials after 3, 9, 27 ... epochs; median those
 What decides is validated with BatchNormalization's statistics taken anew from 16 batches."""
 SAMPLER_HELP = """{choices}.
 morph breeds: a child is one of the best trials, or of the front, with one to three values changed, and begins with \
-its weights; the first four are random."""
+its weights; the first four are those of --begin, or random."""
 BEGIN_HELP = """What is tried first: {choices}.
 sizes are four networks of 50 random ones within the budget, with the default training: a large, a small, a larger and \
 a middle one; largest the 10 largest of 200; defaults the space's one; none leaves it to the sampler.
