@@ -437,11 +437,15 @@ def test_refused_candidates_are_drawn_again_and_do_not_count(made):
 
 def test_a_budget_that_nothing_meets_ends_the_study(made):
     def refused(values):
-        too_many = f"{10 ** values['depth']:,} parameters are more than 1"
-        return {"refused": too_many if values["kind"] == "a" else "invalid: no such model"}
+        depth = values["depth"]
+        if values["kind"] != "a":
+            return {"refused": "invalid: no such model"}
+        if depth == 0:
+            return {"refused": "9 parameters are more than 1"}  # nine times as many; the others three times and more
+        return {"refused": f"{3_000 * 10**depth:,} multiply-adds are more than 10,000"}
 
     study = made(inspect=refused, random_draws=100)
-    with pytest.raises(StudyEnded, match="in 100 draws; of the nearest, 10 parameters are more than 1"):
+    with pytest.raises(StudyEnded, match="in 100 draws; of the nearest, 30,000 multiply-adds are more than 10,000"):
         study.next("w")
 
 

@@ -167,12 +167,13 @@ class Drawer:
 
 
 def _nearest(refusals: Collection[str]) -> str:
-    """The refusal with the smallest number, with which it begins; what has none says less."""
+    """The refusal that is over its limit by the smallest factor: a number begins it, and the limit ends it."""
 
-    def number(reason: str) -> float:
+    def times(reason: str) -> float:
         try:
-            return float(reason.partition(" ")[0].replace(",", ""))
-        except ValueError:
+            number, *_, limit = reason.replace(",", "").split()
+            return float(number) / float(limit)
+        except (ValueError, ZeroDivisionError):  # what has none says less
             return math.inf
 
-    return min(sorted(refusals), key=number)
+    return min(sorted(refusals), key=times)
