@@ -32,11 +32,23 @@ def named_by_paths(arrays: Mapping[str, Any], targets: Mapping[str, Any]) -> Map
     Args:
         arrays: name -> array.
         targets: our name -> the model's variable.
+
+    Raises:
+        ValueError: for two paths of one variable.
     """
     ours = {variable.path: name for name, variable in targets.items()}
     if len(arrays.keys() & ours.keys()) <= len(arrays.keys() & targets.keys()):
         return arrays
-    return {ours.get(name) or _without_outer_names(name): value for name, value in arrays.items()}
+    found: dict[str, str] = {}
+    for path in arrays:
+        name = ours.get(path) or _without_outer_names(path)
+        if name in found:
+            raise ValueError(
+                f"`weights` must have one array for each variable; both {found[name]!r} and {path!r} are {name!r}. "
+                "Leave out the one that is not meant."
+            )
+        found[name] = path
+    return {name: arrays[path] for name, path in found.items()}
 
 
 def _without_outer_names(path: str) -> str:

@@ -109,9 +109,12 @@ def named(text: str, argument: str) -> tuple[Any, Where]:
         ) from error
     thing = imported
     for part in name.split("."):
-        if not hasattr(thing, part):
-            raise ValueError(f"`{argument}`: {module} has no {part!r}; it has {sorted(_own_names(imported))[:20]}.")
-        thing = getattr(thing, part)
+        try:
+            thing = getattr(thing, part)
+        except AttributeError as error:  # perhaps one inside a module's own `__getattr__`, which is told as the cause
+            raise ValueError(
+                f"`{argument}`: {module} has no {part!r}; it has {sorted(_own_names(imported))[:20]}."
+            ) from error
     file = getattr(imported, "__file__", None)
     folder = (
         str(Path(file).absolute().parents[module.count(".") + (Path(file).name == "__init__.py")]) if file else None
