@@ -22,13 +22,11 @@ import tempfile
 import time
 
 import keras
-import numpy as np
 
 import keras_blocks
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from search_breeding import given
-from search_comparison import ROOT, interval
+from search_comparison import ROOT, images, interval
 
 RESULTS = ROOT / "docs" / "growing.json"
 DATA = ("digits", "sign_digits", "cifar")
@@ -151,18 +149,7 @@ def loaded(name, seed, folder):
 
     folder = pathlib.Path(folder, f"{name}_{seed}")
     folder.mkdir()
-    path = given(name, folder)
-    if name == "cifar":
-        with np.load(path) as file:
-            arrays = {key: halved(value) if key.startswith("x") else value for key, value in file.items()}
-        np.savez(path, **arrays)
-    return load_dataset(path, seed=seed, image_size=(16, 16) if name == "sign_digits" else None)
-
-
-def halved(images):
-    """Images of half the size: the means of two by two pixels."""
-    count, height, width, channels = images.shape
-    return images.reshape(count, height // 2, 2, width // 2, 2, channels).mean((2, 4))
+    return load_dataset(images(name, folder), seed=seed)
 
 
 if __name__ == "__main__":

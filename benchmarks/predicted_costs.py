@@ -40,10 +40,10 @@ from keras_blocks.core.graphs import unallocated_and_compiled
 from keras_blocks.look.operations import operations_of
 from keras_blocks.look.plan import plan_of
 from keras_blocks.tuning import Budget, Candidate, latency, layer_times
-from keras_blocks.tuning.dimensions.sources import RandomSource
 from keras_blocks.tuning.latency_model import LatencyModel, features
 from keras_blocks.tuning.spaces.budget import inspected
 from keras_blocks.tuning.spaces.families import FAMILIES
+from keras_blocks.tuning.study.sources import RandomSource
 
 RESULTS = pathlib.Path(__file__).parents[1] / "docs" / "predicted_costs.json"
 SLOTS = {"adamw": 2, "sgd": 1}

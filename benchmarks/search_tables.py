@@ -23,11 +23,11 @@ import zlib
 import numpy as np
 import optuna
 
-from keras_blocks.tuning.dimensions.sources import Scale, TrialSource
 from keras_blocks.tuning.storage.trial import Trial
 from keras_blocks.tuning.study.drawing import Drawer
 from keras_blocks.tuning.study.pruners import make_pruner
 from keras_blocks.tuning.study.samplers import make_sampler
+from keras_blocks.tuning.study.sources import Scale, TrialSource
 
 OUT = pathlib.Path(__file__).parents[1] / "docs" / "search_tables.json"
 TRIALS, EPOCHS, RUNGS = (10, 20, 50, 100), 27, (1, 3, 9)

@@ -2,6 +2,7 @@
 
 import ast
 import collections
+import importlib.util
 import pathlib
 import re
 import subprocess
@@ -63,7 +64,7 @@ FLOORS = {
     "tuning": (
         ("files", "seeds", "digest", "memory", "console", "latency_model"),
         ("data", "storage", "layer_times"),
-        ("boxed_data", "objectives", "latency", "dimensions"),
+        ("boxed_data", "objectives", "latency"),
         ("study",),
         ("run_folder",),
         ("training",),
@@ -135,6 +136,40 @@ def test_imports_run_one_way(path):
             assert needed or module.split(".")[0] not in HEAVY, f"only tuning may import {module}"
             backend = module.split(".")[0] in ("tensorflow", "jax", "torch")
             assert not backend or path in DISPATCHES, f"{path.name} imports {module}"
+
+
+ELSEWHERE = {"torchvision", "postgres"}
+"""What benchmarks import that no environment of the tests has, or that lies among the tests."""
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("benchmarks/*.py")), ids=lambda path: path.name)
+def test_what_a_benchmark_imports_is_there(path):
+    """Nothing else runs them: what one takes of another, and of ours, may be gone."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("keras_blocks"):
+            module = importlib.import_module(node.module)
+            assert all(
+                hasattr(module, alias.name) or importlib.util.find_spec(f"{node.module}.{alias.name}")
+                for alias in node.names
+            ), ast.unparse(node)
+        elif isinstance(node, ast.ImportFrom) and (other := path.with_name(f"{node.module}.py")).exists():
+            bound = {name for each in ast.parse(other.read_text()).body for name in _bound(each)}
+            assert {alias.name for alias in node.names} <= bound, ast.unparse(node)
+    for node in ast.parse(path.read_text()).body:  # what is imported in functions may be missing here
+        if isinstance(node, ast.ImportFrom | ast.Import):
+            name = (node.module if isinstance(node, ast.ImportFrom) else node.names[0].name).split(".")[0]
+            known = name in ELSEWHERE or path.with_name(f"{name}.py").exists() or importlib.util.find_spec(name)
+            assert known, ast.unparse(node)
+
+
+def _bound(node):
+    """Names that a statement at a module's top level binds."""
+    if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        yield node.name
+    elif isinstance(node, ast.Import | ast.ImportFrom):
+        yield from (alias.asname or alias.name for alias in node.names)
+    else:
+        yield from (each.id for each in ast.walk(node) if isinstance(each, ast.Name))
 
 
 def test_private_parts_of_keras_are_few():

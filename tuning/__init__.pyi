@@ -1,7 +1,5 @@
 from keras_blocks.tuning.data.dataset import Dataset as Dataset
 from keras_blocks.tuning.data.load import load_dataset as load_dataset
-from keras_blocks.tuning.dimensions.dimension import hp_choice as hp_choice
-from keras_blocks.tuning.dimensions.dimension import hp_range as hp_range
 from keras_blocks.tuning.oracle import OptunaOracle as OptunaOracle
 from keras_blocks.tuning.search.search import Search as Search
 from keras_blocks.tuning.search.settings import SearchSettings as SearchSettings
@@ -18,4 +16,6 @@ from keras_blocks.tuning.spaces.residual import HyperSENet as HyperSENet
 from keras_blocks.tuning.spaces.squeezenet import HyperSqueezeNet as HyperSqueezeNet
 from keras_blocks.tuning.spaces.vgg import HyperVGG as HyperVGG
 from keras_blocks.tuning.spaces.widths import regnet_stages as regnet_stages
+from keras_blocks.tuning.study.dimension import hp_choice as hp_choice
+from keras_blocks.tuning.study.dimension import hp_range as hp_range
 from keras_blocks.tuning.user_spaces.hyper_function import HyperFunction as HyperFunction

@@ -12,9 +12,9 @@ from keras_tuner.engine import trial as kt_trial
 from optuna.samplers import BaseSampler
 
 from keras_blocks.core import validation
-from keras_blocks.tuning.dimensions.keras_tuner_space import KerasTunerSpace
 from keras_blocks.tuning.spaces.architecture import HyperArchitecture
 from keras_blocks.tuning.spaces.budget import Budget, inspected
+from keras_blocks.tuning.spaces.keras_tuner_space import KerasTunerSpace
 from keras_blocks.tuning.spaces.table import GivenSource
 from keras_blocks.tuning.storage.leases import Lease
 from keras_blocks.tuning.storage.sqlite_file import set_aside_if_damaged

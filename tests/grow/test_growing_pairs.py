@@ -17,10 +17,10 @@ from thorough import ONCE, run_alike, run_all
 
 import keras_blocks
 from keras_blocks.grow.growing import grown, told
-from keras_blocks.tuning.dimensions.sources import RandomSource, Scale
 from keras_blocks.tuning.spaces.families import FAMILIES
 from keras_blocks.tuning.spaces.table import GivenSource
 from keras_blocks.tuning.study.breeding import MOST_CHANGES, stepped
+from keras_blocks.tuning.study.sources import RandomSource, Scale
 
 PAIRS = (200 if ONCE else 20) if run_all() else 1
 WITH_SPACES = sorted(FAMILIES)

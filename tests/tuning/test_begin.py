@@ -8,7 +8,6 @@ import optuna
 import pytest
 
 from keras_blocks.tuning import HyperAny, HyperResNet, HyperSqueezeNet
-from keras_blocks.tuning.dimensions.sources import DefaultSource, Scale, SizeSource
 from keras_blocks.tuning.spaces.budget import Budget, inspected
 from keras_blocks.tuning.spaces.families import FAMILIES
 from keras_blocks.tuning.spaces.table import GivenSource
@@ -17,6 +16,7 @@ from keras_blocks.tuning.storage.trial import Trial
 from keras_blocks.tuning.study.drawing import Drawer
 from keras_blocks.tuning.study.first_trials import DRAWS, LARGEST, SIZED_DRAWS
 from keras_blocks.tuning.study.samplers import make_sampler
+from keras_blocks.tuning.study.sources import DefaultSource, Scale, SizeSource
 
 
 class Net:

@@ -21,7 +21,6 @@ from thorough import run_all
 
 import keras_blocks
 from keras_blocks.tuning import HyperFunction, HyperSqueezeNet, OptunaOracle, Search, SearchSettings, hp_range
-from keras_blocks.tuning.dimensions.sources import Scale
 from keras_blocks.tuning.search.session import Session
 from keras_blocks.tuning.spaces.candidate import Candidate
 from keras_blocks.tuning.storage.store import StudyStorage, quiet_optuna, sqlite_url
@@ -37,6 +36,7 @@ from keras_blocks.tuning.study.breeding import (
 )
 from keras_blocks.tuning.study.pruners import make_pruner
 from keras_blocks.tuning.study.samplers import make_sampler
+from keras_blocks.tuning.study.sources import Scale
 from keras_blocks.tuning.study.study import Study
 from keras_blocks.tuning.training import shared_weights
 from keras_blocks.tuning.trials.protocol import TrialRequest

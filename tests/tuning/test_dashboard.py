@@ -12,7 +12,7 @@ from pathlib import Path
 import keras_tuner
 import pytest
 
-from keras_blocks.tuning.dimensions.keras_tuner_space import KerasTunerSpace
+from keras_blocks.tuning.spaces.keras_tuner_space import KerasTunerSpace
 from keras_blocks.tuning.storage.store import StudyStorage, sqlite_url
 from keras_blocks.tuning.study.pruners import make_pruner
 from keras_blocks.tuning.study.samplers import make_sampler

@@ -3,8 +3,8 @@
 import pytest
 
 from keras_blocks.tuning import HyperAny, HyperResNet, HyperSqueezeNet, SearchSettings, hp_choice, hp_range
-from keras_blocks.tuning.dimensions.dimension import Fixed
 from keras_blocks.tuning.spaces.families import space_for
+from keras_blocks.tuning.study.dimension import Fixed
 
 IMAGES = {"input_shape": (16, 16, 3), "classes": 10}
 ANYTHING = Fixed(None)

@@ -18,8 +18,8 @@ from keras_blocks.tuning import (
     hp_range,
     space_from_config,
 )
-from keras_blocks.tuning.dimensions.dimension import as_dimension, dimension_from_config
 from keras_blocks.tuning.spaces.families import FAMILIES
+from keras_blocks.tuning.study.dimension import as_dimension, dimension_from_config
 
 IMAGES = {"input_shape": (32, 32, 3), "classes": 10}
 

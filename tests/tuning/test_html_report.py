@@ -12,11 +12,11 @@ import optuna
 import pytest
 
 import keras_blocks
-from keras_blocks.tuning.dimensions.keras_tuner_space import KerasTunerSpace
 from keras_blocks.tuning.objectives import OBJECTIVES, Objective, front, ranking
 from keras_blocks.tuning.report import figures
 from keras_blocks.tuning.report.html_report import write_report, write_training_report
 from keras_blocks.tuning.report.parallel import parallel
+from keras_blocks.tuning.spaces.keras_tuner_space import KerasTunerSpace
 from keras_blocks.tuning.storage.trial import Trial
 from keras_blocks.tuning.study.importances import TooFewTrials, importances
 

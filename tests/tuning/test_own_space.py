@@ -14,8 +14,8 @@ from thorough import run_all
 import keras_blocks
 from keras_blocks.core.graphs import unallocated_and_compiled
 from keras_blocks.tuning import HyperFunction, HyperResNet, hp_range
-from keras_blocks.tuning.dimensions.sources import RandomSource
 from keras_blocks.tuning.spaces.budget import Budget
+from keras_blocks.tuning.study.sources import RandomSource
 from keras_blocks.tuning.training.hyperparameters import TrainingDiverged
 from keras_blocks.tuning.training.resumable import WrongObjective
 from keras_blocks.tuning.trials.tasks import GivenTask
@@ -151,7 +151,7 @@ def test_conditions_are_those_of_keras_tuner():
 def test_choices_may_depend_on_others():
     import optuna
 
-    from keras_blocks.tuning.dimensions.sources import TrialSource
+    from keras_blocks.tuning.study.sources import TrialSource
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     space, study = taken(dependent), optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))

@@ -5,9 +5,9 @@ import functools
 import pytest
 
 from keras_blocks.tuning import Search, SearchSettings
-from keras_blocks.tuning.dimensions.keras_tuner_space import KerasTunerSpace
 from keras_blocks.tuning.search.session import Session
 from keras_blocks.tuning.spaces.budget import inspected
+from keras_blocks.tuning.spaces.keras_tuner_space import KerasTunerSpace
 from keras_blocks.tuning.storage.store import StudyStorage, quiet_optuna, sqlite_url
 from keras_blocks.tuning.study.drawing import StudyEnded
 from keras_blocks.tuning.study.pruners import make_pruner

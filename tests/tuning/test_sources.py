@@ -7,11 +7,11 @@ import optuna
 import pytest
 
 from keras_blocks.tuning import HyperAny, hp_range
-from keras_blocks.tuning.dimensions.keras_tuner_space import KerasTunerSpace
-from keras_blocks.tuning.dimensions.sources import RandomSource, TrialSource
 from keras_blocks.tuning.spaces.families import FAMILIES
+from keras_blocks.tuning.spaces.keras_tuner_space import KerasTunerSpace
 from keras_blocks.tuning.spaces.table import GivenSource
 from keras_blocks.tuning.study.samplers import grid_of, make_sampler
+from keras_blocks.tuning.study.sources import RandomSource, TrialSource
 
 
 def everything():

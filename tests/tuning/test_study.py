@@ -16,7 +16,7 @@ import postgres
 import pytest
 import sqlalchemy
 
-from keras_blocks.tuning.dimensions.keras_tuner_space import KerasTunerSpace
+from keras_blocks.tuning.spaces.keras_tuner_space import KerasTunerSpace
 from keras_blocks.tuning.storage.remote import is_away
 from keras_blocks.tuning.storage.store import StudyStorage, quiet_optuna, sqlite_url
 from keras_blocks.tuning.study import samplers

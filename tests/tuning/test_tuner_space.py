@@ -7,9 +7,9 @@ import keras_tuner
 import numpy as np
 import pytest
 
-from keras_blocks.tuning.dimensions.sources import RandomSource
 from keras_blocks.tuning.spaces.budget import Budget
 from keras_blocks.tuning.spaces.counting import Misfit
+from keras_blocks.tuning.study.sources import RandomSource
 from keras_blocks.tuning.user_spaces import given_training
 from keras_blocks.tuning.user_spaces.given_data import GivenData
 from keras_blocks.tuning.user_spaces.given_hypermodel import as_hypermodel

@@ -16,7 +16,6 @@ import keras
 
 from keras_blocks.tuning import layer_times
 from keras_blocks.tuning.console import is_place
-from keras_blocks.tuning.dimensions.sources import SizedDrawable
 from keras_blocks.tuning.memory import memory_of_machine
 from keras_blocks.tuning.run_folder import RunFolder
 from keras_blocks.tuning.search.progress import NoProgress, Progress
@@ -32,6 +31,7 @@ from keras_blocks.tuning.storage.status import Status
 from keras_blocks.tuning.storage.store import StudyStorage, sqlite_url, stored_study
 from keras_blocks.tuning.study.pruners import Rungs, make_pruner
 from keras_blocks.tuning.study.samplers import make_sampler
+from keras_blocks.tuning.study.sources import SizedDrawable
 from keras_blocks.tuning.study.study import Study
 from keras_blocks.tuning.trials.protocol import FinalRequest, Setup
 from keras_blocks.tuning.trials.supervisor import MEMORY_SHARE, OnEpoch, Outcome, Supervisor

@@ -159,8 +159,8 @@ class SearchSettings(DataSettings):
     seed: int = setting(0, "Of everything that is drawn.", 0, 2**32 - 1)
 
     def __post_init__(self) -> None:
-        from keras_blocks.tuning.dimensions.dimension import Dimension
         from keras_blocks.tuning.objectives import COSTS
+        from keras_blocks.tuning.study.dimension import Dimension
         from keras_blocks.tuning.study.samplers import SINGLE_OBJECTIVE
 
         check_settings(self)

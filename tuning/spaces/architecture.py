@@ -15,7 +15,11 @@ from keras_blocks.core.registration import registered_name
 from keras_blocks.core.signature import arguments
 from keras_blocks.costs.cost import Cost
 from keras_blocks.tuning.data.dataset import Dataset
-from keras_blocks.tuning.dimensions.dimension import (
+from keras_blocks.tuning.spaces import table as tables
+from keras_blocks.tuning.spaces.candidate import Candidate
+from keras_blocks.tuning.spaces.table import GivenSource, KerasTunerSource, Table
+from keras_blocks.tuning.spaces.tuner_checks import refuse_search_arguments, refuse_what_is_fixed
+from keras_blocks.tuning.study.dimension import (
     Dimension,
     Fixed,
     Values,
@@ -24,11 +28,7 @@ from keras_blocks.tuning.dimensions.dimension import (
     hp_choice,
     hp_range,
 )
-from keras_blocks.tuning.dimensions.sources import SizeSource, Source
-from keras_blocks.tuning.spaces import table as tables
-from keras_blocks.tuning.spaces.candidate import Candidate
-from keras_blocks.tuning.spaces.table import GivenSource, KerasTunerSource, Table
-from keras_blocks.tuning.spaces.tuner_checks import refuse_search_arguments, refuse_what_is_fixed
+from keras_blocks.tuning.study.sources import SizeSource, Source
 from keras_blocks.tuning.training.augmentation import STRENGTHS
 from keras_blocks.tuning.training.fit import fit
 from keras_blocks.tuning.training.fit_arguments import WrongCall
@@ -52,8 +52,8 @@ class HyperArchitecture(keras_tuner.HyperModel):
     or widen each dimension by an argument of its name, and give further arguments of the architecture in the same way.
 
     Two functions can each be used alone: `metaparameters(hp)`, what the model is, and `hyperparameters(hp)`, how it is
-    trained. What is called `hp` is `keras_tuner.HyperParameters`, or another source of values, see
-    `dimensions.sources`. Any KerasTuner tuner takes an instance.
+    trained. What is called `hp` is `keras_tuner.HyperParameters`, or another source of values, see `study.sources`. Any
+    KerasTuner tuner takes an instance.
 
     Args:
         input_shape: (height, width, channels) of the images, which are channels_last.

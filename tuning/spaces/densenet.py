@@ -3,9 +3,9 @@
 from keras_blocks.core.registration import register
 from keras_blocks.models.densenet import DenseNet
 from keras_blocks.models.output_stride import STEM_STRIDES
-from keras_blocks.tuning.dimensions.dimension import Values, hp_range
 from keras_blocks.tuning.spaces.architecture import HyperArchitecture
 from keras_blocks.tuning.spaces.widths import by_side, group_counts
+from keras_blocks.tuning.study.dimension import Values, hp_range
 
 STEM_RATIO = 2
 """Channels of the stem over the growth rate, as the paper has it."""

@@ -9,8 +9,6 @@ from typing import Any, Self
 from keras_blocks.core import validation
 from keras_blocks.core.registration import class_named, register
 from keras_blocks.tuning.data.dataset import Dataset
-from keras_blocks.tuning.dimensions.dimension import Choice, Dimension, Fixed, Values, dimension_from_config
-from keras_blocks.tuning.dimensions.sources import SizeSource
 from keras_blocks.tuning.spaces.architecture import RATE, HyperArchitecture
 from keras_blocks.tuning.spaces.densenet import HyperDenseNet
 from keras_blocks.tuning.spaces.inception import HyperInception
@@ -18,6 +16,8 @@ from keras_blocks.tuning.spaces.residual import HyperResNet, HyperResNeXt, Hyper
 from keras_blocks.tuning.spaces.squeezenet import HyperSqueezeNet
 from keras_blocks.tuning.spaces.table import Table
 from keras_blocks.tuning.spaces.vgg import HyperVGG
+from keras_blocks.tuning.study.dimension import Choice, Dimension, Fixed, Values, dimension_from_config
+from keras_blocks.tuning.study.sources import SizeSource
 
 FAMILIES: dict[str, type[HyperArchitecture]] = {
     space.architecture.__name__.lower(): space

@@ -4,9 +4,9 @@ import math
 
 from keras_blocks.core.registration import register
 from keras_blocks.models.inception import Inception
-from keras_blocks.tuning.dimensions.dimension import Values, hp_range
 from keras_blocks.tuning.spaces.architecture import HyperArchitecture
 from keras_blocks.tuning.spaces.widths import by_side, geometric, group_counts
+from keras_blocks.tuning.study.dimension import Values, hp_range
 
 DIVISOR = 16
 """Of which the channels of each further group are a multiple more."""

@@ -9,7 +9,6 @@ from keras_blocks.models.output_stride import STEM_STRIDES
 from keras_blocks.models.resnet import ResNet
 from keras_blocks.models.resnext import ResNeXt
 from keras_blocks.models.senet import SENet
-from keras_blocks.tuning.dimensions.dimension import Values, hp_range
 from keras_blocks.tuning.spaces.architecture import HyperArchitecture
 from keras_blocks.tuning.spaces.widths import (
     by_side,
@@ -19,6 +18,7 @@ from keras_blocks.tuning.spaces.widths import (
     most_groups,
     regnet_stages,
 )
+from keras_blocks.tuning.study.dimension import Values, hp_range
 
 RATIO = 4
 """Channels of a bottleneck's output over `filters`."""

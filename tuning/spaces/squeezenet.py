@@ -4,9 +4,9 @@ import math
 
 from keras_blocks.core.registration import register
 from keras_blocks.models.squeezenet import SqueezeNet
-from keras_blocks.tuning.dimensions.dimension import Values, hp_range
 from keras_blocks.tuning.spaces.architecture import HyperArchitecture
 from keras_blocks.tuning.spaces.widths import by_side, geometric, group_counts
+from keras_blocks.tuning.study.dimension import Values, hp_range
 
 STEMS = {"tiny": 1, "small": 2, "v1.1": 4}
 """Stem of small, of middle and of large images -> by how much it divides the side."""

@@ -7,8 +7,8 @@ from typing import Any
 
 import keras_tuner
 
-from keras_blocks.tuning.dimensions.dimension import MOST_STEPS, Dimension, Fixed, Range, Values, as_dimension
-from keras_blocks.tuning.dimensions.sources import Scale, Source
+from keras_blocks.tuning.study.dimension import MOST_STEPS, Dimension, Fixed, Range, Values, as_dimension
+from keras_blocks.tuning.study.sources import Scale, Source
 
 Table = dict[str, Dimension]
 """A dimension stands after those on which it depends."""

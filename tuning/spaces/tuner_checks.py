@@ -6,8 +6,8 @@ from typing import Any
 import keras_tuner
 from keras_tuner.engine import hyperparameters as kinds
 
-from keras_blocks.tuning.dimensions.dimension import Fixed
 from keras_blocks.tuning.spaces.table import Table
+from keras_blocks.tuning.study.dimension import Fixed
 
 
 def refuse_search_arguments(space: str, table: Table, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:

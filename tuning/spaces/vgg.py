@@ -4,9 +4,9 @@ import math
 
 from keras_blocks.core.registration import register
 from keras_blocks.models.vgg import VGG
-from keras_blocks.tuning.dimensions.dimension import Values, hp_choice, hp_range
 from keras_blocks.tuning.spaces.architecture import HyperArchitecture
 from keras_blocks.tuning.spaces.widths import geometric
+from keras_blocks.tuning.study.dimension import Values, hp_choice, hp_range
 
 MOST_GROUPS = 5  # of the paper
 

@@ -4,7 +4,7 @@ import math
 from typing import TypeVar
 
 from keras_blocks.models.regnet_stages import regnet_stages as regnet_stages
-from keras_blocks.tuning.dimensions.dimension import Range, hp_range
+from keras_blocks.tuning.study.dimension import Range, hp_range
 
 T = TypeVar("T")
 

@@ -1,1 +1,1 @@
-"""Which trial is next: what is tried first, samplers, pruners, breeding."""
+"""Which trial is next: dimensions, sources of draws, what is tried first, samplers, breeding."""

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import optuna
 
-from keras_blocks.tuning.dimensions.sources import Drawable, RandomSource, TrialSource
 from keras_blocks.tuning.seeds import CANDIDATES, derived_seed
 from keras_blocks.tuning.storage.leases import history_of
 from keras_blocks.tuning.storage.status import Status
@@ -18,6 +17,7 @@ from keras_blocks.tuning.storage.trial import Trial
 from keras_blocks.tuning.study.breeding import lineage
 from keras_blocks.tuning.study.first_trials import tried_first
 from keras_blocks.tuning.study.samplers import SeededByTrial
+from keras_blocks.tuning.study.sources import Drawable, RandomSource, TrialSource
 
 SAMPLED_DRAWS = 8
 """The sampler draws one candidate so often, and learns of those that were refused; then it is drawn at random."""

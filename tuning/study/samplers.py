@@ -15,9 +15,9 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from keras_blocks.core import validation
-from keras_blocks.tuning.dimensions.sources import Drawable
 from keras_blocks.tuning.seeds import CANDIDATES, derived_seed
 from keras_blocks.tuning.study.breeding import Breeding
+from keras_blocks.tuning.study.sources import Drawable
 
 MOST_COMBINATIONS = 1_000_000
 """A grid may have so many, as Optuna holds it as a list."""

@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 import optuna
 
-from keras_blocks.tuning.dimensions.sources import Drawable
 from keras_blocks.tuning.storage import processes
 from keras_blocks.tuning.storage.leases import Lease, history, is_abandoned, lost_again, postponed
 from keras_blocks.tuning.storage.remote import retry_while_away
@@ -19,6 +18,7 @@ from keras_blocks.tuning.storage.status import Status
 from keras_blocks.tuning.storage.store import StudyStorage, another_runs, state_of
 from keras_blocks.tuning.storage.trial import Trial
 from keras_blocks.tuning.study.drawing import Drawer, StudyEnded
+from keras_blocks.tuning.study.sources import Drawable
 from keras_blocks.tuning.study.stopping import reason_to_stop
 
 RANDOM_DRAWS = 1000

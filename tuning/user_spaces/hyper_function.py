@@ -9,9 +9,9 @@ import keras_tuner
 
 from keras_blocks.core import validation
 from keras_blocks.core.signature import needed
-from keras_blocks.tuning.dimensions.dimension import as_dimension
 from keras_blocks.tuning.spaces import table as tables
 from keras_blocks.tuning.spaces.table import KerasTunerSource, Table
+from keras_blocks.tuning.study.dimension import as_dimension
 
 TRAINING = ("optimizer", "learning_rate", "batch_size")
 """Dimensions that are no arguments of the function, but of the training."""

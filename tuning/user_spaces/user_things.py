@@ -12,9 +12,9 @@ import keras_tuner
 import numpy as np
 
 from keras_blocks.core.registration import module_of
-from keras_blocks.tuning.dimensions.dimension import Dimension, dimension_from_config
 from keras_blocks.tuning.spaces.architecture import HyperArchitecture
 from keras_blocks.tuning.spaces.families import space_from_config
+from keras_blocks.tuning.study.dimension import Dimension, dimension_from_config
 from keras_blocks.tuning.user_spaces.user_code import bring_in, origin
 
 Where = dict[str, Any]

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any, Self, get_args
 
 from keras_blocks.core import validation
-from keras_blocks.tuning.dimensions.sources import Sampling, Scale, Source
+from keras_blocks.tuning.study.sources import Sampling, Scale, Source
 
 Values = dict[str, Any]
 """Plain data by names: of dimensions, or of arguments."""

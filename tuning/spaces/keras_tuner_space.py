@@ -6,7 +6,7 @@ from typing import Any
 
 from keras_tuner.engine import hyperparameters as kinds
 
-from keras_blocks.tuning.dimensions.sources import Scale, Source
+from keras_blocks.tuning.study.sources import Scale, Source
 
 
 class KerasTunerSpace:
@@ -18,7 +18,7 @@ class KerasTunerSpace:
     Example:
 
     >>> import keras_tuner, optuna
-    >>> from keras_blocks.tuning.dimensions.sources import TrialSource
+    >>> from keras_blocks.tuning.study.sources import TrialSource
     >>> hp = keras_tuner.HyperParameters()
     >>> _ = hp.Int("blocks", 1, 4), hp.Choice("activation", ["relu", "elu"])
     >>> sorted(KerasTunerSpace(hp.space).draw(TrialSource(optuna.create_study().ask())))

@@ -1,1 +1,0 @@
-"""What may be drawn, and what it is drawn from."""
