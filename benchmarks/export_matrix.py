@@ -37,7 +37,7 @@ BACKENDS = ("tensorflow", "torch", "jax")
 ALIVE = 0.05
 """Of the outputs: how far the largest and the smallest must be apart."""
 
-SIZES = {"InceptionV4": 139, "Inception": 107, "AutoEncoder": None, "Siamese": None}
+SIZES = {"InceptionV4": 139, "Inception": 139, "AutoEncoder": None, "Siamese": None}
 """Class -> height and width of images that its networks can take; `None` for their own."""
 
 CLASSES = 10
@@ -117,7 +117,7 @@ def made(variant, shortened):
         norm.momentum = 0.0
     if norms:
         backbone = getattr(model, "backbone", model)
-        images = np.random.default_rng(0).uniform(0, 1, (2, *backbone.input_shape[1:])).astype("float32")
+        images = np.random.default_rng(0).uniform(0, 1, (8, *backbone.input_shape[1:])).astype("float32")
         backbone(keras.ops.convert_to_tensor(images), training=True)
     for norm, momentum in zip(norms, momenta):
         norm.momentum = momentum

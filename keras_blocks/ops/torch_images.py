@@ -111,7 +111,28 @@ def conv2d(
 
 def viewed(pool: Any, inputs: Tensor, **options: Any) -> Tensor:
     """What a pooling of `keras.ops` gives for channels_last images, by a view of them."""
-    return pool(inputs.permute(0, 3, 1, 2), **options, data_format="channels_first").permute(0, 2, 3, 1)
+    import torch
+
+    images = inputs.permute(0, 3, 1, 2)
+    if options["padding"] == "same" and torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+        outputs = _pooled_by_numbers(pool, images, options["pool_size"], options["strides"])
+    else:
+        outputs = pool(images, **options, data_format="channels_first")
+    return outputs.permute(0, 2, 3, 1)
+
+
+def _pooled_by_numbers(pool: Any, images: Tensor, windows: tuple[int, ...], strides: tuple[int, ...]) -> Tensor:
+    """Keras' padding "same": in a trace sizes are tensors, and no file can hold a padding that is computed of one."""
+    import torch
+
+    sizes = map(int, images.shape[2:])
+    borders = [_border(size, window, step, 1) for size, window, step in zip(sizes, windows, strides)]
+    (top, bottom), (left, right) = borders
+    if (top, left) != (bottom, right):
+        images, top, left = torch.nn.functional.pad(images, (left, right, top, bottom), mode="replicate"), 0, 0
+    if pool is keras.ops.max_pool:
+        return torch.nn.functional.max_pool2d(images, windows, strides, (top, left))
+    return torch.nn.functional.avg_pool2d(images, windows, strides, (top, left), count_include_pad=False)
 
 
 def _border(size: int, kernel: int, step: int, rate: int) -> tuple[int, int]:

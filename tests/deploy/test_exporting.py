@@ -59,6 +59,29 @@ def test_a_file_gives_the_models_outputs(format, model, tmp_path):
     assert format in str(done) and str(path) in str(done)
 
 
+@keras.saving.register_keras_serializable("tests")
+class Pooled(keras_blocks.Block):
+    def __init__(self, kind, **kwargs):
+        super().__init__(**kwargs)
+        self.kind = kind
+
+    def chain(self, channels):
+        pool = self.layer("pool", getattr(keras.layers, self.kind), pool_size=3, strides=2, padding="same")
+        return [pool, *self.conv_unit("conv", 4, 3, strides=2)]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("size", [7, 8])
+@pytest.mark.parametrize("kind", ["MaxPooling2D", "AveragePooling2D"])
+def test_poolings_with_borders(kind, size, tmp_path):
+    """PyTorch's tracer has tensors for sizes, and ONNX no padding that is computed of one."""
+    format = WRITES[BACKEND][1]
+    images = np.random.default_rng(0).normal(size=(2, size, size, 3)).astype("float32")
+    net = keras.Sequential([keras.Input(images.shape[1:]), Pooled(kind)])
+    done = keras_blocks.export(net, tmp_path / f"model{RUNTIMES[format].suffix}", format, inputs=images)
+    assert done.difference < 1e-5
+
+
 @pytest.mark.parametrize("format", OTHERS)
 def test_what_a_backend_does_not_write_is_refused_before_it_begins(format, model, tmp_path, monkeypatch):
     monkeypatch.setattr(keras.Model, "export", lambda self, path, **options: pytest.fail("it has begun"))
