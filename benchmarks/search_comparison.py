@@ -1,11 +1,12 @@
 """Searches against each other: equal seconds, the same images and one space, five seeds of each.
 
-- ours: `Search` with its defaults where seconds are given, that is Optuna's TPE and Hyperband.
+- ours: `Search` with its defaults where seconds are given: networks of four sizes with the default training, then
+  Optuna's TPE, with Hyperband.
 - breeding: the same with `sampler="morph"`, children with their parents' weights.
 - before: ours as of 0.1.0, with the pruner that it had then, where `--before` gives a checkout of it.
 - hyperband, bayesian: KerasTuner's Hyperband and BayesianOptimization, which are given our space as their hypermodel.
 - autokeras: the defaults of AutoKeras' ImageBlock of the kind "vanilla" (autokeras/blocks/basic.py, ConvBlock) and its
-  ClassificationHead, drawn by KerasTuner's RandomSearch. On the digits only, whose candidates end in the time.
+  ClassificationHead, drawn by KerasTuner's RandomSearch.
 - front: ours, asked for the accuracy and for few multiply-adds. On the digits only, against AutoKeras' hypervolume.
 
 The space is `HyperResNet` with few and narrow groups, so that nine of ten draws are within the budgets of parameters
@@ -52,8 +53,8 @@ SECONDS = {"digits": 60, "sign_digits": 60, "cifar": 120}
 BUDGET = {"digits": (100_000, 1_300_000), "sign_digits": (100_000, 5_000_000), "cifar": (100_000, 5_000_000)}
 SIDE = 16
 """Parameters and multiply-adds."""
-METHODS = ("ours", "breeding", "hyperband", "bayesian", "before")
-ON_DIGITS = ("autokeras", "front")
+METHODS = ("ours", "breeding", "hyperband", "bayesian", "before", "autokeras")
+ON_DIGITS = ("front",)
 LEAST, MOST = 3, 10
 """Powers of ten of multiply-adds between which the hypervolume lies."""
 
