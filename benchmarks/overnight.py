@@ -25,8 +25,7 @@ from rich.console import Console
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "docs"))
-from cifar_training import load
-from search_comparison import ROOT
+from search_comparison import ROOT, photos
 
 from generator.front import as_svg, read
 from keras_blocks.tuning import Search, SearchSettings
@@ -48,8 +47,10 @@ def images(run):
         keras.datasets.cifar10.load_data()
     except Exception as error:  # of a download, whatever goes wrong
         print(f"CIFAR-10 cannot be downloaded ({error}): 5,000 of its images are searched with", flush=True)
-        few.parent.mkdir(parents=True)
-        np.savez(few, **dict(zip(("x_train", "y_train", "x_test", "y_test"), load())))
+        few.parent.mkdir(parents=True, exist_ok=True)
+        part = few.with_name("part.npz")
+        np.savez(part, **photos())
+        os.replace(part, few)
         return str(few)
     return "cifar10"
 

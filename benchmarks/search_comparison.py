@@ -144,15 +144,25 @@ def images(name, folder) -> str:
         return "digits"
     sys.path.insert(0, str(pathlib.Path(__file__).parent))
     if name == "cifar":
-        from cifar_training import load
-
-        x_train, y_train, x_test, y_test = load()
-        parts = {"x_train": halved(x_train), "y_train": y_train, "x_test": halved(x_test), "y_test": y_test}
+        parts = {key: halved(value) if key.startswith("x") else value for key, value in photos().items()}
     else:
         parts = signs()
     path = folder / f"{name}.npz"
     np.savez(path, **parts)
     return str(path)
+
+
+def photos():
+    """4,000 and 1,000 images of CIFAR-10, as `load_dataset` takes them: pixels from 0 to 255."""
+    from cifar_training import DATA, read
+
+    with np.load(DATA / "labels.npz") as labels:
+        y_train, y_test = labels["train"][:4000], labels["test"][:1000]
+    x_train, x_test = (
+        np.round(255 * np.concatenate([read(part) for part in parts])).astype("uint8")
+        for parts in ([f"train_{i}" for i in range(4)], ["test_0"])
+    )
+    return {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
 
 
 def halved(images):
