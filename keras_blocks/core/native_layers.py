@@ -82,11 +82,10 @@ class Pools(Direct):
     """Mixed into poolings."""
 
     def call(self: Any, inputs: Tensor) -> Tensor:
-        if self.data_format == "channels_first" or not torch_images.takes(inputs):
+        if not torch_images.takes(inputs):
             return super().call(inputs)  # type: ignore[misc]
         pool = keras.ops.max_pool if isinstance(self, layers.MaxPooling2D) else keras.ops.average_pool
-        options = {"pool_size": self.pool_size, "strides": self.strides, "padding": self.padding}
-        return torch_images.viewed(pool, inputs, **options)
+        return torch_images.pooled(pool, inputs, self.pool_size, self.strides, self.padding, self.data_format)
 
 
 class Activation(Direct, keras.layers.Activation):

@@ -8,7 +8,7 @@ import pathlib
 import shutil
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
 import keras
@@ -44,6 +44,9 @@ TOLERANCE = 1e-4
 
 COMPARED = 64
 """Of the calibration set, that outputs in int8 are compared on."""
+
+LESS = (1, 2, 4, 8, 16)
+"""So many pixels smaller are images that a file for any size is tried on, too: after each stride, a size may be odd."""
 
 CARD = ".json"
 """What is behind the path of the file that tells of an exported one."""
@@ -148,6 +151,8 @@ def export(
         part = os.path.join(folder, "done", target.name)
         os.mkdir(os.path.dirname(part))
         order, difference = _as_float(deployed, part, format, inputs, theirs, within)
+        for others in _other_sizes(deployed, format, inputs):
+            _check_size(whole, part, format, others, within)
         own = _compared(theirs, run_openvino(part, inputs, None))[1] if format == "openvino" else None
         layers: tuple[QuantizedLayer, ...] = ()
         drop = None
@@ -215,6 +220,33 @@ def _as_float(
             f"{difference:.1e} from the model's, more than tolerance={tolerance}; nothing was written."
         )
     return order, difference
+
+
+def _other_sizes(deployed: keras.Model, format: Format, inputs: Any) -> Iterator[Any]:
+    """Inputs of other sizes, where the model takes any: of what follows from a size, PyTorch's tracer makes numbers."""
+    tensors = keras.tree.flatten(deployed.input)
+    axes = [[axis for axis in range(1, len(tensor.shape)) if tensor.shape[axis] is None] for tensor in tensors]
+    if keras.backend.backend() != "torch" or format == "torch" or not any(axes):
+        return
+    given = list(zip(keras.tree.flatten(inputs), axes))
+    for less in LESS:
+        if all(4 * less < array.shape[axis] for array, each in given for axis in each):
+            cut = [
+                array[tuple(slice(-less if i in each else None) for i in range(array.ndim))] for array, each in given
+            ]
+            yield keras.tree.pack_sequence_as(inputs, cut)
+
+
+def _check_size(model: keras.Model, part: str, format: Format, inputs: Any, tolerance: float) -> None:
+    """Refuses a file that holds for one size alone."""
+    difference = _compared(_named(model.predict(inputs, verbose=0)), _run(part, format, inputs))[1]
+    if not difference <= tolerance:
+        shapes = [array.shape[1:] for array in keras.tree.flatten(inputs)]
+        raise ValueError(
+            f"`format='{format}'`: '{model.name}' takes images of any size, and its file from the torch backend does "
+            f"not: its outputs for {shapes} differ by {difference:.1e}. Give it an `input_shape`, or write it from the "
+            "tensorflow backend; nothing was written."
+        )
 
 
 def _as_int8(

@@ -109,16 +109,23 @@ def conv2d(
     return outputs.permute(0, 2, 3, 1) if data_format == "channels_last" else outputs
 
 
-def viewed(pool: Any, inputs: Tensor, **options: Any) -> Tensor:
-    """What a pooling of `keras.ops` gives for channels_last images, by a view of them."""
+def pooled(
+    pool: Any,
+    inputs: Tensor,
+    pool_size: tuple[int, ...],
+    strides: tuple[int, ...],
+    padding: KerasPadding,
+    data_format: DataFormat,
+) -> Tensor:
+    """What a pooling of `keras.ops` gives; of channels_last images, by a view of them."""
     import torch
 
-    images = inputs.permute(0, 3, 1, 2)
-    if options["padding"] == "same" and torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
-        outputs = _pooled_by_numbers(pool, images, options["pool_size"], options["strides"])
+    images = inputs.permute(0, 3, 1, 2) if data_format == "channels_last" else inputs
+    if padding == "same" and torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+        outputs = _pooled_by_numbers(pool, images, pool_size, strides)
     else:
-        outputs = pool(images, **options, data_format="channels_first")
-    return outputs.permute(0, 2, 3, 1)
+        outputs = pool(images, pool_size, strides, padding, data_format="channels_first")
+    return outputs.permute(0, 2, 3, 1) if data_format == "channels_last" else outputs
 
 
 def _pooled_by_numbers(pool: Any, images: Tensor, windows: tuple[int, ...], strides: tuple[int, ...]) -> Tensor:

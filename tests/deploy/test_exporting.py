@@ -19,6 +19,7 @@ WRITES = {
 }
 """Backend -> what Keras 3.15 writes from it with what is installed here."""
 
+ONNX = "onnx" if "onnx" in WRITES[BACKEND] else "saved_model"
 OTHERS = [format for format in RUNTIMES if format not in WRITES[BACKEND]]
 
 
@@ -71,14 +72,29 @@ class Pooled(keras_blocks.Block):
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("kind", ["MaxPooling2D", "AveragePooling2D"])
-def test_poolings_with_borders(kind, tmp_path):
+@pytest.mark.parametrize(("kind", "size"), [("MaxPooling2D", 8), ("AveragePooling2D", 7)])
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_poolings_with_borders(kind, size, data_format, tmp_path):
     """PyTorch's tracer has tensors for sizes, and ONNX no padding that is computed of one."""
-    format = WRITES[BACKEND][1]
-    images = np.random.default_rng(0).normal(size=(2, 7, 7, 3)).astype("float32")
-    net = keras.Sequential([keras.Input(images.shape[1:]), Pooled(kind)])
-    done = keras_blocks.export(net, tmp_path / f"model{RUNTIMES[format].suffix}", format, inputs=images)
+    if data_format == "channels_first" and BACKEND != "torch":
+        pytest.skip("poolings of other backends have no channels_first on CPUs")
+    shape = (size, size, 3) if data_format == "channels_last" else (3, size, size)
+    images = np.random.default_rng(0).normal(size=(2, *shape)).astype("float32")
+    net = keras.Sequential([keras.Input(shape), Pooled(kind, data_format=data_format)])
+    done = keras_blocks.export(net, tmp_path / f"model{RUNTIMES[ONNX].suffix}", ONNX, inputs=images)
     assert done.difference < 1e-5
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.skipif(BACKEND != "torch", reason="the others write files for any size")
+def test_a_file_of_one_size_is_not_written_for_a_model_of_any(tmp_path):
+    images = np.random.default_rng(0).normal(size=(2, 17, 17, 3)).astype("float32")
+    net = keras.Sequential([keras.Input((None, None, 3)), Pooled("MaxPooling2D")])
+    with pytest.raises(ValueError, match=r"takes images of any size, and its file from the torch backend does not"):
+        keras_blocks.export(net, tmp_path / "model.onnx", inputs=images)
+    assert not list(tmp_path.iterdir())
+    net = keras.Sequential([keras.Input((None, None, 3)), keras_blocks.ConvBlock(4), keras_blocks.ClassifierHead(2)])
+    assert keras_blocks.export(net, tmp_path / "model.onnx", inputs=images).difference < 1e-5
 
 
 @pytest.mark.parametrize("format", OTHERS)
