@@ -177,7 +177,7 @@ def sleep(url, folder, number, ready):
 def study(url):
     import keras_tuner
 
-    from keras_blocks.tuning.spaces.keras_tuner_space import KerasTunerSpace
+    from keras_blocks.tuning.user_spaces.keras_tuner_space import KerasTunerSpace
 
     hp = keras_tuner.HyperParameters()
     for i in range(12):

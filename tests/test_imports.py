@@ -157,19 +157,23 @@ def test_what_a_benchmark_imports_is_there(path):
             assert {alias.name for alias in node.names} <= bound, ast.unparse(node)
     for node in ast.parse(path.read_text()).body:  # what is imported in functions may be missing here
         if isinstance(node, ast.ImportFrom | ast.Import):
-            name = (node.module if isinstance(node, ast.ImportFrom) else node.names[0].name).split(".")[0]
-            known = name in ELSEWHERE or path.with_name(f"{name}.py").exists() or importlib.util.find_spec(name)
-            assert known, ast.unparse(node)
+            for module in [node.module] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]:
+                name = module.split(".")[0]
+                known = name in ELSEWHERE or path.with_name(f"{name}.py").exists() or importlib.util.find_spec(name)
+                assert known, ast.unparse(node)
 
 
 def _bound(node):
-    """Names that a statement at a module's top level binds."""
+    """Names that a statement at a module's top level binds, those within `try` and `if` too."""
     if isinstance(node, ast.FunctionDef | ast.ClassDef):
         yield node.name
     elif isinstance(node, ast.Import | ast.ImportFrom):
         yield from (alias.asname or alias.name for alias in node.names)
+    elif isinstance(node, ast.Name):
+        yield from [node.id] if isinstance(node.ctx, ast.Store) else []
     else:
-        yield from (each.id for each in ast.walk(node) if isinstance(each, ast.Name))
+        for inner in ast.iter_child_nodes(node):
+            yield from _bound(inner)
 
 
 def test_private_parts_of_keras_are_few():

@@ -126,7 +126,7 @@ def test_arrays_may_have_the_paths_by_which_keras_calls_variables(tmp_path):
     with pytest.raises(ValueError, match="fits no weight"):
         keras_blocks.convert_weights({**arrays, "other/kernel": np.zeros(2)}, target)
     path, array = next(iter(arrays.items()))
-    with pytest.raises(ValueError, match=f"one array for each variable; both '{path}' and 'stem_conv/conv/kernel'"):
+    with pytest.raises(ValueError, match=f"Both '{path}' and 'stem_conv/conv/kernel' are the variable"):
         keras_blocks.convert_weights({**arrays, "stem_conv/conv/kernel": array + 1}, target)
     keras_blocks.convert_weights(arrays, backbone)
     for variable in backbone.weights:

@@ -14,7 +14,6 @@ from optuna.samplers import BaseSampler
 from keras_blocks.core import validation
 from keras_blocks.tuning.spaces.architecture import HyperArchitecture
 from keras_blocks.tuning.spaces.budget import Budget, inspected
-from keras_blocks.tuning.spaces.keras_tuner_space import KerasTunerSpace
 from keras_blocks.tuning.spaces.table import GivenSource
 from keras_blocks.tuning.storage.leases import Lease
 from keras_blocks.tuning.storage.sqlite_file import set_aside_if_damaged
@@ -25,6 +24,7 @@ from keras_blocks.tuning.study.drawing import StudyEnded
 from keras_blocks.tuning.study.pruners import make_pruner
 from keras_blocks.tuning.study.samplers import make_sampler
 from keras_blocks.tuning.study.study import MOST_FAILURES, Study
+from keras_blocks.tuning.user_spaces.keras_tuner_space import KerasTunerSpace
 
 STATUSES = {
     Status.COMPLETED: "COMPLETED",

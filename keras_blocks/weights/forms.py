@@ -42,12 +42,9 @@ def named_by_paths(arrays: Mapping[str, Any], targets: Mapping[str, Any]) -> Map
     found: dict[str, str] = {}
     for path in arrays:
         name = ours.get(path) or _without_outer_names(path)
-        if name in found:
-            raise ValueError(
-                f"`weights` must have one array for each variable; both {found[name]!r} and {path!r} are {name!r}. "
-                "Leave out the one that is not meant."
-            )
-        found[name] = path
+        if name in found and name in targets:
+            raise ValueError(f"Both {found[name]!r} and {path!r} are the variable {name!r}: leave one of them out.")
+        found[path if name in found else name] = path
     return {name: arrays[path] for name, path in found.items()}
 
 

@@ -7,7 +7,7 @@ import types
 import optuna
 import pytest
 
-from keras_blocks.tuning import HyperAny, HyperResNet, HyperSqueezeNet
+from keras_blocks.tuning import HyperAny, HyperResNet, HyperSqueezeNet, hp_choice, hp_range
 from keras_blocks.tuning.spaces.budget import Budget, inspected
 from keras_blocks.tuning.spaces.families import FAMILIES
 from keras_blocks.tuning.spaces.table import GivenSource
@@ -95,7 +95,7 @@ class Trained(Net):
         raise NotImplementedError
 
     def size_source(self, rng):
-        return SizeSource(rng, kept=["learning_rate"])
+        return SizeSource(rng, drawn=["width"])
 
 
 def test_a_large_a_small_a_larger_and_a_middle_one_come_first_with_the_default_training():
@@ -115,6 +115,34 @@ def test_no_size_is_within_the_budget():
         return {**net.inspect(values), **_refused(len(asked) <= SIZED_DRAWS)}
 
     assert len(drawn("sizes", 2, space=net, inspect=inspect)) == 2
+    assert all(values["learning_rate"] == 1e-2 for values in asked[:SIZED_DRAWS])
+    assert any(values["learning_rate"] != 1e-2 for values in asked[SIZED_DRAWS:])
+
+
+@pytest.mark.parametrize("begin", ["sizes", "auto", "large"])
+def test_what_a_space_cannot_begin_with_is_refused(begin):
+    with pytest.raises(ValueError, match=f"`begin` must be 'largest' or 'defaults' for Net; received '{begin}'"):
+        drawn(begin, 1)
+
+
+OVERRIDES = {
+    "learning_rate": hp_range(1e-5, 1e-1, sampling="log"),
+    "dropout": hp_range(0.1, 0.5),
+    "growth": hp_choice(1, 1.5, 2),
+    "groups": 2,
+    "filters": hp_range(4, 16),
+    "bypass": [None, "simple"],
+}
+
+
+def test_sizes_go_by_what_users_have_narrowed():
+    space = HyperSqueezeNet((32, 32, 3), classes=10, **OVERRIDES)
+    rng = random.Random(0)
+    draws = [space.candidate(GivenSource(space.draw(space.size_source(rng)))) for _ in range(30)]
+    assert {round(one.hyperparameters["learning_rate"], 9) for one in draws} == {1e-3}  # the middle, not 1e-5
+    assert {one.metaparameters["dropout"] for one in draws} == {0.1}
+    assert {one.metaparameters["bypass"] for one in draws} == {None}
+    assert len({str(one.metaparameters["groups"]) for one in draws}) > 25  # filters and growth, whole or not, are drawn
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -12,11 +12,11 @@ from pathlib import Path
 import keras_tuner
 import pytest
 
-from keras_blocks.tuning.spaces.keras_tuner_space import KerasTunerSpace
 from keras_blocks.tuning.storage.store import StudyStorage, sqlite_url
 from keras_blocks.tuning.study.pruners import make_pruner
 from keras_blocks.tuning.study.samplers import make_sampler
 from keras_blocks.tuning.study.study import Study
+from keras_blocks.tuning.user_spaces.keras_tuner_space import KerasTunerSpace
 
 PATIENCE = 60
 """Seconds for the server to start."""

@@ -16,9 +16,9 @@ from keras_blocks.tuning.objectives import OBJECTIVES, Objective, front, ranking
 from keras_blocks.tuning.report import figures
 from keras_blocks.tuning.report.html_report import write_report, write_training_report
 from keras_blocks.tuning.report.parallel import parallel
-from keras_blocks.tuning.spaces.keras_tuner_space import KerasTunerSpace
 from keras_blocks.tuning.storage.trial import Trial
 from keras_blocks.tuning.study.importances import TooFewTrials, importances
+from keras_blocks.tuning.user_spaces.keras_tuner_space import KerasTunerSpace
 
 ACCURACY = [OBJECTIVES["val_accuracy"]]
 TWO = [*ACCURACY, OBJECTIVES["macs"]]

@@ -7,12 +7,12 @@ import pytest
 from keras_blocks.tuning import Search, SearchSettings
 from keras_blocks.tuning.search.session import Session
 from keras_blocks.tuning.spaces.budget import inspected
-from keras_blocks.tuning.spaces.keras_tuner_space import KerasTunerSpace
 from keras_blocks.tuning.storage.store import StudyStorage, quiet_optuna, sqlite_url
 from keras_blocks.tuning.study.drawing import StudyEnded
 from keras_blocks.tuning.study.pruners import make_pruner
 from keras_blocks.tuning.study.samplers import make_sampler
 from keras_blocks.tuning.study.study import Study
+from keras_blocks.tuning.user_spaces.keras_tuner_space import KerasTunerSpace
 
 pytestmark = pytest.mark.once
 

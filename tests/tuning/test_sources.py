@@ -8,10 +8,10 @@ import pytest
 
 from keras_blocks.tuning import HyperAny, hp_range
 from keras_blocks.tuning.spaces.families import FAMILIES
-from keras_blocks.tuning.spaces.keras_tuner_space import KerasTunerSpace
 from keras_blocks.tuning.spaces.table import GivenSource
 from keras_blocks.tuning.study.samplers import grid_of, make_sampler
 from keras_blocks.tuning.study.sources import RandomSource, TrialSource
+from keras_blocks.tuning.user_spaces.keras_tuner_space import KerasTunerSpace
 
 
 def everything():

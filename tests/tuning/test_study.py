@@ -16,7 +16,6 @@ import postgres
 import pytest
 import sqlalchemy
 
-from keras_blocks.tuning.spaces.keras_tuner_space import KerasTunerSpace
 from keras_blocks.tuning.storage.remote import is_away
 from keras_blocks.tuning.storage.store import StudyStorage, quiet_optuna, sqlite_url
 from keras_blocks.tuning.study import samplers
@@ -24,6 +23,7 @@ from keras_blocks.tuning.study.drawing import StudyEnded
 from keras_blocks.tuning.study.pruners import make_pruner
 from keras_blocks.tuning.study.samplers import make_sampler
 from keras_blocks.tuning.study.study import MOST_LOSSES, Study
+from keras_blocks.tuning.user_spaces.keras_tuner_space import KerasTunerSpace
 
 SAMPLED = [name for name in samplers.SAMPLERS if name != "gp"]  # which is slow, and random for its first ten trials
 

@@ -60,10 +60,10 @@ hyperband drops two thirds of the trials after 3, 9, 27 ... epochs; median those
 What decides is validated with BatchNormalization's statistics taken anew from 16 batches."""
 SAMPLER_HELP = """{choices}.
 morph breeds: a child is one of the best trials, or of the front, with one to three values changed, and begins with \
-its weights; the first four are those of --begin, or random."""
+its weights; the first four, and those of --begin, have no parent."""
 BEGIN_HELP = """What is tried first: {choices}.
-sizes are four networks of 50 random ones within the budget, with the default training: a large, a small, a larger and \
-a middle one; largest the 10 largest of 200; defaults the space's one; none leaves it to the sampler.
+sizes are up to four networks of those of 50 draws that are within the budget, with the default training: a large, a \
+small, a larger and a middle one; largest the 10 largest of 200; defaults the space's; none leaves it to the sampler.
 auto is sizes, but none with data or a space of your own or with random, qmc, grid; a search goes on as it was begun."""
 STOP_HELP = """auto: the search stops when 30 trials in a row were no better than the best.
 It is asked with one objective only, of 20 trials or more, by Optuna's terminator."""

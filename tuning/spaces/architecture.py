@@ -227,17 +227,20 @@ class HyperArchitecture(keras_tuner.HyperModel):
     def candidate(self, hp: keras_tuner.HyperParameters | Source) -> Candidate:
         """What is drawn, as plain data."""
         drawn = self._drawn(self.architecture_dimensions, hp)
-        name = registered_name(self.architecture_of(drawn))
-        return Candidate(name, self.assembled(drawn), self.hyperparameters(hp))
+        return Candidate(registered_name(self.architecture_of(drawn)), self.assembled(drawn), self.hyperparameters(hp))
 
     def draw(self, source: Source) -> Values:
         """What is drawn, as a trial keeps it; from it, `candidate(GivenSource(drawn))` is the same again."""
         labels, _ = tables.draw(self._table(), source)
         return labels
 
+    def sizes(self) -> list[str]:
+        """The dimensions that make a model large or small."""
+        return tables.sizes(self.architecture_dimensions)
+
     def size_source(self, rng: random.Random) -> SizeSource:
         """Draws models of all sizes, that are trained by the defaults: what a search tries first."""
-        return SizeSource(rng, kept=self.training_dimensions)
+        return SizeSource(rng, self.sizes(), rates=[name for name in self.training_dimensions if name.endswith(RATE)])
 
     def grid(self) -> dict[str, list[Any]]:
         """All values of all that can be drawn, as a trial keeps them."""

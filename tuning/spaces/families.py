@@ -2,7 +2,6 @@
 
 import copy
 import dataclasses
-import random
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -17,7 +16,6 @@ from keras_blocks.tuning.spaces.squeezenet import HyperSqueezeNet
 from keras_blocks.tuning.spaces.table import Table
 from keras_blocks.tuning.spaces.vgg import HyperVGG
 from keras_blocks.tuning.study.dimension import Choice, Dimension, Fixed, Values, dimension_from_config
-from keras_blocks.tuning.study.sources import SizeSource
 
 FAMILIES: dict[str, type[HyperArchitecture]] = {
     space.architecture.__name__.lower(): space
@@ -99,8 +97,8 @@ class HyperAny(HyperArchitecture):
         its = {name.removeprefix(scope): value for name, value in drawn.items() if name.startswith(scope)}
         return self.spaces[drawn[FAMILY]].assembled(its)
 
-    def size_source(self, rng: random.Random) -> SizeSource:
-        return SizeSource(rng, kept=self.training_dimensions, free={FAMILY})
+    def sizes(self) -> list[str]:
+        return [FAMILY, *super().sizes()]
 
     def _architecture_table(self) -> Table:
         """The choice of the space, and all their dimensions, each drawn where its space is."""

@@ -13,6 +13,9 @@ from keras_blocks.tuning.study.sources import Scale, Source
 Table = dict[str, Dimension]
 """A dimension stands after those on which it depends."""
 
+NO_SIZES = ("dropout", "drop_rate")
+"""Dimensions that are numbers, and make a model neither larger nor smaller."""
+
 
 class GivenSource:
     """The defaults, or values that were drawn before.
@@ -132,6 +135,16 @@ def scopes(name: str, dimensions: Table) -> dict[str, list[Any]]:
         if len(labels) < len(possible):
             found[parent] = labels
     return found
+
+
+def sizes(dimensions: Table) -> list[str]:
+    """The names of those that are numbers of anything but regularization."""
+
+    def is_size(name: str, dimension: Dimension) -> bool:
+        of_numbers = all(type(value) in (int, float) for value in dimension.edge_values())
+        return of_numbers and name.rpartition("/")[2] not in NO_SIZES
+
+    return [name for name, dimension in dimensions.items() if is_size(name, dimension)]
 
 
 def drawable(dimensions: Table) -> Table:

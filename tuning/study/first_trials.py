@@ -10,8 +10,8 @@ LARGEST, DRAWS = 10, 200
 """Of so many random draws within the budget, so many with the most parameters are the largest."""
 
 SIZES, SIZED_DRAWS = (0.75, 0.1, 0.9, 0.5), 50
-"""Where those of several sizes stand among so many draws in order of their multiply-adds: in front a large one, which
-learns more than others in the same epochs; the largest may take all the time that there is."""
+"""Where those of several sizes stand by their multiply-adds among the draws, of so many, that are within the budget. In
+front is a large one, which learns more than others in the same epochs; the largest may take all the time there is."""
 
 
 def tried_first(
@@ -25,11 +25,16 @@ def tried_first(
         space: from which they are drawn.
         inspect: see `Study`.
         rng: of the random draws.
+
+    Raises:
+        ValueError: for another word, and for sizes of a space that does not know which of its dimensions say them.
     """
     if begin == "defaults":
         default = DefaultSource()
         return [(default.params, inspect(space.draw(default)).get("signature", ""))]
     sized = space if begin == "sizes" and isinstance(space, SizedDrawable) else None
+    if sized is None and begin != "largest":
+        raise ValueError(f"`begin` must be 'largest' or 'defaults' for {type(space).__name__}; received {begin!r}.")
     found: dict[str, tuple[int, dict[str, Any]]] = {}
     for _ in range(SIZED_DRAWS if sized else DRAWS):
         source = sized.size_source(rng) if sized else RandomSource(rng)

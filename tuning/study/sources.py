@@ -170,31 +170,31 @@ class RandomSource(_OptunaScales):
 
 
 class SizeSource:
-    """A random generator for the numbers that make a model large or small, and the defaults of all else.
-
-    What is a text, on or off, or 0 by default, as a dropout, says something else of a model than its size.
+    """A random generator for what makes a model large or small, and the defaults of all else.
 
     Args:
         rng: draws.
-        kept: names of dimensions that have their defaults, too.
-        free: names of those that are drawn, whatever they are.
+        drawn: names of the dimensions that are drawn.
+        rates: names of those that have the middle of their range where they have no default of their own, whose low
+            end says nothing of what is good.
 
     Attributes:
         params: what was drawn, as a trial of Optuna may be told to draw it.
     """
 
-    def __init__(self, rng: random.Random, kept: Collection[str], free: Collection[str] = ()):
-        self._kept, self._free = kept, free
+    def __init__(self, rng: random.Random, drawn: Collection[str], rates: Collection[str] = ()):
+        self._drawn, self._rates = drawn, rates
         self._random, self._default = RandomSource(rng), DefaultSource()
         self.params = self._default.params = self._random.params
 
     def choice(self, name: str, labels: Sequence[Any]) -> Any:
-        return self._of(name, labels[0]).choice(name, labels)
+        return (self._random if name in self._drawn else self._default).choice(name, labels)
 
     def number(self, name: str, scale: Scale) -> Any:
-        return self._of(name, scale.default).number(name, scale)
-
-    def _of(self, name: str, default: Any) -> Source:
-        is_size = type(default) in (int, float) and default != 0
-        drawn = name in self._free or (is_size and name not in self._kept)
-        return self._random if drawn else self._default
+        if name in self._drawn:
+            return self._random.number(name, scale)
+        if name in self._rates and scale.start is None:
+            logarithmic = scale.sampling == "log" and scale.low > 0
+            middle = (scale.low * scale.high) ** 0.5 if logarithmic else (scale.low + scale.high) / 2
+            scale = dataclasses.replace(scale, start=middle)
+        return self._default.number(name, scale)

@@ -16,11 +16,11 @@ from keras_blocks.tuning.digest import digest
 from keras_blocks.tuning.spaces.architecture import HyperArchitecture
 from keras_blocks.tuning.spaces.budget import UNITS, Budget
 from keras_blocks.tuning.spaces.counting import NOT_COUNTED, Misfit, check_inputs, counted
-from keras_blocks.tuning.spaces.keras_tuner_space import KerasTunerSpace, conditional_name, drawn
 from keras_blocks.tuning.storage.trial import Trial
 from keras_blocks.tuning.study.sources import Source
 from keras_blocks.tuning.user_spaces.given_hypermodel import OfTuner, as_hypermodel
 from keras_blocks.tuning.user_spaces.hyper_function import HyperFunction
+from keras_blocks.tuning.user_spaces.keras_tuner_space import KerasTunerSpace, conditional_name, drawn
 from keras_blocks.tuning.user_spaces.user_things import (
     decoded,
     encoded,
