@@ -31,8 +31,9 @@ RESULTS = pathlib.Path(__file__).parents[1] / "docs" / "streamed_images.json"
 BACKENDS = ("tensorflow", "jax", "torch")
 PARTS = ("x_train", "x_val", "x_test")
 SIDE, CLASSES, LEFT_OUT = 64, 10, 20
-SMALL = ("stem=v1.1", "groups=1", "filters=16", "blocks=1", "bypass=none", "batch_size=256", "augmentation=none")
-"""What the search leaves open is little, so that a trial takes a minute."""
+SMALL = ("stem=v1.1", "groups=1", "filters=16", "blocks=1", "bypass=none", "batch_size=64", "augmentation=none")
+"""What the search leaves open is little, so that a trial takes a minute or a few. Its own batches are small, as the
+memory that a network's training takes goes by them."""
 
 
 def main():
