@@ -30,6 +30,9 @@ _lock = threading.Lock()
 def selective_search(image: Any, mode: Mode = "fast", max_regions: int = 2000) -> Array:
     """Regions of an image that may hold an object, by selective search; the same for the same image.
 
+    Their order is OpenCV's, which draws it by the C library's `rand`: it differs where another thread of the process
+    draws from that meanwhile.
+
     Args:
         image: `(height, width, 3)` or `(height, width, 1)`, from 0 to 255.
         mode: "fast" groups by two colour spaces and four similarities, "quality" by more, "single" by one of each:
