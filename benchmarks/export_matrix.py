@@ -37,10 +37,6 @@ BACKENDS = ("tensorflow", "torch", "jax")
 ALIVE = 0.05
 """Of the outputs: how far the largest and the smallest must be apart."""
 
-MOVED = 10
-"""A file's outputs may differ by so many times as far as the model's move by rounding, where that is more than 1e-4:
-deep networks with random weights amplify it."""
-
 SIZES = {"InceptionV4": 139, "Inception": 139, "AutoEncoder": None, "Siamese": None}
 """Class -> height and width of images that its networks can take; `None` for their own."""
 
@@ -173,26 +169,13 @@ def _spread(outputs):
     return float(np.ptp(found[0]))
 
 
-def rounding(model, inputs):
-    """How far outputs move, as a share of the largest, for images that are 1e-7 apart, as float32 rounds."""
-    rng = np.random.default_rng(1)
-
-    def moved(array):
-        return array + rng.normal(0, 1e-7, array.shape).astype(array.dtype) if array.ndim == 4 else array
-
-    pairs = zip(
-        *(keras.tree.flatten(model.predict(x, verbose=0)) for x in (inputs, keras.tree.map_structure(moved, inputs)))
-    )
-    return max(float(np.abs(one - other).max() / np.abs(one).max()) for one, other in pairs)
-
-
-def exported(model, inputs, format, tolerance):
+def exported(model, inputs, format):
     """What is known of a format: the difference, or why not."""
     begin = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, f"model{RUNTIMES[format].suffix}")
         try:
-            done = keras_blocks.export(model, path, format, inputs=inputs, tolerance=tolerance)
+            done = keras_blocks.export(model, path, format, inputs=inputs)
             found = {"difference": float(f"{done.difference:.2g}"), "runtime": done.runtime}
         except (ImportError, TypeError, ValueError) as error:
             found = {"reason": str(error)}
@@ -222,12 +205,11 @@ def filled(variants, formats, arguments):
             continue
         try:
             model, inputs = made(variant, arguments.shortened)
-            tolerance = min(1e-2, max(1e-4, MOVED * rounding(model, inputs)))
         except Exception as error:
             print(f"{variant}: cannot be made here: {type(error).__name__}: {error}", flush=True)
             continue
         for format in lacking:
-            there[format] = exported(model, inputs, format, tolerance)
+            there[format] = exported(model, inputs, format)
             _kept(found)
             print(f"{variant:26} {backend:10} {format:12} {there[format]}", flush=True)
         del model, inputs

@@ -162,7 +162,11 @@ REFUSED = {
     "several arguments": (lambda: problem(space=two), TypeError, r"wants \['filters', 'blocks'\].*take HyperFunction"),
     "no space": (lambda: problem(space=None), ValueError, "`space` must be given with data of your own"),
     "parts": (lambda: problem(parts={"groups": 1}), ValueError, "`parts` are of this library's spaces"),
-    "sizes": (lambda: problem(begin="sizes"), ValueError, "`begin` must be another with a space of your own"),
+    "sizes": (
+        lambda: problem(begin="sizes"),
+        ValueError,
+        "`begin` must be none, largest or defaults with a space of your own",
+    ),
     "shared weights": (lambda: problem(keep_weights=True), ValueError, "`keep_weights` must be False"),
     "no model": (lambda: problem(space=nothing), ValueError, "must build a keras.Model; it gave None"),
     "a budget": (lambda: problem(space=lazy, max_macs=10), ValueError, "`max_macs` cannot hold for .*:lazy"),

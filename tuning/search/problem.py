@@ -152,7 +152,7 @@ def _refuse_settings(settings: SearchSettings) -> None:
     """What is set for spaces of this library alone."""
     if settings.parts:
         raise ValueError(f"`parts` are of this library's spaces; received {settings.parts!r} with a space of your own.")
-    for name, said, may_be in (("begin", "sizes", "another"), ("keep_weights", True, "False")):
+    for name, said, may_be in (("begin", "sizes", "none, largest or defaults"), ("keep_weights", True, "False")):
         if getattr(settings, name) == said:
             told = "which of its hyperparameters are the model's, and which the training's, is not known"
             raise ValueError(f"`{name}` must be {may_be} with a space of your own: {told}; received {said!r}.")

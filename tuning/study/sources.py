@@ -194,7 +194,7 @@ class SizeSource:
         if name in self._drawn:
             return self._random.number(name, scale)
         if name in self._rates and scale.start is None:
-            logarithmic = scale.sampling == "log" and scale.low > 0
-            middle = (scale.low * scale.high) ** 0.5 if logarithmic else (scale.low + scale.high) / 2
+            low, high = scale.low, scale.high
+            middle = (low * high) ** 0.5 if scale.sampling == "log" else (low + high) / 2
             scale = dataclasses.replace(scale, start=middle)
         return self._default.number(name, scale)
