@@ -3,20 +3,20 @@ assigns and what they take.
 
     KERAS_BACKEND=jax python benchmarks/predicted_costs.py memory
     KERAS_BACKEND=tensorflow taskset -c 1 python benchmarks/predicted_costs.py latency
-    KERAS_BACKEND=tensorflow taskset -c 1 python benchmarks/predicted_costs.py budget --seconds 0.004
+    KERAS_BACKEND=tensorflow taskset -c 1 python benchmarks/predicted_costs.py budget
 
 Candidates of all seven families, for 32x32 pixels in colour and 28x28 in grey, of at most 80 million multiply-adds.
 
 memory: the training step of a candidate with its own optimizer and batch, without augmentation, and inference of one
 image, lowered and compiled with no variable allocated; XLA's `memory_analysis` has no noise.
 
-latency: the networks that predictions are made of, and the candidates, take turns in one process; each round's times
-are divided by how much slower all were in it, and the median over the rounds counts. By default the processor's time,
-on one core: on a machine with other work the clock's says how busy it was. The clock's own noise is how far the first
-half of the rounds is from the second.
+latency: the networks that predictions are made of, and the candidates, take turns in one process, in rounds. The
+quickest run counts, on both sides. The clock's own noise is how far every other round is from the rest.
 
-budget: candidates are drawn under `max_latency` until so many are accepted: those that are predicted over it are not
-built, the others are measured as a trial does. What was accepted is measured again, in turns.
+budget: candidates are drawn under `max_latency`: those that are predicted over it are not built, the others are
+measured as a trial does. What was accepted is measured again, in turns.
+
+networks: draws that predictions are made of, into tuning/whole_networks.json. Of another seed than what is predicted.
 
 Targets: training memory within 10 %; latency within 10 % for 90 %; of those accepted none over the budget by more than
 the clock's noise. Results go into docs/predicted_costs.json.
@@ -24,7 +24,6 @@ the clock's noise. Results go into docs/predicted_costs.json.
 
 import argparse
 import collections
-import gc
 import json
 import os
 import pathlib
@@ -34,12 +33,14 @@ import time
 
 import keras
 import numpy as np
+from scipy.optimize import nnls
 
 import keras_blocks
+from keras_blocks import tuning
 from keras_blocks.core.graphs import unallocated_and_compiled
 from keras_blocks.look.operations import operations_of
 from keras_blocks.look.plan import plan_of
-from keras_blocks.tuning import Budget, Candidate, latency, layer_times
+from keras_blocks.tuning import Budget, Candidate, layer_times, measuring
 from keras_blocks.tuning.latency_model import LatencyModel, features
 from keras_blocks.tuning.spaces.budget import inspected
 from keras_blocks.tuning.spaces.families import FAMILIES
@@ -148,108 +149,108 @@ def memory(options):
         print(len(rows), cls.__name__, round(ratios[0][-1], 3), round(ratios[1][-1], 3), flush=True)
 
 
-def evened(seconds):
-    """The median over the rounds of each model's quickest run, without what slowed all down in a round."""
-    each = np.array(seconds).reshape(len(seconds), -1, layer_times.RUNS).min(2)
-    each /= np.median(each / np.median(each, 1, keepdims=True), 0)
-    half = each.shape[1] // 2
-    apart = np.abs(np.median(each[:, :half], 1) / np.median(each[:, half:], 1) - 1)
-    return np.median(each, 1), apart
+def noise(seconds):
+    """How far every other round is from the rest, for each model."""
+    each = [min(one[::2]) / min(one[1::2]) - 1 for one in seconds]
+    return np.abs(each)
 
 
 def latencies(options):
-    clock = time.perf_counter if options.clock == "wall" else time.process_time
     names = [*layer_times.NETWORKS, *layer_times.WHOLE]
+    known = {json.dumps([cls.__name__, how], sort_keys=True) for cls, how in layer_times.WHOLE.values()}
     candidates = [one for one, _ in zip(drawn(options.seed), range(options.candidates))]
+    for one in candidates:
+        assert json.dumps([one.architecture_class.__name__, one.metaparameters], sort_keys=True) not in known
     models = [layer_times.network(name) for name in names] + [one.compiled() for one in candidates]
     loads = [os.getloadavg()[0]]
-    seconds = layer_times.timed(models, rounds=options.rounds, clock=clock)
-    taken, apart = evened(seconds)
+    rounds = layer_times.timed(models, options.rounds)
     loads.append(os.getloadavg()[0])
-    times = dict(zip(names, map(float, taken)))
-    layers = {name: features(layer_times.operations(name)) for name in names}
+    taken, apart = np.array([*map(min, rounds)]), noise(rounds)
+    layers = [features(layer_times.operations(name)) for name in names]
     theirs = [features(operations_of(plan_of(one.architecture_class, **one.metaparameters))) for one in candidates]
-    short = [layers[name] for name in layer_times.NETWORKS], [times[name] for name in layer_times.NETWORKS]
-    whole = [(layers[name], times[name]) for name in layer_times.WHOLE]
-    model = LatencyModel(*short, whole)
-    told = [model.predicted(each) for each in theirs]
-    plain = LatencyModel(*short, whole, spread=0.0)
+    found, short = taken[len(names) :], len(layer_times.NETWORKS)
+    whole = [keras_blocks.cost(cls, **how) for cls, how in layer_times.WHOLE.values()]
+    line = np.array([[1.0, one.macs, one.activation_bytes] for one in whole])
+    weights = nnls(line / taken[short : len(names), None], np.ones(len(whole)))[0]
     costs = [one.cost() for one in candidates]
-    table = np.array([[1.0, one.macs, one.activation_bytes] for one in costs])
-    of_whole = [keras_blocks.cost(cls, **how) for cls, how in layer_times.WHOLE.values()]
-    line = np.array([[1.0, one.macs, one.activation_bytes] for one in of_whole])
-    from scipy.optimize import nnls
-
-    weights = nnls(line / np.array([[took] for _, took in whole]), np.ones(len(whole)))[0]
-    found = taken[len(names) :]
+    model = LatencyModel(layers, taken[: len(names)])
+    told = np.array([model.predicted(each) for each in theirs])
+    alone = LatencyModel(layers[:short], taken[:short])
     ratios = {
-        "layers_and_processes": np.array(told) / found,
-        "layers_alone": np.array([plain.predicted(each) for each in theirs]) / found,
-        "without_whole_networks": np.array([LatencyModel(*short).predicted(each) for each in theirs]) / found,
-        "line_through_macs_and_bytes": table @ weights / found,
+        "layers": told / found,
+        "without_whole_networks": np.array([alone.predicted(each) for each in theirs]) / found,
+        "line_through_macs_and_bytes": np.array([[1.0, one.macs, one.activation_bytes] for one in costs])
+        @ weights
+        / found,
     }
     families = collections.defaultdict(list)
-    for one, ratio in zip(candidates, ratios["layers_and_processes"]):
+    for one, ratio in zip(candidates, ratios["layers"]):
         families[one.architecture_class.__name__].append(float(ratio))
     result = {
         "candidates": len(candidates),
+        "networks": [short, len(whole)],
         "rounds": options.rounds,
-        "clock": options.clock,
+        "cores": len(os.sched_getaffinity(0)),
         "load": loads,
         "noise": {"median": round(float(np.median(apart)), 4), "of_9_in_10": round(float(np.quantile(apart, 0.9)), 4)},
         "milliseconds": [round(1e3 * float(at(found)), 3) for at in (np.min, np.median, np.max)],
         **{name: off([float(one) for one in each]) for name, each in ratios.items()},
         "by_family": {name: off(each) for name, each in sorted(families.items())},
         "rows": [
-            [one.architecture_class.__name__, round(guess, 6), round(float(took), 6)]
+            [one.architecture_class.__name__, round(float(guess), 6), round(float(took), 6)]
             for one, guess, took in zip(candidates, told, found)
         ],
     }
-    written("latency", result)
+    written(f"latency_{keras.backend.backend()}", result)
     print(json.dumps({name: value for name, value in result.items() if name != "rows"}, indent=1))
 
 
 def budget(options):
     limit = Budget(max_latency=options.seconds)
     until, refused, slow, accepted = time.time() + options.minutes * 60, 0, 0, []
-    for candidate in drawn(options.seed + 1):
-        if len(accepted) >= options.candidates or time.time() > until:
+    for candidate, _ in zip(drawn(options.seed + 1), range(options.candidates)):
+        if time.time() > until:
             break
         if "refused" in inspected(candidate, limit):
             refused += 1
             continue
         model = candidate.compiled()
-        first = latency.measure(model, model.input_shape[1:])
-        if first > options.seconds:
+        if measuring.measure(model, model.input_shape[1:]) > options.seconds:
             slow += 1
         else:
-            accepted.append((model, first))
-    gc.collect()
-    taken, apart = evened(layer_times.timed([model for model, _ in accepted], rounds=options.rounds))
-    over = [float(took / options.seconds - 1) for took in taken]
-    noise = float(np.quantile(apart, 0.9))
+            accepted.append(model)
+    rounds = layer_times.timed(accepted, options.rounds)
+    over = np.array([*map(min, rounds)]) / options.seconds - 1
+    most = float(np.quantile(noise(rounds), 0.9))
     result = {
         "seconds": options.seconds,
+        "drawn": refused + slow + len(accepted),
         "refused_unbuilt": refused,
         "built_and_too_slow": slow,
         "accepted": len(accepted),
-        "noise_of_9_in_10": round(noise, 4),
-        "over_by_more_than_the_noise": sum(one > noise for one in over),
-        "most_over": round(max(over), 4),
+        "noise_of_9_in_10": round(most, 4),
+        "over_by_more_than_the_noise": int((over > most).sum()),
+        "most_over": round(float(over.max()), 4),
+        "cores": len(os.sched_getaffinity(0)),
         "load": os.getloadavg()[0],
     }
-    written("budget", result)
+    written(f"budget_{keras.backend.backend()}", result)
     print(json.dumps(result, indent=1))
+
+
+def networks(options):
+    path = pathlib.Path(tuning.__file__).with_name("whole_networks.json")
+    rows = [[one.architecture_class.__name__, one.metaparameters] for one, _ in zip(drawn(7), range(100))]
+    path.write_text("[\n" + ",\n".join(map(json.dumps, rows)) + "\n]\n")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("memory", "latency", "budget"))
+    parser.add_argument("what", choices=("memory", "latency", "budget", "networks"))
     parser.add_argument("--candidates", type=int, default=200)
     parser.add_argument("--seed", type=int, default=18)
-    parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--rounds", type=int, default=layer_times.ROUNDS)
     parser.add_argument("--minutes", type=float, default=60, help="after which no more are drawn")
-    parser.add_argument("--clock", choices=("processor", "wall"), default="processor")
     parser.add_argument("--seconds", type=float, default=0.004, help="the budget")
     options = parser.parse_args()
-    {"memory": memory, "latency": latencies, "budget": budget}[options.what](options)
+    {"memory": memory, "latency": latencies, "budget": budget, "networks": networks}[options.what](options)

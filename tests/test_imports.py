@@ -62,7 +62,7 @@ FLOORS = {
         ("",),
     ),
     "tuning": (
-        ("files", "seeds", "digest", "memory", "console", "latency_model"),
+        ("files", "seeds", "digest", "memory", "console", "latency_model", "measuring"),
         ("data", "storage", "layer_times"),
         ("boxed_data", "objectives", "latency"),
         ("study",),

@@ -1,9 +1,8 @@
-"""How long a model takes for one image, measured, and predicted before it is built."""
+"""How long a model takes for one image, predicted before it is built."""
 
 import functools
 import json
 import statistics
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,9 +18,6 @@ from keras_blocks.tuning import layer_times
 from keras_blocks.tuning.latency_model import LatencyModel, features
 from keras_blocks.tuning.storage.trial import Trial
 
-WARM, MEASURED = 2, 7
-"""Runs before the measured ones, and the measured ones."""
-
 LEAST_MEASURED = 4
 """Measured models before others' latency is predicted."""
 
@@ -36,33 +32,10 @@ LATEST = 20
 several train at a time, say."""
 
 
-def measure(model: keras.Model, image_shape: tuple[int, ...]) -> float:
-    """Seconds in which the compiled graph predicts one image: the median of several runs.
-
-    Args:
-        model: of one input.
-        image_shape: (height, width, channels).
-    """
-    return measure_on(model, np.zeros((1, *image_shape), "float32"))
-
-
-def measure_on(model: keras.Model, inputs: Any) -> float:
-    """The same for inputs of any kind, in a batch of one."""
-    times = []
-    for _ in range(WARM + MEASURED):
-        began = time.perf_counter()
-        keras.tree.map_structure(keras.ops.convert_to_numpy, model.predict_on_batch(inputs))
-        times.append(time.perf_counter() - began)
-    return round(statistics.median(times[WARM:]), 6)
-
-
 @functools.lru_cache(maxsize=4)
 def _model_of(backend: str, times: tuple[tuple[str, float], ...]) -> LatencyModel:
     """Fitted to the times of `layer_times`, once."""
-    layers = {name: features(layer_times.operations(name)) for name, _ in times}
-    short = [(layers[name], seconds) for name, seconds in times if name in layer_times.NETWORKS]
-    whole = [(layers[name], seconds) for name, seconds in times if name in layer_times.WHOLE]
-    return LatencyModel([each for each, _ in short], [seconds for _, seconds in short], whole)
+    return LatencyModel([features(layer_times.operations(name)) for name, _ in times], [took for _, took in times])
 
 
 @functools.lru_cache(maxsize=4096)

@@ -1,7 +1,7 @@
-"""Seconds of short networks of one kind of layer each, timed once on a machine and kept: latencies follow from them.
+"""Seconds of networks that are timed once on a machine and kept: latencies of others follow from them.
 
-Each repeats a unit, as a convolution with its normalization and activation, a few times: compiled together, they run as
-they do in a network, and take longer than the clock is unsure of.
+Whole ones are draws of the search spaces. A short one repeats a unit, as a convolution with its normalization and its
+activation, a few times: compiled together, they run as in a network, and take longer than the clock is unsure of.
 """
 
 import contextlib
@@ -16,7 +16,6 @@ import os
 import platform
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,12 +38,12 @@ from keras_blocks.models.senet import SENet
 from keras_blocks.models.squeezenet import SqueezeNet
 from keras_blocks.models.vgg import VGG
 from keras_blocks.tuning.files import write_json
+from keras_blocks.tuning.measuring import measure_on
 
 layers = keras.layers
 
-ROUNDS, RUNS = 12, 3
-"""Rounds over all networks, and runs of each in a round behind one that is not timed. The quickest run counts: others'
-work makes a run longer, never shorter."""
+ROUNDS, RUNS = 30, 3
+"""Many short visits to each network, in turns: where one is disturbed, another is not."""
 
 MOST_SECONDS = 1200
 """That the process may take which times them."""
@@ -179,51 +178,14 @@ NETWORKS = _networks()
 
 
 def _whole() -> dict[str, tuple[type[Architecture], dict[str, Any]]]:
-    """Name -> architecture and metaparameters of a network as it is searched, small and large ones."""
-    colour: dict[str, Any] = {"input_shape": (32, 32, 3), "classes": 10, "batch_norm": True}
-    grey = {**colour, "input_shape": (28, 28, 1)}
-    residual = [{"filters": 16, "blocks": 2}, {"filters": 32, "blocks": 2}]
-    bottleneck = {"groups": [{"filters": 32, "blocks": 1}, {"filters": 64, "blocks": 2}], "stem": "cifar"}
-    fire = [{"filters": [16, 16]}, {"filters": [32, 32]}]
-    conv = {"layer": "conv", "filters": 32, "kernel_size": 3, "strides": 1, "padding": "symmetric"}
-    modules = [{"block": "a", "filters": [[16, 12, 16, 16, 24, 8]] * 2, "reduction": None}]
-    pool = {"kind": "max_pool", "pool_size": 3}
-    more = [*modules, {"block": "v1", "filters": [[24, 36, 48, 6, 12, 12]], "reduction": pool}]
-    basic = {"groups": residual, "stem": "cifar", "block": "basic"}
-    dense = {"stem": "cifar", "stem_filters": 24, "filters": 12}
-    return {
-        "squeezenet 32": (SqueezeNet, {**colour, "groups": fire, "stem": "small"}),
-        "squeezenet 28": (
-            SqueezeNet,
-            {**grey, "groups": fire[:1], "stem": "small", "bypass": "simple", "activation": "elu"},
-        ),
-        "resnet 32": (ResNet, {**colour, **basic}),
-        "resnet 28": (ResNet, {**grey, **basic, "block": "bottleneck", "activation": "silu"}),
-        "resnext 32": (ResNeXt, {**colour, **bottleneck, "cardinality": 8, "base_width": 16}),
-        "resnext 28": (ResNeXt, {**grey, **bottleneck, "cardinality": 4, "base_width": 32, "se_ratio": 8}),
-        "senet 32": (SENet, {**colour, **bottleneck, "cardinality": 8, "base_width": 16, "se_ratio": 8}),
-        "densenet 32": (DenseNet, {**colour, **dense, "groups": [{"layers": 3}, {"layers": 4}]}),
-        "densenet 28": (DenseNet, {**grey, **dense, "groups": [{"layers": 5}], "activation": "gelu"}),
-        "inception 32": (Inception, {**colour, "stem": [conv], "groups": modules}),
-        "inception 28": (Inception, {**grey, "stem": [conv], "groups": more, "activation": "elu"}),
-        "vgg 32": (VGG, {**colour, "groups": [{"filters": f, "layers": 2} for f in (16, 32, 64)], "hidden": (128,)}),
-        "vgg 28": (VGG, {**grey, "groups": [{"filters": f, "layers": 1} for f in (32, 64)], "hidden": ()}),
-        "squeezenet large": (
-            SqueezeNet,
-            {**colour, "groups": [{"filters": [f] * 3} for f in (24, 48)], "stem": "small"},
-        ),
-        "resnet large": (ResNet, {**colour, **basic, "groups": [{"filters": f, "blocks": 3} for f in (24, 48, 96)]}),
-        "resnext large": (ResNeXt, {**colour, **bottleneck, "groups": [{"filters": f, "blocks": 3} for f in (24, 48)]}),
-        "densenet large": (DenseNet, {**colour, **dense, "groups": [{"layers": 6}] * 3, "activation": "silu"}),
-        "inception large": (Inception, {**colour, "stem": [conv], "groups": [*more, more[-1]], "activation": "silu"}),
-        "vgg large": (
-            VGG,
-            {**colour, "groups": [{"filters": f, "layers": 3} for f in (32, 64, 128)], "hidden": (512,)},
-        ),
-    }
+    """Name -> architecture and metaparameters of a network as it is searched."""
+    classes = {cls.__name__: cls for cls in (DenseNet, Inception, ResNet, ResNeXt, SENet, SqueezeNet, VGG)}
+    rows = json.loads(Path(__file__).with_name("whole_networks.json").read_text(encoding="utf-8"))
+    return {f"{name} {i}": (classes[name], metaparameters) for i, (name, metaparameters) in enumerate(rows)}
 
 
 WHOLE = _whole()
+"""Draws of the search spaces, by `python benchmarks/predicted_costs.py networks`."""
 
 
 def network(name: str) -> keras.Model:
@@ -243,23 +205,17 @@ def operations(name: str) -> tuple[Operation, ...]:
         return tuple(operations_of(plan_of_model(network(name))))
 
 
-def timed(
-    models: Sequence[keras.Model], *, rounds: int = ROUNDS, clock: Callable[[], float] = time.perf_counter
-) -> list[list[float]]:
-    """Seconds of each run of each model for one image, in rounds over all, as `latency.measure` runs it."""
+def timed(models: Sequence[keras.Model], rounds: int = ROUNDS) -> list[list[float]]:
+    """Seconds of each model for one image, in each of some rounds over all."""
     images = [np.zeros((1, *model.input_shape[1:]), "float32") for model in models]
     for model, image in zip(models, images):
         model.predict_on_batch(image)
     gc.collect()
-    seconds: list[list[float]] = [[] for _ in models]
-    for _ in range(rounds):
-        for model, image, found in zip(models, images, seconds):
-            model.predict_on_batch(image)
-            for _ in range(RUNS):
-                began = clock()
-                keras.tree.map_structure(keras.ops.convert_to_numpy, model.predict_on_batch(image))
-                found.append(clock() - began)
-    return seconds
+    found = [
+        [measure_on(model, image, warm=1, least=RUNS, most=RUNS) for model, image in zip(models, images)]
+        for _ in range(rounds)
+    ]
+    return [list(each) for each in zip(*found)]
 
 
 def fingerprint() -> dict[str, Any]:

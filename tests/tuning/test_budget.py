@@ -4,7 +4,7 @@ import pytest
 
 import keras_blocks
 from keras_blocks.costs.cost import Cost
-from keras_blocks.tuning import Budget, latency
+from keras_blocks.tuning import Budget, latency, measuring
 from keras_blocks.tuning.storage.trial import Trial
 
 
@@ -45,7 +45,7 @@ def test_latency_is_predicted_from_what_others_took():
 
 def test_latency_is_measured():
     model = keras_blocks.SqueezeNet(groups=[{"filters": [4]}], stem="tiny", input_shape=(8, 8, 1), classes=3)
-    assert 1e-6 < latency.measure(model, (8, 8, 1)) < 10
+    assert 1e-6 < measuring.measure(model, (8, 8, 1)) < 10
 
 
 @pytest.mark.parametrize(

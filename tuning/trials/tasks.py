@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import keras
 
-from keras_blocks.tuning import latency
+from keras_blocks.tuning import measuring
 from keras_blocks.tuning.data.dataset import Dataset
 from keras_blocks.tuning.data.load import load_dataset
 from keras_blocks.tuning.data.stored import bytes_held
@@ -225,7 +225,7 @@ class ImagesJob:
         return float(bytes_held(self._dataset.x_train) + bytes_held(self._dataset.x_val))
 
     def latency(self, model: keras.Model) -> float:
-        return latency.measure(model, self._dataset.image_shape)
+        return measuring.measure(model, self._dataset.image_shape)
 
     def fit(self, model: keras.Model, request: TrialRequest, *, watch: Watch) -> Trained:
         notes: list[str] = []
@@ -300,7 +300,7 @@ class GivenJob:
         return math.inf  # of a user's own data and model, nobody knows
 
     def latency(self, model: keras.Model) -> float:
-        return latency.measure_on(model, self._data.example())
+        return measuring.measure_on(model, self._data.example())
 
     def fit(self, model: keras.Model, request: TrialRequest, *, watch: Watch) -> Trained:
         notes: list[str] = []
