@@ -149,6 +149,14 @@ def memory(options):
         print(len(rows), cls.__name__, round(ratios[0][-1], 3), round(ratios[1][-1], 3), flush=True)
 
 
+def timed(models, options):
+    """The same, told: nothing else should run meanwhile."""
+    print("timing", flush=True)
+    rounds = layer_times.timed(models, options.rounds)
+    print("timed", flush=True)
+    return rounds
+
+
 def noise(seconds):
     """How far every other round is from the rest, for each model."""
     each = [min(one[::2]) / min(one[1::2]) - 1 for one in seconds]
@@ -163,7 +171,7 @@ def latencies(options):
         assert json.dumps([one.architecture_class.__name__, one.metaparameters], sort_keys=True) not in known
     models = [layer_times.network(name) for name in names] + [one.compiled() for one in candidates]
     loads = [os.getloadavg()[0]]
-    rounds = layer_times.timed(models, options.rounds)
+    rounds = timed(models, options)
     loads.append(os.getloadavg()[0])
     taken, apart = np.array([*map(min, rounds)]), noise(rounds)
     layers = [features(layer_times.operations(name)) for name in names]
@@ -219,7 +227,7 @@ def budget(options):
             slow += 1
         else:
             accepted.append(model)
-    rounds = layer_times.timed(accepted, options.rounds)
+    rounds = timed(accepted, options)
     over = np.array([*map(min, rounds)]) / options.seconds - 1
     most = float(np.quantile(noise(rounds), 0.9))
     result = {

@@ -28,7 +28,7 @@ from keras_blocks.core.block import Block
 from keras_blocks.core.chain import Chain
 from keras_blocks.core.graphs import unallocated
 from keras_blocks.look.operations import Operation, operations_of
-from keras_blocks.look.plan import plan_of_model
+from keras_blocks.look.plan import plan_of, plan_of_model
 from keras_blocks.models.architecture import Architecture
 from keras_blocks.models.densenet import DenseNet
 from keras_blocks.models.inception import Inception
@@ -200,7 +200,10 @@ def network(name: str) -> keras.Model:
 
 @functools.cache
 def operations(name: str) -> tuple[Operation, ...]:
-    """The layers of one of them, with no values in its variables."""
+    """The layers of one of them; none of its variables has a value."""
+    if name in WHOLE:
+        cls, metaparameters = WHOLE[name]
+        return tuple(operations_of(plan_of(cls, **metaparameters)))
     with unallocated():
         return tuple(operations_of(plan_of_model(network(name))))
 
