@@ -96,23 +96,6 @@ def test_receptive_fields_of_blocks_are_those_of_gradients(name):
     assert seen_by_gradients(averaging(model), size, 2) == (row.receptive_field, row.stride)
 
 
-VARIANTS = {
-    "vgg11": {"input_shape": (225, 225, 3)},
-    "resnet18": {"input_shape": (481, 481, 3), "groups": [{"filters": 2, "blocks": 2}] * 3},
-    "squeezenet_1.1": {"input_shape": (289, 289, 3)},
-    "resnet20_cifar": {"input_shape": (160, 160, 3)},
-    "densenet100_cifar": {"input_shape": (96, 96, 3), "groups": [{"layers": 2}] * 2},
-}
-
-
-@pytest.mark.skipif(not run_all(), reason="networks on large images; make test-all")
-@pytest.mark.parametrize("name", VARIANTS)
-def test_receptive_fields_of_variants_are_those_of_gradients(name):
-    model = keras_blocks.create_model(name, include_top=False, **VARIANTS[name])
-    row = keras_blocks.cost_rows(model)[-1]
-    assert seen_by_gradients(averaging(model), model.input_shape[1], 3) == (row.receptive_field, row.stride)
-
-
 def test_what_sees_all_what_grows_and_what_is_not_known():
     gated = keras_blocks.cost_rows(keras_blocks.SqueezeExciteBlock(4), (8, 8, 16))
     assert [row.receptive_field for row in gated] == [None] * 6
