@@ -286,7 +286,7 @@ def make_known(
 
 
 def _time_apart(note: Callable[[str], Any], seconds: float) -> None:
-    note(f"timing {len(NETWORKS) + len(WHOLE)} short networks once on this machine, to predict latencies: some minutes")
+    note(f"timing {len(NETWORKS) + len(WHOLE)} networks once on this machine, to predict latencies: some minutes")
     environment = {**os.environ, "KERAS_BACKEND": keras.backend.backend(), "TF_CPP_MIN_LOG_LEVEL": "2"}
     command = [sys.executable, "-P", "-m", "keras_blocks.tuning.layer_times"]
     subprocess.run(command, check=True, capture_output=True, timeout=seconds, env=environment)
