@@ -45,8 +45,8 @@ layers = keras.layers
 ROUNDS, RUNS = 30, 3
 """Many short visits to each network, in turns: where one is disturbed, another is not."""
 
-MOST_SECONDS = 1200
-"""That the process may take which times them."""
+LEAST_SECONDS, MOST_SECONDS = 600, 1200
+"""That the process which times them may need on a busy machine, and what it is given at most."""
 
 THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "XLA_FLAGS", "CUDA_VISIBLE_DEVICES")
 """Variables by which the same machine takes other times."""
@@ -268,10 +268,13 @@ def make_known(
 
     Args:
         note: is told what takes its time, and what went wrong; then there is none, and latency is measured alone.
-        most_seconds: that it may take.
+        most_seconds: that it may take; where that may be too few, nothing is timed.
     """
     if (found := known()) is not None:
         return found
+    if most_seconds < LEAST_SECONDS:
+        note("latencies are measured alone: a search of at least 40 minutes would time networks once, to predict them")
+        return None
     try:
         file().parent.mkdir(parents=True, exist_ok=True)
         with file().with_suffix(".lock").open("a") as lock:

@@ -69,6 +69,13 @@ def test_where_nothing_can_be_timed_latencies_are_measured_alone(times, monkeypa
     assert "once on this machine" in said[0] and "measured alone" in said[1]
 
 
+def test_a_short_search_does_not_time(times, monkeypatch):
+    monkeypatch.setattr(layer_times.subprocess, "run", lambda *args, **kwargs: pytest.fail("is timed"))
+    said = []
+    assert layer_times.make_known(said.append, 60.0) is None
+    assert "40 minutes" in said[0]
+
+
 def unit(kind, macs=0.0, size=0.1):
     return LayerFeatures(kind, macs, size, 0.0, 0)
 
