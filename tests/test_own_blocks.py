@@ -112,7 +112,9 @@ def test_a_layer_with_a_call_alone_stands_in_a_block_in_any_model(namespace, tmp
     assert block.scale.get_config()["name"] == "scaled_block_scale"  # Keras' own, which `deploy` and `grow` copy by
 
 
-@pytest.mark.parametrize("policy", ["mixed_float16", "float64"])
+@pytest.mark.parametrize(
+    "policy", ["mixed_float16", "mixed_bfloat16" if keras.backend.backend() == "jax" else "float64"]
+)
 def test_a_layer_in_a_block_has_its_policy(namespace, policy):
     block = namespace["ScaledBlock"](dtype=policy)
     block.build((None, 4, 4, 3))
