@@ -14,7 +14,7 @@ latency: the networks that predictions are made of, and the candidates, take tur
 quickest run counts, on both sides. The clock's own noise is how far every other round is from the rest.
 
 budget: candidates are drawn under `max_latency`: those that are predicted over it are not built, the others are
-measured as a trial does. What was accepted is measured again, in turns.
+measured as a trial does. What was accepted is measured so again, in turns.
 
 networks: draws that predictions are made of, into tuning/whole_networks.json. Of another seed than what is predicted.
 
@@ -24,6 +24,7 @@ the clock's noise. Results go into docs/predicted_costs.json.
 
 import argparse
 import collections
+import contextlib
 import json
 import os
 import pathlib
@@ -149,13 +150,12 @@ def memory(options):
         print(len(rows), cls.__name__, round(ratios[0][-1], 3), round(ratios[1][-1], 3), flush=True)
 
 
-def timed(models, options):
-    """The same, told: nothing else should run meanwhile."""
-    layer_times.timed(models, 1)  # and traced
+@contextlib.contextmanager
+def told():
+    """Nothing else should run meanwhile."""
     print("timing", flush=True)
-    rounds = layer_times.timed(models, options.rounds)
+    yield
     print("timed", flush=True)
-    return rounds
 
 
 def noise(seconds):
@@ -172,7 +172,9 @@ def latencies(options):
         assert json.dumps([one.architecture_class.__name__, one.metaparameters], sort_keys=True) not in known
     models = [layer_times.network(name) for name in names] + [one.compiled() for one in candidates]
     loads = [os.getloadavg()[0]]
-    rounds = timed(models, options)
+    layer_times.timed(models, 1)  # and traced
+    with told():
+        rounds = layer_times.timed(models, options.rounds)
     loads.append(os.getloadavg()[0])
     taken, apart = np.array([*map(min, rounds)]), noise(rounds)
     layers = [features(layer_times.operations(name)) for name in names]
@@ -183,10 +185,10 @@ def latencies(options):
     weights = nnls(line / taken[short : len(names), None], np.ones(len(whole)))[0]
     costs = [one.cost() for one in candidates]
     model = LatencyModel(layers, taken[: len(names)])
-    told = np.array([model.predicted(each) for each in theirs])
+    guesses = np.array([model.predicted(each) for each in theirs])
     alone = LatencyModel(layers[:short], taken[:short])
     ratios = {
-        "layers": told / found,
+        "layers": guesses / found,
         "without_whole_networks": np.array([alone.predicted(each) for each in theirs]) / found,
         "line_through_macs_and_bytes": np.array([[1.0, one.macs, one.activation_bytes] for one in costs])
         @ weights
@@ -207,11 +209,15 @@ def latencies(options):
         "by_family": {name: off(each) for name, each in sorted(families.items())},
         "rows": [
             [one.architecture_class.__name__, round(float(guess), 6), round(float(took), 6)]
-            for one, guess, took in zip(candidates, told, found)
+            for one, guess, took in zip(candidates, guesses, found)
         ],
     }
     written(f"latency_{keras.backend.backend()}", result)
     print(json.dumps({name: value for name, value in result.items() if name != "rows"}, indent=1))
+
+
+def measured(model):
+    return measuring.measure(model, model.input_shape[1:])
 
 
 def budget(options):
@@ -225,11 +231,13 @@ def budget(options):
             refused += 1
             continue
         model = candidate.compiled()
-        if measuring.measure(model, model.input_shape[1:]) > options.seconds:
+        if measured(model) > options.seconds:
             slow += 1
         else:
             accepted.append(model)
-    rounds = timed(accepted, options)
+    with told():
+        found = [[measured(model) for model in accepted] for _ in range(options.rounds // 4)]
+    rounds = list(zip(*found))
     over = np.array([*map(min, rounds)]) / options.seconds - 1
     most = float(np.quantile(noise(rounds), 0.9))
     result = {
