@@ -151,7 +151,7 @@ def memory(options):
 
 
 @contextlib.contextmanager
-def told():
+def quiet():
     """Nothing else should run meanwhile."""
     print("timing", flush=True)
     yield
@@ -173,7 +173,7 @@ def latencies(options):
     models = [layer_times.network(name) for name in names] + [one.compiled() for one in candidates]
     loads = [os.getloadavg()[0]]
     layer_times.timed(models, 1)  # and traced
-    with told():
+    with quiet():
         rounds = layer_times.timed(models, options.rounds)
     loads.append(os.getloadavg()[0])
     taken, apart = np.array([*map(min, rounds)]), noise(rounds)
@@ -235,7 +235,7 @@ def budget(options):
             slow += 1
         else:
             accepted.append(model)
-    with told():
+    with quiet():
         found = [[measured(model) for model in accepted] for _ in range(options.rounds // 4)]
     rounds = list(zip(*found))
     over = np.array([*map(min, rounds)]) / options.seconds - 1
