@@ -69,12 +69,6 @@ def pruned(model, arm, seed, train):
     return keras_blocks.prune(model, 0.5, by="jacobian", data=chosen[:1024], reconstruct=chosen, steps=5)
 
 
-def mixed(images, rng):
-    """Each with another one, in random shares: images that the whole network does not know by heart."""
-    share = rng.random((len(images), 1, 1, 1), dtype="float32")
-    return share * images + (1 - share) * images[rng.permutation(len(images))]
-
-
 def accuracy(model, images, labels):
     return 100 * float((model.predict(images, batch_size=100, verbose=0).argmax(1) == labels).mean())
 
@@ -86,10 +80,9 @@ def distilled(answers, logits):
 
 
 def fit(model, whole, data, epochs, rate, seed, batch=64):
-    """SGD with momentum; a warm-up of a tenth, then a cosine to zero; mixtures of crops and of mirrored images.
+    """SGD with momentum; a warm-up of a tenth, then a cosine to zero; crops and mirrored images.
 
-    What is learned are the whole network's logits of the same mixtures (Beyer et al., 2022): of 4,000 images the labels
-    say too little, where it saw 50,000, and so do its logits of images that it knows.
+    What is learned are the whole network's logits: of 4,000 images the labels say too little, where it saw 50,000.
     """
     train, *_ = data
     rng = np.random.default_rng(seed)
@@ -103,7 +96,7 @@ def fit(model, whole, data, epochs, rate, seed, batch=64):
     )
     for epoch in range(epochs):
         start = time.time()
-        images = mixed(augmented(train, rng), rng)
+        images = augmented(train, rng)
         answers = whole.predict(images, batch_size=200, verbose=0)
         loss = model.fit(images, answers, batch, verbose=0).history["loss"][-1]
         print(f"  epoch {epoch + 1}: loss {loss:.3f}, {time.time() - start:.0f} s", flush=True)
