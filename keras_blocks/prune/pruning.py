@@ -173,7 +173,7 @@ def prune(
         Filters for Efficient ConvNets", 2017: "l1"; Liu et al., "Learning Efficient Convolutional Networks through
         Network Slimming", 2017: "bn"; Molchanov et al., "Importance Estimation for Neural Network Pruning", 2019,
         equations 8 and 9: "taylor"; He, Zhang and Sun, "Channel Pruning for Accelerating Very Deep Neural Networks",
-        2017, section 3.1: reconstruction.
+        2017, sections 3.1 and 3.3: reconstruction.
 
     Example:
 

@@ -2,7 +2,7 @@
 
 import inspect
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import keras
@@ -24,8 +24,14 @@ LEAST_ROWS = 4096
 """Places that a layer is fitted to, at least, where the images have so many; twice as many as it has weights for an
 output channel where these are more."""
 
+MANY_ROWS, MOST_NUMBERS = 16384, 2**24
+"""Places where these, times weights, are no more numbers than that: fewer leave more of what was lost."""
+
 RIDGE = 1e-3
 """What holds a kernel to what pruning left of it, as a share of the mean square of what the layer is given."""
+
+LEAST_GAIN = 1e-3
+"""Of a normalization's channel, so that what is added behind it can be made up for."""
 
 
 class _Held:
@@ -42,6 +48,8 @@ class _Wanted(NamedTuple):
     """(image, row, column) of each; of a dense layer the number of the vector."""
     given: Array
     """(places, channels)."""
+    beside: Array | None
+    """What was added to it behind its normalization, likewise."""
 
 
 def checked_images(flat: keras.Model, images: Any) -> list[Array]:
@@ -85,31 +93,41 @@ def reconstruct(pruned: keras.Model, coupling: Coupling, kept: Kept, images: lis
     """Fits the kernels of the pruned model's convolutions and dense layers, in the order in which they compute.
 
     Each is given what the layers before it give now, and is to give what the whole model's layer gives: so it makes up
-    for the channels that went, and for what is left of the errors before it. Layers that are called twice, and
-    convolutions in groups, are left as they are.
+    for the channels that went, and for what is left of the errors before it; where its sum with something else is what
+    is passed on, as at the end of a residual block, for those of the other summand, too. Layers that are called twice,
+    and convolutions in groups, are left as they are.
     """
     fitted = [layer for layer in _called_once(coupling.flat) if _is_fitted(layer)]
     numbers = {layer.name: number for number, layer in enumerate(fitted)}
     wanted: dict[str, _Wanted] = {}
+    before, behind = _behind(coupling.flat), _behind(pruned)
 
-    def remember(layer: Any, x: Any) -> None:
+    def remember(layer: Any, x: _Held, held: Mapping[int, _Held]) -> None:
+        if layer.name not in numbers:
+            return
         rng = np.random.default_rng(numbers[layer.name])
         places = _places(layer, x, rng)
         part = coupling.parts.get(id(layer))
         given = _rows(layer, x, places) @ _matrix(layer)
         if layer.bias is not None:
             given += as_float64(layer.bias)
+        beside = _beside(layer, before.get(id(layer)), places, held)
         if part is not None and part.followed.out is not None and part.followed.made:
-            given = given[:, kept.mask(part.followed.out)]
-        wanted[layer.name] = _Wanted(places, given)
+            mask = kept.mask(part.followed.out)
+            given, beside = given[:, mask], None if beside is None else beside[:, mask]
+        wanted[layer.name] = _Wanted(places, given, beside)
 
-    _pass(coupling.flat, images, lambda layer, x: remember(layer, x) if layer.name in numbers else None)
-    behind = _normalizations_behind(pruned)
+    def fit(layer: Any, x: _Held, held: Mapping[int, _Held]) -> None:
+        if layer.name not in wanted:
+            return
+        places, given, beside = wanted[layer.name]
+        mine = behind.get(id(layer))
+        now = None if beside is None else _beside(layer, mine, places, held)
+        if mine is not None and now is not None:
+            given = given + (beside - now) * mine.scale
+        _fit(layer, _rows(layer, x, places), given, None if mine is None else mine.normalization)
 
-    def fit(layer: Any, x: Any) -> None:
-        if layer.name in wanted:
-            _fit(layer, _rows(layer, x, wanted[layer.name].places), wanted[layer.name].given, behind.get(id(layer)))
-
+    _pass(coupling.flat, images, remember)
     _pass(pruned, images, fit)
 
 
@@ -125,23 +143,59 @@ def _is_fitted(layer: Any) -> bool:
     return plain and getattr(layer, "quantization_mode", None) is None and not getattr(layer, "lora_enabled", False)
 
 
-def _normalizations_behind(graph: keras.Model) -> dict[int, Any]:
-    """Layer's identity -> the normalization that alone is given what it gives, whose mean can take up a bias."""
-    takers: dict[int, list[Any]] = {}
-    made: list[tuple[Any, Any]] = []
-    for operation, given, outputs in calls(graph):
-        for tensor in given:
-            takers.setdefault(id(tensor), []).append(operation)
-        made.extend((operation, tensor) for tensor in outputs)
+class _Behind(NamedTuple):
+    """What is behind a layer that alone is given what it gives."""
+
+    normalization: Any
+    """Whose mean can take up a bias."""
+    beside: int
+    """Identity of the tensor that is added to what the normalization gives; 0 where none is."""
+
+    @property
+    def scale(self) -> Array:
+        """What the normalization divides by; 0 where that is nearly without end."""
+        one = self.normalization
+        gain = 1 / np.sqrt(as_float64(one.moving_variance) + one.epsilon)
+        gain = gain if one.gamma is None else gain * as_float64(one.gamma)
+        return np.where(np.abs(gain) > LEAST_GAIN, 1 / np.where(gain == 0, 1, gain), 0)
+
+
+def _behind(graph: keras.Model) -> dict[int, _Behind]:
+    """By the layer's identity."""
+    takers: dict[int, list[tuple[Any, list[Any], list[Any]]]] = {}
+    made = list(calls(graph))
+    for call in made:
+        for tensor in call[1]:
+            takers.setdefault(id(tensor), []).append(call)
     last = {id(tensor) for tensor in keras.tree.flatten(graph.output)}
     once = {id(layer) for layer in _called_once(graph)}
-    found: dict[int, Any] = {}
-    for operation, tensor in made:
-        (taker, *others) = takers.get(id(tensor), [None])
-        alone = not others and id(tensor) not in last and id(taker) in once
-        if alone and isinstance(taker, keras.layers.BatchNormalization) and _shifts(operation, taker, tensor):
-            found[id(operation)] = taker
+
+    def taker(tensor: Any) -> tuple[Any, list[Any], list[Any]]:
+        (found, *others) = takers.get(id(tensor), [(None, [], [])])
+        return (None, [], []) if others or id(tensor) in last or id(found[0]) not in once else found
+
+    found: dict[int, _Behind] = {}
+    for operation, _, outputs in made:
+        for tensor in outputs:
+            normalization, _, normalized = taker(tensor)
+            if isinstance(normalization, keras.layers.BatchNormalization) and _shifts(operation, normalization, tensor):
+                addition, added, _ = taker(normalized[0])
+                adds = own_class(addition) is keras.layers.Add and len(added) == 2
+                others = [one for one in added if one is not normalized[0]] if adds else []
+                same = len(others) == 1 and others[0].shape == normalized[0].shape
+                found[id(operation)] = _Behind(normalization, id(others[0]) if same else 0)
     return found
+
+
+def _beside(layer: Any, behind: _Behind | None, places: Array, held: Mapping[int, _Held]) -> Array | None:
+    """What is added to what a layer gives, at some places, where that is known before the layer computes."""
+    if behind is None or behind.beside not in held or own_class(layer) is keras.layers.Dense:
+        return None
+    found: list[Array] = []
+    for batch, inside in _at(held[behind.beside], places):
+        batch = np.moveaxis(batch, 1, -1) if layer.data_format == "channels_first" else batch
+        found.append(batch[tuple(inside.T)])
+    return np.concatenate(found).astype("float64")
 
 
 def _shifts(layer: Any, normalization: Any, tensor: Any) -> bool:
@@ -151,8 +205,11 @@ def _shifts(layer: Any, normalization: Any, tensor: Any) -> bool:
     return linear and normalization.axis % len(tensor.shape) == channels
 
 
-def _pass(graph: keras.Model, images: list[Array], meet: Callable[[Any, Any], None]) -> None:
-    """Sends images through a graph; before a layer of one input computes, `meet` is told of it and what it is given."""
+def _pass(graph: keras.Model, images: list[Array], meet: Callable[[Any, _Held, Mapping[int, _Held]], None]) -> None:
+    """Sends images through a graph; before a layer of one input computes, `meet` is told of it and what it is given.
+
+    And of all tensors that are still needed, by their identities in the graph.
+    """
     coming = iter([call for call in calls(graph) if call[1]])
     left = Counter(id(tensor) for _, given, _ in calls(graph) for tensor in given)
     held: dict[int, _Held] = {}
@@ -170,7 +227,7 @@ def _pass(graph: keras.Model, images: list[Array], meet: Callable[[Any, Any], No
             if _takes_training(operation):
                 kwargs["training"] = False
             if len(given) == 1 and isinstance(operation, keras.layers.Layer):
-                meet(operation, held[id(given[0])])
+                meet(operation, held[id(given[0])], held)
             found = [_computed(operation, args, kwargs, number) for number in range(len(starts))]
             flat = [_Held(list(batches)) for batches in zip(*map(keras.tree.flatten, found))]
             held.update({id(tensor): one for tensor, one in zip(made, flat)})
@@ -234,7 +291,8 @@ def _places(layer: Any, x: _Held, rng: np.random.Generator) -> Array:
     """At random, those of all outputs that the layer is fitted to."""
     sizes = [sum(len(batch) for batch in x.batches), *_output_sizes(layer, x.batches[0].shape)]
     count = int(np.prod(sizes))
-    rows = max(LEAST_ROWS, 2 * len(_matrix(layer)))
+    weights = len(_matrix(layer))
+    rows = max(LEAST_ROWS, 2 * weights, min(MANY_ROWS, MOST_NUMBERS // weights))
     chosen = np.sort(rng.choice(count, min(rows, count), replace=False))
     return np.stack(np.unravel_index(chosen, sizes), axis=1)
 
@@ -249,11 +307,7 @@ def _output_sizes(layer: Any, shape: Any) -> tuple[int, ...]:
 def _rows(layer: Any, x: _Held, places: Array) -> Array:
     """What the layer multiplies by its kernel at some places, (places, weights for an output channel)."""
     found: list[Array] = []
-    for first, batch in _with_starts(x):
-        inside = places[(places[:, 0] >= first) & (places[:, 0] < first + len(batch))] - [
-            first,
-            *[0] * (places.shape[1] - 1),
-        ]
+    for batch, inside in _at(x, places):
         if own_class(layer) is keras.layers.Dense:
             found.append(batch[tuple(inside.T)])
         else:
@@ -267,11 +321,13 @@ def _rows(layer: Any, x: _Held, places: Array) -> Array:
     return rows
 
 
-def _with_starts(x: _Held) -> Iterator[tuple[int, Array]]:
+def _at(x: _Held, places: Array) -> Iterator[tuple[Array, Array]]:
+    """Batches, and those of the places that are in them, with the images counted in them."""
     first = 0
     for batch in x.batches:
         array = keras.ops.convert_to_numpy(keras.ops.cast(batch, "float32"))
-        yield first, array
+        inside = places[(places[:, 0] >= first) & (places[:, 0] < first + len(array))]
+        yield array, inside - [first, *[0] * (places.shape[1] - 1)]
         first += len(array)
 
 
