@@ -34,7 +34,7 @@ from keras_blocks.deploy.quantizing import (
 )
 from keras_blocks.deploy.runtimes import REGIONS_IN, RUNTIMES, WRITTEN_BY, Outputs, run_openvino, torch_options
 from keras_blocks.models.architecture import Architecture
-from keras_blocks.ops.nms import in_static_shapes
+from keras_blocks.ops.written import for_openvino
 
 INT8_NEEDS = {"onnx": "onnxruntime", "litert": "tensorflow", "openvino": "nncf"}
 """Format that has int8 -> module whose tool makes it."""
@@ -284,8 +284,9 @@ def _write(model: keras.Model, path: str, format: Format, inputs: Any) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the converters, on what they are made of
             options = torch_options(model) if format == "torch" else {}
-            # OpenVINO loses boxes in loops over as many as there are classes.
-            with in_static_shapes() if format == "openvino" else contextlib.nullcontext():
+            if format == "openvino" and keras.backend.backend() == "torch":  # its tracer takes no dicts
+                model = keras.Model(model.input, keras.tree.flatten(model.output), name=model.name)
+            with for_openvino() if format == "openvino" else contextlib.nullcontext():
                 model.export(path, format=RUNTIMES[format].keras_format, verbose=False, **options)
     except Exception as error:  # each converter has errors of its own
         raise ValueError(

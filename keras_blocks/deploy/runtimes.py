@@ -89,8 +89,10 @@ def torch_options(model: keras.Model) -> dict[str, Any]:
     """What `torch.export.export` must be told, so that the file takes batches of any size."""
     import torch
 
-    any_batch = keras.tree.map_structure(lambda tensor: {0: torch.export.Dim.AUTO}, model.input)
-    return {"dynamic_shapes": [(any_batch,)]}
+    def of(tensor: keras.KerasTensor) -> dict[int, Any]:
+        return {axis: torch.export.Dim.AUTO for axis, size in enumerate(tensor.shape) if size is None}
+
+    return {"dynamic_shapes": [(keras.tree.map_structure(of, model.input),)]}
 
 
 RUNTIMES = {
