@@ -113,16 +113,18 @@ WRITTEN_BY = {
 }
 """Format -> backends from which Keras 3.15 writes it with what the extra `export` brings."""
 
-REGIONS_IN = {"tensorflow": ("saved_model", "onnx", "openvino"), "jax": ("saved_model",), "torch": ()}
-"""Backend -> formats of models that choose regions of an image, as detectors do. LiteRT has no operation of its own
-that crops, nor for slices of tensors of unknown size; PyTorch's exporters take what suppresses boxes for a constant, or
-stop at it."""
+PROPOSING_IN = {"tensorflow": ("saved_model", "onnx", "openvino"), "jax": ("saved_model",), "torch": ()}
+"""Backend -> formats of detectors that propose regions themselves. LiteRT has no operation of its own that crops, nor
+for slices of tensors of unknown size; PyTorch's exporters write no loops, and of thousands of regions hundreds stay."""
+
+TOLD_IN = {**PROPOSING_IN, "torch": ("onnx", "openvino", "torch")}
+"""The same of those that are told where to look."""
 
 
 def in_order(inputs: Any, names: Sequence[str]) -> list[np.ndarray]:
     """The arrays of the inputs in the order in which a file names them, which need not be the model's."""
     if isinstance(inputs, Mapping):
-        return [inputs[name] for name in names] if set(names) == set(inputs) else list(inputs.values())
+        return [inputs[name] for name in names] if set(names) == set(inputs) else keras.tree.flatten(inputs)
     return list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
 
 
