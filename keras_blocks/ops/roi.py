@@ -261,7 +261,8 @@ def _bins(starts: Tensor, ends: Tensor, bins: int, scale: float, pixels: Any) ->
     first, behind = _within_tabled(length, bins) if is_for_openvino() else _within(length, bins)
     most = ops.cast(pixels, length.dtype)
     return tuple(
-        ops.cast(precise.minimum(precise.maximum(place + starts[..., None], 0.0), most), "int32") for place in (first, behind)
+        ops.cast(precise.minimum(precise.maximum(place + starts[..., None], 0.0), most), "int32")
+        for place in (first, behind)
     )
 
 

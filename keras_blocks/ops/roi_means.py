@@ -4,7 +4,7 @@
 |---|---|---|
 | TensorFlow | outside of XLA, but for float64 | `crop_and_resize` of a map with a border, and a pooling |
 | PyTorch | but in exported files | `embedding_bag` |
-| JAX | everywhere; TensorFlow in XLA and in float64; PyTorch's exported files | a gather for each of a bin's pixels, and their sum |
+| JAX | everywhere; TensorFlow in XLA and in float64; files from PyTorch | a gather for each of a bin's pixels, summed |
 | JAX | gradients on a CPU, of maps of up to 4,096 pixels | products of matrices |
 
 XLA scatters rows one by one on a CPU, which is what the gradient of a gather is: 100 times slower than the products.

@@ -13,7 +13,6 @@ import keras
 
 from keras_blocks.typing import Tensor
 
-
 _openvino = ContextVar("openvino", default=False)
 
 
@@ -53,7 +52,7 @@ def largest(values: Tensor, most: int) -> tuple[Tensor, Tensor]:
         found, index = values.sort(dim=-1, descending=True, stable=True)
         return found[..., :most], index[..., :most]
     found, index = keras.ops.top_k(values, _at_most(most, keras.ops.shape(values)[-1]))
-    # Regions with the same pixels are equal, and PyTorch orders them as it likes. ONNX does not, and has no such sorting.
+    # Regions with the same pixels are equal, and PyTorch orders them as it likes. ONNX does not, nor sorts like this.
     if torch_s and not _is_traced():
         index, order = index.sort(dim=-1)
         found, order = found.gather(-1, order).sort(dim=-1, descending=True, stable=True)

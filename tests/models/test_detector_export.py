@@ -24,7 +24,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("make", "format"), REFUSED)
 def test_formats_without_what_a_detector_is_made_of_are_refused_before_they_begin(make, format, tmp_path, monkeypatch):
-    monkeypatch.setattr(exporting, "deploy", lambda model: model)
+    monkeypatch.setattr(exporting, "deploy", keras_blocks.expand)
     monkeypatch.setattr(keras.Model, "export", lambda self, path, **options: pytest.fail("it has begun"))
     with pytest.raises(ValueError, match=rf"`format='{format}'` lacks what .*tensorflow: saved_model, onnx"):
         keras_blocks.export(make(), tmp_path / f"model{RUNTIMES[format].suffix}", format)
