@@ -117,8 +117,9 @@ PROPOSING_IN = {"tensorflow": ("saved_model", "onnx", "openvino"), "jax": ("save
 """Backend -> formats of detectors that propose regions themselves. LiteRT has no operation of its own that crops, nor
 for slices of tensors of unknown size; PyTorch's exporters write no loops, and of thousands of regions hundreds stay."""
 
-TOLD_IN = {**PROPOSING_IN, "torch": ("onnx", "openvino", "torch")}
-"""The same of those that are told where to look."""
+TOLD_IN = {**PROPOSING_IN, "torch": ("onnx", "torch")}
+"""The same of those that are told where to look. What OpenVINO reads from PyTorch gives nothing for a batch of one image
+where it was traced with another."""
 
 
 def in_order(inputs: Any, names: Sequence[str]) -> list[np.ndarray]:

@@ -73,7 +73,7 @@ def _at_most(limit: int, count: Any) -> Any:
     if keras.backend.backend() == "torch" and not keras.ops.is_tensor(count):
         import torch
 
-        return torch.sym_min(limit, count)
+        return torch.sym_min(limit, count)  # type: ignore[no-untyped-call]
     return keras.ops.minimum(limit, count)
 
 
