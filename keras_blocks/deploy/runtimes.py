@@ -118,8 +118,7 @@ PROPOSING_IN = {"tensorflow": ("saved_model", "onnx", "openvino"), "jax": ("save
 for slices of tensors of unknown size; PyTorch's exporters write no loops, and of thousands of regions hundreds stay."""
 
 TOLD_IN = {**PROPOSING_IN, "torch": ("onnx", "torch")}
-"""The same of those that are told where to look. What OpenVINO reads from PyTorch gives nothing for a batch of one image
-where it was traced with another."""
+"""The same of those that are told where to look. In OpenVINO, what PyTorch wrote gave nothing for one image alone."""
 
 
 def in_order(inputs: Any, names: Sequence[str]) -> list[np.ndarray]:
