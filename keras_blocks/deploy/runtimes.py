@@ -117,8 +117,8 @@ PROPOSING_IN = {"tensorflow": ("saved_model", "onnx", "openvino"), "jax": ("save
 """Backend -> formats of detectors that propose regions themselves. LiteRT has no operation of its own that crops, nor
 for slices of tensors of unknown size; PyTorch's exporters write no loops, and of thousands of regions hundreds stay."""
 
-TOLD_IN = {**PROPOSING_IN, "torch": ("onnx", "torch")}
-"""The same of those that are told where to look. In OpenVINO, what PyTorch wrote gave nothing for one image alone."""
+TOLD_IN = {**PROPOSING_IN, "torch": ("onnx",)}
+"""The same of those that are told where to look. Other files from PyTorch failed for one image alone."""
 
 
 def in_order(inputs: Any, names: Sequence[str]) -> list[np.ndarray]:
