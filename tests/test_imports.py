@@ -32,6 +32,7 @@ DISPATCHES = [
         "roi_windows.py",
         "torch_functions.py",
         "torch_images.py",
+        "written.py",
     )
 ]
 DISPATCHES += [ROOT / "keras_blocks" / "deploy" / name for name in ("runtimes.py", "int8_litert.py")]

@@ -1,6 +1,9 @@
 """Non-maximum suppression is torchvision's, and that of a naive loop."""
 
+import contextlib
 import functools
+import sys
+from unittest import mock
 
 import keras
 import numpy as np
@@ -11,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_blocks.ops import batched_nms, nms
+from keras_blocks.ops.written import for_openvino, largest
 
 BACKEND = keras.backend.backend()
 
@@ -173,3 +177,34 @@ BOXES, SCORES = np.zeros((3, 4), "float32"), np.zeros(3, "float32")
 def test_bad_arguments_are_named(call, argument):
     with pytest.raises(ValueError, match=f"`{argument}` must"):
         call()
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="the other backends write loops to files")
+@settings(max_examples=12)
+@given(images(), st.sampled_from([0.1, 0.6]), st.sampled_from([20, 200]), st.booleans())
+def test_what_pytorch_writes_to_files_is_the_naive_loop_s(drawn, threshold, most, by_class):
+    boxes, scores, classes = drawn
+    with mock.patch.object(sys.modules["keras_blocks.ops.nms"], "is_written", lambda: True):
+        found = as_array(suppress(threshold, most, by_class)(boxes, scores, classes))
+    for i in range(2):
+        wanted = naive(boxes[i], scores[i], classes[i] if by_class else None, threshold, most)
+        assert kept(found[i]) == wanted
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="the other backends write loops to files")
+def test_of_no_boxes_a_file_from_pytorch_chooses_none(monkeypatch):
+    monkeypatch.setattr(sys.modules["keras_blocks.ops.nms"], "is_written", lambda: True)
+    none = nms(np.zeros((2, 0, 4), "float32"), np.zeros((2, 0), "float32"), 0.5, 2)
+    assert as_array(none).tolist() == [[-1, -1]] * 2
+
+
+@pytest.mark.parametrize("openvino", [False, True])
+def test_of_equals_the_first_come_first(openvino):
+    """PyTorch's own `topk` gives them in any order; two regions with the same pixels are equal."""
+    values = np.random.default_rng(0).integers(0, 6, (2, 300)).astype("float32")
+    with for_openvino() if openvino else contextlib.nullcontext():
+        found, index = (as_array(one) for one in largest(keras.ops.convert_to_tensor(values), 300))
+    order = np.argsort(-values, axis=-1, kind="stable")
+    assert index.tolist() == order.tolist()
+    assert found.tolist() == np.take_along_axis(values, order, axis=-1).tolist()
+    assert largest(keras.ops.convert_to_tensor(values), 7)[0].shape == (2, 7)

@@ -10,6 +10,7 @@ from keras_blocks.core.keywords import NamedArguments
 from keras_blocks.core.registration import register
 from keras_blocks.ops.boxes import clip_boxes, decode_boxes
 from keras_blocks.ops.nms import batched_nms
+from keras_blocks.ops.written import largest, taken
 from keras_blocks.typing import Config, LayerOptions, Numbers, Shape
 
 Scoring = Literal["softmax", "sigmoid"]
@@ -94,11 +95,11 @@ class DetectionDecoder(NamedArguments, keras.layers.Layer):
         scores = keras.ops.softmax(scores, axis=-1) if self.activation == "softmax" else keras.ops.sigmoid(scores)
         probabilities = keras.ops.where(there, scores[..., 1:], 0.0)
         flat = keras.ops.reshape(probabilities, (batch, regions * classes))
-        best, index = keras.ops.top_k(flat, _at_most(self.pre_nms_top_n, regions * classes))
+        best, index = largest(flat, self.pre_nms_top_n)
         region, label = index // classes, index % classes
         moves = keras.ops.reshape(deltas, (batch, regions * (classes + 1), 4))
-        moves = keras.ops.take_along_axis(moves, (region * (classes + 1) + label + 1)[..., None], axis=1)
-        references = keras.ops.take_along_axis(proposals, region[..., None], axis=1)
+        moves = taken(moves, region * (classes + 1) + label + 1)
+        references = taken(proposals, region)
         boxes = clip_boxes(decode_boxes(moves, references, self.box_weights), inputs["image_size"])
         good = (best > self.score_threshold) & keras.ops.all(boxes[..., 2:] - boxes[..., :2] >= SMALLEST, axis=-1)
         kept = batched_nms(
@@ -130,11 +131,6 @@ class DetectionDecoder(NamedArguments, keras.layers.Layer):
     def get_config(self) -> Config:
         names = ("score_threshold", "iou_threshold", "max_detections", "pre_nms_top_n", "box_weights", "activation")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
-
-
-def _at_most(limit: int, count: Any) -> Any:
-    """The smaller one; TensorFlow may know the count as a tensor only."""
-    return min(limit, count) if isinstance(count, int) else keras.ops.minimum(limit, count)
 
 
 def box_weights_of(value: Any) -> tuple[float, float, float, float]:

@@ -9,6 +9,7 @@ from keras_blocks.core.keywords import NamedArguments
 from keras_blocks.core.registration import register
 from keras_blocks.ops.boxes import as_coordinates, clip_boxes
 from keras_blocks.ops.casting import as_float, wide
+from keras_blocks.ops.written import is_written
 from keras_blocks.typing import Config, DataFormat, LayerOptions, Pair, Shape, Tensor
 
 
@@ -67,15 +68,14 @@ class Letterbox(NamedArguments, keras.layers.Layer):
             canvas[axes[0]], canvas[axes[1]] = self.size
             # Positions of pixels need more than 16 bits.
             dtype = wide(self.compute_dtype)
-            images = keras.ops.image.scale_and_translate(
-                keras.ops.cast(images, dtype),
-                tuple(canvas),
-                keras.ops.cast(scale, dtype),
-                keras.ops.zeros((2,), dtype),
-                axes,
-                "linear",
-                antialias=False,
-            )
+            images, scale = keras.ops.cast(images, dtype), keras.ops.cast(scale, dtype)
+            if is_written():
+                for axis, size, factor in zip(axes, self.size, (scale[0], scale[1])):
+                    images = _scaled(images, axis, size, factor)
+            else:
+                images = keras.ops.image.scale_and_translate(
+                    images, tuple(canvas), scale, keras.ops.zeros((2,), dtype), axes, "linear", antialias=False
+                )
             static = self.compute_output_shape(inputs.shape)["image"]
             images = keras.ops.reshape(keras.ops.cast(images, self.compute_dtype), (-1, *static[1:]))
         return {
@@ -147,3 +147,15 @@ def fitted(old: Any, canvas: tuple[int, int]) -> list[Any]:
         keras.ops.where(tall, height, keras.ops.maximum(1, width * old[0] // old[1])),
         keras.ops.where(tall, keras.ops.maximum(1, height * old[1] // old[0]), width),
     ]
+
+
+def _scaled(images: Tensor, axis: int, size: int, factor: Tensor) -> Tensor:
+    """Along an axis, what `scale_and_translate` gives, by a product of matrices, which PyTorch's exporters have."""
+    pixels = keras.ops.shape(images)[axis]
+    places = (keras.ops.arange(size, dtype=images.dtype) + 0.5) * (1.0 / factor) - 0.5
+    distance = keras.ops.abs(places - keras.ops.arange(pixels, dtype=images.dtype)[:, None])
+    weights = keras.ops.relu(1.0 - distance)
+    total = keras.ops.sum(weights, axis=0, keepdims=True)
+    within = (places >= -0.5) & (places <= pixels - 0.5)
+    weights = keras.ops.where(within & (total > 0), weights / keras.ops.where(total > 0, total, 1.0), 0.0)
+    return keras.ops.moveaxis(keras.ops.matmul(keras.ops.moveaxis(images, axis, 3), weights), 3, axis)

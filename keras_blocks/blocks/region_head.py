@@ -13,6 +13,7 @@ from keras_blocks.core.immutable import FrozenDict
 from keras_blocks.core.keywords import NamedArguments
 from keras_blocks.core.layers import wide_policy
 from keras_blocks.core.registration import register
+from keras_blocks.ops.written import is_written
 from keras_blocks.typing import BlockOptions, Config, Ints, LayerOptions, Shape, Tensor
 
 
@@ -147,7 +148,8 @@ class EachRegion(NamedArguments, keras.layers.Layer):
     def call(self, inputs: Any, training: bool | None = None) -> Tensor:
         images, boxes = inputs
         count = boxes.shape[1]
-        if training or (count is not None and count <= self.at_once):
+        # PyTorch's exporters write no loop over as many as there will be.
+        if training or is_written() or (count is not None and count <= self.at_once):
             return self._seen(images, boxes, training)
         batch, count = keras.ops.shape(boxes)[:2]
         times = (count + self.at_once - 1) // self.at_once

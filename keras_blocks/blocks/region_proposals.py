@@ -16,6 +16,7 @@ from keras_blocks.core.keywords import NamedArguments
 from keras_blocks.core.layers import wide_policy
 from keras_blocks.ops.boxes import clip_boxes, decode_boxes
 from keras_blocks.ops.nms import batched_nms
+from keras_blocks.ops.written import largest, taken
 from keras_blocks.typing import BlockOptions, Config, DataFormat, Ints, LayerOptions, Numbers, Pair, Shape, Tensor
 
 IMAGE_SIZE = "image_size"
@@ -263,8 +264,8 @@ class SelectProposals(NamedArguments, keras.layers.Layer):
         for level, (anchors, deltas, objectness) in enumerate(
             zip(parts[:count], parts[count : 2 * count], parts[2 * count :])
         ):
-            best, index = keras.ops.top_k(keras.ops.stop_gradient(objectness), min(before, objectness.shape[1]))
-            chosen = keras.ops.take_along_axis(keras.ops.stop_gradient(deltas), index[..., None], axis=1)
+            best, index = largest(keras.ops.stop_gradient(objectness), before)
+            chosen = taken(keras.ops.stop_gradient(deltas), index)
             boxes.append(decode_boxes(chosen, keras.ops.take(anchors, index, axis=0), (1.0, 1.0, 1.0, 1.0)))
             scores.append(best)
             levels.append(keras.ops.full_like(index, level))
@@ -285,11 +286,8 @@ class SelectProposals(NamedArguments, keras.layers.Layer):
 
 def gathered(values: Tensor, indices: Tensor) -> Tensor:
     """What lies at the indices along axis 1, and -1 for indices of -1."""
-    there = indices >= 0
-    extra = len(values.shape) - 2
-    index = keras.ops.reshape(keras.ops.maximum(indices, 0), (*keras.ops.shape(indices), *(1,) * extra))
-    found = keras.ops.take_along_axis(values, index, axis=1)
-    there = keras.ops.reshape(there, keras.ops.shape(index))
+    found = taken(values, keras.ops.maximum(indices, 0))
+    there = keras.ops.reshape(indices >= 0, (*keras.ops.shape(indices), *(1,) * (len(values.shape) - 2)))
     return keras.ops.where(there, found, keras.ops.cast(-1.0, found.dtype))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_blocks.blocks.variational import GaussianSampling
 from keras_blocks.core.graphs import calls, told_to_train
 from keras_blocks.core.layer_kinds import IDLE
 from keras_blocks.deploy.copying import Change, rebuilt
@@ -60,19 +61,23 @@ def deploy(model: keras.Model) -> keras.Model:
     if isinstance(model, Architecture):
         model = model.without_auxiliary()
     flat = expand(model)
-    changes = {id(layer): _as_typed(layer) for layer in _idle(flat)}
+    busy = {id(operation) for operation in told_to_train(flat)}
+    idle = [layer for layer in flat.layers if type(layer) in IDLE and id(layer) not in busy]
+    changes: dict[int, Change] = {id(layer): _as_typed(layer) for layer in idle}
+    changes |= {id(layer): _mean for layer in flat.layers if type(layer) is GaussianSampling and id(layer) not in busy}
     changes |= {id(layer): _normalized(layer) for layer in flat.layers if type(layer) is layers.Normalization}
     graph = rebuilt(flat, changes, model.name)
     for fold in (_normalization_folded, _activation_folded):
         while changes := _foldings(graph, fold):
             graph = rebuilt(graph, changes, model.name)
+    for layer in graph.layers:
+        layer.activity_regularizer = None  # what is added to a loss is an output to OpenVINO
     return graph
 
 
-def _idle(graph: keras.Model) -> list[Any]:
-    """The layers that do nothing in inference; one that a call tells to train does what it says."""
-    busy = {id(operation) for operation in told_to_train(graph)}
-    return [layer for layer in graph.layers if type(layer) in IDLE and id(layer) not in busy]
+def _mean(codes: Any, *args: Any, **kwargs: Any) -> Any:
+    """What a code is in inference, without its divergence, which is a loss."""
+    return codes[0]
 
 
 def _as_typed(layer: keras.layers.Layer) -> Change:

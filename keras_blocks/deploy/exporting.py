@@ -32,9 +32,17 @@ from keras_blocks.deploy.quantizing import (
     first,
     goal_of,
 )
-from keras_blocks.deploy.runtimes import REGIONS_IN, RUNTIMES, WRITTEN_BY, Outputs, run_openvino, torch_options
+from keras_blocks.deploy.runtimes import (
+    PROPOSING_IN,
+    RUNTIMES,
+    TOLD_IN,
+    WRITTEN_BY,
+    Outputs,
+    run_openvino,
+    torch_options,
+)
 from keras_blocks.models.architecture import Architecture
-from keras_blocks.ops.nms import in_static_shapes
+from keras_blocks.ops.written import for_openvino
 
 INT8_NEEDS = {"onnx": "onnxruntime", "litert": "tensorflow", "openvino": "nncf"}
 """Format that has int8 -> module whose tool makes it."""
@@ -194,16 +202,15 @@ def _check_backend(format: Format, precision: Precision) -> None:
 def _check_regions(deployed: keras.Model, format: Format) -> None:
     """Refuses a detector in a format that has not what it is made of."""
     backend = keras.backend.backend()
-    if not any(isinstance(layer, OF_REGIONS) for layer in deployed.layers):
+    choosing = [layer for layer in deployed.layers if isinstance(layer, OF_REGIONS)]
+    proposes = any(isinstance(layer, SelectProposals) for layer in choosing)
+    writers = PROPOSING_IN if proposes else TOLD_IN
+    if not choosing or format in writers[backend]:
         return
-    # With as many regions as it is told, in OpenVINO 2026.4 a detector gives others than the model does.
-    told = any(tuple(tensor.shape[1:]) == (None, 4) for tensor in deployed.inputs)
-    if format in REGIONS_IN[backend] and not (told and format == "openvino"):
-        return
-    there = "; ".join(f"{name}: {', '.join(formats)}" for name, formats in REGIONS_IN.items() if formats)
+    there = "; ".join(f"{name}: {', '.join(formats)}" for name, formats in writers.items() if formats)
     raise ValueError(
-        f"`format='{format}'` lacks what '{deployed.name}' is made of, as it chooses regions of images. Detectors are "
-        f"written by these backends ({there}), but for 'openvino' those that are told where to look. This is "
+        f"`format='{format}'` lacks what '{deployed.name}' is made of, as it chooses regions of images. Detectors that "
+        f"{'propose them' if proposes else 'are told where to look'} are written by these backends ({there}); this is "
         f"'{backend}'. A saved .keras file loads there, by KERAS_BACKEND."
     )
 
@@ -284,8 +291,9 @@ def _write(model: keras.Model, path: str, format: Format, inputs: Any) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the converters, on what they are made of
             options = torch_options(model) if format == "torch" else {}
-            # OpenVINO loses boxes in loops over as many as there are classes.
-            with in_static_shapes() if format == "openvino" else contextlib.nullcontext():
+            if format == "openvino" and keras.backend.backend() == "torch":  # its tracer takes no dicts
+                model = keras.Model(model.input, keras.tree.flatten(model.output), name=model.name)
+            with for_openvino() if format == "openvino" else contextlib.nullcontext():
                 model.export(path, format=RUNTIMES[format].keras_format, verbose=False, **options)
     except Exception as error:  # each converter has errors of its own
         raise ValueError(

@@ -89,8 +89,10 @@ def torch_options(model: keras.Model) -> dict[str, Any]:
     """What `torch.export.export` must be told, so that the file takes batches of any size."""
     import torch
 
-    any_batch = keras.tree.map_structure(lambda tensor: {0: torch.export.Dim.AUTO}, model.input)
-    return {"dynamic_shapes": [(any_batch,)]}
+    def of(tensor: keras.KerasTensor) -> dict[int, Any]:
+        return {axis: torch.export.Dim.AUTO for axis, size in enumerate(tensor.shape) if size is None}
+
+    return {"dynamic_shapes": [(keras.tree.map_structure(of, model.input),)]}
 
 
 RUNTIMES = {
@@ -111,16 +113,18 @@ WRITTEN_BY = {
 }
 """Format -> backends from which Keras 3.15 writes it with what the extra `export` brings."""
 
-REGIONS_IN = {"tensorflow": ("saved_model", "onnx", "openvino"), "jax": ("saved_model",), "torch": ()}
-"""Backend -> formats of models that choose regions of an image, as detectors do. LiteRT has no operation of its own
-that crops, nor for slices of tensors of unknown size; PyTorch's exporters take what suppresses boxes for a constant, or
-stop at it."""
+PROPOSING_IN = {"tensorflow": ("saved_model", "onnx", "openvino"), "jax": ("saved_model",), "torch": ()}
+"""Backend -> formats of detectors that propose regions themselves. LiteRT has no operation of its own that crops, nor
+for slices of tensors of unknown size; PyTorch's exporters write no loops, and of thousands of regions hundreds stay."""
+
+TOLD_IN = {**PROPOSING_IN, "torch": ("onnx",)}
+"""The same of those that are told where to look. Other files from PyTorch failed for one image alone."""
 
 
 def in_order(inputs: Any, names: Sequence[str]) -> list[np.ndarray]:
     """The arrays of the inputs in the order in which a file names them, which need not be the model's."""
     if isinstance(inputs, Mapping):
-        return [inputs[name] for name in names] if set(names) == set(inputs) else list(inputs.values())
+        return [inputs[name] for name in names] if set(names) == set(inputs) else keras.tree.flatten(inputs)
     return list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
 
 

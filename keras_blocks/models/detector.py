@@ -204,23 +204,6 @@ class Detector(AroundBackbone):
         self._check_given(x, y)
         return super().evaluate(x, y, *args, **kwargs)
 
-    def export(self, filepath: Any, format: str = "tf_saved_model", *args: Any, **kwargs: Any) -> Any:
-        """As in every Keras model; as ONNX from TensorFlow.
-
-        Args:
-            filepath, format, *args, **kwargs: as in Keras.
-
-        Raises:
-            ValueError: for ONNX on PyTorch, whose exporter does not know `aten::take_along_dim`, by which boxes are
-                chosen, and takes what suppresses boxes for a constant.
-        """
-        if format == "onnx" and keras.backend.backend() == "torch":
-            raise ValueError(
-                "`format` must not be 'onnx' on PyTorch for a detector: its exporter has no 'aten::take_along_dim', by "
-                "which boxes are chosen. Save the model as .keras, and export it where KERAS_BACKEND is tensorflow."
-            )
-        return super().export(filepath, format, *args, **kwargs)
-
     def _check_given(self, x: Any, y: Any) -> None:
         """Refuses labels of another form, or that a loss would take for padding, as far as they are known before it.
 

@@ -253,6 +253,23 @@ class FasterRCNN(MapDetector):
             found |= super().losses_of(outputs, truth, training)
         return {name: found.get(name, keras.ops.zeros(())) for name in self.loss_names}
 
+    def export(self, filepath: Any, format: str = "tf_saved_model", *args: Any, **kwargs: Any) -> Any:
+        """As in every Keras model; as ONNX from TensorFlow.
+
+        Args:
+            filepath, format, *args, **kwargs: as in Keras.
+
+        Raises:
+            ValueError: for ONNX on PyTorch, whose exporter writes no loops: regions are chosen among thousands.
+        """
+        if format == "onnx" and keras.backend.backend() == "torch":
+            raise ValueError(
+                "`format` must not be 'onnx' on PyTorch for a detector that proposes regions: its exporter writes no "
+                "loops, by which they are chosen. Save the model as .keras, and export it where KERAS_BACKEND is "
+                "tensorflow."
+            )
+        return super().export(filepath, format, *args, **kwargs)
+
     def train_part(self, part: Literal["all", "rpn", "head"], proposer: "FasterRCNN | None" = None) -> None:
         """Says which losses count; compile the model afterwards. What is frozen is said elsewhere.
 

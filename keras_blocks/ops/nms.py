@@ -4,10 +4,7 @@ What is chosen is what torchvision chooses: boxes in the order of falling score,
 came, each unless its IoU with one chosen before is above the threshold. How, is up to the backend.
 """
 
-import contextlib
 import functools
-from collections.abc import Iterator
-from contextvars import ContextVar
 from typing import Any
 
 import keras
@@ -16,6 +13,7 @@ from keras import ops
 
 from keras_blocks.ops import boxes as box_ops
 from keras_blocks.ops.grouped_conv import in_xla
+from keras_blocks.ops.written import is_for_openvino, is_written
 from keras_blocks.typing import Tensor
 
 BLOCK = 128
@@ -26,19 +24,6 @@ HOST_BLOCK = 96
 
 GRAPH_BLOCK = 64
 """The same in TensorFlow's graph."""
-
-
-_static = ContextVar("static", default=False)
-
-
-@contextlib.contextmanager
-def in_static_shapes() -> Iterator[None]:
-    """What is traced here has no shapes that follow from values, and no lists: for runtimes that get those wrong."""
-    before = _static.set(True)
-    try:
-        yield
-    finally:
-        _static.reset(before)
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, max_outputs: int) -> Tensor:
@@ -144,10 +129,10 @@ def _checked_threshold(iou_threshold: Any) -> float:
 
 
 def _formulation() -> Any:
-    if keras.backend.backend() == "tensorflow" and not in_xla() and not _static.get():
+    if keras.backend.backend() == "tensorflow" and not in_xla() and not is_for_openvino():
         return _by_tensorflow
     if keras.backend.backend() == "torch":
-        return _by_torch
+        return _by_choices if is_written() else _by_torch
     return _by_blocks
 
 
@@ -285,6 +270,31 @@ def _rivals(a: Any, b: Any, threshold: float) -> Any:
     union -= common
     common /= union
     return common > threshold
+
+
+def _by_choices(boxes: Tensor, scores: Tensor, classes: Tensor | None, threshold: float, max_outputs: int) -> Tensor:
+    """One box chosen after another, in a graph without loops: what PyTorch's exporters can write."""
+    import torch
+
+    # One more, that is never chosen: of no boxes, too, something can be chosen.
+    scores = torch.nn.functional.pad(scores, (0, 1), value=-float("inf"))
+    left, top, right, bottom = sides = torch.nn.functional.pad(boxes, (0, 0, 0, 1)).unbind(-1)
+    sides = (*sides, (right - left) * (bottom - top))
+    place = torch.ones_like(scores, dtype=torch.int64).cumsum(-1) - 1
+    labels = None if classes is None else torch.nn.functional.pad(classes, (0, 1))
+    chosen = []
+    for _ in range(max_outputs):
+        best = scores.amax(-1, keepdim=True)
+        index = torch.where(scores == best, place, place[:, -1:]).amin(-1, keepdim=True)  # the first of equals
+        chosen.append(torch.where(best > -float("inf"), index, -1))
+        x1, y1, x2, y2, area = (side.gather(1, index) for side in sides)
+        width = torch.relu(torch.minimum(right, x2) - torch.maximum(left, x1))
+        common = width * torch.relu(torch.minimum(bottom, y2) - torch.maximum(top, y1))
+        out = common / (area + sides[4] - common) > threshold
+        if labels is not None:
+            out = out & (labels == labels.gather(1, index))
+        scores = scores.masked_fill(out | (place == index), -float("inf"))
+    return torch.cat(chosen, -1)
 
 
 def _by_blocks(boxes: Tensor, scores: Tensor, classes: Tensor | None, threshold: float, max_outputs: int) -> Tensor:

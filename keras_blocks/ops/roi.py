@@ -15,10 +15,14 @@ from keras import ops
 from keras_blocks.ops import boxes as box_ops
 from keras_blocks.ops import precise, roi_maxima, roi_means
 from keras_blocks.ops.casting import wide
+from keras_blocks.ops.written import is_for_openvino
 from keras_blocks.typing import DataFormat, Pair, Tensor
 
 CANONICAL_SIZE, CANONICAL_LEVEL = 224, 4
 """A box of 224x224 pixels, the size of ImageNet's images, is looked up in level P4 of a pyramid."""
+
+TABLED = 512
+"""Pixels of a map along a side, of boxes whose bins are read from a table where a file is for OpenVINO."""
 
 
 def roi_align(
@@ -254,15 +258,33 @@ def _bins(starts: Tensor, ends: Tensor, bins: int, scale: float, pixels: Any) ->
     """First pixel of each bin along an axis, and the one behind its last, as int32, (batch, n, bins)."""
     starts, ends = _rounded(starts * scale), _rounded(ends * scale)
     length = precise.maximum(ends - starts + 1.0, 1.0)
+    first, behind = _within_tabled(length, bins) if is_for_openvino() else _within(length, bins)
+    most = ops.cast(pixels, length.dtype)
+    return tuple(
+        ops.cast(precise.minimum(precise.maximum(place + starts[..., None], 0.0), most), "int32")
+        for place in (first, behind)
+    )
+
+
+def _within(length: Tensor, bins: int) -> tuple[Tensor, Tensor]:
+    """The same of a box of so many pixels, from its own first one."""
     # A divisor that is not known before: XLA would else multiply by the reciprocal, which is rounded, and 14 / 7 is 2.
     divisor = ops.where(length > 0, ops.full_like(length, bins), 1.0)
     step = (length / divisor)[..., None]
     number = ops.arange(bins, dtype=step.dtype)
-    first = precise.floor(number * step) + starts[..., None]
-    behind = precise.ceil((number + 1.0) * step) + starts[..., None]
-    most = ops.cast(pixels, step.dtype)
-    first, behind = (precise.minimum(precise.maximum(place, 0.0), most) for place in (first, behind))
-    return ops.cast(first, "int32"), ops.cast(behind, "int32")
+    return precise.floor(number * step), precise.ceil((number + 1.0) * step)
+
+
+def _within_tabled(length: Tensor, bins: int) -> tuple[Tensor, Tensor]:
+    """As `_within`, by a table where nothing divides as it should; of longer boxes the bins may be a pixel off."""
+    lengths = np.arange(TABLED + 1, dtype="float32")[:, None]
+    step, number = lengths / np.float32(bins), np.arange(bins, dtype="float32")
+    table = np.concatenate([np.floor(number * step), np.ceil((number + 1) * step)], axis=-1)
+    tabled = ops.take(ops.convert_to_tensor(table), ops.cast(ops.minimum(length, TABLED), "int32"), axis=0)
+    short = (length <= TABLED)[..., None]
+    ends = (tabled[..., :bins], tabled[..., bins:])
+    first, behind = (ops.where(short, of, long) for of, long in zip(ends, _within(length, bins)))
+    return first, behind
 
 
 def _rounded(values: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from keras import ops
 from keras_blocks.ops import roi_bags, roi_windows
 from keras_blocks.ops.casting import wide
 from keras_blocks.ops.grouped_conv import in_xla
+from keras_blocks.ops.written import is_written
 from keras_blocks.typing import Tensor
 
 Bounds = tuple[Tensor, Tensor]
@@ -38,6 +39,8 @@ def maxima(features: Tensor, rows: Bounds, columns: Bounds) -> Tensor:
     """
     if isinstance(features, keras.KerasTensor):
         return _by_masks(features, rows, columns)
+    if is_written():  # for boxes of any size, which are not known here
+        return _by_tables(features, rows, columns, [_windows(size) for size in _shape(features)[1:3]])
     if keras.backend.backend() == "torch" and roi_bags.fits(features, rows, columns):
         return roi_bags.maxima(features, rows, columns)
     axes = [(size, of[0].shape[2]) for size, of in zip(features.shape[1:3], (rows, columns))]
@@ -79,9 +82,9 @@ def _as_needed() -> bool:
 
 
 def _by_tables(features: Tensor, rows: Bounds, columns: Bounds, windows: list[list[int]]) -> Tensor:
-    sizes = ops.shape(features)[1:3]
-    counts = [_counts(*axis) for axis in zip(sizes, (rows, columns), windows)]
-    places = _places(ops.shape(features), rows, columns, windows, counts)
+    sizes = _shape(features)
+    counts = [_counts(*axis) for axis in zip(sizes[1:3], (rows, columns), windows)]
+    places = _places(sizes, rows, columns, windows, counts)
     shape = (*ops.shape(places[0]), ops.shape(features)[3])
     if _as_needed():
         flat = [ops.reshape(place, (-1,)) for place in places]
@@ -123,6 +126,12 @@ def _largest_in_jax(pixels: Tensor, places: list[Tensor]) -> Tensor:
 
     look_up.defvjp(forward, backward)
     return look_up(pixels, places)
+
+
+def _shape(features: Tensor) -> tuple[Any, ...]:
+    """What is known of the shape by numbers, that of maps in PyTorch's traces, too, where all sizes are tensors."""
+    batch, height, width, channels = ops.shape(features)
+    return (batch, int(height), int(width), channels) if is_written() else (batch, height, width, channels)
 
 
 def _counts(pixels: Any, bounds: Bounds, windows: list[int]) -> list[Any]:
@@ -168,7 +177,8 @@ def _places(
     tables = level_y[:, :, :, None] * len(windows[1]) + level_x[:, :, None, :]
     heights, widths = (height - size_y + 1)[:, :, :, None], (width - size_x + 1)[:, :, None, :]
     image = ops.reshape(ops.arange(batch, dtype="int32"), (-1, 1, 1, 1))
-    begun = ops.take(ops.stack(starts), tables) + image * heights * widths
+    # As rows, as no file from PyTorch has what Keras makes of places in a vector.
+    begun = ops.take(ops.stack(starts)[:, None], tables, axis=0)[..., 0] + image * heights * widths
     empty = ops.logical_or((rows[1] <= rows[0])[:, :, :, None], (columns[1] <= columns[0])[:, :, None, :])
     return [
         ops.where(empty, end, begun + y[:, :, :, None] * widths + x[:, :, None, :]) for y in places_y for x in places_x

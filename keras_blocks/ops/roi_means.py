@@ -3,8 +3,8 @@
 | backend | where | formulation |
 |---|---|---|
 | TensorFlow | outside of XLA, but for float64 | `crop_and_resize` of a map with a border, and a pooling |
-| PyTorch | everywhere | `embedding_bag` |
-| JAX | everywhere; TensorFlow in XLA and in float64 | a gather for each of a bin's pixels, and their sum |
+| PyTorch | but in exported files | `embedding_bag` |
+| JAX | everywhere; TensorFlow in XLA and in float64; files from PyTorch | a gather for each of a bin's pixels, summed |
 | JAX | gradients on a CPU, of maps of up to 4,096 pixels | products of matrices |
 
 XLA scatters rows one by one on a CPU, which is what the gradient of a gather is: 100 times slower than the products.
@@ -17,6 +17,7 @@ from keras import ops
 
 from keras_blocks.ops import precise
 from keras_blocks.ops.grouped_conv import in_xla, on_accelerator
+from keras_blocks.ops.written import is_written
 from keras_blocks.typing import Tensor
 
 FEW_PIXELS = 4096
@@ -41,7 +42,7 @@ def means(features: Tensor, points: Points, sampling_ratio: int) -> Tensor:
     symbolic = isinstance(features, keras.KerasTensor)
     if backend == "tensorflow" and not symbolic and features.dtype != "float64" and not in_xla():
         return _by_crops(features, points, sampling_ratio)
-    if backend == "torch" and not symbolic:
+    if backend == "torch" and not symbolic and not is_written():
         return _by_bags(features, points, sampling_ratio)
     if backend == "jax" and not symbolic and not on_accelerator() and _pixels(features) <= FEW_PIXELS:
         return _with_gradient_by_products(features, points, sampling_ratio)

@@ -263,6 +263,20 @@ def test_letterbox_is_written_for_images_of_any_size():
             np.testing.assert_allclose(traced(image)[key], expected, rtol=1e-5, atol=1e-3)
 
 
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+@pytest.mark.parametrize("canvas", [(12, 30), (40, 25), (7, 9)])
+def test_letterboxes_in_pytorch_s_files_are_keras_(canvas, data_format, monkeypatch, rng):
+    """They scale by other operations, as its exporters have no `tensordot`."""
+    images = rng.uniform(size=(2, 17, 23, 3)).astype("float32")
+    images = images if data_format == "channels_last" else images.transpose(0, 3, 1, 2)
+    layer = Letterbox(canvas, data_format=data_format)
+    wanted = keras.ops.convert_to_numpy(layer(images)["image"])
+    monkeypatch.setattr(keras_blocks.blocks.letterbox, "is_written", lambda: True)
+    found = keras.ops.convert_to_numpy(layer(images)["image"])
+    assert wanted.std() > 0.1
+    np.testing.assert_allclose(found, wanted, atol=1e-6)
+
+
 WRONG = [
     (lambda: AnchorGenerator([]), "sizes", "not empty"),
     (lambda: AnchorGenerator([0]), "sizes[0]", "1.0"),

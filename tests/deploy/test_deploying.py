@@ -171,6 +171,24 @@ def test_what_is_derived_of_a_layer_is_not_taken_for_it():
         keras_blocks.deploy(chained(Without(keras.ops.relu)))
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_losses_inside_are_left_out(tmp_path):
+    """They are part of training alone, and OpenVINO takes them for outputs."""
+    net = chained(
+        layers.Conv2D(3, 3, activity_regularizer="l2"),
+        layers.ActivityRegularization(0.1),
+        keras_blocks.VariationalBottleneck(2, pooling="flatten"),
+        layers.Dense(4, activity_regularizer="l1"),
+    )
+    net(IMAGES)
+    assert len(net.losses) == 4
+    small = check(net)
+    small(IMAGES)
+    assert not small.losses and len(small.layers) == 5  # input, convolution, flattened, mean, dense
+    if keras.backend.backend() != "jax":
+        assert keras_blocks.export(net, tmp_path / "net.xml", "openvino", inputs=IMAGES).outputs == ("",)
+
+
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 def test_bytes_become_numbers_where_they_did(policy):
     keras.config.set_dtype_policy(policy)
