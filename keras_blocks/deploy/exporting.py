@@ -230,8 +230,13 @@ def _as_float(
 
 
 def _other_sizes(deployed: keras.Model, format: Format, inputs: Any) -> Iterator[Any]:
-    """Inputs of other sizes, where the model takes any: of what follows from a size, PyTorch's tracer makes numbers."""
+    """One of the images alone; and of other sizes, where the model takes any.
+
+    Of what follows from a size, PyTorch's tracer makes numbers.
+    """
     tensors = keras.tree.flatten(deployed.input)
+    if len(keras.tree.flatten(inputs)[0]) > 1 and all(tensor.shape[0] is None for tensor in tensors):
+        yield keras.tree.map_structure(lambda array: array[:1], inputs)
     axes = [[axis for axis in range(1, len(tensor.shape)) if tensor.shape[axis] is None] for tensor in tensors]
     if keras.backend.backend() != "torch" or format == "torch" or not any(axes):
         return
@@ -245,14 +250,15 @@ def _other_sizes(deployed: keras.Model, format: Format, inputs: Any) -> Iterator
 
 
 def _check_size(model: keras.Model, part: str, format: Format, inputs: Any, tolerance: float) -> None:
-    """Refuses a file that holds for one size alone."""
+    """Refuses a file that holds for one size, or number of images, alone."""
     difference = _compared(_named(model.predict(inputs, verbose=0)), _run(part, format, inputs))[1]
     if not difference <= tolerance:
-        shapes = [array.shape[1:] for array in keras.tree.flatten(inputs)]
+        shapes = [array.shape for array in keras.tree.flatten(inputs)]
+        backend = keras.backend.backend()
         raise ValueError(
-            f"`format='{format}'`: '{model.name}' takes images of any size, and its file from the torch backend does "
-            f"not: its outputs for {shapes} differ by {difference:.1e}. Give it an `input_shape`, or write it from the "
-            "tensorflow backend; nothing was written."
+            f"`format='{format}'`: '{model.name}' takes any number of images, and of any size where it has no "
+            f"`input_shape`; its file from the {backend} backend does not: its outputs for {shapes} differ by "
+            f"{difference:.1e}. Give it an `input_shape`, or write it from another backend; nothing was written."
         )
 
 

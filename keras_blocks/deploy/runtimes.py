@@ -118,7 +118,7 @@ PROPOSING_IN = {"tensorflow": ("saved_model", "onnx", "openvino"), "jax": ("save
 for slices of tensors of unknown size; PyTorch's exporters write no loops, and of thousands of regions hundreds stay."""
 
 TOLD_IN = {**PROPOSING_IN, "torch": ("onnx",)}
-"""The same of those that are told where to look. Other files from PyTorch failed for one image alone."""
+"""The same of those that are told where to look. OpenVINO's files from PyTorch failed for one image alone."""
 
 
 def in_order(inputs: Any, names: Sequence[str]) -> list[np.ndarray]:

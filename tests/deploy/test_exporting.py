@@ -86,11 +86,28 @@ def test_poolings_with_borders(kind, size, data_format, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore")
+def test_a_file_that_is_wrong_for_one_image_alone_is_not_written(tmp_path, monkeypatch):
+    """As OpenVINO's files of detectors from PyTorch were, which had no outputs then."""
+    run = exporting._run
+
+    def wrong(part, format, inputs):
+        return keras.tree.map_structure(lambda each: each + (len(inputs) == 1), run(part, format, inputs))
+
+    monkeypatch.setattr(exporting, "_run", wrong)
+    model = keras.Sequential([keras.Input((8, 8, 3)), keras_blocks.FireBlock(2)])
+    path = tmp_path / f"model{RUNTIMES[ONNX].suffix}"
+    with pytest.raises(ValueError, match=r"any number of images.*does not: its outputs for \[\(1, 8, 8, 3\)\]"):
+        keras_blocks.export(model, path, ONNX, inputs=np.ones((2, 8, 8, 3), "float32"))
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.skipif(BACKEND != "torch", reason="the others write files for any size")
 def test_a_file_of_one_size_is_not_written_for_a_model_of_any(tmp_path):
     images = np.random.default_rng(0).normal(size=(2, 17, 17, 3)).astype("float32")
     net = keras.Sequential([keras.Input((None, None, 3)), Pooled("MaxPooling2D")])
-    with pytest.raises(ValueError, match=r"takes images of any size, and its file from the torch backend does not"):
+    with pytest.raises(
+        ValueError, match=r"of any size where it has no `input_shape`; its file from the torch backend does not"
+    ):
         keras_blocks.export(net, tmp_path / "model.onnx", inputs=images)
     assert not list(tmp_path.iterdir())
     net = keras.Sequential([keras.Input((None, None, 3)), keras_blocks.ConvBlock(4), keras_blocks.ClassifierHead(2)])
