@@ -1,6 +1,5 @@
 """Non-maximum suppression is torchvision's, and that of a naive loop."""
 
-import contextlib
 import functools
 import sys
 from unittest import mock
@@ -14,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_blocks.ops import batched_nms, nms
-from keras_blocks.ops.written import for_openvino, largest
+from keras_blocks.ops.written import largest
 
 BACKEND = keras.backend.backend()
 
@@ -198,12 +197,10 @@ def test_of_no_boxes_a_file_from_pytorch_chooses_none(monkeypatch):
     assert as_array(none).tolist() == [[-1, -1]] * 2
 
 
-@pytest.mark.parametrize("openvino", [False, True])
-def test_of_equals_the_first_come_first(openvino):
+def test_of_equals_the_first_come_first():
     """PyTorch's own `topk` gives them in any order; two regions with the same pixels are equal."""
     values = np.random.default_rng(0).integers(0, 6, (2, 300)).astype("float32")
-    with for_openvino() if openvino else contextlib.nullcontext():
-        found, index = (as_array(one) for one in largest(keras.ops.convert_to_tensor(values), 300))
+    found, index = (as_array(one) for one in largest(keras.ops.convert_to_tensor(values), 300))
     order = np.argsort(-values, axis=-1, kind="stable")
     assert index.tolist() == order.tolist()
     assert found.tolist() == np.take_along_axis(values, order, axis=-1).tolist()

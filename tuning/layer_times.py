@@ -45,7 +45,7 @@ layers = keras.layers
 ROUNDS, RUNS = 30, 3
 """Many short visits to each network, in turns: where one is disturbed, another is not."""
 
-LEAST_SECONDS, MOST_SECONDS = 600, 1200
+LEAST_SECONDS, MOST_SECONDS = 900, 1200
 """That the process which times them may need on a busy machine, and what it is given at most."""
 
 THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "XLA_FLAGS", "CUDA_VISIBLE_DEVICES")
@@ -273,7 +273,7 @@ def make_known(
     if (found := known()) is not None:
         return found
     if most_seconds < LEAST_SECONDS:
-        note("latencies are measured alone: a search of at least 40 minutes would time networks once, to predict them")
+        note("latencies are measured alone: a search of at least an hour would time networks once, to predict them")
         return None
     try:
         file().parent.mkdir(parents=True, exist_ok=True)

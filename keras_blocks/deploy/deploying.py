@@ -32,8 +32,9 @@ def deploy(model: keras.Model) -> keras.Model:
 
     It is flat (see `expand`) and has weights of its own: what is done to it leaves the model as it is. Normalizations
     are folded into the convolutions and dense layers before them, and into those behind them where no padding lies
-    between; activations behind convolutions become their own; dropout, noise, augmentation and auxiliary outputs are
-    left out; preprocessing stays. Where a normalization comes first, as in version 2 of ResNets, or a layer is called
+    between; activations behind convolutions become their own; dropout, noise, augmentation, auxiliary outputs and what
+    only adds to a loss (activity regularizers, the divergence of a variational autoencoder) are left out; preprocessing
+    stays. Where a normalization comes first, as in version 2 of ResNets, or a layer is called
     in several places, it stays.
 
     Args:
@@ -64,7 +65,8 @@ def deploy(model: keras.Model) -> keras.Model:
     busy = {id(operation) for operation in told_to_train(flat)}
     idle = [layer for layer in flat.layers if type(layer) in IDLE and id(layer) not in busy]
     changes: dict[int, Change] = {id(layer): _as_typed(layer) for layer in idle}
-    changes |= {id(layer): _mean for layer in flat.layers if type(layer) is GaussianSampling and id(layer) not in busy}
+    sampling = [one for one in flat.layers if type(one) is GaussianSampling and id(one) not in busy]
+    changes |= {id(layer): _mean(layer) for layer in sampling}
     changes |= {id(layer): _normalized(layer) for layer in flat.layers if type(layer) is layers.Normalization}
     graph = rebuilt(flat, changes, model.name)
     for fold in (_normalization_folded, _activation_folded):
@@ -75,9 +77,10 @@ def deploy(model: keras.Model) -> keras.Model:
     return graph
 
 
-def _mean(codes: Any, *args: Any, **kwargs: Any) -> Any:
+def _mean(layer: GaussianSampling) -> Change:
     """What a code is in inference, without its divergence, which is a loss."""
-    return codes[0]
+    typed = _as_typed(layer)
+    return lambda codes, *args, **kwargs: typed(codes[0])
 
 
 def _as_typed(layer: keras.layers.Layer) -> Change:

@@ -118,7 +118,8 @@ PROPOSING_IN = {"tensorflow": ("saved_model", "onnx", "openvino"), "jax": ("save
 for slices of tensors of unknown size; PyTorch's exporters write no loops, and of thousands of regions hundreds stay."""
 
 TOLD_IN = {**PROPOSING_IN, "torch": ("onnx",)}
-"""The same of those that are told where to look. OpenVINO's files from PyTorch failed for one image alone."""
+"""The same of those that are told where to look. Of PyTorch's other files, OpenVINO's
+failed for one image alone, and those of `torch.export` on photos."""
 
 
 def in_order(inputs: Any, names: Sequence[str]) -> list[np.ndarray]:

@@ -40,20 +40,19 @@ def is_written() -> bool:
         return False
     import torch
 
-    # PyTorch 2.6 does not tell an exporter from a compiler.
-    exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)
-    return _is_traced() or bool(exporting())
+    if _is_traced():
+        return True
+    if hasattr(torch.compiler, "is_exporting"):
+        return bool(torch.compiler.is_exporting())
+    # PyTorch 2.6: `torch.export` without its compiler.
+    return bool(torch.compiler.is_compiling() and not torch.compiler.is_dynamo_compiling())
 
 
 def largest(values: Tensor, most: int) -> tuple[Tensor, Tensor]:
     """The `most` largest of each row, or all, and their places; of equals that are among them the first come first."""
-    torch_s = keras.backend.backend() == "torch"
-    if torch_s and is_for_openvino():  # whose sorting is told whether equals keep their order
-        found, index = values.sort(dim=-1, descending=True, stable=True)
-        return found[..., :most], index[..., :most]
     found, index = keras.ops.top_k(values, _at_most(most, keras.ops.shape(values)[-1]))
     # Regions with the same pixels are equal, and PyTorch orders them as it likes. ONNX does not, nor sorts like this.
-    if torch_s and not _is_traced():
+    if keras.backend.backend() == "torch" and not _is_traced():
         index, order = index.sort(dim=-1)
         found, order = found.gather(-1, order).sort(dim=-1, descending=True, stable=True)
         index = index.gather(-1, order)

@@ -20,12 +20,9 @@ Array = npt.NDArray[Any]
 BATCH = 32
 """Images that go through a layer at a time."""
 
-LEAST_ROWS = 4096
-"""Places that a layer is fitted to, at least, where the images have so many; twice as many as it has weights for an
-output channel where these are more."""
-
 MANY_ROWS, MOST_NUMBERS = 16384, 2**24
-"""Places where these, times weights, are no more numbers than that: fewer leave more of what was lost."""
+"""Places that a layer is fitted to, where the images have so many; fewer where these, times weights or channels, would
+be more numbers than that, but twice as many as it has weights for an output channel."""
 
 RIDGE = 1e-3
 """What holds a kernel to what pruning left of it, as a share of the mean square of what the layer is given."""
@@ -115,7 +112,7 @@ def reconstruct(pruned: keras.Model, coupling: Coupling, kept: Kept, images: lis
         if part is not None and part.followed.out is not None and part.followed.made:
             mask = kept.mask(part.followed.out)
             given, beside = given[:, mask], None if beside is None else beside[:, mask]
-        wanted[layer.name] = _Wanted(places, given, beside)
+        wanted[layer.name] = _Wanted(places, given.astype("float32"), beside)  # all layers' are held at a time
 
     def fit(layer: Any, x: _Held, held: Mapping[int, _Held]) -> None:
         if layer.name not in wanted:
@@ -195,7 +192,7 @@ def _beside(layer: Any, behind: _Behind | None, places: Array, held: Mapping[int
     for batch, inside in _at(held[behind.beside], places):
         batch = np.moveaxis(batch, 1, -1) if layer.data_format == "channels_first" else batch
         found.append(batch[tuple(inside.T)])
-    return np.concatenate(found).astype("float64")
+    return np.concatenate(found).astype("float32")
 
 
 def _shifts(layer: Any, normalization: Any, tensor: Any) -> bool:
@@ -291,8 +288,8 @@ def _places(layer: Any, x: _Held, rng: np.random.Generator) -> Array:
     """At random, those of all outputs that the layer is fitted to."""
     sizes = [sum(len(batch) for batch in x.batches), *_output_sizes(layer, x.batches[0].shape)]
     count = int(np.prod(sizes))
-    weights = len(_matrix(layer))
-    rows = max(LEAST_ROWS, 2 * weights, min(MANY_ROWS, MOST_NUMBERS // weights))
+    weights, channels = _matrix(layer).shape
+    rows = max(2 * weights, min(MANY_ROWS, MOST_NUMBERS // max(weights, channels)))
     chosen = np.sort(rng.choice(count, min(rows, count), replace=False))
     return np.stack(np.unravel_index(chosen, sizes), axis=1)
 

@@ -31,11 +31,6 @@ def test_formats_without_what_a_detector_is_made_of_are_refused_before_they_begi
     assert not list(tmp_path.iterdir())
 
 
-def test_each_detector_has_three_formats():
-    for writers in (PROPOSING_IN, TOLD_IN):
-        assert len({format for formats in writers.values() for format in formats}) >= 3
-
-
 @pytest.mark.skipif(BACKEND != "tensorflow" or not run_all(), reason="from TensorFlow; takes long: in `make test-all`")
 @pytest.mark.filterwarnings("ignore")  # from inside of the converters
 def test_openvino_keeps_boxes_of_several_classes(tmp_path):
