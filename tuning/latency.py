@@ -24,7 +24,7 @@ LEAST_MEASURED = 4
 DOUBT = 1.5
 """A candidate is refused unbuilt only where the predicted latency is so many times the budget: measuring decides."""
 
-LAYERS_DOUBT = 1.25
+LAYERS_DOUBT = 1.4
 """The same where layers that were timed tell it, which docs/benchmarks.md compares with what networks took."""
 
 LATEST = 20
