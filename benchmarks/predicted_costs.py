@@ -238,7 +238,7 @@ def budget(options):
     if not accepted:
         raise SystemExit(f"none of those drawn takes less than {options.seconds} seconds")
     with quiet():
-        found = [[measured(model) for model in accepted] for _ in range(max(2, options.rounds // 4))]
+        found = [[measured(model) for model in accepted] for _ in range(max(2, options.rounds // 10))]
     rounds = list(zip(*found))
     most = float(np.quantile(noise(rounds), 0.9))
     over = {how.__name__: np.array([*map(how, rounds)]) / options.seconds - 1 for how in (min, statistics.median)}

@@ -42,10 +42,10 @@ from keras_blocks.tuning.measuring import measure_on
 
 layers = keras.layers
 
-ROUNDS, RUNS = 30, 3
+ROUNDS, RUNS = 80, 3
 """Many short visits to each network, in turns: where one is disturbed, another is not."""
 
-LEAST_SECONDS, MOST_SECONDS = 900, 1200
+LEAST_SECONDS, MOST_SECONDS = 900, 1800
 """That the process which times them may need on a busy machine, and what it is given at most."""
 
 THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "XLA_FLAGS", "CUDA_VISIBLE_DEVICES")
