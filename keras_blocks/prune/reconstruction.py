@@ -112,7 +112,9 @@ def reconstruct(pruned: keras.Model, coupling: Coupling, kept: Kept, images: lis
         if part is not None and part.followed.out is not None and part.followed.made:
             mask = kept.mask(part.followed.out)
             given, beside = given[:, mask], None if beside is None else beside[:, mask]
-        wanted[layer.name] = _Wanted(places, given.astype("float32"), beside)  # all layers' are held at a time
+        with np.errstate(over="ignore"):
+            given = _finite(layer, given.astype("float32"))  # all layers' are held at a time
+        wanted[layer.name] = _Wanted(places, given, beside)
 
     def fit(layer: Any, x: _Held, held: Mapping[int, _Held]) -> None:
         if layer.name not in wanted:
@@ -309,11 +311,14 @@ def _rows(layer: Any, x: _Held, places: Array) -> Array:
             found.append(batch[tuple(inside.T)])
         else:
             found.append(_windows(layer, batch, inside))
-    rows: Array = np.concatenate(found).astype("float64")
+    return _finite(layer, np.concatenate(found).astype("float64"))
+
+
+def _finite(layer: Any, rows: Array) -> Array:
     if not np.isfinite(rows).all():
         raise ValueError(
-            f"`reconstruct`: what '{layer.name}' is given is not finite, so nothing is fitted to it; give images on "
-            "the scale that the model takes, or a model of float32."
+            f"`reconstruct`: what '{layer.name}' is given, or gives, is not finite, so nothing is fitted to it; give "
+            "images on the scale that the model takes, or a model of float32."
         )
     return rows
 
