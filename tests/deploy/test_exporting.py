@@ -101,6 +101,19 @@ def test_a_file_that_is_wrong_for_one_image_alone_is_not_written(tmp_path, monke
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.skipif(BACKEND != "torch", reason="it alone writes this format")
+def test_a_file_of_torch_export_takes_images_of_any_size(tmp_path):
+    images = np.random.default_rng(0).normal(size=(2, 17, 17, 3)).astype("float32")
+    net = keras.Sequential([keras.Input((None, None, 3)), keras_blocks.ConvBlock(4), keras_blocks.ClassifierHead(2)])
+    keras_blocks.export(net, tmp_path / "model.pt2", "torch", inputs=images)
+    for height, width in ((17, 17), (11, 13), (16, 9)):
+        some = np.ascontiguousarray(images[:1, :height, :width])
+        (found,) = RUNTIMES["torch"].run(str(tmp_path / "model.pt2"), some)
+        np.testing.assert_allclose(found, net.predict(some, verbose=0), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.skipif(BACKEND != "torch", reason="the others write files for any size")
 def test_a_file_of_one_size_is_not_written_for_a_model_of_any(tmp_path):
     images = np.random.default_rng(0).normal(size=(2, 17, 17, 3)).astype("float32")

@@ -30,8 +30,6 @@ def of_one_channel(layer):
     how = {"name": layer.name, "dtype": "float64"}
     if isinstance(layer, keras.layers.BatchNormalization | keras.layers.Activation | keras.layers.Dropout):
         return Passing(**how)
-    if isinstance(layer, keras.layers.Conv2DTranspose):
-        return keras.layers.Conv2DTranspose(1, layer.kernel_size, layer.strides, layer.padding, use_bias=False, **how)
     if hasattr(layer, "kernel_size"):
         window = {"strides": layer.strides, "padding": layer.padding, "dilation_rate": layer.dilation_rate}
         return keras.layers.Conv2D(1, layer.kernel_size, **window, use_bias=False, **how)
