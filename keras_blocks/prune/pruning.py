@@ -79,8 +79,8 @@ def prune(
         A flat `keras.Model` of the model's name, whose layers are named as those of `expand`. It is not compiled.
 
     Raises:
-        TypeError, ValueError: as `expand`; for an argument out of range; for two budgets; for a budget that cannot be
-            met, with the least that can.
+        TypeError, ValueError: as `expand`; for an argument out of range; for several budgets; for a budget that cannot
+            be met, with the least that can.
 
     Reference:
         Fang et al., "DepGraph: Towards Any Structural Pruning", 2023: channels that go together; Li et al., "Pruning
