@@ -74,7 +74,8 @@ from keras_blocks.models.senet import SENet
 from keras_blocks.models.siamese import Siamese
 from keras_blocks.models.squeezenet import SqueezeNet
 from keras_blocks.models.vgg import VGG
-from keras_blocks.prune.pruning import PrunedLayer, PruningPlan, plan_pruning, prune
+from keras_blocks.prune.plan import PrunedLayer, PruningPlan
+from keras_blocks.prune.pruning import plan_pruning, prune
 from keras_blocks.weights.convert import convert_weights
 
 __version__ = "0.2.0"

@@ -1,5 +1,6 @@
 from keras_blocks.tuning.data.dataset import Dataset as Dataset
 from keras_blocks.tuning.data.load import load_dataset as load_dataset
+from keras_blocks.tuning.latency import predict_latency as predict_latency
 from keras_blocks.tuning.oracle import OptunaOracle as OptunaOracle
 from keras_blocks.tuning.search.search import Search as Search
 from keras_blocks.tuning.search.settings import SearchSettings as SearchSettings

@@ -3,7 +3,8 @@
 import functools
 import json
 import statistics
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -12,7 +13,7 @@ import numpy as np
 from keras_blocks.core.registration import class_named
 from keras_blocks.costs.cost import Cost
 from keras_blocks.look.operations import operations_of
-from keras_blocks.look.plan import plan_of
+from keras_blocks.look.plan import keras_shapes, plan_of, plan_of_model
 from keras_blocks.models.architecture import Architecture
 from keras_blocks.tuning import layer_times
 from keras_blocks.tuning.latency_model import LatencyModel, features
@@ -74,6 +75,55 @@ def by_layers(architecture: str, metaparameters: Mapping[str, Any], trials: Sequ
     ratios = [took / guess for took, guess in told if took and guess]
     longer = statistics.median(ratios) if len(ratios) >= LEAST_MEASURED else 1.0
     return None if seconds is None else seconds * longer
+
+
+def predict_latency(model: keras.Model, note: Callable[[str], Any] = print) -> float:
+    """Seconds that a model takes for one image on this machine, predicted from its layers.
+
+    The first time on a machine, some 190 networks are timed in a process of its own, which takes about ten minutes, and
+    is best done while nothing else runs. The times are kept in KERAS_BLOCKS_TIMES or
+    `~/.keras/keras_blocks/layer_times`, for each backend, version and number of cores. It is made for small networks,
+    as searches draw them; docs/benchmarks.md says how good it is on those.
+
+    Args:
+        model: a Keras model that is built, of images of a known size; with blocks in it or not.
+        note: is told what takes its time.
+
+    Returns:
+        Seconds of `predict_on_batch` for one image, between its start and its end.
+
+    Raises:
+        TypeError: for what is no Keras model.
+        ValueError: for a model that has layers of which nothing can be counted, or images of any size.
+        RuntimeError: where the networks could not be timed.
+
+    Example: the networks are timed before, so this takes no time.
+
+    >>> import keras_blocks.tuning
+    >>> model = keras_blocks.create_model("resnet20_cifar")
+    >>> small = keras_blocks.prune(  # doctest: +SKIP
+    ...     model, latency=1e-3, predictor=keras_blocks.tuning.predict_latency
+    ... )
+    """
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"`model` must be a Keras model; received {model!r}.")
+    operations = operations_of(plan_of_model(model))
+    if any(None in shape[1:] for one in operations for shape in keras_shapes(one.node.shape)):
+        raise ValueError(f"the latency of '{model.name}', of images of any size, is not known: build it for one.")
+    if uncounted := [one.node.name for one in operations if one.node.cost is None]:
+        raise ValueError(f"the latency of '{model.name}' cannot be predicted: nothing is known of {uncounted[:3]}.")
+    told: list[str] = []
+
+    def heard(text: str) -> None:
+        told.append(text)
+        note(text)
+
+    if (times := layer_times.make_known(heard)) is None:
+        raise RuntimeError(f"the latency of '{model.name}' cannot be predicted: {told[-1]}")
+    fitted, layers = _model_of(keras.backend.backend(), tuple(times.items())), features(operations)
+    if unknown := fitted.unknown(layers):
+        warnings.warn(f"layers of these kinds were not timed, and count for nothing: {unknown}", stacklevel=2)
+    return fitted.predicted(layers)
 
 
 def predicted(cost: Cost, trials: Sequence[Trial]) -> float | None:

@@ -101,3 +101,7 @@ class LatencyModel:
     def predicted(self, layers: Sequence[LayerFeatures]) -> float:
         """Seconds of another network."""
         return float(sum(self._parts.get(name, 0.0) * value for name, value in _columns(layers).items()))
+
+    def unknown(self, layers: Sequence[LayerFeatures]) -> list[str]:
+        """Kinds of layers that are in none of the networks, of which nothing is told."""
+        return sorted({one.kind for one in layers if _columns([one]).keys() - self._parts.keys()})

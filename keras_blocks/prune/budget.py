@@ -1,7 +1,7 @@
 """What a pruned model counts, without making it, and which channels go so that it counts no more than it may."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -94,16 +94,21 @@ class RunningCount:
         self._least[self._axis(labels)] = max(1, int(np.ceil(least - 1e-9)))
 
 
-def choose(count: RunningCount, scores: npt.NDArray[Any], budget: int, in_units_of_loss: bool) -> int:
-    """Takes the least important channels away until the count is met, and then back what still fits; the total.
+def in_turn(count: RunningCount, scores: npt.NDArray[Any], in_units_of_loss: bool) -> list[int]:
+    """The channels that can go, the least important ones first.
 
     Where scores are changes of the loss, which can be added up, those go first that cost least for what they save.
     """
     labels = [label for label in count.labels() if np.isfinite(scores[label])]
     rank = {label: scores[label] / (count.saved_by(label) if in_units_of_loss else 1) for label in labels}
+    return sorted(labels, key=rank.__getitem__)
+
+
+def choose(count: RunningCount, order: Sequence[int], budget: int) -> int:
+    """Takes channels away in turn until the count is met, and then back what still fits; the total."""
     total: float = count.total
     gone: list[int] = []
-    for label in sorted(labels, key=rank.__getitem__):
+    for label in order:
         if total <= budget:
             break
         if count.fits(label):
@@ -118,3 +123,28 @@ def choose(count: RunningCount, scores: npt.NDArray[Any], budget: int, in_units_
         else:
             total += added
     return count.total
+
+
+def choose_by(count: RunningCount, order: Sequence[int], takes: Callable[[], float], most: float) -> float:
+    """Takes channels away in turn until what is left takes no more than this; what it takes.
+
+    It is asked as seldom as may be: by halves, how many have to go.
+    """
+    gone = []
+    for label in order:
+        if count.fits(label):
+            count.change(label, -1)
+            gone.append(label)
+    taken = takes()
+    few, many = 0, len(gone)
+    while taken <= most and many - few > 1:
+        middle = (few + many) // 2
+        for label in gone[middle:many]:
+            count.change(label, +1)
+        if (found := takes()) <= most:
+            many, taken = middle, found
+        else:
+            few = middle
+            for label in gone[middle:many]:
+                count.change(label, -1)
+    return taken

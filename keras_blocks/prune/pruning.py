@@ -1,116 +1,25 @@
 """Models without the channels that matter least."""
 
+import math
 import warnings
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeAlias
 
 import keras
 
 from keras_blocks.core import validation
 from keras_blocks.core.shapes import check_fit, with_batch
-from keras_blocks.deploy.copying import config_of, rebuilt
 from keras_blocks.look.expanding import expand
-from keras_blocks.prune.budget import RunningCount, choose
-from keras_blocks.prune.coupling import Coupling, Kept, Part, coupling_of
+from keras_blocks.prune.budget import RunningCount, choose, choose_by, in_turn
+from keras_blocks.prune.coupling import coupling_of
 from keras_blocks.prune.importance import BY_GRADIENT, Criterion, checked_criterion, scores
-from keras_blocks.prune.reconstruction import checked_images
-from keras_blocks.prune.reconstruction import reconstruct as fit_again
+from keras_blocks.prune.plan import PruningPlan, planned
 
 HALF = 0.5
 """The share of multiply-adds that stays where no budget is given."""
 
-
-class PrunedLayer(NamedTuple):
-    """A layer that gets narrower.
-
-    Attributes:
-        name: in the flat model, see `expand`.
-        block: the layer of the model in which it is; its own name where it is in none.
-        kind: its class' name.
-        before: channels that it makes now.
-        after: those that it will make.
-
-    Example:
-
-    >>> plan = keras_blocks.plan_pruning(keras_blocks.create_model("resnet20_cifar"), macs=0.5)
-    >>> plan.layers[0][:4]
-    ('stem_conv', 'stem', 'Conv2D', 16)
-    """
-
-    name: str
-    block: str
-    kind: str
-    before: int
-    after: int
-
-
-@dataclass(frozen=True)
-class PruningPlan:
-    """What pruning a model would take away. It is text, and makes the pruned model.
-
-    Attributes:
-        layers: a `PrunedLayer` for each layer that makes channels, those that stay as they are too.
-        macs: multiply-adds of one image, (before, after).
-        params: parameters, (before, after).
-        stays: name of a layer -> why the channels that it is given, or makes, cannot go; of what would be lost by that
-            alone, so not of outputs.
-
-    Example:
-
-    >>> plan = keras_blocks.plan_pruning(keras_blocks.create_model("resnet20_cifar"), macs=0.5)
-    >>> plan.macs[1] <= 0.5 * plan.macs[0], keras_blocks.cost(plan.make()).macs == plan.macs[1]
-    (True, True)
-    """
-
-    layers: tuple[PrunedLayer, ...]
-    macs: tuple[int, int]
-    params: tuple[int, int]
-    stays: dict[str, str]
-    _coupling: Coupling = field(repr=False, compare=False)
-    _kept: Kept = field(repr=False, compare=False)
-    _name: str = field(repr=False, compare=False)
-
-    @property
-    def widths(self) -> dict[str, dict[str, int]]:
-        """Name of a block -> {name of a layer in it: channels that it makes then}."""
-        found: dict[str, dict[str, int]] = {}
-        for layer in self.layers:
-            found.setdefault(layer.block, {})[layer.name] = layer.after
-        return found
-
-    def make(self, reconstruct: Any = None) -> keras.Model:
-        """The pruned model: new layers of the same names, with weights of their own.
-
-        Args:
-            reconstruct: images, see `prune`.
-
-        Raises:
-            TypeError, ValueError: for images that the model does not take.
-        """
-        images = None if reconstruct is None else checked_images(self._coupling.flat, reconstruct)
-        changes = {
-            id(part.layer): _Narrower(part, self._kept)
-            for part in self._coupling.parts.values()
-            if any(self._kept.mask(labels).sum() < len(labels) for labels in _all_labels(part))
-        }
-        pruned = rebuilt(self._coupling.flat, changes, self._name)
-        if images is not None:
-            fit_again(pruned, self._coupling, self._kept, images)
-        return pruned
-
-    def __str__(self) -> str:
-        longest = max([len(layer.name) for layer in self.layers], default=0)
-        rows = [
-            f"{layer.name:{longest}}  {layer.before:5} -> {layer.after:5}"
-            for layer in self.layers
-            if layer.after < layer.before
-        ]
-        counts = [
-            f"{word}: {before:,} -> {after:,} ({after / max(before, 1):.1%})"
-            for word, (before, after) in (("multiply-adds", self.macs), ("parameters", self.params))
-        ]
-        return "\n".join([*rows, *counts, *(f"stays: {name}: {why}" for name, why in self.stays.items())])
+Predictor: TypeAlias = Callable[[keras.Model], float]
+"""Tells the seconds that a model takes for one image."""
 
 
 def prune(
@@ -118,6 +27,8 @@ def prune(
     macs: float | None = None,
     *,
     parameters: float | None = None,
+    latency: float | None = None,
+    predictor: Predictor | None = None,
     by: Criterion = "l1",
     data: Any = None,
     loss: Any = None,
@@ -142,6 +53,9 @@ def prune(
         macs: budget of multiply-adds for one image, see `cost`: a share of the model's, such as 0.5, or a whole number
             of them. It is met or undercut by less than one channel. 0.5 where there is no other budget.
         parameters: budget of parameters in place of that one, in the same way.
+        latency: budget of seconds for one image in place of these, by `predictor`: channels go in turn until it is met.
+        predictor: a function of a model that tells its seconds: `keras_blocks.tuning.predict_latency`, or one of yours
+            that measures. It is asked some ten times.
         by: what matters. "l1": the sums of the absolute values of the kernels that make a channel, over their mean in
             the layer. "bn": the absolute scales of its normalizations, likewise. "taylor": how much the `loss` on
             `data` would change without it, by its gradient, for what it counts in the budget. "jacobian": how much the
@@ -165,8 +79,8 @@ def prune(
         A flat `keras.Model` of the model's name, whose layers are named as those of `expand`. It is not compiled.
 
     Raises:
-        TypeError, ValueError: as `expand`; for an argument out of range; for two budgets; for a budget that cannot be
-            met, with the least that can.
+        TypeError, ValueError: as `expand`; for an argument out of range; for several budgets; for a budget that cannot
+            be met, with the least that can.
 
     Reference:
         Fang et al., "DepGraph: Towards Any Structural Pruning", 2023: channels that go together; Li et al., "Pruning
@@ -188,9 +102,9 @@ def prune(
             f"`data` must be what can be gone through again for each of {steps} `steps`; received a "
             f"{type(data).__name__}, which ends. Give arrays, a list of batches, a keras.utils.PyDataset."
         )
-    plan = plan_pruning(model, macs, parameters=parameters, **options)
+    plan = plan_pruning(model, macs, parameters=parameters, latency=latency, predictor=predictor, **options)
     if steps > 1:
-        plan = _last_step(model, plan, "macs" if parameters is None else "parameters", steps, reconstruct, options)
+        plan = _last_step(model, plan, _which(macs, parameters, latency)[0], steps, reconstruct, options, predictor)
     if plan.stays:
         told = "; ".join(f"'{name}': {why}" for name, why in list(plan.stays.items())[:5])
         more = f"; and {len(plan.stays) - 5} more" if len(plan.stays) > 5 else ""
@@ -199,15 +113,23 @@ def prune(
 
 
 def _last_step(
-    model: keras.Model, whole: PruningPlan, what: str, steps: int, reconstruct: Any, options: dict[str, Any]
+    model: keras.Model,
+    whole: PruningPlan,
+    what: str,
+    steps: int,
+    reconstruct: Any,
+    options: dict[str, Any],
+    predictor: Predictor | None,
 ) -> PruningPlan:
     """The plan of the last of several steps, each of which begins with what the one before left."""
-    before, after = whole.macs if what == "macs" else whole.params
+    before, after = {"macs": whole.macs, "parameters": whole.params, "latency": whole.latency}[what]  # type: ignore[misc]
     widths = {layer.name: layer.before for layer in whole.layers}
     shapes = _known_shapes(model, expand(model), options["input_shape"])  # which what is left does not say of itself
     options = {**options, "input_shape": None, "loss": _known_loss(model, options["loss"], options["by"])}
+    options["predictor"] = predictor
     for step in range(1, steps):
-        budget = before - (before - after) * step // steps
+        gone = (before - after) * step
+        budget = before - (gone / steps if what == "latency" else gone // steps)
         model = _plan(model, what, budget, widths=widths, shapes=shapes, **options).make(reconstruct)
     return _plan(model, what, after, widths=widths, shapes=shapes, **options)
 
@@ -217,6 +139,8 @@ def plan_pruning(
     macs: float | None = None,
     *,
     parameters: float | None = None,
+    latency: float | None = None,
+    predictor: Predictor | None = None,
     by: Criterion = "l1",
     data: Any = None,
     loss: Any = None,
@@ -226,7 +150,7 @@ def plan_pruning(
     """What `prune` would take away, before it does: widths of all layers, counts, and what cannot go.
 
     Args:
-        model, macs, parameters, by, data, loss, keep, input_shape: see `prune`.
+        model, macs, parameters, latency, predictor, by, data, loss, keep, input_shape: see `prune`.
 
     Returns:
         A `PruningPlan`, whose `make()` gives the pruned model.
@@ -240,13 +164,32 @@ def plan_pruning(
     >>> plan.layers[0].name, plan.layers[0].before
     ('stem_conv', 16)
     """
-    if macs is not None and parameters is not None:
+    what, value = _which(macs, parameters, latency)
+    given = validation.number(what, value, least=1e-9, most=1e6) if what == "latency" else _budget(what, value)
+    if what == "latency" and predictor is None:
         raise ValueError(
-            f"`macs` and `parameters` are two budgets, of which one can be met; received {macs!r} and {parameters!r}."
+            f"`latency={latency!r}` needs `predictor`, a function of a model that tells its seconds for one image, as "
+            "`keras_blocks.tuning.predict_latency` does."
         )
-    what = "macs" if parameters is None else "parameters"
-    given = _budget(what, HALF if macs is None and parameters is None else macs if parameters is None else parameters)
-    return _plan(model, what, given, by, data, loss, keep, input_shape, {})
+    if predictor is not None and what != "latency":
+        raise ValueError(f"`predictor` goes with `latency`; received `{what}={value!r}`.")
+    if predictor is not None and not callable(predictor):
+        raise TypeError(f"`predictor` must be a function of a model; received {predictor!r}.")
+    return _plan(model, what, given, by, data, loss, keep, input_shape, {}, predictor=predictor)
+
+
+def _which(macs: float | None, parameters: float | None, latency: float | None) -> tuple[str, Any]:
+    """The budget that is given, and its name; multiply-adds where none is.
+
+    Raises:
+        ValueError: for several.
+    """
+    given = {"macs": macs, "parameters": parameters, "latency": latency}
+    given = {name: value for name, value in given.items() if value is not None}
+    if len(given) > 1:
+        told = " and ".join(f"`{name}={value!r}`" for name, value in given.items())
+        raise ValueError(f"{told} are {len(given)} budgets, of which one can be met.")
+    return next(iter(given.items()), ("macs", HALF))
 
 
 def _plan(
@@ -260,6 +203,7 @@ def _plan(
     input_shape: Any,
     widths: Mapping[str, int],
     shapes: list[Any] | None = None,
+    predictor: Predictor | None = None,
 ) -> PruningPlan:
     """See `plan_pruning`.
 
@@ -277,81 +221,52 @@ def _plan(
         raise ValueError(f"`loss` goes with `by='taylor'`; received `by={by!r}`.")
     flat = expand(model)
     coupling = coupling_of(flat, shapes or _known_shapes(model, flat, input_shape))
-    count = RunningCount(coupling, what, keep, widths)
-    budget = given if isinstance(given, int) else int(given * count.total)
-    reached = count.total
-    if reached > budget:
-        told = scores(coupling, by, data, _known_loss(model, loss, by))
-        reached = choose(count, told, budget, in_units_of_loss=by_gradient)
+    count = RunningCount(coupling, "macs" if what == "latency" else what, keep, widths)
+
+    def order() -> list[int]:
+        return in_turn(count, scores(coupling, by, data, _known_loss(model, loss, by)), by_gradient)
+
+    reached: float
+    if what == "latency":
+        whole = reached = _seconds(predictor, flat)
+        budget: float = given
+        if whole > budget:
+            takes = lambda: _seconds(predictor, planned(model, coupling, count.kept, keep).make())  # noqa: E731
+            reached = choose_by(count, order(), takes, budget)
+    else:
+        whole = coupling.macs if what == "macs" else coupling.params
+        reached = count.total
+        budget = given if isinstance(given, int) else int(given * count.total)
+        if reached > budget:
+            reached = choose(count, order(), int(budget))
     if reached > budget:
         stays = f" Some of it must stay: {coupling.stays}." if coupling.stays else ""
+        least, all_of_it = (f"{one:,}" if isinstance(one, int) else f"{one:.3g} seconds" for one in (reached, whole))
         raise ValueError(
-            f"`{what}={given!r}` cannot be met: {reached:,} are left at least, {reached / _whole(coupling, what):.3f} "
-            f"of the model's {_whole(coupling, what):,}, with `keep={keep}`.{stays}"
+            f"`{what}={given!r}` cannot be met: {least} are left at least, {reached / whole:.3f} of the model's "
+            f"{all_of_it}, with `keep={keep}`.{stays}"
         )
-    return _planned(model, coupling, count.kept, keep)
+    return planned(model, coupling, count.kept, keep, (whole, reached) if what == "latency" else None)
+
+
+def _seconds(predictor: Any, model: keras.Model) -> float:
+    """What a predictor tells.
+
+    Raises:
+        TypeError, ValueError: for what is no number of seconds.
+    """
+    found = predictor(model)
+    try:
+        seconds = float(found)
+    except (TypeError, ValueError):
+        raise TypeError(f"`predictor` must return seconds; returned {found!r} for '{model.name}'.") from None
+    if not (math.isfinite(seconds) and seconds > 0):
+        raise ValueError(f"`predictor` must return seconds, above 0 and finite; returned {found!r} for '{model.name}'.")
+    return seconds
 
 
 def _known_loss(model: keras.Model, loss: Any, by: Any) -> Any:
     return getattr(model, "loss", None) if loss is None and by == "taylor" else loss
-
-
-def _whole(coupling: Coupling, what: str) -> int:
-    return coupling.macs if what == "macs" else coupling.params
-
-
-def _planned(model: keras.Model, coupling: Coupling, kept: Kept, keep: float) -> PruningPlan:
-    macs, params = (_before_and_after(RunningCount(coupling, what, keep), kept) for what in ("macs", "parameters"))
-    names = sorted((layer.name for layer in model.layers), key=len, reverse=True)
-    made = [part for part in coupling.parts.values() if part.followed.config(lambda labels: 0) and part.followed.made]
-    rows = [
-        PrunedLayer(
-            part.layer.name,
-            _block_of(part.layer.name, names),
-            type(part.layer).__name__,
-            len(part.followed.out),  # type: ignore[arg-type]
-            kept.count(part.followed.out),  # type: ignore[arg-type]
-        )
-        for part in made
-    ]
-    return PruningPlan(tuple(rows), macs, params, coupling.stays, coupling, kept, model.name)
-
-
-def _before_and_after(count: RunningCount, kept: Kept) -> tuple[int, int]:
-    before = count.total
-    for label in count.labels():
-        if not kept.stays[label]:
-            count.change(label, -1)
-    return before, count.total
-
-
-def _block_of(name: str, blocks: list[str]) -> str:
-    """The longest name of a block with which a flat layer's name begins, as those of its layers do."""
-    return next((block for block in blocks if name == block or name.startswith(f"{block}_")), name)
-
-
-class _Narrower:
-    """What is called in place of a layer: one of the same name with the channels that stay, the same at each call."""
-
-    def __init__(self, part: Part, kept: Kept):
-        self._part, self._kept = part, kept
-        self._made: Any = None
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self._made is not None:
-            return self._made(*args, **kwargs)
-        layer = self._part.layer
-        self._made = type(layer).from_config({**config_of(layer), **self._part.followed.config(self._kept.count)})
-        outputs = self._made(*args, **kwargs)
-        axes = {id(variable): axes for _, variable, axes in self._part.weights()}
-        values = zip(layer.weights, layer.get_weights(), strict=True)
-        self._made.set_weights([self._kept.weight(value, axes.get(id(weight), {})) for weight, value in values])
-        return outputs
-
-
-def _all_labels(part: Part) -> list[Any]:
-    found = [labels for _, _, axes in part.weights() for labels in axes.values()]
-    return found if part.followed.made else [*found, *(labels.ravel() for labels in (part.followed.labels,))]
 
 
 def _budget(name: str, value: Any) -> float | int:

@@ -310,7 +310,7 @@ def test_what_matters():
         ({"macs": "half"}, TypeError, ["`macs`", "half"]),
         ({"parameters": float("nan")}, ValueError, ["`parameters`", "nan"]),
         ({"parameters": 0}, ValueError, ["`parameters`", "0"]),
-        ({"macs": 0.5, "parameters": 0.5}, ValueError, ["`macs` and `parameters`", "two budgets"]),
+        ({"macs": 0.5, "parameters": 0.5}, ValueError, ["`macs=0.5` and `parameters=0.5` are 2 budgets"]),
         ({"macs": 10}, ValueError, ["`macs=10`", "cannot be met", "at least", "`keep=0.1`"]),
         ({"macs": 0.1, "keep": 0.9}, ValueError, ["`macs=0.1`", "cannot be met"]),
         ({"keep": 1.0}, ValueError, ["`keep`", "1.0"]),

@@ -2,8 +2,12 @@
 
 import json
 
+import keras
 import pytest
 
+import keras_blocks
+from keras_blocks.look.operations import operations_of
+from keras_blocks.look.plan import plan_of_model
 from keras_blocks.tuning import Budget, Candidate, Search, SearchSettings, latency, layer_times, measuring
 from keras_blocks.tuning.latency_model import LatencyModel, LayerFeatures, features
 from keras_blocks.tuning.spaces.budget import inspected
@@ -108,9 +112,6 @@ def test_candidates_are_predicted_from_timed_layers(machine):
     for metaparameters in (SMALL, LARGE):
         candidate = Candidate("ResNet", metaparameters, HOW)
         model = candidate.architecture_class(**metaparameters)
-        from keras_blocks.look.operations import operations_of
-        from keras_blocks.look.plan import plan_of_model
-
         truth = took(features(operations_of(plan_of_model(model))))
         assert latency.by_layers(candidate.architecture, metaparameters) == pytest.approx(truth, rel=0.1)
 
@@ -169,3 +170,29 @@ def test_trials_on_another_backend_are_not_predicted(few_digits, tmp_path, monke
     monkeypatch.setattr("keras.backend.backend", lambda: "another")
     assert not search.session._predicts_latency()
     search.close()
+
+
+def test_the_latency_of_any_model_is_predicted(machine):
+    inputs = keras.Input((16, 16, 3))
+    x = keras_blocks.ConvBlock(16, batch_norm=True, name="first")(inputs)
+    x = keras.layers.GlobalAveragePooling2D()(keras_blocks.FireBlock(8, name="fire")(x))
+    model = keras.Model(inputs, keras.layers.Dense(10)(x))
+    truth = took(features(operations_of(plan_of_model(model))))
+    assert latency.predict_latency(model) == pytest.approx(truth, rel=0.1)
+    flat = keras_blocks.expand(model)
+    assert latency.predict_latency(flat) == latency.predict_latency(model)
+    assert latency.predict_latency(keras_blocks.prune(model)) < latency.predict_latency(model)
+
+
+def test_what_cannot_be_predicted_is_told(machine, monkeypatch):
+    inputs = keras.Input((16, 16, 3))
+    model = keras.Model(inputs, keras.layers.UnitNormalization()(inputs))
+    with pytest.warns(UserWarning, match=r"were not timed, and count for nothing: \['UnitNormalization'\]"):
+        latency.predict_latency(model)
+    with pytest.raises(TypeError, match="must be a Keras model"):
+        latency.predict_latency("resnet50")
+    with pytest.raises(ValueError, match="of images of any size"):
+        latency.predict_latency(keras_blocks.create_model("resnet20_cifar", input_shape=(None, None, 3)))
+    monkeypatch.setattr(layer_times, "make_known", lambda note: note("no disk"))
+    with pytest.raises(RuntimeError, match="cannot be predicted: no disk"):
+        latency.predict_latency(model, note=lambda text: None)
