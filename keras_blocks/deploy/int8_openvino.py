@@ -36,7 +36,7 @@ def quantize_openvino(source: str, path: str, calibration: Any, goal: Goal) -> t
     options = {"subset_size": len(items)}
     plain = nncf.quantize(core.read_model(source), dataset, **options)
     done, lower = plain, best - score(core.compile_model(plain, "CPU", EXACT), None)[0]
-    if lower > goal.most:
+    if goal.misses(lower):
         done = nncf.quantize_with_accuracy_control(
             core.read_model(source), dataset, dataset, score, max_drop=goal.most, **options
         )

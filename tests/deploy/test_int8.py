@@ -87,11 +87,11 @@ def test_twice_as_many_are_left_each_time():
         tried.append(list(left))
         return 0.5 + 0.1 * len(left)
 
-    left, score = until_it_holds(write, lambda: list("dacb"), 0.65)
+    left, score = until_it_holds(write, lambda: list("dacb"), lambda score: score < 0.65)
     assert tried == [[], ["d"], ["d", "a"]] and left == ["d", "a"] and score == 0.7
-    never, score = until_it_holds(write, lambda: list("dacb"), 2.0)
+    never, score = until_it_holds(write, lambda: list("dacb"), lambda score: True)
     assert len(never) == 3 and score < 2.0  # one is in int8 at least
-    assert until_it_holds(write, lambda: pytest.fail("not asked"), 0.5)[0] == []
+    assert until_it_holds(write, lambda: pytest.fail("not asked"), lambda score: False)[0] == []
 
 
 @pytest.mark.once
@@ -171,6 +171,13 @@ def test_bad_arguments(arguments, error, message, model, tmp_path):
 def test_a_goal_of_outputs():
     goal = goal_of(None, None, 0.2, lambda run: 0.3)
     assert goal == Goal(goal.score, 0.2, "outputs that differ by") and goal.score(None) == -0.3
+
+
+@pytest.mark.once
+def test_a_point_is_a_point():
+    """0.356 - 0.346 is more than 0.01 in binary: such a file was refused."""
+    goal = Goal(lambda run: 0.0, 0.01, "an accuracy lower by")
+    assert not goal.misses(178 / 500 - 173 / 500) and goal.misses(178 / 500 - 172 / 500) and goal.misses(float("nan"))
 
 
 @pytest.mark.once
