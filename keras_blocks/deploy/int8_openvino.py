@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_blocks.deploy.quantizing import FEW, Goal, QuantizedLayer, batches, first, relative
+from keras_blocks.deploy.quantizing import FEW, Goal, QuantizedLayer, batches, first, outside, relative
 from keras_blocks.deploy.runtimes import in_order, run_openvino
 
 LAYERS = ("Convolution", "GroupConvolution", "ConvolutionBackpropData", "MatMul")
@@ -33,7 +33,13 @@ def quantize_openvino(source: str, path: str, calibration: Any, goal: Goal) -> t
     def score(compiled: Any, _: Any) -> tuple[float, None]:
         return goal.score(lambda inputs: _run(compiled, inputs)), None
 
-    options = {"subset_size": len(items)}
+    ordered = model.get_ordered_ops()
+    layers = [item.get_friendly_name() for item in ordered if _has_weights(item)]
+    calls = [
+        (item.get_friendly_name(), map(_place, item.input_values()), map(_place, item.outputs())) for item in ordered
+    ]
+    scope = nncf.IgnoredScope(names=outside(calls, layers), validate=False)
+    options = {"subset_size": len(items), "ignored_scope": scope}
     plain = nncf.quantize(core.read_model(source), dataset, **options)
     done, lower = plain, best - score(core.compile_model(plain, "CPU", EXACT), None)[0]
     if goal.misses(lower):
@@ -41,7 +47,6 @@ def quantize_openvino(source: str, path: str, calibration: Any, goal: Goal) -> t
             core.read_model(source), dataset, dataset, score, max_drop=goal.most, **options
         )
         lower = best - score(core.compile_model(done, "CPU", EXACT), None)[0]
-    layers = [item.get_friendly_name() for item in model.get_ordered_ops() if _has_weights(item)]
     kept = {item.get_friendly_name() for item in done.get_ordered_ops() if _has_weights(item) and not _is_int8(item)}
     some = first(calibration, FEW)
     errors = map(relative, _inside(core, model, layers, some), _inside(core, plain, layers, some))
@@ -73,11 +78,21 @@ def _has_weights(item: Any) -> bool:
 
 
 def _is_int8(item: Any) -> bool:
-    """Whether what comes in is rounded, maybe before it is moved."""
-    node = item.input_value(0).get_node()
-    while node.get_type_name() in MOVES:
-        node = node.input_value(0).get_node()
-    return bool(node.get_type_name() == "FakeQuantize")
+    """Whether what comes in is rounded, maybe before it is moved or joined."""
+    return _is_rounded(item.input_value(0).get_node())
+
+
+def _is_rounded(node: Any) -> bool:
+    kind = node.get_type_name()
+    if kind in MOVES:
+        return _is_int8(node)
+    if kind == "Concat":
+        return all(_is_rounded(value.get_node()) for value in node.input_values())
+    return bool(kind == "FakeQuantize")
+
+
+def _place(value: Any) -> tuple[str, int]:
+    return value.get_node().get_friendly_name(), value.get_index()
 
 
 def _inside(core: Any, model: Any, names: list[str], inputs: Any) -> list[np.ndarray]:
