@@ -19,6 +19,7 @@ from keras_blocks.blocks.region_proposals import SelectProposals
 from keras_blocks.blocks.roi import RoIAlign, RoIPool, WarpRegions
 from keras_blocks.core import validation
 from keras_blocks.core.extras import require
+from keras_blocks.deploy.comparing import arrays_of, compared, difference_of_first, named
 from keras_blocks.deploy.deploying import deploy
 from keras_blocks.deploy.exported import Exported, Format, Precision
 from keras_blocks.deploy.int8_litert import quantize_litert
@@ -29,6 +30,7 @@ from keras_blocks.deploy.quantizing import (
     QuantizedLayer,
     check_calibration,
     check_not_quantized,
+    count_of,
     first,
     goal_of,
 )
@@ -58,6 +60,10 @@ LESS = (1, 2, 4, 8, 16)
 
 CARD = ".json"
 """What is behind the path of the file that tells of an exported one."""
+
+ROUNDED = 0.01
+"""How far one image's outputs in int8 may be from those that it has among others: where what is in float differs by
+rounding, a number of 8 bits is the next one."""
 
 IMAGES = 2
 """In a batch that outputs are compared on: more than one, so that a file that takes one alone shows."""
@@ -149,10 +155,10 @@ def export(
         raise ValueError("`calibration`, `validation_data` and `max_drop` are for `precision='int8'`; it is 'float32'.")
     inputs = _random_inputs(deployed, model) if inputs is None else keras.tree.map_structure(np.asarray, inputs)
     whole = model.without_auxiliary() if isinstance(model, Architecture) else model
-    theirs = _named(whole.predict(inputs, verbose=0))
+    theirs = named(whole.predict(inputs, verbose=0))
     goal: Goal | None = None
     if precision == "int8":
-        goal = goal_of(validation_data, max_drop, tolerance, lambda run: _compared(theirs, run(inputs))[1])
+        goal = goal_of(validation_data, max_drop, tolerance, lambda run: compared(theirs, run(inputs))[1])
         within = TOLERANCE
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".export-", dir=target.parent) as folder:
@@ -161,12 +167,14 @@ def export(
         order, difference = _as_float(deployed, part, format, inputs, theirs, within)
         for others in _other_sizes(deployed, format, inputs):
             _check_size(whole, part, format, others, within)
-        own = _compared(theirs, run_openvino(part, inputs, None))[1] if format == "openvino" else None
+        own = compared(theirs, run_openvino(part, inputs, None))[1] if format == "openvino" else None
         layers: tuple[QuantizedLayer, ...] = ()
         drop = None
         if goal is not None:
             layers, drop = _as_int8(deployed, part, format, calibration, goal)
-            order, difference = _compared(theirs, _run(part, format, inputs))
+            found = _run(part, format, inputs)
+            order, difference = compared(theirs, found)
+            _check_alone(deployed, part, format, inputs, found, max(difference, ROUNDED))
             drop, own = None if validation_data is None else drop, None
         labels = getattr(getattr(model, "metaparameters", None), "labels", None)
         done = Exported(
@@ -220,7 +228,7 @@ def _as_float(
 ) -> tuple[tuple[str, ...], float]:
     """Writes the file, and gives the outputs' order and difference, see `_compared`."""
     _write(deployed, part, format, inputs)
-    order, difference = _compared(theirs, _run(part, format, inputs))
+    order, difference = compared(theirs, _run(part, format, inputs))
     if not difference <= tolerance:
         raise ValueError(
             f"`format='{format}'`: the outputs of '{deployed.name}' in {RUNTIMES[format].version} differ by "
@@ -251,7 +259,7 @@ def _other_sizes(deployed: keras.Model, format: Format, inputs: Any) -> Iterator
 
 def _check_size(model: keras.Model, part: str, format: Format, inputs: Any, tolerance: float) -> None:
     """Refuses a file that holds for one size, or number of images, alone."""
-    difference = _compared(_named(model.predict(inputs, verbose=0)), _run(part, format, inputs))[1]
+    difference = compared(named(model.predict(inputs, verbose=0)), _run(part, format, inputs))[1]
     if not difference <= tolerance:
         shapes = [array.shape for array in keras.tree.flatten(inputs)]
         backend = keras.backend.backend()
@@ -259,6 +267,19 @@ def _check_size(model: keras.Model, part: str, format: Format, inputs: Any, tole
             f"`format='{format}'`: '{model.name}' takes any number of images, and of any size where it has no "
             f"`input_shape`; its file from the {backend} backend does not: its outputs for {shapes} differ by "
             f"{difference:.1e}. Give it an `input_shape`, or write it from another backend; nothing was written."
+        )
+
+
+def _check_alone(deployed: keras.Model, part: str, format: Format, inputs: Any, found: Outputs, most: float) -> None:
+    """Refuses a file in int8 that gives an image alone other outputs than among others; sizes are the float file's."""
+    if count_of(inputs) == 1 or any(tensor.shape[0] is not None for tensor in keras.tree.flatten(deployed.input)):
+        return
+    together, alone = (arrays_of(outputs) for outputs in (found, _run(part, format, first(inputs, 1))))
+    difference = max(map(difference_of_first, together, alone))
+    if not difference <= most:
+        raise ValueError(
+            f"`precision='int8'`: the file of '{deployed.name}' in {RUNTIMES[format].version} gives an image alone "
+            f"outputs that differ by {difference:.1e} from those among {count_of(inputs)}; nothing was written."
         )
 
 
@@ -283,7 +304,7 @@ def _as_int8(
         raise ValueError(
             f"`precision='int8'`: {INT8_NEEDS[format]} cannot quantize '{deployed.name}': {_first_line(error)}"
         ) from error
-    if not lower <= goal.most:
+    if goal.misses(lower):
         raise ValueError(
             f"`precision='int8'`: '{deployed.name}' in {RUNTIMES[format].version} has {goal.says} {lower:.4f}, more "
             f"than {goal.most}, with its worst layers in float, too; nothing was written."
@@ -335,45 +356,6 @@ def _random_inputs(deployed: keras.Model, model: keras.Model) -> Any:
         return rng.uniform(0, most, (IMAGES, *shape)).astype(tensor.dtype)
 
     return keras.tree.map_structure(one, deployed.input)
-
-
-def _named(outputs: Any) -> dict[str, np.ndarray]:
-    """Name -> output; of a list its numbers, of one alone ""."""
-    if isinstance(outputs, Mapping):
-        return {name: np.asarray(outputs[name]) for name in outputs}
-    if isinstance(outputs, (list, tuple)):
-        return {str(i): np.asarray(output) for i, output in enumerate(outputs)}
-    return {"": np.asarray(outputs)}
-
-
-def _compared(theirs: Mapping[str, np.ndarray], found: Outputs) -> tuple[tuple[str, ...], float]:
-    """The names in the order of the file's outputs, and the largest difference."""
-    if isinstance(found, Mapping) and set(found) == set(theirs):
-        return tuple(found), max(_difference(theirs[name], found[name]) for name in found)
-    arrays = list(found.values()) if isinstance(found, Mapping) else list(found)
-    if len(arrays) != len(theirs):
-        raise ValueError(f"the file has {len(arrays)} outputs, and the model {len(theirs)}.")
-    left, order, worst = dict(theirs), [], 0.0
-    for array in arrays:  # the file keeps no names: each is the one that it is nearest to
-        differences = {name: _difference(value, array) for name, value in left.items()}
-        name = min(differences, key=differences.__getitem__)
-        worst = max(worst, differences[name])
-        order.append(name)
-        del left[name]
-    return tuple(order), worst
-
-
-def _difference(theirs: np.ndarray, found: np.ndarray) -> float:
-    """As a share of the largest value; infinite for other shapes, and for what is not a number, or infinite, in one.
-
-    What rounding makes of 1 is not counted: a sigmoid of 1e-6 is exact to that, and not to a share of itself.
-    """
-    theirs, found = theirs.astype("float64"), found.astype("float64")
-    finite = np.isfinite(theirs)
-    if theirs.shape != found.shape or not np.array_equal(theirs[~finite], found[~finite], equal_nan=True):
-        return float("inf")
-    apart = np.abs(theirs[finite] - found[finite]).max(initial=0.0) - 4 * np.finfo("float32").eps
-    return float(max(0.0, apart) / (np.abs(theirs[finite]).max(initial=0.0) or 1.0))
 
 
 def _card(done: Exported, model: keras.Model, inputs: Any) -> dict[str, Any]:

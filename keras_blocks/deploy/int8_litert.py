@@ -6,7 +6,7 @@ import os
 import tempfile
 import warnings
 from collections.abc import Collection, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -17,6 +17,7 @@ from keras_blocks.deploy.quantizing import (
     QuantizedLayer,
     batches,
     first,
+    outside,
     relative,
     until_it_holds,
     worst_first,
@@ -26,15 +27,29 @@ from keras_blocks.deploy.runtimes import in_order, run_litert
 LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "CONV_3D", "FULLY_CONNECTED")
 """Operations that have weights."""
 
+WRONG = ("REVERSE_V2",)
+"""Operations that stay in float: in front of a subtraction, TensorFlow 2.21 gives its numbers another scale."""
+
+
+class _Inside(NamedTuple):
+    """What is in a file."""
+
+    arrays: dict[str, np.ndarray]
+    """What layers give, by the names of their outputs; numbers of 8 bits as what they stand for."""
+    in_float: set[str]
+    """Layers that take floats."""
+    calls: list[tuple[str, Sequence[int], Sequence[int]]]
+    """The name of each operation's first output, and the tensors that it takes and gives."""
+
 
 def quantize_litert(
     deployed: keras.Model, source: str, path: str, calibration: Any, goal: Goal
 ) -> tuple[list[QuantizedLayer], float]:
     """Writes the int8 file of a model; see `quantize_onnx`. Inputs and outputs stay in float."""
     some = first(calibration, FEW)
-    write = _writer(deployed, calibration)
-    expected = _inside(source, first(calibration, 1))
-    layers = list(expected)
+    exact = _inside(source, first(calibration, 1))
+    layers = list(exact.arrays)
+    write = _writer(deployed, calibration, outside(exact.calls, layers))
     best = goal.score(lambda inputs: run_litert(source, inputs))
 
     def scored(left: Collection[str]) -> float:
@@ -43,23 +58,24 @@ def quantize_litert(
 
     def ranked() -> Sequence[str]:
         part = path + ".alone"
-        exact = run_litert(source, some)
+        expected = run_litert(source, some)
         order = worst_first(
-            layers, lambda left: write(part, left), lambda inputs: run_litert(part, inputs), exact, some
+            layers, lambda left: write(part, left), lambda inputs: run_litert(part, inputs), expected, some
         )
         os.remove(part)
         return order
 
     write(path, ())
-    found = _inside(path, first(calibration, 1))
-    errors = {name: relative(expected[name], found[name]) if name in found else 0.0 for name in layers}
-    left, score = until_it_holds(scored, ranked, best - goal.most)
-    done = [QuantizedLayer(name, "float32" if name in left else "int8", errors[name]) for name in layers]
+    found = _inside(path, first(calibration, 1)).arrays
+    errors = {name: relative(array, found[name]) for name, array in exact.arrays.items()}
+    _, score = until_it_holds(scored, ranked, lambda score: goal.misses(best - score))
+    kept = _inside(path, first(calibration, 1)).in_float
+    done = [QuantizedLayer(name, "float32" if name in kept else "int8", errors[name]) for name in layers]
     return done, best - score
 
 
-def _writer(deployed: keras.Model, calibration: Any) -> Any:
-    """Writes a file with these layers left in float; the ranges of what is inside are found once."""
+def _writer(deployed: keras.Model, calibration: Any, always: Sequence[str]) -> Any:
+    """Writes a file with these layers, and what always is, left in float; ranges of what is inside are found once."""
     import tensorflow as tf
 
     lite = tf.lite
@@ -72,7 +88,9 @@ def _writer(deployed: keras.Model, calibration: Any) -> Any:
 
     def write(path: str, left: Collection[str]) -> None:
         with _quiet():
-            debugger.options = lite.experimental.QuantizationDebugOptions(denylisted_nodes=list(left))
+            debugger.options = lite.experimental.QuantizationDebugOptions(
+                denylisted_ops=list(WRONG), denylisted_nodes=[*always, *left]
+            )
             content = debugger.get_nondebug_quantized_model()
         with open(path, "wb") as file:
             file.write(content)
@@ -86,20 +104,23 @@ def _samples(deployed: keras.Model, inputs: Any) -> Iterator[list[np.ndarray]]:
         yield in_order(part, names)
 
 
-def _inside(path: str, inputs: Any) -> dict[str, np.ndarray]:
-    """What layers give, by the names of their outputs; numbers of 8 bits as what they stand for."""
+def _inside(path: str, inputs: Any) -> _Inside:
     from ai_edge_litert.interpreter import OpResolverType
 
-    kept: dict[str, np.ndarray] = {}
+    seen = _Inside({}, set(), [])
 
     def look(interpreter: Any) -> None:
         about = {each["index"]: each for each in interpreter.get_tensor_details()}
         for operation in interpreter._get_ops_details():
-            if operation["op_name"] in LAYERS:
-                each = about[operation["outputs"][0]]
-                array = interpreter.get_tensor(each["index"])
-                scale, zero = each["quantization"]
-                kept[each["name"]] = (array.astype("float32") - zero) * scale if array.dtype == np.int8 else array
+            each = about[operation["outputs"][0]]
+            seen.calls.append((each["name"], operation["inputs"], operation["outputs"]))
+            if operation["op_name"] not in (*LAYERS, "DEQUANTIZE"):  # which gives a last layer's numbers, by its name
+                continue
+            array = interpreter.get_tensor(each["index"])
+            scale, zero = each["quantization"]
+            seen.arrays[each["name"]] = (array.astype("float32") - zero) * scale if array.dtype == np.int8 else array
+            if about[operation["inputs"][0]]["dtype"] != np.int8:
+                seen.in_float.add(each["name"])
 
     run_litert(
         path,
@@ -108,7 +129,7 @@ def _inside(path: str, inputs: Any) -> dict[str, np.ndarray]:
         experimental_preserve_all_tensors=True,
         experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
     )
-    return kept
+    return seen
 
 
 @contextlib.contextmanager

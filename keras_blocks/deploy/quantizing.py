@@ -1,13 +1,14 @@
 """int8 by the runtimes' own tools: what is asked of the file, and layers that stay in float until it holds."""
 
 import dataclasses
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 
 from keras_blocks.core import validation
+from keras_blocks.deploy.comparing import arrays_of
 
 AT_A_TIME = 32
 """Images that a file is run on at once."""
@@ -49,6 +50,10 @@ class Goal(NamedTuple):
     says: str
     """Of a drop, for an error and for users: "an accuracy lower by"."""
 
+    def misses(self, lower: float) -> bool:
+        """Whether a score that is lower by so much is too low; five of 500 are a point, whatever 0.346 is in binary."""
+        return not lower <= self.most + 1e-9
+
 
 def goal_of(
     validation_data: Any, max_drop: float | None, tolerance: float | None, differs: Callable[[Run], float]
@@ -77,7 +82,7 @@ def goal_of(
         return Goal(lambda run: -differs(run), tolerance, "outputs that differ by")
     if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
         raise TypeError(f"`validation_data` must be (inputs, labels); received {type(validation_data).__name__}.")
-    inputs, labels = as_arrays(validation_data[0]), np.asarray(validation_data[1])
+    inputs, labels = asarrays_of(validation_data[0]), np.asarray(validation_data[1])
     if labels.ndim != 1 or labels.dtype.kind not in "iu" or count_of(inputs) != len(labels) or not len(labels):
         raise ValueError(
             "`validation_data` must have a whole number for each of its inputs, its class; received "
@@ -96,7 +101,7 @@ def accuracy(run: Run, inputs: Any, labels: np.ndarray) -> float:
     right = 0
     for start, part in batches(inputs):
         found = run(part)
-        arrays = _arrays(found)
+        arrays = arrays_of(found)
         if len(arrays) != 1 or arrays[0].ndim != 2 or arrays[0].shape[1] < 2:
             shapes = [array.shape for array in arrays]
             raise ValueError(
@@ -108,27 +113,27 @@ def accuracy(run: Run, inputs: Any, labels: np.ndarray) -> float:
 
 
 def until_it_holds(
-    write: Callable[[Collection[str]], float], ranked: Callable[[], Sequence[str]], least: float
+    write: Callable[[Collection[str]], float], ranked: Callable[[], Sequence[str]], misses: Callable[[float], bool]
 ) -> tuple[Collection[str], float]:
     """Writes a file with all layers in int8; while its score is too low, with twice as many of the worst in float.
 
     Args:
         write: writes it with these layers left in float, and gives its score.
         ranked: gives the layers, the worst first; asked only where some are to be left.
-        least: the score to reach.
+        misses: whether a score is too low.
 
     Returns:
         The layers that were left, and the score; too low where leaving all but one did not help.
 
     Example:
 
-    >>> until_it_holds(lambda left: 0.9 + 0.01 * len(left), lambda: ["c", "a", "b"], 0.915)
+    >>> until_it_holds(lambda left: 0.9 + 0.01 * len(left), lambda: ["c", "a", "b"], lambda score: score < 0.915)
     (['c', 'a'], 0.92)
     """
     left: Sequence[str] = []
     score = write(left)
-    order = ranked() if score < least else []
-    while score < least and len(left) < len(order) - 1:
+    order = ranked() if misses(score) else []
+    while misses(score) and len(left) < len(order) - 1:
         left = order[: min(max(1, 2 * len(left)), len(order) - 1)]
         score = write(left)
     return left, score
@@ -149,12 +154,35 @@ def worst_first(
     changes = {}
     for name in layers:
         write([other for other in layers if other != name])
-        changes[name] = max(map(relative, _arrays(expected), _arrays(run(inputs))))
+        changes[name] = max(map(relative, arrays_of(expected), arrays_of(run(inputs))))
     return sorted(changes, key=changes.__getitem__, reverse=True)
 
 
-def _arrays(found: Any) -> list[np.ndarray]:
-    return list(found.values()) if isinstance(found, Mapping) else list(found)
+def outside(operations: Iterable[tuple[str, Iterable[Any], Iterable[Any]]], layers: Collection[str]) -> list[str]:
+    """Operations with no layer before them, such as preprocessing, or none behind, such as softmax: they stay in float.
+
+    Images have 256 values, of which a subtraction in int8 makes other ones; and scores of classes that are rounded to
+    256 values are equal where they should not be, and cut where they exceed those of the calibration set.
+
+    Args:
+        operations: (name, what it takes, what it gives), each behind those whose outputs it takes.
+        layers: the names of those with weights.
+
+    Example:
+
+    >>> outside([("scale", ["image"], ["a"]), ("conv", ["a"], ["b"]), ("softmax", ["b"], ["scores"])], ["conv"])
+    ['scale', 'softmax']
+    """
+    calls = [(name, set(taken), set(given)) for name, taken, given in operations]
+    behind: set[Any] = set()
+    before: set[Any] = set()
+    for name, taken, given in calls:
+        if name in layers or taken & behind:
+            behind |= given
+    for name, taken, given in reversed(calls):
+        if name in layers or given & before:
+            before |= taken
+    return [name for name, taken, given in calls if name not in layers and not (taken & behind and given & before)]
 
 
 def check_calibration(calibration: Any, deployed: keras.Model) -> Any:
@@ -168,7 +196,7 @@ def check_calibration(calibration: Any, deployed: keras.Model) -> Any:
             "`precision='int8'` needs `calibration`: inputs as the model takes them, by which the ranges of what is "
             "inside are found; a hundred images of training are common."
         )
-    arrays = as_arrays(calibration)
+    arrays = asarrays_of(calibration)
     try:
         keras.tree.assert_same_structure(deployed.input, arrays)
     except (TypeError, ValueError) as error:
@@ -200,7 +228,7 @@ def check_not_quantized(model: keras.Model) -> None:
         )
 
 
-def as_arrays(inputs: Any) -> Any:
+def asarrays_of(inputs: Any) -> Any:
     return keras.tree.map_structure(np.asarray, inputs)
 
 

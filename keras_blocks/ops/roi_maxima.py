@@ -167,18 +167,20 @@ def _places(
 ) -> list[Tensor]:
     """Which rows of the joined tables hold the four windows of each bin, from above left to below right."""
     batch, height, width, _ = shape
+    image = ops.arange(batch, dtype="int32")
+    images = ops.sum(ops.ones_like(image)) if is_written() else batch  # of a size, `torch.export` makes one number
     starts, end = [], 0
     for down in counts[0]:
         for across in counts[1]:
             starts.append(ops.cast(end, "int32"))
-            end = end + batch * down * across
+            end = end + images * down * across
     level_y, size_y, places_y = _cover(rows, windows[0], counts[0])
     level_x, size_x, places_x = _cover(columns, windows[1], counts[1])
     tables = level_y[:, :, :, None] * len(windows[1]) + level_x[:, :, None, :]
     heights, widths = (height - size_y + 1)[:, :, :, None], (width - size_x + 1)[:, :, None, :]
-    image = ops.reshape(ops.arange(batch, dtype="int32"), (-1, 1, 1, 1))
     # As rows, as no file from PyTorch has what Keras makes of places in a vector.
-    begun = ops.take(ops.stack(starts)[:, None], tables, axis=0)[..., 0] + image * heights * widths
+    begun = ops.take(ops.stack(starts)[:, None], tables, axis=0)[..., 0]
+    begun = begun + ops.reshape(image, (-1, 1, 1, 1)) * heights * widths
     empty = ops.logical_or((rows[1] <= rows[0])[:, :, :, None], (columns[1] <= columns[0])[:, :, None, :])
     return [
         ops.where(empty, end, begun + y[:, :, :, None] * widths + x[:, :, None, :]) for y in places_y for x in places_x

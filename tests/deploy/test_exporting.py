@@ -9,6 +9,7 @@ from thorough import run_all
 
 import keras_blocks
 from keras_blocks.deploy import exporting
+from keras_blocks.deploy.comparing import difference_of
 from keras_blocks.deploy.runtimes import RUNTIMES, Runtime
 
 BACKEND = keras.backend.backend()
@@ -144,13 +145,13 @@ def test_small_outputs_must_be_as_near_as_large_ones(model, tmp_path, monkeypatc
         return [1.01 * model.predict(inputs, verbose=0)]
 
     expected = np.array([[1e-3, 2e-3]])
-    assert exporting._difference(expected, expected * 1.01) == pytest.approx(0.01, rel=0.05)
-    assert exporting._difference(0 * expected, 0 * expected) == 0
-    assert exporting._difference(expected, expected + 1e-7) == 0  # what rounding makes of 1, as in a sigmoid
+    assert difference_of(expected, expected * 1.01) == pytest.approx(0.01, rel=0.05)
+    assert difference_of(0 * expected, 0 * expected) == 0
+    assert difference_of(expected, expected + 1e-7) == 0  # what rounding makes of 1, as in a sigmoid
     endless = np.array([np.inf, 1.0])
-    assert exporting._difference(endless, endless) == 0
-    assert exporting._difference(endless, np.array([np.inf, 2.0])) == pytest.approx(1)
-    assert exporting._difference(endless, np.array([1e30, 1.0])) == np.inf
+    assert difference_of(endless, endless) == 0
+    assert difference_of(endless, np.array([np.inf, 2.0])) == pytest.approx(1)
+    assert difference_of(endless, np.array([1e30, 1.0])) == np.inf
     monkeypatch.setattr(keras.Model, "export", lambda self, path, **options: open(path, "w").close())
     needs = (("onnxruntime", "onnxruntime"),)
     monkeypatch.setitem(exporting.RUNTIMES, "onnx", Runtime("onnx", ".onnx", needs, slightly_off))
