@@ -82,7 +82,7 @@ def goal_of(
         return Goal(lambda run: -differs(run), tolerance, "outputs that differ by")
     if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
         raise TypeError(f"`validation_data` must be (inputs, labels); received {type(validation_data).__name__}.")
-    inputs, labels = asarrays_of(validation_data[0]), np.asarray(validation_data[1])
+    inputs, labels = as_arrays(validation_data[0]), np.asarray(validation_data[1])
     if labels.ndim != 1 or labels.dtype.kind not in "iu" or count_of(inputs) != len(labels) or not len(labels):
         raise ValueError(
             "`validation_data` must have a whole number for each of its inputs, its class; received "
@@ -196,7 +196,7 @@ def check_calibration(calibration: Any, deployed: keras.Model) -> Any:
             "`precision='int8'` needs `calibration`: inputs as the model takes them, by which the ranges of what is "
             "inside are found; a hundred images of training are common."
         )
-    arrays = asarrays_of(calibration)
+    arrays = as_arrays(calibration)
     try:
         keras.tree.assert_same_structure(deployed.input, arrays)
     except (TypeError, ValueError) as error:
@@ -228,7 +228,7 @@ def check_not_quantized(model: keras.Model) -> None:
         )
 
 
-def asarrays_of(inputs: Any) -> Any:
+def as_arrays(inputs: Any) -> Any:
     return keras.tree.map_structure(np.asarray, inputs)
 
 
