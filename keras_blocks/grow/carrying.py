@@ -164,12 +164,15 @@ class Child(Evaluator):
     def _reason(self, call: Call, twin: Call, mine: int, theirs: int) -> str:
         """Why a layer cannot make what the parent's makes."""
         layer, other = call.layer, twin.layer
+        mine_is, theirs_is = (own_class(one).__name__ for one in (layer, other))
         sizes = [getattr(one, "kernel_size", ()) for one in (layer, other)]
         groups = getattr(layer, "groups", 1)
         if mine < theirs:
             return f"has {mine} channels in place of {theirs}: the first are kept; `keras_blocks.prune` chooses"
         if call.kind in WEIGHTED and len(np.setdiff1d(np.arange(theirs), self.layout(call.outputs[0], theirs))):
             return "has its channels where a layer behind it, which works in groups, expects them, and so not all"
+        if call.kind not in WEIGHTED and mine_is != theirs_is:
+            return f"is a {mine_is} in place of a {theirs_is}"
         if getattr(other, "use_bias", False) and not getattr(layer, "use_bias", True):
             return "has no bias any more, as where a normalization follows: `use_bias=True` keeps it"
         if any(size < one for size, one in zip(*sizes)):
@@ -183,9 +186,6 @@ class Child(Evaluator):
         applied = [_activation(one) for one in (layer, other)]
         if applied[0] != applied[1]:
             return f"applies {applied[0]} in place of {applied[1]}"
-        mine_is, theirs_is = (own_class(one).__name__ for one in (layer, other))
-        if mine_is != theirs_is:
-            return f"is a {mine_is} in place of a {theirs_is}"
         if call.kind in ("opaque", "per_channel") and key_of(layer) != key_of(other):
             return f"is a {mine_is} of other arguments"
         if call.kind in TOGETHER or (call.kind == "activation" and applied[0] in ACROSS):
@@ -197,6 +197,9 @@ class Child(Evaluator):
                 return f"looks at all channels together ({kind}), and is given {max(given[0])}, not {max(given[1])}"
         if call.kind == "linear" and isinstance(groups, int) and groups > 1:
             return "works in groups, which do not hold those channels together that the parent's do"
+        seen = [flat.size(one.inputs[0]) for flat, one in ((self.flat, call), (self.parent.flat, twin))]
+        if seen[0] != seen[1]:
+            return f"is given maps of {seen[0]} in place of {seen[1]} pixels"
         new = [name for tensor in call.inputs for name in self.roles.new_before(tensor)]
         near = [name for name in new if name in self.unlike] or new
         return "is not given all that the parent's is" + (f", behind the new layer '{near[0]}'" if near else "")

@@ -45,19 +45,19 @@ def as_trained_long(model, seed=0):
     return model
 
 
-def judged(parent, changes, blocks=None):
-    """A parent's child; asserts that it has the parent's outputs, or tells why it has not."""
+def judged(case, parent, changes, blocks=None):
+    """A parent's child; asserts that it has the parent's outputs, or tells why it has not. The case is told, too."""
     before = [np.array(value) for value in parent.get_weights()]
     found = grown(parent, changes, blocks)
-    assert found.difference is None or np.isfinite(found.difference)
+    assert found.difference is None or np.isfinite(found.difference), case
     if found.exact:
-        assert found.notes == {} and told(found) is None
-        assert found.difference is None or found.difference <= 1e-5, found.difference
+        assert found.notes == {} and told(found) is None, case
+        assert found.difference is None or found.difference <= 1e-5, (found.difference, case)
     else:
-        assert "does not have its outputs" in told(found)
-        assert found.notes or found.removed
+        assert "does not have its outputs" in told(found), case
+        assert found.notes or found.removed, case
     for value, kept in zip(parent.get_weights(), before, strict=True):
-        np.testing.assert_array_equal(value, kept)
+        np.testing.assert_array_equal(value, kept, err_msg=str(case))
     return found
 
 
@@ -77,7 +77,8 @@ class Tally:
     def count(self):
         return self.exact + sum(self.reasons.values())
 
-    def told(self):
-        """A line for each name, and one for each reason."""
-        rest = "".join(f"\n    {count} {reason}" for reason, count in self.reasons.most_common())
-        return f"{self.name}: {self.exact} of {self.count} are exact{rest}"
+    def tell(self):
+        """A line of how many are exact, and one for each reason."""
+        print(f"{self.name}: {self.exact} of {self.count} are exact")
+        for reason, count in self.reasons.most_common():
+            print(f"    {count} {reason}")

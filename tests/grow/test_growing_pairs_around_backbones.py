@@ -68,7 +68,7 @@ def parent_of(kind, rng):
         "groups": groups(*width, blocks=rng.randint(1, 2)),
         "block": rng.choice(("basic", "bottleneck")),
         "version": rng.choice(("v1.5", "v2")),
-        "se_ratio": rng.choice((None, 2)),
+        "se_ratio": rng.choice((None, 1)),
     }
 
 
@@ -85,7 +85,7 @@ def changed(kind, given, rng):
         elif drawn < 0.8 and theirs.get("hidden"):
             theirs["hidden"] = [*theirs["hidden"], theirs["hidden"][-1]]
         elif drawn < 0.9:
-            theirs["se_ratio"] = 2
+            theirs["se_ratio"] = 1
         else:
             name = rng.choice(list(kind.others))
             theirs[name] = kind.others[name]
@@ -123,10 +123,7 @@ def test_a_child_around_a_backbone_is_its_parent_or_says_why_not(name):
             continue
         parent = as_trained_long(kind.make(**given), seed)
         case = f"{name} {seed}: {given} becomes {new}"
-        try:
-            found = judged(parent, new)
-        except AssertionError as error:
-            raise AssertionError(case) from error
+        found = judged(case, parent, new)
         if larger and is_promised(given, new):
             promised += 1
             assert found.exact, f"{case}: {told(found)}"
@@ -137,7 +134,8 @@ def test_a_child_around_a_backbone_is_its_parent_or_says_why_not(name):
         if tally.count == PAIRS:
             break
     assert tally.count == PAIRS
-    print(f"{tally.told()}\n    {promised} are promised")
+    tally.tell()
+    print(f"    {promised} are promised")
 
 
 def same(child, parent, case):

@@ -58,11 +58,12 @@ def drawn(row):
 def check(pair):
     """The child, and whether it is promised that it is exact."""
     parent = as_trained_long(drawn_blocks.model_of(pair.row, pair.given, pair.form), pair.seed)
-    found = judged(parent, {}, pair.blocks)
-    assert found.difference is not None
+    case = f"{pair.seed}, {pair.form}: {pair.given} becomes {pair.blocks}"
+    found = judged(case, parent, {}, pair.blocks)
+    assert found.difference is not None, case
     outputs = [_added(one) for one in (parent, found.model)]
     promised = drawn_blocks.is_promised(pair.row, pair.given, pair.changes, outputs)
-    assert found.exact or not promised, told(found)
+    assert found.exact or not promised, f"{case}: {told(found)}"
     return found, promised
 
 
@@ -71,15 +72,13 @@ def check(pair):
 def test_a_child_of_a_block_is_its_parent_or_says_why_not(row):
     tally, promised = Tally(row.name), 0
     for pair in itertools.islice(drawn(row), PAIRS):
-        try:
-            found, one = check(pair)
-        except AssertionError as error:
-            raise AssertionError(f"{pair.seed}, {pair.form}: {pair.given} becomes {pair.blocks}") from error
+        found, one = check(pair)
         tally.add(found)
         promised += one
         keras.utils.clear_session(free_memory=False)
     assert tally.count == PAIRS
-    print(f"{tally.told()}\n    {promised} are promised")
+    tally.tell()
+    print(f"    {promised} are promised")
 
 
 def _added(model):
