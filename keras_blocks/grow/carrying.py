@@ -197,12 +197,14 @@ class Child(Evaluator):
                 return f"looks at all channels together ({kind}), and is given {max(given[0])}, not {max(given[1])}"
         if call.kind == "linear" and isinstance(groups, int) and groups > 1:
             return "works in groups, which do not hold those channels together that the parent's do"
+        new = [name for tensor in call.inputs for name in self.roles.new_before(tensor)]
+        near = [name for name in new if name in self.unlike] or new
+        if near:
+            return f"is not given all that the parent's is, behind the new layer '{near[0]}'"
         seen = [flat.size(one.inputs[0]) for flat, one in ((self.flat, call), (self.parent.flat, twin))]
         if seen[0] != seen[1]:
             return f"is given maps of {seen[0]} in place of {seen[1]} pixels"
-        new = [name for tensor in call.inputs for name in self.roles.new_before(tensor)]
-        near = [name for name in new if name in self.unlike] or new
-        return "is not given all that the parent's is" + (f", behind the new layer '{near[0]}'" if near else "")
+        return "is not given all that the parent's is"
 
 
 def _activation(layer: Any) -> str:
