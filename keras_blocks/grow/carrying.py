@@ -8,10 +8,10 @@ import numpy as np
 
 from keras_blocks.core.arrays import as_float64
 from keras_blocks.core.native_layers import own_class
-from keras_blocks.grow.evaluating import Evaluator, Parent
+from keras_blocks.grow.evaluating import ACROSS, Evaluator, Parent
 from keras_blocks.grow.flat import WEIGHTED, Call, Flat
 from keras_blocks.grow.layouts import NONE, Layouts
-from keras_blocks.grow.linear import carried_depthwise, carried_linear
+from keras_blocks.grow.linear import carried_depthwise, carried_linear, carried_row
 from keras_blocks.grow.new_layers import begun
 from keras_blocks.grow.normalizations import carried_norm
 from keras_blocks.grow.regions import carried_regions
@@ -19,6 +19,9 @@ from keras_blocks.grow.roles import Roles, alike, is_weighted
 from keras_blocks.grow.values import CONSTANT, Values, key_of
 
 RULES = {"linear": carried_linear, "depthwise": carried_depthwise, "norm": carried_norm}
+
+TOGETHER = ("opaque", "distance", "pool_channels", "row")
+"""Kinds of layers that look at all channels."""
 
 
 class Transfer(NamedTuple):
@@ -132,6 +135,8 @@ class Child(Evaluator):
             return self._with_activation(call, [made])
         if call.kind == "opaque":
             return self.copied(call, twin, inputs)
+        if call.kind == "row":
+            return carried_row(self, call, twin, inputs)
         if call.kind == "each_region":
             return [carried_regions(self, call, twin, inputs)]
         return self._with_activation(call, [RULES[call.kind](self, call, twin, inputs[0])])
@@ -159,21 +164,32 @@ class Child(Evaluator):
     def _reason(self, call: Call, twin: Call, mine: int, theirs: int) -> str:
         """Why a layer cannot make what the parent's makes."""
         layer, other = call.layer, twin.layer
+        mine_is, theirs_is = (own_class(one).__name__ for one in (layer, other))
         sizes = [getattr(one, "kernel_size", ()) for one in (layer, other)]
         groups = getattr(layer, "groups", 1)
         if mine < theirs:
             return f"has {mine} channels in place of {theirs}: the first are kept; `keras_blocks.prune` chooses"
+        if call.kind in WEIGHTED and len(np.setdiff1d(np.arange(theirs), self.layout(call.outputs[0], theirs))):
+            return "has its channels where a layer behind it, which works in groups, expects them, and so not all"
+        if call.kind not in WEIGHTED and mine_is != theirs_is:
+            return f"is a {mine_is} in place of a {theirs_is}"
         if getattr(other, "use_bias", False) and not getattr(layer, "use_bias", True):
             return "has no bias any more, as where a normalization follows: `use_bias=True` keeps it"
         if any(size < one for size, one in zip(*sizes)):
             return f"has a kernel of {sizes[0]} in place of {sizes[1]}: what lies in its middle is kept"
         if sizes[0] != sizes[1] or _steps(layer) != _steps(other):
             return "has a kernel, strides or padding with which it cannot look at what the parent's looks at alone"
+        if call.kind == "norm" and other.center and not layer.center:
+            return "has no beta any more: `center=True` keeps it"
+        if call.kind == "norm" and other.scale and not layer.scale:
+            return "has no gamma any more, for which its variance stands where that is positive"
         applied = [_activation(one) for one in (layer, other)]
         if applied[0] != applied[1]:
             return f"applies {applied[0]} in place of {applied[1]}"
-        if call.kind in ("opaque", "activation", "distance"):
-            kind = getattr(getattr(layer, "activation", None), "__name__", type(layer).__name__)
+        if call.kind in ("opaque", "per_channel") and key_of(layer) != key_of(other):
+            return f"is a {mine_is} of other arguments"
+        if call.kind in TOGETHER or (call.kind == "activation" and applied[0] in ACROSS):
+            kind = applied[0] if call.kind == "activation" else mine_is
             if mine != theirs:
                 return f"looks at all channels together ({kind}), and has {mine} in place of {theirs}"
             given = [[flat.count(x) for x in one.inputs] for flat, one in ((self.flat, call), (self.parent.flat, twin))]
@@ -183,7 +199,12 @@ class Child(Evaluator):
             return "works in groups, which do not hold those channels together that the parent's do"
         new = [name for tensor in call.inputs for name in self.roles.new_before(tensor)]
         near = [name for name in new if name in self.unlike] or new
-        return "is not given all that the parent's is" + (f", behind the new layer '{near[0]}'" if near else "")
+        if near:
+            return f"is not given all that the parent's is, behind the new layer '{near[0]}'"
+        seen = [flat.size(one.inputs[0]) for flat, one in ((self.flat, call), (self.parent.flat, twin))]
+        if seen[0] != seen[1]:
+            return f"is given maps of {seen[0]} in place of {seen[1]} pixels"
+        return "is not given all that the parent's is"
 
 
 def _activation(layer: Any) -> str:

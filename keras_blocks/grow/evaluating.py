@@ -101,6 +101,12 @@ class Evaluator:
         count = len(inputs[0].ids) // call.layer.parts
         return inputs[0].taken(slice(call.layer.part * count, (call.layer.part + 1) * count))
 
+    def _pool_channels(self, call: Call, inputs: list[Values]) -> Values:
+        return self.numbers.pooled(key_of(call.layer), inputs[0], shares=call.layer.kind == "mean")
+
+    def _sample(self, call: Call, inputs: list[Values]) -> Values:
+        return inputs[0]  # the means: noise is of training
+
     def _flatten(self, call: Call, inputs: list[Values]) -> Values | None:
         size = self.flat.size(call.inputs[0])
         if not size:

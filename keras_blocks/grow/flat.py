@@ -16,11 +16,12 @@ from keras_blocks.blocks.pyramid import UpsampleLike
 from keras_blocks.blocks.region_head import EachRegion, FittedDense
 from keras_blocks.blocks.region_proposals import CoveredSize
 from keras_blocks.blocks.roi import RoIAlign, RoIPool
+from keras_blocks.blocks.variational import GaussianSampling
 from keras_blocks.core.graphs import call_number, calls, counted_name
 from keras_blocks.core.grouped_conv2d import GroupedConv2D
 from keras_blocks.core.layer_kinds import IDLE, NORMALIZATIONS
 from keras_blocks.core.native_layers import own_class
-from keras_blocks.core.sizes import ChannelSlice, DilatedMeanPooling, SizeLike
+from keras_blocks.core.sizes import ChannelPooling, ChannelSlice, DilatedMeanPooling, SizeLike
 from keras_blocks.look.expanding import expand
 
 layers = keras.layers
@@ -29,6 +30,8 @@ Key: TypeAlias = tuple[str, int]
 """A layer's name, and which of its calls it is."""
 
 PER_CHANNEL = (
+    layers.AdaptiveAveragePooling2D,
+    layers.AdaptiveMaxPooling2D,
     layers.AveragePooling2D,
     layers.Cropping2D,
     layers.GlobalAveragePooling2D,
@@ -59,6 +62,9 @@ KINDS: dict[str, tuple[type, ...]] = {
     "concatenate": (layers.Concatenate,),
     "pad_channels": (ChannelPadding,),
     "slice": (ChannelSlice,),
+    "pool_channels": (ChannelPooling,),
+    "sample": (GaussianSampling,),
+    "row": (layers.Conv1D,),
     "flatten": (layers.Flatten,),
     "reshape": (layers.Reshape,),
     "regions": (RoIAlign, RoIPool),

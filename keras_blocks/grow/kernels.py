@@ -86,12 +86,15 @@ class Window:
         """Where the kernel of another layer lies in this one's."""
         mine, theirs = (as_pair(window.layer.kernel_size) for window in (self, other))
         middle = tuple((size - small) // 2 for size, small in zip(mine, theirs))
-        steps = [(as_pair(w.layer.strides), as_pair(w.layer.dilation_rate)) for w in (self, other)]
+        strides, dilations = (
+            [as_pair(getattr(window.layer, name)) for window in (self, other)] for name in ("strides", "dilation_rate")
+        )
+        apart = any(a != b and small > 1 for a, b, small in zip(*dilations, theirs))  # one tap has no distance
         shifts = {tuple(a - b for a, b in zip(*pair)) for pair in zip(self.before, other.before)}
-        if steps[0] != steps[1] or len(shifts) != 1 or self.after != other.after:
+        if strides[0] != strides[1] or apart or len(shifts) != 1 or self.after != other.after:
             return Taps(middle, False)
         (shift,) = shifts
-        dilation = steps[0][1]
+        dilation = dilations[0]
         start = tuple(pixels // step for pixels, step in zip(shift, dilation))
         fits = all(
             pixels % step == 0 and first >= 0 and first + small <= size
@@ -128,8 +131,8 @@ def window_of(layer: Any, size: tuple[int | None, ...], pads: tuple[int, int], a
 
 
 def embedded(kernel: np.ndarray, start: tuple[int, ...], shape: tuple[int, ...]) -> np.ndarray:
-    """A kernel with zeros around, or without its border where the new one is smaller; the first two axes are taps."""
-    made = np.zeros((*shape, *kernel.shape[2:]), kernel.dtype)
+    """A kernel with zeros around, or without its border where the new one is smaller; `shape` is of its taps."""
+    made = np.zeros((*shape, *kernel.shape[len(shape) :]), kernel.dtype)
     mine, theirs = [], []
     for first, size, small in zip(start, shape, kernel.shape):
         begin, end = max(first, 0), min(first + small, size)

@@ -15,7 +15,7 @@ from keras_blocks.grow.flat import Call, Flat, places
 NONE = -1
 """In the place of a parent's channel: a new one."""
 
-ALIKE = ("idle", "per_channel", "activation", "norm", "depthwise", "rescale", "add", "multiply")
+ALIKE = ("idle", "per_channel", "activation", "norm", "depthwise", "rescale", "sample", "add", "multiply")
 """Kinds of layers whose output's channels are in the places of their inputs'."""
 
 
@@ -123,7 +123,7 @@ class Layouts:
     def _join(self, call: Call) -> None:
         if call.kind not in ALIKE or (call.kind == "depthwise" and call.layer.depth_multiplier > 1):
             return
-        inputs = call.inputs if call.kind in ("add", "multiply") else call.inputs[:1]
+        inputs = call.inputs if call.kind in ("sample", "add", "multiply") else call.inputs[:1]
         count = self.child.count(call.outputs[0])
         for tensor in inputs:
             if self.child.count(tensor) == count and id(tensor) in self._group:

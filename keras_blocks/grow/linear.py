@@ -26,6 +26,9 @@ from keras_blocks.grow.values import Values
 if TYPE_CHECKING:
     from keras_blocks.grow.carrying import Child
 
+ROW = ("data_format", "dilation_rate", "groups", "padding", "strides")
+"""Arguments in which two convolutions of rows must be one."""
+
 
 def carried_linear(child: "Child", call: Call, twin: Call, values: Values) -> Values:
     """What a convolution or dense layer makes, once it has the parent's weights."""
@@ -84,6 +87,27 @@ def carried_depthwise(child: "Child", call: Call, twin: Call, values: Values) ->
     )
     known &= (ratio == 1) | (not layer.use_bias)
     return Values(np.where(known, linear.ids[outputs], fresh.ids), np.where(known, ratio, 1.0))
+
+
+def carried_row(child: "Child", call: Call, twin: Call, inputs: list[Values]) -> list[Values]:
+    """What a convolution of a row of channels makes, as that of an ECA, once it has the parent's weights.
+
+    It sees neighbours, so all that it is given must be the parent's; its kernel may be larger, or have a bias.
+    """
+    layer, other = call.layer, twin.layer
+    (size,), (small,) = layer.kernel_size, other.kernel_size
+    start = (size - 1) // 2 - (small - 1) // 2
+    same = all(getattr(layer, name) == getattr(other, name) for name in ("activation", *ROW))
+    fits = layer.kernel.shape[1:] == other.kernel.shape[1:]
+    if fits and child.first(call):
+        child.move(layer.kernel, other.kernel, lambda value, shared: embedded(value, (start,), (size,)))
+        _move_bias(child, call, twin, np.arange(layer.filters), 1.0)
+    child.done(call)
+    same &= fits and layer.padding == "same" and tuple(layer.strides) == (1,) and start >= 0 and start + small <= size
+    same &= layer.use_bias or not other.use_bias
+    if same and all(one.same(given) for one, given in zip(inputs, child.parent.given(twin), strict=True)):
+        return child.parent.made(twin)
+    return [child.numbers.fresh(child.flat.count(call.outputs[0]))]
 
 
 def sources(mine: Values, theirs: Values, layout: np.ndarray) -> np.ndarray:

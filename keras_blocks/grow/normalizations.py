@@ -36,8 +36,14 @@ def carried_norm(child: "Child", call: Call, twin: Call, values: Values) -> Valu
 
 
 def _is_possible(layer: Any, other: Any, near: np.ndarray, ratio: np.ndarray) -> Any:
-    """Whether the layer can scale as the parent's does: without a gamma of its own the variance must do it."""
-    return True if layer.scale else _variance(layer, other, as_float64(other.moving_variance)[near], near, ratio) >= 0
+    """Whether the layer can scale as the parent's does: without a gamma of its own the variance must do it.
+
+    That has no sign, and of a gamma of 0 it would be infinite, and stay so.
+    """
+    if layer.scale:
+        return True
+    positive = ratio * (as_float64(other.gamma)[near] if other.scale else 1.0) > 0
+    return positive & (_variance(layer, other, as_float64(other.moving_variance)[near], near, ratio) >= 0)
 
 
 def _variance(layer: Any, other: Any, value: np.ndarray, near: np.ndarray, ratio: np.ndarray) -> np.ndarray:
@@ -60,7 +66,8 @@ def _move(child: "Child", layer: Any, other: Any, near: np.ndarray, ratio: np.nd
     def variance(value: np.ndarray, shared: bool) -> np.ndarray:
         if layer.scale or (same and not other.scale and (ratio == 1).all()):
             return kept(value[near] * ratio**2, layer.moving_variance)
-        return kept(np.maximum(_variance(layer, other, value[near], near, ratio), 0), layer.moving_variance)
+        wanted = _variance(layer, other, value[near], near, ratio)
+        return kept(np.where(np.isfinite(wanted), np.maximum(wanted, 0), value[near]), layer.moving_variance)
 
     child.move(layer.moving_mean, other.moving_mean, mean)
     child.move(layer.moving_variance, other.moving_variance, variance)

@@ -7,6 +7,7 @@ parent's numbers. A channel may also hold a multiple of what its number stands f
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -162,6 +163,14 @@ class Numbers:
         made = self.each(key, maps, boxes.listed())
         empty = np.all([(values.ids == CONSTANT) & (values.scales == 0) for values in maps], axis=0)
         return Values(np.where(empty, CONSTANT, made.ids), np.where(empty, 0.0, 1.0))
+
+    def pooled(self, key: str, values: Values, shares: bool) -> Values:
+        """One channel of all: what a number of each of them comes to, by their shares or without counting them."""
+        terms = Counter(zip(values.ids.tolist(), np.round(values.scales, 12).tolist()))
+        total = len(values.ids) if shares else 0
+        parts = sorted((*term, count / total if shares else 1.0) for term, count in terms.items())
+        lows, highs = zip(*(self.span(*term) for term in terms))
+        return Values(np.array([self.number((key, *parts), (min(lows), max(highs)))]), np.ones(1))
 
     def together(self, key: str, inputs: list[Values], counts: list[int]) -> list[Values]:
         """What a layer of which nothing is known makes: the same of the same."""

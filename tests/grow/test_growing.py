@@ -232,7 +232,7 @@ NEAR = {
     ),
     "another fire block": (squeezenet, {"groups": [{"filters": [2, 2, 2]}, {"filters": [3]}]}, "is not given all"),
     "bypass": (squeezenet, {"bypass": "complex"}, "is not given all that the parent's is"),
-    "another Inception block": (inception, {"groups": inception_groups(4, 4, 6, 2, 4, 2)[:1] * 2}, "has no|not given"),
+    "another Inception block": (inception, {"groups": inception_groups(4, 4, 6, 2, 4, 2)[:1] * 2}, "has no|given maps"),
     "bias lost": (vgg, {"batch_norm": True}, "'group1_conv1' has no bias any more"),
     "classes": (resnet, {"classes": 7}, "its outputs are not as many"),
     "smaller kernels": (lambda: own(size=5), {"size": 3}, "has a kernel of .3, 3. in place of .5, 5."),

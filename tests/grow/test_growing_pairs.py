@@ -9,20 +9,19 @@ import warnings
 
 import catalog
 import keras
-import numpy as np
 import pytest
 from checks import as_trained
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-from thorough import ONCE, run_alike, run_all
+from pairs import PAIRS, Tally, judged, numbers_in, replaced
+from thorough import run_alike, run_all
 
 import keras_blocks
-from keras_blocks.grow.growing import grown, told
+from keras_blocks.grow.growing import grown
 from keras_blocks.tuning.spaces.families import FAMILIES
 from keras_blocks.tuning.spaces.table import GivenSource
 from keras_blocks.tuning.study.breeding import MOST_CHANGES, stepped
 from keras_blocks.tuning.study.sources import RandomSource, Scale
 
-PAIRS = (200 if ONCE else 20) if run_all() else 1
 WITH_SPACES = sorted(FAMILIES)
 OTHERS = [row for row in catalog.ARCHITECTURES + catalog.MODELS if row.name.lower() not in FAMILIES]
 MOST_PARAMS = 300_000
@@ -66,27 +65,6 @@ def pairs_of(family, seed):
             return mine.architecture_class, mine.metaparameters, child.metaparameters
 
 
-def numbers_in(value, path=()):
-    """The places of the whole numbers in plain data, but of what is no size."""
-    if isinstance(value, dict):
-        for key, item in value.items():
-            yield from numbers_in(item, (*path, key))
-    elif isinstance(value, list | tuple):
-        for i, item in enumerate(value):
-            yield from numbers_in(item, (*path, i))
-    elif type(value) is int:
-        yield path
-
-
-def replaced(value, path, change):
-    if not path:
-        return change(value)
-    key, *rest = path
-    if isinstance(value, dict):
-        return {**value, key: replaced(value[key], rest, change)}
-    return [replaced(item, rest, change) if i == key else item for i, item in enumerate(value)]
-
-
 def mutated(arguments, rng):
     """Arguments with one to three of their numbers larger."""
     kept = ("input_shape", "classes", "output_stride")
@@ -98,21 +76,13 @@ def mutated(arguments, rng):
 
 
 def check(cls, mine, theirs):
-    """Whether the child of one has its outputs; asserts that it says so where it has not."""
+    """The child of one; asserts that it has its outputs, or says why it has not."""
     keras.utils.set_random_seed(0)
     parent = as_trained(cls(**mine))
-    before = [np.array(value) for value in parent.get_weights()]
-    found = grown(parent, {name: value for name, value in theirs.items() if mine.get(name) != value})
-    assert found.difference is None or np.isfinite(found.difference)
-    if found.exact:
-        assert found.notes == {} and told(found) is None
-        assert found.difference is not None and found.difference <= 1e-5, (cls.__name__, mine, theirs)
-    else:
-        assert "does not have its outputs" in told(found), (cls.__name__, mine, theirs)
-        assert found.notes or found.removed, (cls.__name__, mine, theirs)
-    for value, kept in zip(parent.get_weights(), before):
-        np.testing.assert_array_equal(value, kept)
-    return found.exact
+    case = (cls.__name__, mine, theirs)
+    found = judged(case, parent, {name: value for name, value in theirs.items() if mine.get(name) != value})
+    assert not found.exact or found.difference is not None, case
+    return found
 
 
 SMALL = {"stem": "cifar", "input_shape": (8, 8, 3), "classes": 5}
@@ -145,17 +115,17 @@ def test_another_activation_is_what_is_told(model, changed, name):
 @pytest.mark.skipif(not run_alike(), reason="once; make test-all")
 @pytest.mark.parametrize("family", WITH_SPACES if run_all() else ["resnet"])
 def test_a_child_of_a_space_is_its_parent_or_says_why_not(family):
-    exact = 0
+    tally = Tally(family)
     for seed in range(PAIRS):
-        exact += check(*pairs_of(family, seed))
-        keras.utils.clear_session()
-    print(f"{family}: {exact} of {PAIRS} are exact")
+        tally.add(check(*pairs_of(family, seed)))
+        keras.utils.clear_session(free_memory=False)
+    tally.tell()
 
 
 @pytest.mark.skipif(not run_all(), reason="make test-all")
 @pytest.mark.parametrize("row", OTHERS, ids=lambda row: row.name)
 def test_a_child_of_any_other_architecture_is_its_parent_or_says_why_not(row):
-    rng, done = random.Random(row.name), 0
+    rng, tally = random.Random(row.name), Tally(row.name)
     base = {**row.arguments, "input_shape": row.arguments.get("input_shape") or (16, 16, 3)}
     for _ in range(20 * PAIRS):
         theirs = mutated(base, rng)
@@ -165,9 +135,9 @@ def test_a_child_of_any_other_architecture_is_its_parent_or_says_why_not(row):
                 keras_blocks.cost(row.cls, **theirs)
         except (TypeError, ValueError):
             continue  # numbers that do not go together
-        check(row.cls, base, theirs)
-        keras.utils.clear_session()
-        done += 1
-        if done == PAIRS:
+        tally.add(check(row.cls, base, theirs))
+        keras.utils.clear_session(free_memory=False)
+        if tally.count == PAIRS:
             break
-    assert done
+    assert tally.count
+    tally.tell()
