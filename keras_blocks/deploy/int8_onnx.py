@@ -37,7 +37,8 @@ those below zero, too."""
 
 AVERAGED = 8
 """Images in a batch of the calibration set: a range is the mean of the batches' extremes, as one image's outlier would
-make all other numbers coarser. SqueezeNet's outputs are twice as near then."""
+make all other numbers coarser. The divergence of outputs is then 0.018 and not 0.035 in SqueezeNet, 0.0025
+and not 0.0044 in a ResNet-56."""
 
 RUNS = 5
 """Of which a layer's time is the mean."""
