@@ -153,6 +153,12 @@ def only_computes(layer: Any) -> bool:
     )
 
 
+def is_told(training: bool | None) -> bool:
+    """Whether the call of a layer is under way that this is a part of, and was told the same of `training`."""
+    context = global_state.get_global_attribute("current_call_ctx")
+    return training is not None and context is not None and getattr(context, "training", None) == training
+
+
 def is_masked(tensor: Any) -> bool:
     """Whether a layer has put a mask on a tensor."""
     return getattr(tensor, "_keras_mask", None) is not None

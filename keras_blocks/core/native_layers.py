@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from keras_blocks.core.graphs import is_masked, only_computes
+from keras_blocks.core.graphs import is_masked, is_told, only_computes
 from keras_blocks.ops import torch_images
 from keras_blocks.typing import Tensor
 
@@ -51,6 +51,22 @@ class Direct:
             and (inputs is tensors or fits(self.input_spec, inputs.shape))
             and not torch_images.watches()
         )
+
+
+class DirectWithin(Direct):
+    """Mixed into layers that consist of others: a call within that of a model goes to `call` at once.
+
+    One that stands alone is Keras', which tells the layers inside of `training`, and clears their losses.
+    """
+
+    trains_otherwise = True
+
+    def __call__(self: Any, *args: Any, **kwargs: Any) -> Any:
+        within = torch_images.is_backend() and is_told(kwargs.get("training"))
+        return super().__call__(*args, **kwargs) if within else super(Direct, self).__call__(*args, **kwargs)
+
+    def _is_direct(self: Any, inputs: Any) -> bool:
+        return not isinstance(inputs, list) and super()._is_direct(inputs)
 
 
 def fits(spec: Any, shape: Any) -> bool:
@@ -96,13 +112,23 @@ class Activation(Direct, keras.layers.Activation):
         known = self.activation is keras.activations.relu and self._is_direct(inputs)
         return known and torch_images.is_unkept(inputs) and only_computes(maker)
 
-    overwriting = staticmethod(torch_images.relu_overwriting)
-    """The activation of what `may_overwrite` holds of."""
+    def overwriting(self, inputs: Tensor, place: None = None) -> Tensor:
+        """The activation of what `may_overwrite` holds of."""
+        return torch_images.relu_overwriting(inputs)
 
 
 class Add(Direct, keras.layers.Add):
     __module__ = "keras.layers"
     gives_anew = True
+
+    def may_overwrite(self, inputs: Any, maker: Any) -> bool:
+        """Whether the sum of two may take the memory of one, which a layer has given to this one alone."""
+        alike = self._is_direct(inputs) and inputs[0].shape == inputs[1].shape
+        return alike and all(map(torch_images.is_unkept, inputs)) and only_computes(maker)
+
+    def overwriting(self, inputs: Any, place: int) -> Tensor:
+        """The sum, in the memory of the one in this place."""
+        return inputs[place].add_(inputs[1 - place])
 
 
 class AveragePooling2D(Pools, keras.layers.AveragePooling2D):

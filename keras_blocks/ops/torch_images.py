@@ -15,11 +15,16 @@ Products of matrices are as fast as PyTorch's own convolution there, or faster.
 """
 
 import functools
+import math
 from typing import Any
 
 import keras
 
 from keras_blocks.typing import DataFormat, Ints, KerasPadding, Tensor
+
+
+MANY_PIXELS = 1200
+"""Pixels of the outputs from which on oneDNN's convolution is faster than a product of matrices, in inference."""
 
 
 def is_backend() -> bool:
@@ -91,19 +96,22 @@ def conv2d(
     ]
     if data_format == "channels_last" and channels == inputs.shape[-1] and _multiplies(inputs, kernel):
         if sizes == [1, 1]:
+            many = not torch.is_grad_enabled() and inputs[..., 0].numel() >= MANY_PIXELS * math.prod(strides)
+            if many and inputs.dtype == torch.float32 and torch.backends.mkldnn.is_available():
+                return _of_pixels(inputs, kernel, bias, strides)
             return _product(inputs[:, :: strides[0], :: strides[1]], kernel, bias)
         shape = [
             (inputs.shape[axis] + sum(border) - size) // step + 1
             for axis, border, size, step in zip(axes, borders, sizes, strides)
         ]
         if max(dilation_rate) == 1 and 0 < inputs.shape[0] * shape[0] * shape[1] <= 2 * filters:
-            outputs = _functions().OfWindows.apply(inputs, kernel, tuple(strides), tuple(borders), tuple(shape))
+            outputs = _computed(_functions().OfWindows, inputs, kernel, tuple(strides), tuple(borders), tuple(shape))
             return outputs if bias is None else outputs + bias
     images = inputs.permute(0, 3, 1, 2) if data_format == "channels_last" else inputs
     (top, bottom), (left, right) = borders
     if (top, left) != (bottom, right):
         images, top, left = torch.nn.functional.pad(images, (left, right, top, bottom)), 0, 0
-    weights = kernel.permute(3, 2, 0, 1) if _is_traced() else _functions().Reordered.apply(kernel)
+    weights = kernel.permute(3, 2, 0, 1) if _is_traced() else _computed(_functions().Reordered, kernel)
     groups = images.shape[1] // channels
     outputs = torch.nn.functional.conv2d(images, weights, bias, strides, (top, left), dilation_rate, groups)
     return outputs.permute(0, 2, 3, 1) if data_format == "channels_last" else outputs
@@ -163,12 +171,28 @@ def _is_traced() -> bool:
     return torch.compiler.is_compiling() or bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]
 
 
+def _of_pixels(inputs: Tensor, kernel: Tensor, bias: Tensor | None, strides: Ints) -> Tensor:
+    """oneDNN's convolution, which PyTorch takes for kernels of one pixel where it has several threads."""
+    import torch
+
+    images, weights = inputs.permute(0, 3, 1, 2), _functions().Reordered.forward(kernel)
+    outputs = torch.mkldnn_convolution(images, weights, bias, (0, 0), tuple(strides), (1, 1), 1)
+    return outputs.permute(0, 2, 3, 1)
+
+
 def _product(inputs: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
     import torch
 
     rows, weights = inputs.reshape(-1, inputs.shape[-1]), kernel.reshape(kernel.shape[-2:])
     outputs = torch.mm(rows, weights) if bias is None else torch.addmm(bias, rows, weights)
     return outputs.view(*inputs.shape[:3], kernel.shape[-1])
+
+
+def _computed(function: Any, *inputs: Any) -> Tensor:
+    """What a function of ours gives. To note it for a gradient takes longer than a small convolution."""
+    import torch
+
+    return (function.apply if torch.is_grad_enabled() else function.forward)(*inputs)
 
 
 @functools.cache
