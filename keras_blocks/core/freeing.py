@@ -7,24 +7,24 @@ memory that the next layer could have had: the operating system gives other memo
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import keras
 
 from keras_blocks.core.graphs import calls, is_masked, replay
 from keras_blocks.ops import torch_images
 
+_known: WeakKeyDictionary[keras.Function, list[list[int]]] = WeakKeyDictionary()
+"""What `_uses` gave for each model that was run."""
 
-class Uses:
-    """How many places take each tensor of a graph: of each call, in their order, for each of its outputs."""
 
-    __slots__ = ("counts",)
-
-    def __init__(self, graph: keras.Function):
-        made = list(calls(graph))
-        taken = Counter(id(tensor) for tensor in graph.outputs)
-        for _, inputs, _ in made:
-            taken.update(map(id, inputs))
-        self.counts = [[taken[id(x)] for x in outputs] for operation, inputs, outputs in made if inputs]
+def _uses(graph: keras.Function) -> list[list[int]]:
+    """How many places take each tensor of a graph: for each call, in their order, of each of its outputs."""
+    made = list(calls(graph))
+    taken = Counter(id(tensor) for tensor in graph.outputs)
+    for _, inputs, _ in made:
+        taken.update(map(id, inputs))
+    return [[taken[id(x)] for x in outputs] for _, inputs, outputs in made if inputs]
 
 
 class _Held:
@@ -53,9 +53,11 @@ def runs_freeing(model: Any, inputs: Any) -> bool:
     return plain and not is_masked(inputs)
 
 
-def run_freeing(model: Any, inputs: Any, training: bool | None, uses: Uses) -> Any:
+def run_freeing(model: Any, inputs: Any, training: bool | None) -> Any:
     """What a functional model's own `call` gives for a tensor that `runs_freeing` holds of."""
-    counts = iter(uses.counts)
+    if model not in _known:
+        _known[model] = _uses(model)
+    counts = iter(_known[model])
     flag = {} if training is None else {"training": training}
 
     def each(operation: Any) -> Callable[..., Any]:

@@ -83,8 +83,8 @@ class Convolves(Direct):
     def call(self: Any, inputs: Tensor) -> Tensor:
         if not torch_images.takes(inputs):
             return super().call(inputs)  # type: ignore[misc]
-        bias = keras.ops.convert_to_tensor(self.bias) if self.use_bias else None
-        kernel = keras.ops.convert_to_tensor(self.kernel)
+        bias = torch_images.value_of(self.bias, inputs) if self.use_bias else None
+        kernel = torch_images.value_of(self.kernel, inputs)
         if isinstance(self, layers.DepthwiseConv2D):
             kernel = keras.ops.reshape(kernel, (*self.kernel_size, 1, -1))
         how = (self.strides, self.padding, self.dilation_rate, self.data_format)
@@ -126,6 +126,9 @@ class Add(Direct, keras.layers.Add):
         alike = self._is_direct(inputs) and inputs[0].shape == inputs[1].shape
         return alike and all(map(torch_images.is_unkept, inputs)) and only_computes(maker)
 
+    def call(self, inputs: Any) -> Tensor:
+        return inputs[0] + inputs[1] if len(inputs) == 2 and torch_images.are_alike(inputs) else super().call(inputs)
+
     def overwriting(self, inputs: Any, place: int) -> Tensor:
         """The sum, in the memory of the one in this place."""
         return inputs[place].add_(inputs[1 - place])
@@ -137,6 +140,9 @@ class AveragePooling2D(Pools, keras.layers.AveragePooling2D):
 
 class Concatenate(Direct, keras.layers.Concatenate):
     __module__ = "keras.layers"
+
+    def call(self, inputs: Any) -> Tensor:
+        return torch_images.joined(inputs, self.axis) if torch_images.are_alike(inputs) else super().call(inputs)
 
 
 class Conv2D(Convolves, keras.layers.Conv2D):

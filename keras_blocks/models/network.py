@@ -8,7 +8,7 @@ import keras
 from keras_blocks.core import validation
 from keras_blocks.core.block import changed_parts, freeze_part, frozen_parts, part_at
 from keras_blocks.core.chain import ShapeTensor
-from keras_blocks.core.freeing import Uses, run_freeing, runs_freeing
+from keras_blocks.core.freeing import run_freeing, runs_freeing
 from keras_blocks.core.immutable import FrozenDict
 from keras_blocks.core.inner import remember, restore
 from keras_blocks.core.keywords import accepted, refuse_unknown
@@ -46,8 +46,6 @@ class Network(LayerFactory, keras.Model):
 
     input_names: tuple[str, ...] = ("image",)
     """Names of the model's inputs, each an image of `input_shape`; an `input_tensor` with a name brings its own."""
-
-    _uses: Uses | None = None
 
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Name -> metaparameters of the published networks."""
@@ -159,8 +157,7 @@ class Network(LayerFactory, keras.Model):
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         if mask is None and runs_freeing(self, inputs):
-            self._uses = self._uses or Uses(self)
-            return run_freeing(self, inputs, training, self._uses)
+            return run_freeing(self, inputs, training)
         return super().call(inputs, training=training, mask=mask)  # keras.Functional's
 
     def feature(self, name: str, x: Tensor) -> Tensor:

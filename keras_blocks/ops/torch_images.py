@@ -22,7 +22,6 @@ import keras
 
 from keras_blocks.typing import DataFormat, Ints, KerasPadding, Tensor
 
-
 MANY_PIXELS = 1200
 """Pixels of the outputs from which on oneDNN's convolution is faster than a product of matrices, in inference."""
 
@@ -46,6 +45,26 @@ def are_plain(tensors: Any, dtype: str) -> bool:
 
     wanted = getattr(torch, dtype)
     return all(type(x) is torch.Tensor and x.dtype is wanted and x.device.type != "meta" for x in tensors)
+
+
+def are_alike(tensors: Any) -> bool:
+    """Whether these are tensors in PyTorch's hands, all of one dtype and one number of axes."""
+    import torch
+
+    plain = all(type(x) is torch.Tensor and x.device.type != "meta" for x in tensors)
+    return plain and len({(x.dtype, x.ndim) for x in tensors}) == 1
+
+
+def value_of(variable: Any, like: Tensor) -> Tensor:
+    """The value of one of Keras' variables, on the device of a tensor."""
+    value = variable.value if isinstance(variable, keras.Variable) else variable
+    return value if getattr(value, "device", None) == like.device else keras.ops.convert_to_tensor(variable)
+
+
+def joined(tensors: Any, axis: int) -> Tensor:
+    import torch
+
+    return torch.cat(tensors, axis)
 
 
 def watches() -> bool:
@@ -96,7 +115,7 @@ def conv2d(
     ]
     if data_format == "channels_last" and channels == inputs.shape[-1] and _multiplies(inputs, kernel):
         if sizes == [1, 1]:
-            many = not torch.is_grad_enabled() and inputs[..., 0].numel() >= MANY_PIXELS * math.prod(strides)
+            many = not torch.is_grad_enabled() and inputs.numel() >= MANY_PIXELS * math.prod(strides) * channels
             if many and inputs.dtype == torch.float32 and torch.backends.mkldnn.is_available():
                 return _of_pixels(inputs, kernel, bias, strides)
             return _product(inputs[:, :: strides[0], :: strides[1]], kernel, bias)
