@@ -4,44 +4,74 @@ Keras keeps all that its layers give until the last one is done. Where each laye
 memory that the next layer could have had: the operating system gives other memory in its place, page by page.
 """
 
-from collections import Counter
-from collections.abc import Callable, Sequence
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import keras
 
-from keras_blocks.core.graphs import calls, is_masked, replay
+from keras_blocks.core.graphs import is_masked, nodes
+from keras_blocks.core.native_layers import makes_anew
 from keras_blocks.ops import torch_images
 
-_known: WeakKeyDictionary[keras.Function, list[list[int]]] = WeakKeyDictionary()
-"""What `_uses` gave for each model that was run."""
+_PLAN = "_plan_of_freeing"
 
 
-def _uses(graph: keras.Function) -> list[list[int]]:
-    """How many places take each tensor of a graph: for each call, in their order, of each of its outputs."""
-    made = list(calls(graph))
-    taken = Counter(id(tensor) for tensor in graph.outputs)
-    for _, inputs, _ in made:
-        taken.update(map(id, inputs))
-    return [[taken[id(x)] for x in outputs] for _, inputs, outputs in made if inputs]
+class _Step:
+    """A call in a graph, whose tensors have numbers."""
+
+    __slots__ = ("arguments", "given", "gives", "is_layer", "last", "maker", "operation", "place", "tensors")
+
+    def __init__(self, node: Any, numbers: dict[int, int]):
+        self.operation = node.operation
+        self.is_layer = isinstance(node.operation, keras.layers.Layer)
+        self.tensors = list(node.input_tensors)
+        self.given = [numbers[id(x)] for x in self.tensors]
+        self.gives = [numbers.setdefault(id(x), len(numbers)) for x in node.output_tensors]
+        self.arguments = node.arguments
+        self.last: list[int] = []
+        """Tensors that no later call takes."""
+        self.maker: Any = None
+        """The layer that made one of the tensors, of one or two, for this call alone."""
+        self.place: int | None = None
+        """Of that tensor among two."""
+
+    def filled(self, values: list[Any]) -> tuple[Any, Any]:
+        """The call's arguments, with values for its tensors."""
+        args, kwargs = self.arguments.args, self.arguments.kwargs
+        if len(args) == 1 and (not kwargs or kwargs == {"mask": None}):
+            if args[0] is self.tensors[0]:
+                return (values[self.given[0]],), {}
+            if isinstance(args[0], list) and len(args[0]) == len(self.tensors):
+                return ([values[number] for number in self.given],), {}
+        return self.arguments.fill_in({id(x): values[number] for x, number in zip(self.tensors, self.given)})
 
 
-class _Held:
-    """Stands for a tensor in a graph."""
+class _Plan:
+    """A functional model's calls in turn; the input is number 0."""
 
-    __slots__ = ("left", "tensor")
-
-    def __init__(self, tensor: Any, left: int):
-        self.tensor = tensor if left else None
-        self.left = left
-
-    def take(self) -> Any:
-        tensor = self.tensor
-        self.left -= 1
-        if not self.left:
-            self.tensor = None
-        return tensor
+    def __init__(self, model: Any):
+        numbers = {id(model.inputs[0]): 0}
+        self.steps = [_Step(node, numbers) for node in nodes(model) if node.operation and not node.is_input]
+        self.outputs = [numbers[id(x)] for x in model.outputs]
+        self.count = len(numbers)
+        taken = [0] * self.count
+        for number in self.outputs:
+            taken[number] += 1
+        made_by: dict[int, _Step] = {}
+        for step in self.steps:
+            made_by.update(dict.fromkeys(step.gives, step))
+            for number in step.given:
+                taken[number] += 1
+        seen = set(self.outputs)
+        for step in reversed(self.steps):
+            step.last = [number for number in set(step.given) if number not in seen]
+            seen.update(step.given)
+        for step in self.steps:
+            alone = [
+                number in made_by and taken[number] == 1 and len(made_by[number].gives) == 1 for number in step.given
+            ]
+            if hasattr(step.operation, "overwriting") and any(alone) and len(alone) <= 2:
+                place = alone.index(True)
+                step.maker, step.place = made_by[step.given[place]].operation, place if len(alone) == 2 else None
 
 
 def runs_freeing(model: Any, inputs: Any) -> bool:
@@ -54,33 +84,53 @@ def runs_freeing(model: Any, inputs: Any) -> bool:
 
 
 def run_freeing(model: Any, inputs: Any, training: bool | None) -> Any:
-    """What a functional model's own `call` gives for a tensor that `runs_freeing` holds of."""
-    if model not in _known:
-        _known[model] = _uses(model)
-    counts = iter(_known[model])
-    flag = {} if training is None else {"training": training}
+    """What a functional model's own `call` gives for a tensor that `runs_freeing` holds of.
 
-    def each(operation: Any) -> Callable[..., Any]:
-        lefts = next(counts)
-        flags = flag if isinstance(operation, keras.layers.Layer) else {}
-        return lambda *args, **kwargs: _called(operation, lefts, args, {**kwargs, **flags})
+    In inference activations and sums take the memory of what was made for them alone.
+    """
+    plan: _Plan = vars(model).get(_PLAN) or vars(model).setdefault(_PLAN, _Plan(model))
+    flags = {} if training is None else {"training": training}
+    values: list[Any] = [None] * plan.count
+    values[0] = keras.ops.convert_to_tensor(inputs)
+    for step in plan.steps:
+        operation = step.operation
+        args, kwargs = step.filled(values)
+        for number in step.last:
+            values[number] = None
+        overwrites = not training and step.maker is not None and makes_anew(step.maker)
+        if overwrites and operation.may_overwrite(args[0], step.maker):
+            outputs = operation.overwriting(args[0], step.place)
+        else:
+            outputs = operation(*args, **{**kwargs, **flags}) if step.is_layer else operation(*args, **kwargs)
+        if len(step.gives) == 1 and not isinstance(outputs, list | tuple | dict):
+            values[step.gives[0]] = outputs
+        else:
+            for number, value in zip(step.gives, keras.tree.flatten(outputs)):
+                values[number] = value
+    found = keras.tree.pack_sequence_as(model.output, [values[number] for number in plan.outputs])
+    return found[0] if isinstance(found, list | tuple) and len(found) == 1 else found
 
-    first = _Held(keras.ops.convert_to_tensor(inputs), -1)  # the caller has it, too
-    outputs = keras.tree.map_structure(lambda held: held.tensor, replay(model, [first], each))
-    return outputs[0] if isinstance(outputs, list | tuple) and len(outputs) == 1 else outputs
+
+class Functional(keras.Model):
+    """Keras' functional model, which is run by `run_freeing` where that holds; in files it is Keras'.
+
+    Keras puts its own among the bases when the first one is made, as for every class of models.
+    """
+
+    __module__ = "keras.src.models.functional"
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None, **kwargs: Any) -> Any:
+        if mask is None and not kwargs and runs_freeing(self, inputs):
+            return run_freeing(self, inputs, training)
+        return super().call(inputs, training=training, mask=mask, **kwargs)
+
+    def __reduce__(self) -> Any:
+        """Pickle finds a class by its name, which is that of Keras' own, and so it is what comes back."""
+        make, *rest = super().__reduce__()
+        theirs: Any = next(cls for cls in type(self).__mro__[1:] if cls.__name__ == type(self).__name__)
+        return (getattr(theirs, make.__name__), *rest)
 
 
-def _called(operation: Any, lefts: Sequence[int], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    outputs = operation(*map(_taken, args), **{name: _taken(value) for name, value in kwargs.items()})
-    if len(lefts) == 1 and not isinstance(outputs, list | tuple | dict):
-        return _Held(outputs, lefts[0])
-    return keras.tree.pack_sequence_as(outputs, list(map(_Held, keras.tree.flatten(outputs), lefts)))
-
-
-def _taken(argument: Any) -> Any:
-    """An argument of a layer with tensors for what stands for them."""
-    if isinstance(argument, _Held):
-        return argument.take()
-    if isinstance(argument, list | tuple | dict):
-        return keras.tree.map_structure(_taken, argument)
-    return argument
+def functional(inputs: Any, outputs: Any, name: str | None = None) -> keras.Model:
+    """A functional model, which on PyTorch gives up tensors early."""
+    return (Functional if torch_images.is_backend() else keras.Model)(inputs, outputs, name=name)

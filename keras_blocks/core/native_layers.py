@@ -24,6 +24,8 @@ class Direct:
     """
 
     def __call__(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if kwargs.get("mask", 0) is None:
+            del kwargs["mask"]  # which Keras notes in a graph
         if torch_images.is_backend() and len(args) == 1 and kwargs.keys() <= {"training"} and self._is_direct(args[0]):
             if not self.trains_otherwise:
                 return self.call(*args)
@@ -189,6 +191,12 @@ _OWN = {native: own for own, native in NATIVE.items()}
 def natively(cls: Any) -> Any:
     """The class to make in place of one of Keras': on PyTorch one of those above, else itself."""
     return NATIVE.get(cls, cls) if torch_images.is_backend() else cls
+
+
+def makes_anew(layer: Any) -> bool:
+    """Whether a layer keeps nowhere what it gives, nor was given it."""
+    usual = (None, keras.activations.linear, keras.activations.relu)
+    return "gives_anew" in vars(type(layer)) and getattr(layer, "activation", None) in usual
 
 
 def own_class(layer: Any) -> type:
