@@ -65,7 +65,8 @@ class DirectWithin(Direct):
 
     def __call__(self: Any, *args: Any, **kwargs: Any) -> Any:
         within = torch_images.is_backend() and is_told(kwargs.get("training"))
-        return super().__call__(*args, **kwargs) if within else super(Direct, self).__call__(*args, **kwargs)
+        call: Any = super().__call__ if within else super(Direct, self).__call__  # type: ignore[misc]
+        return call(*args, **kwargs)
 
     def _is_direct(self: Any, inputs: Any) -> bool:
         return not isinstance(inputs, list) and super()._is_direct(inputs)

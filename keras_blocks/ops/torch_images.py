@@ -116,7 +116,7 @@ def conv2d(
     if data_format == "channels_last" and channels == inputs.shape[-1] and _multiplies(inputs, kernel):
         if sizes == [1, 1]:
             many = not torch.is_grad_enabled() and inputs.numel() >= MANY_PIXELS * math.prod(strides) * channels
-            if many and inputs.dtype == torch.float32 and torch.backends.mkldnn.is_available():
+            if many and inputs.dtype == torch.float32 and _has_onednn():
                 return _of_pixels(inputs, kernel, bias, strides)
             return _product(inputs[:, :: strides[0], :: strides[1]], kernel, bias)
         shape = [
@@ -212,6 +212,13 @@ def _computed(function: Any, *inputs: Any) -> Tensor:
     import torch
 
     return (function.apply if torch.is_grad_enabled() else function.forward)(*inputs)
+
+
+@functools.cache
+def _has_onednn() -> bool:
+    import torch
+
+    return bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
 
 
 @functools.cache
