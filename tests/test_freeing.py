@@ -86,3 +86,28 @@ def test_what_is_no_plain_tensor_of_its_kind_goes_keras_way():
     assert model(np.ones((1, 64, 64, 3), "uint8")).shape == (1, 5)
     with pytest.raises(ValueError, match="incompatible"):
         model(x[..., :2])
+
+
+def test_a_deployed_model_gives_up_and_is_keras_own_in_files(tmp_path):
+    """Pickles and copies, too; what its layers made for one other alone is overwritten, the images are not."""
+    import copy
+    import pickle
+
+    import torch
+
+    model, x = small("densenet121"), images(2, 64, 64, 3)
+    deployed, kept = keras_blocks.deploy(model), x.clone()
+    plain = keras.layers.Input((3,))
+    theirs = type(keras.Model(plain, keras.layers.Dense(1)(plain)))
+    assert type(deployed) is not theirs
+    assert (type(deployed).__module__, type(deployed).__name__) == (theirs.__module__, theirs.__name__)
+    deployed.save(tmp_path / "deployed.keras")
+    others = [copy.deepcopy(deployed), pickle.loads(pickle.dumps(deployed))]
+    others.append(keras.saving.load_model(tmp_path / "deployed.keras"))
+    with torch.inference_mode():
+        expected = model(x, training=False).numpy()
+        for one in (deployed, *others):
+            for _ in range(2):
+                np.testing.assert_allclose(one(x, training=False).numpy(), expected, rtol=1e-4, atol=1e-5)
+    assert all(type(one) is theirs for one in others)
+    np.testing.assert_array_equal(x.numpy(), kept.numpy())

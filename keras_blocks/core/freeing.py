@@ -42,7 +42,8 @@ class _Step:
                 return (values[self.given[0]],), {}
             if isinstance(args[0], list) and len(args[0]) == len(self.tensors):
                 return ([values[number] for number in self.given],), {}
-        found: tuple[Any, Any] = self.arguments.fill_in({id(x): values[number] for x, number in zip(self.tensors, self.given)})
+        given = {id(x): values[number] for x, number in zip(self.tensors, self.given)}
+        found: tuple[Any, Any] = self.arguments.fill_in(given)
         return found
 
 
