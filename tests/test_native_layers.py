@@ -24,6 +24,8 @@ pytestmark = [
 CASES = {
     "pixels": (layers.Conv2D, {"filters": 5, "kernel_size": 1, "use_bias": False}, (6, 5, 4)),
     "pixels, in steps": (layers.Conv2D, {"filters": 5, "kernel_size": 1, "strides": (2, 3)}, (6, 5, 4)),
+    "many single pixels": (layers.Conv2D, {"filters": 5, "kernel_size": 1, "use_bias": False}, (30, 25, 4)),
+    "many single pixels, in steps": (layers.Conv2D, {"filters": 5, "kernel_size": 1, "strides": (2, 3)}, (80, 50, 4)),
     "windows": (layers.Conv2D, {"filters": 64, "kernel_size": 3, "padding": "same"}, (4, 5, 3)),
     "windows, in steps": (
         layers.Conv2D,
@@ -66,6 +68,13 @@ def pair(cls, options, shape, dtype="float32"):
     return theirs, ours
 
 
+def in_inference(layer, x):
+    import torch
+
+    with torch.inference_mode():
+        return array(layer(x))
+
+
 def array(x):
     return np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(x, "float32")))
 
@@ -80,13 +89,15 @@ def test_they_compute_what_keras_does(name, dtype, rng):
     (theirs, their_gradients), (ours, our_gradients) = (outputs_and_gradients(layer, x) for layer in both)
     assert theirs.dtype == ours.dtype
     np.testing.assert_allclose(array(ours), array(theirs), rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(*(in_inference(layer, x) for layer in reversed(both)), rtol=tolerance, atol=tolerance)
     for found, expected in zip(our_gradients, their_gradients, strict=True):
         np.testing.assert_allclose(found, expected, rtol=10 * tolerance, atol=tolerance)
     if dtype == "float32":
         x = array(x)
         np.testing.assert_allclose(*(input_gradients(layer, x) for layer in reversed(both)), rtol=1e-4, atol=1e-6)
         x[0, 1, 1] = np.nan
-        np.testing.assert_array_equal(*(np.isnan(array(layer(x))) for layer in both))
+        for run in (lambda layer: array(layer(x)), lambda layer: in_inference(layer, keras.ops.convert_to_tensor(x))):
+            np.testing.assert_array_equal(*(np.isnan(run(layer)) for layer in both))
 
 
 def test_a_gradient_s_gradient_is_there(rng):
@@ -178,13 +189,13 @@ def test_what_is_overwritten_is_nobody_else_s(rng):
         inputs = keras.Input((6, 6, 8))
         flat = keras.Model(inputs, block.expand(inputs))
         for _ in range(2):
-            np.testing.assert_allclose(array(block(images)), array(flat(images)), rtol=1e-5, atol=1e-6)
+            np.testing.assert_allclose(in_inference(block, images), in_inference(flat, images), rtol=1e-5, atol=1e-6)
         overwritten += len(block._built_chain.makers)
         np.testing.assert_array_equal(array(images), kept)
-    assert overwritten >= 6
+    assert overwritten >= 7
     seen, block = [], blocks[0]
     block.conv_bn.register_forward_hook(lambda layer, inputs, outputs: seen.append(outputs))
-    block(images)
+    in_inference(block, images)
     assert (array(seen[0]) < 0).any()
 
 
@@ -196,9 +207,12 @@ def test_an_activation_that_others_see_overwrites_nothing():
 
     conv, add = spec("conv", layers.Conv2D, filters=1, kernel_size=1), spec("add", layers.Add)
     relu, again = (spec(name, layers.Activation, activation="relu") for name in ("relu", "again"))
-    assert BuiltChain([conv, relu]).makers == {"relu": "conv"}
-    assert BuiltChain([conv, Split(([relu], []), add), again]).makers == {"again": "add"}
-    assert BuiltChain([conv, relu, again]).makers == {"relu": "conv"}
+    assert BuiltChain([conv, relu]).makers == {"relu": ("conv", None)}
+    assert BuiltChain([conv, Split(([relu], []), add), again]).makers == {"again": ("add", None)}
+    assert BuiltChain([conv, relu, again]).makers == {"relu": ("conv", None)}
+    assert BuiltChain([Split(([], [conv]), add)]).makers == {"add": ("conv", 1)}
+    assert BuiltChain([Split(([relu, conv], [again]), add)]).makers == {"add": ("conv", 0)}
+    assert BuiltChain([Split(([conv],), add)]).makers == BuiltChain([Split(([], [conv], []), add)]).makers == {}
     assert BuiltChain([conv, relu, spec("pool", layers.MaxPooling2D), relu]).makers == {}
     active = spec("conv", layers.Conv2D, filters=1, kernel_size=1, activation="sigmoid")
     assert BuiltChain([active, relu]).makers == {}
@@ -217,6 +231,47 @@ def test_an_addition_of_one_is_what_it_was_given(rng):
     block.build(x.shape)
     with torch.no_grad():
         np.testing.assert_allclose(array(block(x.clone())), array(torch.relu(x) + x), rtol=1e-6)
+
+
+def test_a_sum_of_two_sizes_overwrites_none(rng):
+    """Keras' addition makes the smaller one larger; a branch that was trained for is kept for the gradient."""
+    import torch
+
+    add, conv = NATIVE[layers.Add](), NATIVE[layers.Conv2D](2, 1)
+    conv.build((None, 3, 3, 2))
+    add.build([(None, 3, 3, 2)] * 2)
+    x = torch.tensor(rng.normal(size=(2, 3, 3, 2)).astype("float32"))
+    with torch.no_grad():
+        assert add.may_overwrite([conv(x), x], conv)
+        assert not add.may_overwrite([conv(x), x[:, :1]], conv)
+    assert not add.may_overwrite([conv(x), x], conv)
+
+
+def test_a_block_within_a_model_is_told_and_tells(rng):
+    """Its call goes straight to its layers, but where a hook, a loss or the way to train is asked for."""
+    images = rng.normal(size=(4, 6, 6, 3)).astype("float32")
+    block = keras_blocks.ConvBlock(4, batch_norm=True)
+    inputs = keras.Input((6, 6, 3))
+    model = keras.Model(inputs, block(inputs))
+    before = array(block.conv_bn.moving_mean)
+    for training in (None, False):
+        model(images, training=training)
+        np.testing.assert_array_equal(array(block.conv_bn.moving_mean), before)
+    model(images, training=True)
+    assert (array(block.conv_bn.moving_mean) != before).any()
+    seen = []
+    block.register_forward_hook(lambda layer, inputs, outputs: seen.append(outputs))
+    for training in (False, True):
+        model(images, training=training)
+    assert len(seen) == 2
+    block = keras_blocks.ConvBlock(4, batch_norm=True)
+    model = keras.Model(inputs, block(inputs))
+    block.conv.activity_regularizer = keras.regularizers.L2(0.1)
+    for training in (False, True, True):
+        model(images, training=training)
+        assert len(model.losses) == 1
+    with pytest.raises(ValueError, match="incompatible"):
+        model.layers[-1](images[..., :2], training=False)
 
 
 def test_no_images_give_no_outputs():

@@ -11,6 +11,7 @@ from keras_blocks.core.immutable import freeze
 from keras_blocks.core.inner import Untracked, changes, quantized, remember, restore
 from keras_blocks.core.keywords import accepted, refuse_unknown
 from keras_blocks.core.layers import SETTINGS, LayerFactory, serialized, wide_policy
+from keras_blocks.core.native_layers import DirectWithin
 from keras_blocks.core.registration import register as register
 from keras_blocks.core.remat import rematerialized
 from keras_blocks.core.shapes import as_shapes, compatible, known_sizes, traced_shape
@@ -27,7 +28,7 @@ BUILT_MARK = "built"
 
 @register
 @trained_whole
-class Block(LayerFactory, keras.layers.Layer):
+class Block(LayerFactory, DirectWithin, keras.layers.Layer):
     """A micro-architecture as one layer: split, transform, merge.
 
     A subclass declares its layers as data in `chain(channels)` and says nothing else: building, calling, shapes,
@@ -143,9 +144,9 @@ class Block(LayerFactory, keras.layers.Layer):
     def _run(self, x: Tensor, training: bool | None) -> Tensor:
         # Keras' call context brings `training` to the sublayers, but for `stateless_call`, which goes round it.
         def apply(spec: LayerSpec, x: Tensor) -> Tensor:
-            layer, maker = getattr(self, spec.name), makers.get(spec.name)
+            layer, (maker, place) = getattr(self, spec.name), makers.get(spec.name, (None, None))
             if maker and layer.may_overwrite(x, getattr(self, maker)):
-                return layer.overwriting(x)
+                return layer.overwriting(x, place)
             return layer(x, training=training)
 
         makers = {} if training else self._built_chain.makers

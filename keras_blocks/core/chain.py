@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import keras
 
 from keras_blocks.core.immutable import FrozenDict, thaw
-from keras_blocks.core.native_layers import Activation, natively
+from keras_blocks.core.native_layers import Activation, Add, natively
 from keras_blocks.core.shapes import shapes_of
 
 QUANTIZED = ("int8", "int4", "float8")
@@ -122,24 +122,30 @@ class BuiltChain:
         self.checked: set[Any] = set()
         """Input shapes that are known to be large enough, so that an eager call pays for the check once."""
         self.makers = _makers(self.chain)
-        """Name of an activation -> that of the layer before, where nothing else is given what that one gives."""
+        """Name of an activation or a sum -> (that of the layer which made what it is given, in which place of several),
+        where nothing else is given it."""
 
 
-def _makers(chain: Chain) -> dict[str, str]:
-    found: dict[str, list[str | None]] = {}
+def _makers(chain: Chain) -> dict[str, tuple[str, int | None]]:
+    found: dict[str, list[tuple[str, int | None] | None]] = {}
     for one in [chain, *_inside(chain)]:
         for previous, step in zip([None, *one], one):
-            if isinstance(step, LayerSpec):
-                before = previous.merge if isinstance(previous, Split) and len(previous.branches) > 1 else previous
-                activates = natively(step.cls) is Activation and isinstance(before, LayerSpec)
-                found.setdefault(step.name, []).append(gives_anew(before) if activates else None)
-    return {name: places[0] for name, places in found.items() if len(places) == 1 and places[0]}
+            if isinstance(step, Split):
+                made = [_maker(branch[-1]) if branch else None for branch in step.branches]
+                places = [(maker, place) for place, maker in enumerate(made) if maker]
+                adds = natively(step.merge.cls) is Add and len(made) == 2
+                found.setdefault(step.merge.name, []).append(places[0] if adds and places else None)
+            elif isinstance(step, LayerSpec):
+                maker = _maker(previous) if natively(step.cls) is Activation else None
+                found.setdefault(step.name, []).append((maker, None) if maker else None)
+    return {name: calls[0] for name, calls in found.items() if len(calls) == 1 and calls[0]}
 
 
-def gives_anew(spec: Any) -> str | None:
-    """The name of a spec whose layer keeps nowhere what it gives, nor was given it; not what others derive of it."""
-    known = "gives_anew" in vars(natively(spec.cls)) and spec.options.get("activation") is None
-    return spec.name if known else None
+def _maker(step: Any) -> str | None:
+    """The name of the layer that gives what a step does, if it keeps it nowhere, nor was given it."""
+    spec = step.merge if isinstance(step, Split) and len(step.branches) > 1 else step
+    known = isinstance(spec, LayerSpec) and "gives_anew" in vars(natively(spec.cls))
+    return spec.name if known and spec.options.get("activation") is None else None
 
 
 def _inside(chain: Chain) -> Iterator[Chain]:

@@ -37,16 +37,20 @@ def replay(graph: keras.Function, inputs: Any, each: Callable[..., Any] = lambda
 
 def calls(graph: keras.Function) -> Iterator[tuple[Any, list[Any], list[Any]]]:
     """(operation, tensors it is given, tensors it gives) of each call in a graph, in the order of `replay`."""
+    for node in nodes(graph):
+        yield node.operation, list(node.input_tensors), list(node.output_tensors)
+
+
+def nodes(graph: keras.Function) -> Iterator[Any]:
+    """What Keras keeps of each call in a graph, in the order of `replay`."""
     by_depth = graph._nodes_by_depth
     for depth in sorted(by_depth, reverse=True):
-        for node in by_depth[depth]:
-            yield node.operation, list(node.input_tensors), list(node.output_tensors)
+        yield from by_depth[depth]
 
 
 def told_to_train(graph: keras.Function) -> list[Any]:
     """The operations that some call in a graph tells `training=True`, whatever the graph is told."""
-    nodes = (node for nodes in graph._nodes_by_depth.values() for node in nodes)
-    return [node.operation for node in nodes if node.arguments.kwargs.get("training") is True]
+    return [node.operation for node in nodes(graph) if node.arguments.kwargs.get("training") is True]
 
 
 def is_input(tensor: keras.KerasTensor) -> bool:
@@ -151,6 +155,12 @@ def only_computes(layer: Any) -> bool:
         and not (layer._forward_hooks or layer._forward_pre_hooks or layer._backward_hooks or layer._backward_pre_hooks)
         and keras.distribution.distribution() is None
     )
+
+
+def is_told(training: bool | None) -> bool:
+    """Whether the call of a layer is under way that this is a part of, and was told the same of `training`."""
+    context = global_state.get_global_attribute("current_call_ctx")
+    return training is not None and context is not None and getattr(context, "training", None) == training
 
 
 def is_masked(tensor: Any) -> bool:

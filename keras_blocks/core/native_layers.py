@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from keras_blocks.core.graphs import is_masked, only_computes
+from keras_blocks.core.graphs import is_masked, is_told, only_computes
 from keras_blocks.ops import torch_images
 from keras_blocks.typing import Tensor
 
@@ -24,6 +24,8 @@ class Direct:
     """
 
     def __call__(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if kwargs.get("mask", 0) is None:
+            del kwargs["mask"]  # which Keras notes in a graph
         if torch_images.is_backend() and len(args) == 1 and kwargs.keys() <= {"training"} and self._is_direct(args[0]):
             if not self.trains_otherwise:
                 return self.call(*args)
@@ -53,6 +55,23 @@ class Direct:
         )
 
 
+class DirectWithin(Direct):
+    """Mixed into layers that consist of others: a call within that of a model goes to `call` at once.
+
+    One that stands alone is Keras', which tells the layers inside of `training`, and clears their losses.
+    """
+
+    trains_otherwise = True
+
+    def __call__(self: Any, *args: Any, **kwargs: Any) -> Any:
+        within = torch_images.is_backend() and is_told(kwargs.get("training"))
+        call: Any = super().__call__ if within else super(Direct, self).__call__  # type: ignore[misc]
+        return call(*args, **kwargs)
+
+    def _is_direct(self: Any, inputs: Any) -> bool:
+        return not isinstance(inputs, list) and super()._is_direct(inputs)
+
+
 def fits(spec: Any, shape: Any) -> bool:
     """Whether a tensor of this shape is what a layer was built for."""
     if spec is None:
@@ -67,8 +86,8 @@ class Convolves(Direct):
     def call(self: Any, inputs: Tensor) -> Tensor:
         if not torch_images.takes(inputs):
             return super().call(inputs)  # type: ignore[misc]
-        bias = keras.ops.convert_to_tensor(self.bias) if self.use_bias else None
-        kernel = keras.ops.convert_to_tensor(self.kernel)
+        bias = torch_images.value_of(self.bias, inputs) if self.use_bias else None
+        kernel = torch_images.value_of(self.kernel, inputs)
         if isinstance(self, layers.DepthwiseConv2D):
             kernel = keras.ops.reshape(kernel, (*self.kernel_size, 1, -1))
         how = (self.strides, self.padding, self.dilation_rate, self.data_format)
@@ -96,13 +115,26 @@ class Activation(Direct, keras.layers.Activation):
         known = self.activation is keras.activations.relu and self._is_direct(inputs)
         return known and torch_images.is_unkept(inputs) and only_computes(maker)
 
-    overwriting = staticmethod(torch_images.relu_overwriting)
-    """The activation of what `may_overwrite` holds of."""
+    def overwriting(self, inputs: Tensor, place: None = None) -> Tensor:
+        """The activation of what `may_overwrite` holds of."""
+        return torch_images.relu_overwriting(inputs)
 
 
 class Add(Direct, keras.layers.Add):
     __module__ = "keras.layers"
     gives_anew = True
+
+    def may_overwrite(self, inputs: Any, maker: Any) -> bool:
+        """Whether the sum of two may take the memory of one, which a layer has given to this one alone."""
+        alike = self._is_direct(inputs) and inputs[0].shape == inputs[1].shape
+        return alike and all(map(torch_images.is_unkept, inputs)) and only_computes(maker)
+
+    def call(self, inputs: Any) -> Tensor:
+        return inputs[0] + inputs[1] if len(inputs) == 2 and torch_images.are_alike(inputs) else super().call(inputs)
+
+    def overwriting(self, inputs: Any, place: int) -> Tensor:
+        """The sum, in the memory of the one in this place."""
+        return inputs[place].add_(inputs[1 - place])
 
 
 class AveragePooling2D(Pools, keras.layers.AveragePooling2D):
@@ -111,6 +143,9 @@ class AveragePooling2D(Pools, keras.layers.AveragePooling2D):
 
 class Concatenate(Direct, keras.layers.Concatenate):
     __module__ = "keras.layers"
+
+    def call(self, inputs: Any) -> Tensor:
+        return torch_images.joined(inputs, self.axis) if torch_images.are_alike(inputs) else super().call(inputs)
 
 
 class Conv2D(Convolves, keras.layers.Conv2D):
@@ -157,6 +192,12 @@ _OWN = {native: own for own, native in NATIVE.items()}
 def natively(cls: Any) -> Any:
     """The class to make in place of one of Keras': on PyTorch one of those above, else itself."""
     return NATIVE.get(cls, cls) if torch_images.is_backend() else cls
+
+
+def makes_anew(layer: Any) -> bool:
+    """Whether a layer keeps nowhere what it gives, nor was given it."""
+    usual = (None, keras.activations.linear, keras.activations.relu)
+    return "gives_anew" in vars(type(layer)) and getattr(layer, "activation", None) in usual
 
 
 def own_class(layer: Any) -> type:

@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from keras_blocks.core.freeing import functional
 from keras_blocks.core.graphs import replay
 from keras_blocks.core.native_layers import natively
 from keras_blocks.look.expanding import inputs_of
@@ -25,7 +26,7 @@ def rebuilt(graph: keras.Model, changes: Mapping[int, Change], name: str) -> ker
         return operation
 
     inputs = inputs_of(graph)
-    return keras.Model(inputs, replay(graph, keras.tree.flatten(inputs), each), name=name)
+    return functional(inputs, replay(graph, keras.tree.flatten(inputs), each), name)
 
 
 def config_of(layer: keras.layers.Layer) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import keras
 from keras_blocks.core import validation
 from keras_blocks.core.block import changed_parts, freeze_part, frozen_parts, part_at
 from keras_blocks.core.chain import ShapeTensor
+from keras_blocks.core.freeing import run_freeing, runs_freeing
 from keras_blocks.core.immutable import FrozenDict
 from keras_blocks.core.inner import remember, restore
 from keras_blocks.core.keywords import accepted, refuse_unknown
@@ -153,6 +154,11 @@ class Network(LayerFactory, keras.Model):
     def assemble(self, x: Tensor) -> Tensor:
         """All parts in turn: from the model's inputs to its outputs. It notes the preprocessed images."""
         raise NotImplementedError
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        if mask is None and runs_freeing(self, inputs):
+            return run_freeing(self, inputs, training)
+        return super().call(inputs, training=training, mask=mask)  # keras.Functional's
 
     def feature(self, name: str, x: Tensor) -> Tensor:
         """Notes `x` as the feature map of this name, and returns it."""

@@ -15,11 +15,15 @@ Products of matrices are as fast as PyTorch's own convolution there, or faster.
 """
 
 import functools
+import math
 from typing import Any
 
 import keras
 
 from keras_blocks.typing import DataFormat, Ints, KerasPadding, Tensor
+
+MANY_PIXELS = 1200
+"""Pixels of the outputs from which on oneDNN's convolution is faster than a product of matrices, in inference."""
 
 
 def is_backend() -> bool:
@@ -41,6 +45,26 @@ def are_plain(tensors: Any, dtype: str) -> bool:
 
     wanted = getattr(torch, dtype)
     return all(type(x) is torch.Tensor and x.dtype is wanted and x.device.type != "meta" for x in tensors)
+
+
+def are_alike(tensors: Any) -> bool:
+    """Whether these are tensors in PyTorch's hands, all of one dtype and one number of axes."""
+    import torch
+
+    plain = all(type(x) is torch.Tensor and x.device.type != "meta" for x in tensors)
+    return plain and len({(x.dtype, x.ndim) for x in tensors}) == 1
+
+
+def value_of(variable: Any, like: Tensor) -> Tensor:
+    """The value of one of Keras' variables, on the device of a tensor."""
+    value = variable.value if isinstance(variable, keras.Variable) else variable
+    return value if getattr(value, "device", None) == like.device else keras.ops.convert_to_tensor(variable)
+
+
+def joined(tensors: Any, axis: int) -> Tensor:
+    import torch
+
+    return torch.cat(tensors, axis)
 
 
 def watches() -> bool:
@@ -91,19 +115,22 @@ def conv2d(
     ]
     if data_format == "channels_last" and channels == inputs.shape[-1] and _multiplies(inputs, kernel):
         if sizes == [1, 1]:
+            many = not torch.is_grad_enabled() and inputs.numel() >= MANY_PIXELS * math.prod(strides) * channels
+            if many and inputs.dtype == torch.float32 and _has_onednn():
+                return _of_pixels(inputs, kernel, bias, strides)
             return _product(inputs[:, :: strides[0], :: strides[1]], kernel, bias)
         shape = [
             (inputs.shape[axis] + sum(border) - size) // step + 1
             for axis, border, size, step in zip(axes, borders, sizes, strides)
         ]
         if max(dilation_rate) == 1 and 0 < inputs.shape[0] * shape[0] * shape[1] <= 2 * filters:
-            outputs = _functions().OfWindows.apply(inputs, kernel, tuple(strides), tuple(borders), tuple(shape))
+            outputs = _computed(_functions().OfWindows, inputs, kernel, tuple(strides), tuple(borders), tuple(shape))
             return outputs if bias is None else outputs + bias
     images = inputs.permute(0, 3, 1, 2) if data_format == "channels_last" else inputs
     (top, bottom), (left, right) = borders
     if (top, left) != (bottom, right):
         images, top, left = torch.nn.functional.pad(images, (left, right, top, bottom)), 0, 0
-    weights = kernel.permute(3, 2, 0, 1) if _is_traced() else _functions().Reordered.apply(kernel)
+    weights = kernel.permute(3, 2, 0, 1) if _is_traced() else _computed(_functions().Reordered, kernel)
     groups = images.shape[1] // channels
     outputs = torch.nn.functional.conv2d(images, weights, bias, strides, (top, left), dilation_rate, groups)
     return outputs.permute(0, 2, 3, 1) if data_format == "channels_last" else outputs
@@ -163,12 +190,35 @@ def _is_traced() -> bool:
     return torch.compiler.is_compiling() or bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]
 
 
+def _of_pixels(inputs: Tensor, kernel: Tensor, bias: Tensor | None, strides: Ints) -> Tensor:
+    """oneDNN's convolution, which PyTorch takes for kernels of one pixel where it has several threads."""
+    import torch
+
+    images, weights = inputs.permute(0, 3, 1, 2), _functions().Reordered.forward(kernel)
+    outputs = torch.mkldnn_convolution(images, weights, bias, (0, 0), tuple(strides), (1, 1), 1)
+    return outputs.permute(0, 2, 3, 1)
+
+
 def _product(inputs: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
     import torch
 
     rows, weights = inputs.reshape(-1, inputs.shape[-1]), kernel.reshape(kernel.shape[-2:])
     outputs = torch.mm(rows, weights) if bias is None else torch.addmm(bias, rows, weights)
     return outputs.view(*inputs.shape[:3], kernel.shape[-1])
+
+
+def _computed(function: Any, *inputs: Any) -> Tensor:
+    """What a function of ours gives. To note it for a gradient takes longer than a small convolution."""
+    import torch
+
+    return (function.apply if torch.is_grad_enabled() else function.forward)(*inputs)
+
+
+@functools.cache
+def _has_onednn() -> bool:
+    import torch
+
+    return bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
 
 
 @functools.cache
