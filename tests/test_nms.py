@@ -4,6 +4,7 @@ import functools
 import sys
 from unittest import mock
 
+import catalog
 import keras
 import numpy as np
 import pytest
@@ -205,3 +206,17 @@ def test_of_equals_the_first_come_first():
     assert index.tolist() == order.tolist()
     assert found.tolist() == np.take_along_axis(values, order, axis=-1).tolist()
     assert largest(keras.ops.convert_to_tensor(values), 7)[0].shape == (2, 7)
+
+
+@pytest.mark.skipif(BACKEND != "jax", reason="whole numbers of 64 bits are JAX's, where a user asks for them")
+def test_a_detector_runs_where_sums_are_int64():
+    import jax
+
+    model = catalog.small_detector(dtype="float32")
+    images = np.random.default_rng(0).normal(size=(2, *model.metaparameters.input_shape)).astype("float32")
+    expected = {name: as_array(value) for name, value in model(images).items()}
+    with jax.enable_x64(True):
+        found = {name: as_array(value) for name, value in model(images).items()}
+    assert found["num_detections"].dtype == found["labels"].dtype == "int32"
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, rtol=1e-4, atol=1e-4)

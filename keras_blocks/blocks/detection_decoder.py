@@ -116,7 +116,7 @@ class DetectionDecoder(NamedArguments, keras.layers.Layer):
             "boxes": gathered(boxes, kept),
             "scores": gathered(best, kept),
             "labels": keras.ops.cast(gathered(label, kept), "int32"),
-            "num_detections": keras.ops.sum(keras.ops.cast(kept >= 0, "int32"), axis=-1),
+            "num_detections": keras.ops.cast(keras.ops.sum(kept >= 0, axis=-1), "int32"),
         }
 
     def compute_output_shape(self, input_shape: Any) -> dict[str, Shape]:

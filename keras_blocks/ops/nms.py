@@ -335,7 +335,7 @@ def _by_blocks(boxes: Tensor, scores: Tensor, classes: Tensor | None, threshold:
         stay = _rounds(block_of(alive, start), inside)
         struck = ops.any(ops.logical_and(rivals, stay[:, :, None]), axis=1)
         alive = ops.logical_and(alive, ops.logical_not(struck))
-        found = found + ops.sum(ops.cast(stay, "int32"), axis=-1)
+        found = found + ops.cast(ops.sum(stay, axis=-1), "int32")  # with JAX's x64, sums are int64
         return i + 1, alive, found
 
     start = (ops.zeros((), "int32"), alive, ops.zeros((batch,), "int32"))
