@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 import keras_blocks
+from keras_blocks.core import native_layers
 from keras_blocks.core.freeing import runs_freeing
 from keras_blocks.models.network import Network
+from keras_blocks.ops import torch_images
 
 pytestmark = [
     pytest.mark.once,
@@ -111,3 +113,62 @@ def test_a_deployed_model_gives_up_and_is_keras_own_in_files(tmp_path):
                 np.testing.assert_allclose(one(x, training=False).numpy(), expected, rtol=1e-4, atol=1e-5)
     assert all(type(one) is theirs for one in others)
     np.testing.assert_array_equal(x.numpy(), kept.numpy())
+
+
+def deployed_alike(outputs_of, monkeypatch):
+    """How often something was overwritten while a deployed graph gave what Keras gives, and left its images alone."""
+    import torch
+
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((6, 6, 3))
+    model = keras.Model(inputs, outputs_of(inputs))
+    deployed, x, count = keras_blocks.deploy(model), images(2, 6, 6, 3), []
+    kept = x.clone()
+    monkeypatch.setattr(torch_images, "relu_overwriting", lambda y: count.append("relu") or torch.relu_(y))
+    add = native_layers.Add.overwriting
+    monkeypatch.setattr(native_layers.Add, "overwriting", lambda self, *args: count.append("add") or add(self, *args))
+    with torch.inference_mode():
+        expected = keras.tree.flatten(model(x, training=False))
+        for _ in range(2):
+            found = keras.tree.flatten(deployed(x, training=False))
+            for one, other in zip(found, expected, strict=True):
+                np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(x.numpy(), kept.numpy())
+    return sorted(count[: len(count) // 2])
+
+
+def conv(x, **options):
+    return keras.layers.Conv2D(3, 3, padding="same", **options)(x)
+
+
+def relu(x):
+    return keras.layers.Activation("relu")(x)
+
+
+def add(*tensors):
+    return keras.layers.Add()(list(tensors))
+
+
+def with_sum(use):
+    """A graph of an image, and of the sum of it and what a convolution makes for that alone."""
+    return lambda x: use(x, add(conv(x), x))
+
+
+GRAPHS = {
+    "alone": (lambda x: conv(relu(add(x, x))), ["relu"]),
+    "a sum of two": (with_sum(lambda x, y: conv(relu(y))), ["add", "relu"]),
+    "the other one of two": (lambda x: conv(relu(add(x, conv(x)))), ["add", "relu"]),
+    "a sum of one is that one": (lambda x: keras.layers.Concatenate()([conv(relu(add(x))), x]), []),
+    "taken twice": (with_sum(lambda x, y: keras.layers.Concatenate()([conv(relu(y)), y])), ["add"]),
+    "an output, too": (with_sum(lambda x, y: [conv(relu(y)), y]), ["add"]),
+    "a sum by keyword": (lambda x: conv(relu(keras.layers.Add()(inputs=[conv(x), x]))), ["relu"]),
+    "an activation by keyword": (with_sum(lambda x, y: conv(keras.layers.Activation("relu")(inputs=y))), ["add"]),
+    "views": (with_sum(lambda x, y: [relu(keras.layers.Reshape((36, 3))(y)), y]), ["add"]),
+    "the sum with itself": (lambda x: (lambda y: add(y, y))(conv(x)), []),
+}
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_what_others_hold_is_not_overwritten(name, monkeypatch):
+    outputs_of, overwritten = GRAPHS[name]
+    assert deployed_alike(outputs_of, monkeypatch) == overwritten

@@ -14,6 +14,7 @@ from keras_blocks.core import native_layers
 from keras_blocks.core.chain import LayerSpec
 from keras_blocks.core.immutable import FrozenDict
 from keras_blocks.core.native_layers import NATIVE, own_class
+from keras_blocks.ops import torch_images
 
 layers = keras.layers
 pytestmark = [
@@ -309,3 +310,49 @@ def test_they_are_pickled(cls):
     layer = NATIVE[cls](**next((options for kind, options, _ in CASES.values() if kind is cls), {}))
     again = pickle.loads(pickle.dumps(layer))
     assert own_class(again) is cls and again.get_config() == layer.get_config()
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # PyTorch's own
+def test_forward_gradients_are_right_or_refused(rng):
+    """Under `no_grad`, too, where nothing is noted for a backward pass."""
+    import torch
+
+    layer = pair(layers.Conv2D, {"filters": 3, "kernel_size": 1}, (40, 40, 2), "float32")[1]
+    other = pair(layers.Conv2D, {"filters": 3, "kernel_size": 3}, (40, 40, 2), "float32")[1]
+    x, way = (torch.tensor(rng.normal(size=(1, 40, 40, 2)).astype("float32")) for _ in range(2))
+    with torch.no_grad():
+        found = torch.func.jvp(layer, (x,), (way,))[1]
+        np.testing.assert_allclose(array(found), array(layer(x + way) - layer(x)), rtol=1e-4, atol=1e-4)
+        kernel = other.kernel.value.detach()
+        with pytest.raises(RuntimeError, match=r"forward AD|jvp"):
+            torch.func.jvp(
+                lambda k: torch_images.conv2d(x, k, None, (1, 1), "same", (1, 1), "channels_last"),
+                (kernel,),
+                (torch.ones_like(kernel),),
+            )
+
+
+def test_blocks_of_a_user_s_are_called_as_keras_calls_them(rng):
+    @keras.saving.register_keras_serializable(package="test_native_layers")
+    class Plain(keras_blocks.ConvBlock):
+        def call(self, inputs):
+            return 2 * super().call(inputs)
+
+    @keras.saving.register_keras_serializable(package="test_native_layers")
+    class Shaped(keras_blocks.ConvBlock):
+        def build(self, input_shape):
+            super().build(input_shape)
+            self.input_spec = self.spec
+
+    x = rng.normal(size=(2, 6, 6, 3)).astype("float32")
+    plain, inputs = Plain(4), keras.Input((6, 6, 3))
+    model = keras.Model(inputs, plain(inputs))
+    np.testing.assert_array_equal(model.predict(x, verbose=0), array(model(x, training=False)))
+    for spec in (keras.InputSpec(shape=(None, 6, 6, 3)), [keras.InputSpec(shape=(None, 6, 6, 3))]):
+        block, inputs = Shaped(4), keras.Input((None, None, 3))
+        block.spec = None
+        model = keras.Model(inputs, block(inputs))
+        block.input_spec = spec
+        assert model(x, training=False).shape == (2, 6, 6, 4)
+        with pytest.raises(ValueError, match="expected shape"):
+            model(x[:, :5], training=False)

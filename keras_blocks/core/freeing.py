@@ -18,7 +18,18 @@ _PLAN = "_plan_of_freeing"
 class _Step:
     """A call in a graph, whose tensors have numbers."""
 
-    __slots__ = ("arguments", "given", "gives", "is_layer", "last", "maker", "operation", "place", "tensors")
+    __slots__ = (
+        "arguments",
+        "given",
+        "gives",
+        "is_layer",
+        "is_plain",
+        "last",
+        "maker",
+        "operation",
+        "place",
+        "tensors",
+    )
 
     def __init__(self, node: Any, numbers: dict[int, int]):
         self.operation = node.operation
@@ -27,6 +38,7 @@ class _Step:
         self.given = [numbers[id(x)] for x in self.tensors]
         self.gives = [numbers.setdefault(id(x), len(numbers)) for x in node.output_tensors]
         self.arguments = node.arguments
+        self.is_plain = _is_plain(node.arguments, self.tensors)
         self.last: list[int] = []
         """Tensors that no later call takes."""
         self.maker: Any = None
@@ -34,17 +46,28 @@ class _Step:
         self.place: int | None = None
         """Of that tensor among two."""
 
+    def makes_anew(self) -> bool:
+        """Whether it gives one tensor, which it keeps nowhere, nor was given; the sum of one tensor is that tensor."""
+        alone = isinstance(self.operation, keras.layers.Add) and len(self.given) < 2
+        return len(self.gives) == 1 and makes_anew(self.operation) and not alone
+
     def filled(self, values: list[Any]) -> tuple[Any, Any]:
         """The call's arguments, with values for its tensors."""
-        args, kwargs = self.arguments.args, self.arguments.kwargs
-        if len(args) == 1 and (not kwargs or kwargs == {"mask": None}):
-            if args[0] is self.tensors[0]:
-                return (values[self.given[0]],), {}
-            if isinstance(args[0], list) and len(args[0]) == len(self.tensors):
-                return ([values[number] for number in self.given],), {}
+        if self.is_plain:
+            found = [values[number] for number in self.given]
+            return (found if isinstance(self.arguments.args[0], list) else found[0],), {}
         given = {id(x): values[number] for x, number in zip(self.tensors, self.given)}
-        found: tuple[Any, Any] = self.arguments.fill_in(given)
-        return found
+        filled: tuple[Any, Any] = self.arguments.fill_in(given)
+        return filled
+
+
+def _is_plain(arguments: Any, tensors: list[Any]) -> bool:
+    """Whether a layer is given its tensor, or a list of them, and nothing else, but for the mask that Keras notes."""
+    args, kwargs = arguments.args, arguments.kwargs
+    if len(args) != 1 or kwargs not in ({}, {"mask": None}):
+        return False
+    given = args[0] if isinstance(args[0], list) else [args[0]]
+    return len(given) == len(tensors) and all(one is other for one, other in zip(given, tensors))
 
 
 class _Plan:
@@ -68,12 +91,12 @@ class _Plan:
             step.last = [number for number in set(step.given) if number not in seen]
             seen.update(step.given)
         for step in self.steps:
-            alone = [
-                number in made_by and taken[number] == 1 and len(made_by[number].gives) == 1 for number in step.given
-            ]
-            if hasattr(step.operation, "overwriting") and any(alone) and len(alone) <= 2:
-                place = alone.index(True)
-                step.maker, step.place = made_by[step.given[place]].operation, place if len(alone) == 2 else None
+            if step.is_plain and len(step.given) <= 2 and hasattr(step.operation, "overwriting"):
+                makers = [made_by.get(number) if taken[number] == 1 else None for number in step.given]
+                for place, maker in enumerate(makers):
+                    if maker and maker.makes_anew():
+                        step.maker, step.place = maker.operation, place if len(makers) == 2 else None
+                        break
 
 
 def runs_freeing(model: Any, inputs: Any) -> bool:

@@ -5,6 +5,8 @@ Keras' own, and so files are alike on every backend, and need this library no mo
 own is read as that: a layer of a user's is none of ours.
 """
 
+import functools
+import inspect
 from typing import Any
 
 import keras
@@ -69,13 +71,22 @@ class DirectWithin(Direct):
         return call(*args, **kwargs)
 
     def _is_direct(self: Any, inputs: Any) -> bool:
-        return not isinstance(inputs, list) and super()._is_direct(inputs)
+        told = _is_told(type(self))  # type: ignore[arg-type]
+        return told and not isinstance(inputs, list) and super()._is_direct(inputs)
+
+
+@functools.cache
+def _is_told(cls: type[Any]) -> bool:
+    """Whether the `call` of a class takes `training`, which a user's own block need not."""
+    return "training" in inspect.signature(cls.call).parameters
 
 
 def fits(spec: Any, shape: Any) -> bool:
     """Whether a tensor of this shape is what a layer was built for."""
     if spec is None:
         return True
+    if type(spec) is not keras.InputSpec or (spec.shape, spec.min_ndim, spec.max_ndim, spec.dtype) != (None,) * 4:
+        return False  # a user's own: Keras looks at it, and says what is wrong
     known = (spec.axes or {}).items()
     return spec.ndim in (None, len(shape)) and all(size is None or shape[axis] == size for axis, size in known)
 

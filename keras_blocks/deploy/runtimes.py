@@ -113,9 +113,10 @@ WRITTEN_BY = {
 }
 """Format -> backends from which Keras 3.15 writes it with what the extra `export` brings."""
 
-PROPOSING_IN = {"tensorflow": ("saved_model", "onnx", "openvino"), "jax": ("saved_model",), "torch": ()}
+PROPOSING_IN: dict[str, tuple[str, ...]] = {"tensorflow": ("saved_model", "onnx", "openvino"), "jax": (), "torch": ()}
 """Backend -> formats of detectors that propose regions themselves. LiteRT has no operation of its own that crops, nor
-for slices of tensors of unknown size; PyTorch's exporters write no loops, and of thousands of regions hundreds stay."""
+for slices of tensors of unknown size; PyTorch's exporters write no loops, and of thousands of regions hundreds stay;
+what takes JAX's to SavedModels fails on each detector, of numbers of images and regions that are not known before."""
 
 TOLD_IN = {**PROPOSING_IN, "torch": ("onnx", "torch")}
 """The same of those that are told where to look. Of OpenVINO's files from PyTorch, Fast R-CNN's was off by 1.4e-4, and

@@ -115,7 +115,7 @@ def conv2d(
     ]
     if data_format == "channels_last" and channels == inputs.shape[-1] and _multiplies(inputs, kernel):
         if sizes == [1, 1]:
-            many = not torch.is_grad_enabled() and inputs.numel() >= MANY_PIXELS * math.prod(strides) * channels
+            many = not _is_derived(inputs, kernel) and inputs.numel() >= MANY_PIXELS * math.prod(strides) * channels
             if many and inputs.dtype == torch.float32 and _has_onednn():
                 return _of_pixels(inputs, kernel, bias, strides)
             return _product(inputs[:, :: strides[0], :: strides[1]], kernel, bias)
@@ -209,16 +209,25 @@ def _product(inputs: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
 
 def _computed(function: Any, *inputs: Any) -> Tensor:
     """What a function of ours gives. To note it for a gradient takes longer than a small convolution."""
+
+    return (function.apply if _is_derived(*inputs) else function.forward)(*inputs)
+
+
+def _is_derived(*inputs: Any) -> bool:
+    """Whether a gradient may be taken through these, also forward, or one of torch.func's transforms looks on."""
     import torch
+    from torch.autograd import forward_ad
 
-    return (function.apply if torch.is_grad_enabled() else function.forward)(*inputs)
+    if torch.is_grad_enabled() or torch._C._are_functorch_transforms_active():
+        return True
+    tensors = [x for x in inputs if isinstance(x, torch.Tensor)]
+    return any(forward_ad.unpack_dual(x).tangent is not None for x in tensors)  # type: ignore[no-untyped-call]
 
 
-@functools.cache
 def _has_onednn() -> bool:
     import torch
 
-    return bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
+    return bool(torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled)  # type: ignore[no-untyped-call]
 
 
 @functools.cache
