@@ -275,7 +275,8 @@ def _check_alone(deployed: keras.Model, part: str, format: Format, inputs: Any, 
     if count_of(inputs) == 1 or any(tensor.shape[0] is not None for tensor in keras.tree.flatten(deployed.input)):
         return
     together, alone = (arrays_of(outputs) for outputs in (found, _run(part, format, first(inputs, 1))))
-    difference = max(map(difference_of_first, together, alone))
+    each = [pair for pair in zip(together, alone) if pair[0].shape[:1] == (count_of(inputs),)]  # not one for all
+    difference = max((difference_of_first(*pair) for pair in each), default=0.0)
     if not difference <= most:
         raise ValueError(
             f"`precision='int8'`: the file of '{deployed.name}' in {RUNTIMES[format].version} gives an image alone "

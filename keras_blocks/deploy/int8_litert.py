@@ -27,6 +27,9 @@ from keras_blocks.deploy.runtimes import in_order, run_litert
 LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "CONV_3D", "FULLY_CONNECTED")
 """Operations that have weights."""
 
+TAKEN_AT = {"TRANSPOSE_CONV": 2}
+"""Where an operation takes its numbers, if not first: here behind the size of its output, and its weights."""
+
 WRONG = ("REVERSE_V2",)
 """Operations that stay in float: in front of a subtraction, TensorFlow 2.21 gives its numbers another scale."""
 
@@ -67,7 +70,7 @@ def quantize_litert(
 
     write(path, ())
     found = _inside(path, first(calibration, 1)).arrays
-    errors = {name: relative(array, found[name]) for name, array in exact.arrays.items()}
+    errors = {name: relative(array, found[name]) if name in found else 0.0 for name, array in exact.arrays.items()}
     _, score = until_it_holds(scored, ranked, lambda score: goal.misses(best - score))
     kept = _inside(path, first(calibration, 1)).in_float
     done = [QuantizedLayer(name, "float32" if name in kept else "int8", errors[name]) for name in layers]
@@ -119,7 +122,8 @@ def _inside(path: str, inputs: Any) -> _Inside:
             array = interpreter.get_tensor(each["index"])
             scale, zero = each["quantization"]
             seen.arrays[each["name"]] = (array.astype("float32") - zero) * scale if array.dtype == np.int8 else array
-            if about[operation["inputs"][0]]["dtype"] != np.int8:
+            taken = operation["inputs"][TAKEN_AT.get(operation["op_name"], 0)]
+            if about[taken]["dtype"] != np.int8:
                 seen.in_float.add(each["name"])
 
     run_litert(

@@ -9,10 +9,10 @@ import pytest
 from thorough import run_all
 
 import keras_blocks
-from keras_blocks.deploy import exporting
+from keras_blocks.deploy import exporting, int8_litert, int8_onnx
 from keras_blocks.deploy.comparing import difference_of_first
 from keras_blocks.deploy.quantizing import Goal, accuracy, goal_of, outside, relative, until_it_holds, worst_first
-from keras_blocks.deploy.runtimes import RUNTIMES
+from keras_blocks.deploy.runtimes import RUNTIMES, run_onnx
 
 BACKEND = keras.backend.backend()
 
@@ -117,6 +117,58 @@ def test_what_is_before_and_behind_all_layers_stays_in_float(images, tmp_path):
 
 
 @pytest.mark.once
+@pytest.mark.filterwarnings("ignore")
+def test_the_largest_scores_are_not_cut(tmp_path):
+    """Of images of different contrast the means of extremes cut the largest scores, which became equal."""
+    keras.utils.set_random_seed(0)
+    random = np.random.default_rng(0)
+    images = (random.normal(size=(32, 8, 8, 3)) * random.lognormal(size=(32, 1, 1, 1))).astype("float32")
+    layers = keras.layers
+    net = keras.Sequential(
+        [
+            keras.Input((8, 8, 3)),
+            layers.Conv2D(8, 3, padding="same", activation="relu"),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(4),
+        ]
+    )
+    path = tmp_path / "x.onnx"
+    keras_blocks.export(net, path, precision="int8", calibration=images, tolerance=1.0)
+    scores, found = net.predict(images, verbose=0), next(iter(run_onnx(str(path), images).values()))
+    place = np.unravel_index(np.abs(scores).argmax(), scores.shape)
+    assert found[place] == pytest.approx(scores[place], rel=0.01)
+
+
+@pytest.mark.once
+def test_batches_of_the_calibration_set_are_even(model, images, tmp_path):
+    path = tmp_path / "x.onnx"
+    keras_blocks.export(model, path, inputs=images[:2])
+    reader = int8_onnx._Reader(str(path), images[:17])
+    assert [len(next(iter(part.values()))) for part in iter(reader.get_next, None)] == [6, 6, 5]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.skipif(BACKEND != "tensorflow" or not run_all(), reason="from TensorFlow; takes long: in `make test-all`")
+def test_litert_tells_that_a_transposed_convolution_is_int8(images, tmp_path):
+    """Its first input is its output's size, of another type."""
+    net = keras.Sequential(
+        [keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3), keras.layers.Conv2DTranspose(4, 3, strides=2)]
+    )
+    path = tmp_path / "x.tflite"
+    done = keras_blocks.export(net, path, "litert", precision="int8", calibration=images, tolerance=1.0)
+    assert [layer.precision for layer in done.layers] == ["int8", "int8"], done.table()
+
+
+@pytest.mark.once
+def test_litert_may_give_a_layer_another_name_in_int8(monkeypatch):
+    arrays = {"float": {"a": np.ones(2), "b": np.ones(2)}, "int8": {"a": np.ones(2) * 1.5}}
+    monkeypatch.setattr(int8_litert, "_inside", lambda path, inputs: int8_litert._Inside(arrays[path], set(), []))
+    monkeypatch.setattr(int8_litert, "_writer", lambda *arguments: lambda path, left: None)
+    layers, _ = int8_litert.quantize_litert(None, "float", "int8", np.ones((2, 2)), Goal(lambda run: 0.0, 0.1, ""))
+    assert [(layer.name, layer.error) for layer in layers] == [("a", 0.5), ("b", 0.0)]
+
+
+@pytest.mark.once
 def test_a_file_that_is_wrong_for_one_image_alone_is_not_written(model, images, tmp_path, monkeypatch):
     run = exporting._run
 
@@ -132,6 +184,18 @@ def test_a_file_that_is_wrong_for_one_image_alone_is_not_written(model, images, 
             model, tmp_path / "x.onnx", precision="int8", calibration=images, tolerance=1.0, inputs=images[:8]
         )
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.once
+def test_an_output_for_all_images_together_is_no_one_images(model, images, monkeypatch):
+    """Such as a loss, or a table of anchors: with one image alone they are others, or have no first axis."""
+    given = [images[:8, 0, 0], np.array(8.0), np.zeros((3, 4))]
+    monkeypatch.setattr(exporting, "_run", lambda *arguments: [images[:1, 0, 0], np.array(1.0), np.ones((3, 4))])
+    exporting._check_alone(model, "x", "onnx", images[:8], given, 0.0)
+    exporting._check_alone(model, "x", "onnx", images[:8], given[1:], 0.0)
+    given[0] = given[0] * 2
+    with pytest.raises(ValueError, match="gives an image alone outputs that differ"):
+        exporting._check_alone(model, "x", "onnx", images[:8], given, 0.1)
 
 
 @pytest.mark.once
