@@ -122,7 +122,7 @@ def predict_latency(model: keras.Model, note: Callable[[str], Any] = print) -> f
         raise RuntimeError(f"the latency of '{model.name}' cannot be predicted: {told[-1]}")
     fitted, layers = _model_of(keras.backend.backend(), tuple(times.items())), features(operations)
     if unknown := fitted.unknown(layers):
-        warnings.warn(f"layers of these kinds were not timed, and count for nothing: {unknown}", stacklevel=2)
+        warnings.warn(f"layers of these kinds were not timed; the prediction may be too low: {unknown}", stacklevel=2)
     return fitted.predicted(layers)
 
 

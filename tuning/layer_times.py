@@ -284,8 +284,12 @@ def make_known(
                 _time_apart(note, min(most_seconds, MOST_SECONDS))
     except (OSError, subprocess.SubprocessError) as error:
         note(f"the networks could not be timed ({type(error).__name__}); latencies are measured alone")
+        known.cache_clear()
+        return known()
     known.cache_clear()
-    return known()
+    if (found := known()) is None:  # a disk that is full, say
+        note(f"the times of the networks could not be kept in '{file()}'; latencies are measured alone")
+    return found
 
 
 def _time_apart(note: Callable[[str], Any], seconds: float) -> None:

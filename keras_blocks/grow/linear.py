@@ -92,7 +92,8 @@ def carried_depthwise(child: "Child", call: Call, twin: Call, values: Values) ->
 def carried_row(child: "Child", call: Call, twin: Call, inputs: list[Values]) -> list[Values]:
     """What a convolution of a row of channels makes, as that of an ECA, once it has the parent's weights.
 
-    It sees neighbours, so all that it is given must be the parent's; its kernel may be larger, or have a bias.
+    It sees neighbours, so all that it is given must be the parent's; its kernel may be larger, or have a bias. With a
+    dilation, as many pixels must be padded in front of the parent's taps as there are in front of its own kernel.
     """
     layer, other = call.layer, twin.layer
     (size,), (small,) = layer.kernel_size, other.kernel_size
@@ -104,6 +105,8 @@ def carried_row(child: "Child", call: Call, twin: Call, inputs: list[Values]) ->
         _move_bias(child, call, twin, np.arange(layer.filters), 1.0)
     child.done(call)
     same &= fits and layer.padding == "same" and tuple(layer.strides) == (1,) and start >= 0 and start + small <= size
+    (dilation,) = layer.dilation_rate  # "same" pads half of the window's pixels in front, and that half may be cut
+    same &= (size - 1) * dilation // 2 - (small - 1) * dilation // 2 == start * dilation
     same &= layer.use_bias or not other.use_bias
     if same and all(one.same(given) for one, given in zip(inputs, child.parent.given(twin), strict=True)):
         return child.parent.made(twin)

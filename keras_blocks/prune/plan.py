@@ -1,5 +1,6 @@
 """What pruning would take away, as text, and what makes the pruned model of it."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -105,8 +106,14 @@ class PruningPlan:
         ]
         if self.latency is not None:
             before, after = self.latency
-            counts.append(f"milliseconds: {1e3 * before:.3g} -> {1e3 * after:.3g} ({after / before:.1%})")
+            counts.append(f"milliseconds: {_milliseconds(before)} -> {_milliseconds(after)} ({after / before:.1%})")
         return "\n".join([*rows, *counts, *(f"stays: {name}: {why}" for name, why in self.stays.items())])
+
+
+def _milliseconds(seconds: float) -> str:
+    """Of some seconds, to three digits and without an exponent, as people read them."""
+    decimals = max(2 - math.floor(math.log10(1e3 * seconds)), 0)
+    return f"{1e3 * seconds:,.{decimals}f}"
 
 
 def planned(

@@ -8,6 +8,8 @@ from typing import Any, TypeAlias
 import keras
 
 from keras_blocks.core import validation
+from keras_blocks.core.freeing import functional
+from keras_blocks.core.graphs import replay
 from keras_blocks.core.shapes import check_fit, with_batch
 from keras_blocks.look.expanding import expand
 from keras_blocks.prune.budget import RunningCount, choose, choose_by, in_turn
@@ -45,7 +47,8 @@ def prune(
     training, and taking more costs less accuracy than taking all at once.
 
     A warning tells of layers whose channels cannot go, as what mixes all of them would compute something else, such as
-    a normalization over channels, or as it is not known. Outputs keep their channels.
+    a normalization over channels, or as it is not known; another one of a `latency` that is not exceeded, so that
+    nothing goes. Outputs keep their channels.
 
     Args:
         model: a `Sequential`, a functional model, an architecture of the library, or a subclassed model that is built;
@@ -55,13 +58,15 @@ def prune(
         parameters: budget of parameters in place of that one, in the same way.
         latency: budget of seconds for one image in place of these, by `predictor`: channels go in turn until it is met.
         predictor: a function of a model that tells its seconds: `keras_blocks.tuning.predict_latency`, or one of yours
-            that measures. It is asked some ten times.
+            that measures. In each step it is asked once for about each doubling of the channels, such as 14 times for a
+            ResNet-50; each model that it is given takes images of the known size.
         by: what matters. "l1": the sums of the absolute values of the kernels that make a channel, over their mean in
             the layer. "bn": the absolute scales of its normalizations, likewise. "taylor": how much the `loss` on
-            `data` would change without it, by its gradient, for what it counts in the budget. "jacobian": how much the
-            outputs would, before a softmax that ends the model, likewise, which needs no answers, and is the better one
-            where the model knows its training images by heart: their loss has no gradient. Or a function of a layer and
-            its kernel, an array whose last axis is the channels that it makes, which gives a score for each.
+            `data` would change without it, by its gradient, for what it counts in the budget, or for its multiply-adds
+            where that is `latency`. "jacobian": how much the outputs would, before a softmax that ends the model,
+            likewise, which needs no answers, and is the better one where the model knows its training images by heart:
+            their loss has no gradient. Or a function of a layer and its kernel, an array whose last axis is the
+            channels that it makes, which gives a score for each.
         data: for "taylor", (images, answers) as arrays, or what gives batches of them, such as a `tf.data.Dataset`; for
             "jacobian" images, likewise.
         loss: for "taylor", a Keras loss or its name, in the structure of the outputs; `None` for that of the compiled
@@ -102,9 +107,10 @@ def prune(
             f"`data` must be what can be gone through again for each of {steps} `steps`; received a "
             f"{type(data).__name__}, which ends. Give arrays, a list of batches, a keras.utils.PyDataset."
         )
-    plan = plan_pruning(model, macs, parameters=parameters, latency=latency, predictor=predictor, **options)
-    if steps > 1:
-        plan = _last_step(model, plan, _which(macs, parameters, latency)[0], steps, reconstruct, options, predictor)
+    what, value = _which(macs, parameters, latency)
+    plan = _whole_plan(model, what, value, predictor, options)
+    if steps > 1 and not _is_met(plan, latency):
+        plan = _last_step(model, plan, what, latency, steps, reconstruct, options, predictor)
     if plan.stays:
         told = "; ".join(f"'{name}': {why}" for name, why in list(plan.stays.items())[:5])
         more = f"; and {len(plan.stays) - 5} more" if len(plan.stays) > 5 else ""
@@ -116,6 +122,7 @@ def _last_step(
     model: keras.Model,
     whole: PruningPlan,
     what: str,
+    latency: float | None,
     steps: int,
     reconstruct: Any,
     options: dict[str, Any],
@@ -123,6 +130,8 @@ def _last_step(
 ) -> PruningPlan:
     """The plan of the last of several steps, each of which begins with what the one before left."""
     before, after = {"macs": whole.macs, "parameters": whole.params, "latency": whole.latency}[what]  # type: ignore[misc]
+    if latency is not None:
+        after = latency  # not what was reached: one that measures may tell a little more of the same the next time
     widths = {layer.name: layer.before for layer in whole.layers}
     shapes = _known_shapes(model, expand(model), options["input_shape"])  # which what is left does not say of itself
     options = {**options, "input_shape": None, "loss": _known_loss(model, options["loss"], options["by"])}
@@ -164,18 +173,32 @@ def plan_pruning(
     >>> plan.layers[0].name, plan.layers[0].before
     ('stem_conv', 16)
     """
-    what, value = _which(macs, parameters, latency)
+    options: Any = {"by": by, "data": data, "loss": loss, "keep": keep, "input_shape": input_shape}
+    return _whole_plan(model, *_which(macs, parameters, latency), predictor, options)
+
+
+def _whole_plan(model: keras.Model, what: str, value: Any, predictor: Any, options: dict[str, Any]) -> PruningPlan:
+    """See `plan_pruning`; it warns the caller of what calls this."""
     given = validation.number(what, value, least=1e-9, most=1e6) if what == "latency" else _budget(what, value)
     if what == "latency" and predictor is None:
         raise ValueError(
-            f"`latency={latency!r}` needs `predictor`, a function of a model that tells its seconds for one image, as "
+            f"`latency={value!r}` needs `predictor`, a function of a model that tells its seconds for one image, as "
             "`keras_blocks.tuning.predict_latency` does."
         )
     if predictor is not None and what != "latency":
         raise ValueError(f"`predictor` goes with `latency`; received `{what}={value!r}`.")
     if predictor is not None and not callable(predictor):
         raise TypeError(f"`predictor` must be a function of a model; received {predictor!r}.")
-    return _plan(model, what, given, by, data, loss, keep, input_shape, {}, predictor=predictor)
+    plan = _plan(model, what, given, widths={}, predictor=predictor, **options)
+    if plan.latency is not None and _is_met(plan, given):
+        took = f"`latency={value!r}` seconds are not exceeded: the model takes {plan.latency[0]:.3g}; nothing is pruned"
+        warnings.warn(took, stacklevel=3)
+    return plan
+
+
+def _is_met(plan: PruningPlan, latency: float | None) -> bool:
+    """Whether the model takes no more seconds than this, where that is the budget, as it is."""
+    return latency is not None and plan.latency is not None and plan.latency[0] <= latency
 
 
 def _which(macs: float | None, parameters: float | None, latency: float | None) -> tuple[str, Any]:
@@ -220,7 +243,8 @@ def _plan(
     if loss is not None and by != "taylor":
         raise ValueError(f"`loss` goes with `by='taylor'`; received `by={by!r}`.")
     flat = expand(model)
-    coupling = coupling_of(flat, shapes or _known_shapes(model, flat, input_shape))
+    shapes = shapes or _known_shapes(model, flat, input_shape)
+    coupling = coupling_of(flat, shapes)
     count = RunningCount(coupling, "macs" if what == "latency" else what, keep, widths)
 
     def order() -> list[int]:
@@ -228,10 +252,13 @@ def _plan(
 
     reached: float
     if what == "latency":
-        whole = reached = _seconds(predictor, flat)
+        whole = reached = _seconds(predictor, flat, shapes)
         budget: float = given
         if whole > budget:
-            takes = lambda: _seconds(predictor, planned(model, coupling, count.kept, keep).make())  # noqa: E731
+
+            def takes() -> float:
+                return _seconds(predictor, planned(model, coupling, count.kept, keep).make(), shapes)
+
             reached = choose_by(count, order(), takes, budget)
     else:
         whole = coupling.macs if what == "macs" else coupling.params
@@ -249,12 +276,18 @@ def _plan(
     return planned(model, coupling, count.kept, keep, (whole, reached) if what == "latency" else None)
 
 
-def _seconds(predictor: Any, model: keras.Model) -> float:
-    """What a predictor tells.
+def _seconds(predictor: Any, model: keras.Model, shapes: list[Any]) -> float:
+    """What a predictor tells of a flat model on inputs of these shapes.
 
     Raises:
         TypeError, ValueError: for what is no number of seconds.
     """
+    if any(tuple(tensor.shape[1:]) != tuple(shape[1:]) for tensor, shape in zip(model.inputs, shapes, strict=True)):
+        inputs = [
+            keras.Input(batch_shape=(None, *shape[1:]), dtype=tensor.dtype, name=tensor.name)
+            for tensor, shape in zip(model.inputs, shapes)
+        ]  # images of any size take any time: it is asked for those that are counted for, by the same layers
+        model = functional(inputs, replay(model, inputs), model.name)
     found = predictor(model)
     try:
         seconds = float(found)

@@ -107,6 +107,32 @@ def test_what_cannot_be_equal_is_told(name):
     assert not found.exact and found.notes[layer].startswith(reason), found.notes
 
 
+@keras.saving.register_keras_serializable("growing_blocks")
+class Row(keras_blocks.Block):
+    input_axes = 3
+
+    def __init__(self, size=3, **kwargs):
+        super().__init__(**kwargs)
+        self.size = size
+
+    def chain(self, channels):
+        options = {"filters": 1, "kernel_size": self.size, "padding": "same", "dilation_rate": 2}
+        return [self.layer("row", keras.layers.Conv1D, **options)]
+
+
+@pytest.mark.parametrize(("size", "larger", "exact"), [(3, 4, False), (3, 5, True), (3, 6, False), (4, 6, True)])
+def test_a_dilated_row_looks_at_the_same_pixels_or_it_is_told(size, larger, exact):
+    """What is padded is counted in pixels, of which there are two for each tap."""
+    inputs = keras.Input((20, 1))
+    parent = as_trained(keras.Model(inputs, Row(size, name="block")(inputs)))
+    found = grown(parent, {}, {"block": {"size": larger}})
+    images = np.random.default_rng(0).normal(size=(2, 20, 1)).astype("float32")
+    before, after = (keras.ops.convert_to_numpy(model(images)) for model in (parent, found.model))
+    assert found.exact is exact and np.allclose(before, after, atol=1e-5) is exact
+    if not exact:
+        assert "it cannot look at what the parent's looks at alone" in found.notes["block_row"]
+
+
 def test_channels_of_cbam_that_are_not_all_copied_alike_are_told():
     found = grown(around(cbam()), {}, WIDE)
     assert found.notes["block_mean"] == "looks at all channels together (ChannelPooling), and is given 12, not 8"

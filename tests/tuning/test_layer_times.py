@@ -73,6 +73,16 @@ def test_where_nothing_can_be_timed_latencies_are_measured_alone(times, monkeypa
     assert "once on this machine" in said[0] and "measured alone" in said[1]
 
 
+def test_times_that_cannot_be_kept_are_told(times, monkeypatch):
+    """What times ends well, but there is no file of it."""
+    monkeypatch.setattr(layer_times.subprocess, "run", lambda *args, **kwargs: None)
+    model = keras_blocks.create_model("resnet20_cifar", input_shape=(16, 16, 3))
+    said = []
+    with pytest.raises(RuntimeError, match="times of the networks could not be kept in"):
+        latency.predict_latency(model, note=said.append)
+    assert len(said) == 2 and str(times) in said[1]
+
+
 def test_a_short_search_does_not_time(times, monkeypatch):
     monkeypatch.setattr(layer_times.subprocess, "run", lambda *args, **kwargs: pytest.fail("is timed"))
     said = []
@@ -187,7 +197,7 @@ def test_the_latency_of_any_model_is_predicted(machine):
 def test_what_cannot_be_predicted_is_told(machine, monkeypatch):
     inputs = keras.Input((16, 16, 3))
     model = keras.Model(inputs, keras.layers.UnitNormalization()(inputs))
-    with pytest.warns(UserWarning, match=r"were not timed, and count for nothing: \['UnitNormalization'\]"):
+    with pytest.warns(UserWarning, match=r"were not timed; the prediction may be too low: \['UnitNormalization'\]"):
         latency.predict_latency(model)
     with pytest.raises(TypeError, match="must be a Keras model"):
         latency.predict_latency("resnet50")
