@@ -39,6 +39,9 @@ WITHIN = ("Relu", "Clip")
 """Operations that are one with the layer before them: where they are not in int8, its numbers are rounded before them,
 those below zero, too."""
 
+GIVE_FLOATS = ("Gemm", "MatMul")
+"""Of LAYERS those that in int8 can give floats, too: a last one's outputs are neither rounded nor cut."""
+
 AVERAGED = 8
 """Images in a batch of the calibration set, at most: an inner range is the mean of the batches' extremes, as one
 image's outlier would make all other numbers coarser. The divergence of outputs is then 0.018 and not 0.035 in
@@ -116,7 +119,11 @@ class _Tool:
                 op_types_to_quantize=[*LAYERS, *BETWEEN],
                 nodes_to_exclude=[*self.outside, *left],
                 calibration_cache_path=os.path.join(self.folder, f"ranges-{self.averaged}.json"),
-                extra_options={"CalibMovingAverage": self.averaged, "TensorQuantOverrides": self._overrides()},
+                extra_options={
+                    "CalibMovingAverage": self.averaged,
+                    "TensorQuantOverrides": self._overrides(),
+                    "OpTypesToExcludeOutputQuantization": list(GIVE_FLOATS),
+                },
             )
 
     def _is_nearer_averaged(self) -> bool:
