@@ -44,8 +44,8 @@ GIVE_FLOATS = ("Gemm", "MatMul")
 
 AVERAGED = 8
 """Images in a batch of the calibration set, at most: an inner range is the mean of the batches' extremes, as one
-image's outlier would make all other numbers coarser. The divergence of outputs is then 0.018 and not 0.035 in
-SqueezeNet, 0.0025 and not 0.0044 in a ResNet-56. Where images differ much in contrast it cuts the strongest, so it
+image's outlier would make all other numbers coarser: the divergence of SqueezeNet's outputs is half as large then.
+Where images differ much in contrast it cuts the strongest, so it
 is done where the outputs are then nearer to the float file's. What the last layers give has its true extremes always:
 the largest scores would become equal."""
 
