@@ -52,7 +52,7 @@ class Direct:
             only_computes(self)
             and torch_images.are_plain(tensors, self.compute_dtype)
             and not any(map(is_masked, tensors))
-            and (inputs is tensors or fits(self.input_spec, inputs.shape))
+            and (inputs is tensors or torch_images.is_traced() or fits(self.input_spec, inputs.shape))
             and not torch_images.watches()
         )
 

@@ -76,7 +76,7 @@ def watches() -> bool:
 
 def is_unkept(x: Tensor) -> bool:
     """Whether no gradient will be taken through a tensor."""
-    return not x.requires_grad and not _is_traced()
+    return not x.requires_grad and not is_traced()
 
 
 def relu_overwriting(x: Tensor) -> Tensor:
@@ -130,7 +130,7 @@ def conv2d(
     (top, bottom), (left, right) = borders
     if (top, left) != (bottom, right):
         images, top, left = torch.nn.functional.pad(images, (left, right, top, bottom)), 0, 0
-    weights = kernel.permute(3, 2, 0, 1) if _is_traced() else _computed(_functions().Reordered, kernel)
+    weights = kernel.permute(3, 2, 0, 1) if is_traced() else _computed(_functions().Reordered, kernel)
     groups = images.shape[1] // channels
     outputs = torch.nn.functional.conv2d(images, weights, bias, strides, (top, left), dilation_rate, groups)
     return outputs.permute(0, 2, 3, 1) if data_format == "channels_last" else outputs
@@ -181,10 +181,11 @@ def _multiplies(inputs: Tensor, kernel: Tensor) -> bool:
 
     dense = inputs.dtype == kernel.dtype and inputs.dtype in (torch.float32, torch.float64)
     # The gradients that are written here know nothing of PyTorch's own casting.
-    return dense and inputs.device.type == "cpu" and not torch.is_autocast_enabled("cpu") and not _is_traced()
+    return dense and inputs.device.type == "cpu" and not torch.is_autocast_enabled("cpu") and not is_traced()
 
 
-def _is_traced() -> bool:
+def is_traced() -> bool:
+    """Whether PyTorch compiles or traces: then sizes may be no numbers, and what is asked of them is written down."""
     import torch
 
     return torch.compiler.is_compiling() or bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]
