@@ -356,3 +356,18 @@ def test_blocks_of_a_user_s_are_called_as_keras_calls_them(rng):
         assert model(x, training=False).shape == (2, 6, 6, 4)
         with pytest.raises(ValueError, match="expected shape"):
             model(x[:, :5], training=False)
+
+
+@pytest.mark.filterwarnings("ignore:TF32 acceleration:UserWarning")  # PyTorch's own, of its flags
+def test_onednn_is_left_alone_where_a_user_says_so(rng, monkeypatch):
+    import torch
+
+    layer = pair(layers.Conv2D, {"filters": 3, "kernel_size": 1}, (40, 40, 2), "float32")[1]
+    x = torch.tensor(rng.normal(size=(1, 40, 40, 2)).astype("float32"))
+    asked, convolution = [], torch.mkldnn_convolution
+    monkeypatch.setattr(torch, "mkldnn_convolution", lambda *args: asked.append(args) or convolution(*args))
+    with torch.backends.mkldnn.flags(enabled=False):
+        without = in_inference(layer, x)
+    assert not asked
+    np.testing.assert_allclose(in_inference(layer, x), without, rtol=1e-5, atol=1e-5)
+    assert asked

@@ -97,7 +97,7 @@ def predict_latency(model: keras.Model, note: Callable[[str], Any] = print) -> f
         ValueError: for a model that has layers of which nothing can be counted, or images of any size.
         RuntimeError: where the networks could not be timed.
 
-    Example: the networks are timed before, so this takes no time.
+    Example, which is not run here, as the first one on a machine takes its minutes:
 
     >>> import keras_blocks.tuning
     >>> model = keras_blocks.create_model("resnet20_cifar")

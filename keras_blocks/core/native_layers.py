@@ -71,12 +71,12 @@ class DirectWithin(Direct):
         return call(*args, **kwargs)
 
     def _is_direct(self: Any, inputs: Any) -> bool:
-        told = _is_told(type(self))  # type: ignore[arg-type]
+        told = _takes_training(type(self))  # type: ignore[arg-type]
         return told and not isinstance(inputs, list) and super()._is_direct(inputs)
 
 
 @functools.cache
-def _is_told(cls: type[Any]) -> bool:
+def _takes_training(cls: type[Any]) -> bool:
     """Whether the `call` of a class takes `training`, which a user's own block need not."""
     return "training" in inspect.signature(cls.call).parameters
 

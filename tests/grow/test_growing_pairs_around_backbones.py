@@ -56,8 +56,6 @@ KINDS = {
     "FastRCNN": Kind(fast, 1, hidden, {"classes": 3, "region_size": (3, 3)}),
     "RCNN": Kind(rcnn, 1, hidden, {"classes": 3, "region_size": 8}),
 }
-WHOLE = ("cosine", "l2")
-"""Distances of which an embedding is compared as a whole."""
 
 
 def parent_of(kind, rng):
