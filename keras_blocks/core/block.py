@@ -10,7 +10,7 @@ from keras_blocks.core.chain import Chain as Chain
 from keras_blocks.core.immutable import freeze
 from keras_blocks.core.inner import Untracked, changes, quantized, remember, restore
 from keras_blocks.core.keywords import accepted, refuse_unknown
-from keras_blocks.core.layers import SETTINGS, LayerFactory, serialized, wide_policy
+from keras_blocks.core.layers import SETTINGS, LayerFactory, penalized, serialized, wide_policy
 from keras_blocks.core.native_layers import DirectWithin
 from keras_blocks.core.registration import register as register
 from keras_blocks.core.remat import rematerialized
@@ -195,7 +195,7 @@ class Block(LayerFactory, DirectWithin, keras.layers.Layer):
             layer = getattr(self, spec.name)
             return layer.expanded(x, called, **flags) if isinstance(layer, Block) else called(layer)(x, **flags)
 
-        return walk(self._built_chain.chain, self._as_float(inputs), apply)
+        return penalized(self, walk(self._built_chain.chain, self._as_float(inputs), apply))
 
     def compute_output_shape(self, input_shape: Shape) -> Any:
         def shape_after(spec: LayerSpec, shape: Any) -> Any:

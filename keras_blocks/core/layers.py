@@ -277,6 +277,14 @@ def own_initializer(initializer: keras.initializers.Initializer, name: str) -> k
     return type(initializer).from_config(config)
 
 
+def penalized(layer: Any, outputs: Any) -> Any:
+    """What a layer gives where its own layers are called in its place: what it adds to the loss is added still."""
+    regularizer = getattr(layer, "activity_regularizer", None)
+    if regularizer is None:
+        return outputs
+    return keras.layers.Identity(name=f"{layer.name}_penalty", activity_regularizer=regularizer)(outputs)
+
+
 def serialized(value: Any) -> Any:
     """A constructor's argument as plain data for a config."""
     if isinstance(value, keras.initializers.Initializer):

@@ -55,6 +55,8 @@ def compile_alike(child: keras.Model, model: keras.Model, transfers: Iterable[Tr
         if not child.optimizer.built:
             child.optimizer.build(child.trainable_variables)
         carry_state(optimizer, old, transfers)
+        if isinstance(optimizer, keras.optimizers.Adafactor):
+            _factorize(optimizer)
         if optimizer.use_ema:
             _restart_averages(optimizer, child.trainable_variables)
 
@@ -62,6 +64,18 @@ def compile_alike(child: keras.Model, model: keras.Model, transfers: Iterable[Tr
 def _innermost(optimizer: Any) -> Any:
     """Without what only scales the loss."""
     return getattr(optimizer, "inner_optimizer", optimizer)
+
+
+def _factorize(optimizer: keras.optimizers.Adafactor) -> None:
+    """Gives Adafactor the factors of what its velocities are now: what it knows of a kernel are means of two axes.
+
+    The factors stand in front of their velocity, and do not say in their names whose they are.
+    """
+    for place, velocity in enumerate(optimizer.variables):
+        if _key(optimizer, velocity).endswith("_velocity") and len(velocity.shape) > 1:
+            rows, columns = optimizer.variables[place - 2 : place]
+            rows.assign(keras.ops.mean(velocity, axis=-1))
+            columns.assign(keras.ops.mean(velocity, axis=-2))
 
 
 def _restart_averages(optimizer: Any, weights: Iterable[Any]) -> None:

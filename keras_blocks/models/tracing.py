@@ -11,6 +11,7 @@ import keras
 from keras_blocks.blocks.region_head import EachRegion
 from keras_blocks.core.block import Block
 from keras_blocks.core.graphs import renamed, replay, sublayers
+from keras_blocks.core.layers import penalized
 from keras_blocks.typing import Tensor
 
 Note = Callable[[Any, Any], None]
@@ -27,7 +28,7 @@ def opened(model: keras.layers.Layer, x: Any, note: Note = lambda part, outputs:
     Raises:
         ValueError: for a layer that holds blocks and whose `call` cannot be traced.
     """
-    return _opened(model, x, None, note, _apart(model, note))
+    return penalized(model, _opened(model, x, None, note, _apart(model, note)))
 
 
 def _opened(model: Any, x: Any, training: bool | None, note: Note, called: Called) -> Any:
@@ -141,7 +142,7 @@ def _noted(operation: Any, inner: Any, own: dict[str, Any], note: Note, called: 
         outputs = operation.expanded(inner[0], called, **own)
     elif _is_traced(operation):
         graph, inputs = traced(operation, inner, own)
-        outputs = _opened(graph, inputs, own.get("training"), note, called)
+        outputs = penalized(operation, _opened(graph, inputs, own.get("training"), note, called))
     else:
         outputs = _opened(operation, inner[0], own.get("training"), note, called)
     note(operation, outputs)

@@ -38,9 +38,26 @@ def test_what_an_optimizer_averages_and_scales_goes_along(wrapped):
     np.testing.assert_allclose(child.predict(images, verbose=0), before, atol=0.1)
 
 
-def test_of_adafactor_the_steps_go_along():
+@pytest.mark.parametrize("averaged", [False, True])
+def test_adafactors_factors_go_along(averaged):
     x = keras.Input((4,))
     model = keras.Model(x, keras.layers.Dense(2)(keras.layers.Dense(3, "relu", name="a")(x)))
-    model.compile("adafactor", "mse")
-    model.fit(np.ones((8, 4)), np.ones((8, 2)), batch_size=4, epochs=2, verbose=0)
-    assert int(keras_blocks.grow(model, {"a": {"units": 6}}).optimizer.iterations) == 4
+    model.compile(keras.optimizers.Adafactor(use_ema=averaged), "mse")
+    images = np.random.default_rng(0).normal(size=(8, 4))
+    model.fit(images, np.ones((8, 2)), batch_size=4, epochs=2, verbose=0)
+    child = keras_blocks.grow(model, {"a": {"units": 6}})
+    assert int(child.optimizer.iterations) == 4
+
+    def factors(of):
+        """Means of a squared gradient of "a" over its outputs, and over its inputs."""
+        arrays = [keras.ops.convert_to_numpy(v) for v in of.optimizer.variables]
+        units = of.get_layer("a").units
+        place = next(i for i, v in enumerate(arrays) if v.shape == (4,) and arrays[i + 1].shape == (units,))
+        return arrays[place : place + 2]
+
+    (over_outputs, over_inputs), mine = factors(model), factors(child)
+    assert np.all(over_outputs > 0)
+    np.testing.assert_allclose(mine[0], over_outputs, rtol=1e-5)  # each output stands twice in the mean
+    np.testing.assert_allclose(mine[1], np.tile(over_inputs, 2), rtol=1e-5)
+    child.fit(images, np.ones((8, 2)), batch_size=4, epochs=1, verbose=0)
+    assert all(np.all(np.isfinite(weight)) for weight in child.get_weights())

@@ -196,6 +196,29 @@ def test_the_flat_model_takes_data_by_the_names_of_the_inputs_and_other_sizes():
     assert keras_blocks.expand(net).name == "net_expanded"
 
 
+def test_what_a_block_adds_to_the_loss_the_flat_model_adds():
+    class Regularized(keras.layers.Layer):
+        def __init__(self):
+            super().__init__(activity_regularizer="l1")
+            self.inside = fire("inside")
+
+        def build(self, shape):
+            self.inside.build(shape)
+
+        def call(self, x):
+            return self.inside(x)
+
+    block = keras_blocks.FireBlock(2, activity_regularizer=keras.regularizers.L2(0.3), name="block")
+    model = keras.Sequential([keras.Input(SHAPE), block, Regularized()])
+    flat = keras_blocks.expand(model)
+    for one in (model, flat):
+        one.compile(keras.optimizers.SGD(0.01), "mse")
+    targets = np.zeros((2, *model.output_shape[1:]))
+    wanted = model.evaluate(IMAGES, targets, verbose=0)
+    assert wanted > np.mean(model.predict(IMAGES, verbose=0) ** 2) + 0.1
+    np.testing.assert_allclose(flat.evaluate(IMAGES, targets, verbose=0), wanted, rtol=1e-5)
+
+
 class Scaled(Subclassed):
     def build(self, shape):
         self.scale = self.add_weight(name="scale", shape=(1,))
