@@ -28,10 +28,11 @@ def quantize_openvino(source: str, path: str, calibration: Any, goal: Goal) -> t
     names = [each.get_any_name() for each in model.inputs]
     items = [in_order(part, names) for _, part in batches(calibration, 1)]
     dataset = nncf.Dataset(items)
-    best = goal.score(lambda inputs: run_openvino(source, inputs))
+    best = 1.0 + goal.score(lambda inputs: run_openvino(source, inputs))
 
     def score(compiled: Any, _: Any) -> tuple[float, None]:
-        return goal.score(lambda inputs: _run(compiled, inputs)), None
+        # NNCF divides by the float file's score, which is 0 where its outputs are the model's to the bit.
+        return 1.0 + goal.score(lambda inputs: _run(compiled, inputs)), None
 
     ordered = model.get_ordered_ops()
     layers = [item.get_friendly_name() for item in ordered if _has_weights(item)]
@@ -106,12 +107,13 @@ def _inside(core: Any, model: Any, names: list[str], inputs: Any) -> list[np.nda
 
     OpenVINO shows other numbers of what is in int8, and so their opposites are asked for.
     """
-    from openvino import opset13
+    from openvino import Model, opset13
 
     copy = model.clone()
     layers = {item.get_friendly_name(): item for item in copy.get_ordered_ops()}
-    copy.add_outputs([opset13.negative(_with_bias(layers[name])).output(0) for name in names])
-    return [-array for array in _run(core.compile_model(copy, "CPU", EXACT), inputs)[-len(names) :]]
+    shown = [opset13.negative(_with_bias(layers[name])).output(0) for name in names]
+    cut = Model(shown, copy.get_parameters())  # without what is behind them
+    return [-array for array in _run(core.compile_model(cut, "CPU", EXACT), inputs)]
 
 
 def _with_bias(item: Any) -> Any:
