@@ -262,7 +262,8 @@ class WarpRegions(_OfBoxes):
     def sample(self, maps: Any, boxes: Tensor) -> Tensor:
         boxes = as_coordinates(boxes)
         height, width = (size / (size - 2 * self.context) for size in self.output_size)
-        half = 0.5 * keras.ops.stack([width, height], axis=0) * (boxes[..., 2:] - boxes[..., :2])
+        larger = keras.ops.convert_to_tensor([width, height], dtype=boxes.dtype)
+        half = 0.5 * larger * (boxes[..., 2:] - boxes[..., :2])
         center = 0.5 * (boxes[..., :2] + boxes[..., 2:])
         boxes = keras.ops.concatenate([center - half, center + half], axis=-1)
         fill = keras.ops.cast(self.fill, wide(self.compute_dtype))

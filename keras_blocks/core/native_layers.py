@@ -123,7 +123,7 @@ class Activation(Direct, keras.layers.Activation):
 
     def may_overwrite(self, inputs: Tensor, maker: Any) -> bool:
         """Whether the outputs may take the memory of the inputs, which a layer has given to this one alone."""
-        known = self.activation is keras.activations.relu and self._is_direct(inputs)
+        known = self.activation is keras.activations.relu and self._is_direct(inputs) and "call" not in vars(self)
         return known and torch_images.is_unkept(inputs) and only_computes(maker)
 
     def overwriting(self, inputs: Tensor, place: None = None) -> Tensor:
@@ -137,7 +137,7 @@ class Add(Direct, keras.layers.Add):
 
     def may_overwrite(self, inputs: Any, maker: Any) -> bool:
         """Whether the sum of two may take the memory of one, which a layer has given to this one alone."""
-        alike = self._is_direct(inputs) and inputs[0].shape == inputs[1].shape
+        alike = self._is_direct(inputs) and inputs[0].shape == inputs[1].shape and "call" not in vars(self)
         return alike and all(map(torch_images.is_unkept, inputs)) and only_computes(maker)
 
     def call(self, inputs: Any) -> Tensor:

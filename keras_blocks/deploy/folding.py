@@ -7,8 +7,9 @@ import keras
 import numpy as np
 
 from keras_blocks.core.arrays import as_float64
+from keras_blocks.core.copies import like
 from keras_blocks.core.layer_kinds import CONVOLUTIONS, DEPTHWISE, NORMALIZATIONS, SEPARABLE, TRANSPOSED
-from keras_blocks.core.native_layers import natively, own_class
+from keras_blocks.core.native_layers import own_class
 
 layers = keras.layers
 
@@ -65,8 +66,7 @@ def activated(layer: Any, activation: Any) -> Callable[..., Any]:
     """A convolution as this one, with an activation of its own, once it is called."""
 
     def call(x: Any, *args: Any, **kwargs: Any) -> Any:
-        own = keras.activations.serialize(activation.activation)
-        new = natively(type(layer)).from_config({**layer.get_config(), "activation": own})
+        new = like(layer, activation=activation.activation)
         outputs = new(x, *args, **kwargs)
         new.set_weights(layer.get_weights())
         return outputs
@@ -101,7 +101,7 @@ def with_weights(layer: Any, weights: Mapping[str, np.ndarray]) -> Callable[[Any
     """A layer as this one, with a bias and these weights, once it is called."""
 
     def call(x: Any, *args: Any, **kwargs: Any) -> Any:
-        new = natively(type(layer)).from_config({**layer.get_config(), "use_bias": True})
+        new = like(layer, use_bias=True)
         outputs = new(x, *args, **kwargs)
         for name, value in weights.items():
             variable = getattr(new, name)

@@ -7,9 +7,10 @@ import keras
 import numpy as np
 
 from keras_blocks.core.arrays import as_float64
+from keras_blocks.core.copies import finalized
 from keras_blocks.core.native_layers import own_class
 from keras_blocks.grow.evaluating import ACROSS, Evaluator, Parent
-from keras_blocks.grow.flat import WEIGHTED, Call, Flat
+from keras_blocks.grow.flat import EACH, WEIGHTED, Call, Flat
 from keras_blocks.grow.layouts import NONE, Layouts
 from keras_blocks.grow.linear import carried_depthwise, carried_linear, carried_row
 from keras_blocks.grow.new_layers import begun
@@ -156,6 +157,7 @@ class Child(Evaluator):
         if fits and self.first(call):
             for variable, other in zip(mine, theirs):
                 self.move(variable, other, lambda value, shared: value)
+            finalized(call.layer)
             self.done(call)
         if same and len(inputs) == len(given) and all(one.same(other) for one, other in zip(inputs, given)):
             return self.parent.made(twin)
@@ -208,7 +210,9 @@ class Child(Evaluator):
 
 
 def _activation(layer: Any) -> str:
-    """The name of a layer's activation."""
+    """The name of a layer's activation, or of what is one itself."""
+    if own_class(layer) in EACH or not isinstance(layer, keras.layers.Layer):
+        return type(layer).__name__
     activation = getattr(layer, "activation", None)
     return str(getattr(activation, "__name__", activation))
 

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from keras_blocks.core import validation
+from keras_blocks.core.copies import config_of, like
 from keras_blocks.core.keywords import accepted, refuse_unknown
 from keras_blocks.models.around_backbone import AroundBackbone
 from keras_blocks.models.network import Network
@@ -120,14 +121,14 @@ def _clone(model: keras.Model, metaparameters: Changes, blocks: Mapping[str, Cha
         validation.mapping(f"blocks[{name!r}]", arguments)
 
     def changed(layer: keras.layers.Layer) -> keras.layers.Layer:
-        config = layer.get_config()
+        config = config_of(layer)
         new = changes.get(layer.name, {})
         if unknown := [key for key in new if key not in config]:
             raise TypeError(
                 f"{type(layer).__name__} '{layer.name}' has no {', '.join(map(repr, unknown))}; it has "
                 f"{', '.join(sorted(config))}."
             )
-        made: keras.layers.Layer = type(layer).from_config({**config, **new})
+        made: keras.layers.Layer = like(layer, **new)
         return made
 
     compiled, model.compiled = model.compiled, False  # or Keras compiles the clone from names alone
@@ -135,4 +136,10 @@ def _clone(model: keras.Model, metaparameters: Changes, blocks: Mapping[str, Cha
         child: keras.Model = keras.models.clone_model(model, clone_function=changed)
     finally:
         model.compiled = compiled
+    if type(child) is not type(model):  # as Keras' clones of what is derived of `keras.Model` are
+        raise TypeError(
+            f"`model` must be an architecture, a Sequential or a functional model; '{model.name}' is a "
+            f"{type(model).__name__}, derived of one, of which a child would have the graph alone: grow "
+            f"`keras.Model(model.inputs, model.outputs)`, or make it an architecture of your own."
+        )
     return child

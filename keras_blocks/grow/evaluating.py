@@ -13,6 +13,14 @@ ACROSS = ("softmax", "log_softmax", "sparsemax", "glu")
 """Activations that look at several channels."""
 
 
+def _plain(operation: Any) -> str:
+    """The name of the activation that a layer, or a function of keras.ops, is; for one without, what it does."""
+    if own_class(operation) is keras.layers.ReLU and not operation.negative_slope and not operation.threshold:
+        return {None: "relu", 6.0: "relu6"}.get(operation.max_value) or key_of(operation)
+    name = type(operation).__name__
+    return name.lower() if name in ("Relu", "Relu6") else key_of(operation)
+
+
 class Evaluator:
     """Goes through a flat model's calls in order. A subclass says what layers with weights make.
 
@@ -75,7 +83,9 @@ class Evaluator:
         return self.numbers.per_channel(key_of(call.layer), inputs[0], pads=pads)
 
     def _activation(self, call: Call, inputs: list[Values]) -> Values | None:
-        return self.activated(call.layer.activation, inputs[0])
+        if own_class(call.layer) is keras.layers.Activation:
+            return self.activated(call.layer.activation, inputs[0])
+        return self.numbers.activated(_plain(call.layer), call.layer, inputs[0])  # which is its own activation
 
     def _rescale(self, call: Call, inputs: list[Values]) -> Values | None:
         scale, offset = call.layer.scale, call.layer.offset

@@ -49,13 +49,23 @@ PER_CHANNEL = (
 DENSE = (layers.Dense, FittedDense)
 """Layers that do the same with each vector of a sequence."""
 
+EACH = (layers.ReLU, layers.LeakyReLU, layers.ELU)
+"""Layers that do the same with each number, and are their own activation."""
+
+_EACH = """
+    Celu Elu Gelu HardSigmoid HardSilu HardTanh LeakyRelu LogSigmoid Mish Relu Relu6 Selu Sigmoid Silu Softplus Softsign
+    SquarePlus Tanh
+"""
+OPS = {"Add": "add", "Multiply": "multiply", **dict.fromkeys(_EACH.split(), "activation")}
+"""Functions of keras.ops, by the class of their calls in a graph, that are what layers of a kind are."""
+
 KINDS: dict[str, tuple[type, ...]] = {
     "idle": IDLE,
     "per_channel": PER_CHANNEL,
     "linear": (layers.Conv2D, GroupedConv2D, layers.Conv2DTranspose, *DENSE),
     "depthwise": (layers.DepthwiseConv2D,),
     "norm": NORMALIZATIONS,
-    "activation": (layers.Activation,),
+    "activation": (layers.Activation, *EACH),
     "rescale": (layers.Rescaling,),
     "add": (layers.Add,),
     "multiply": (layers.Multiply,),
@@ -82,8 +92,8 @@ def kind_of(operation: Any) -> str:
     """What a layer is to its channels; "opaque" for one that is only known to do the same with the same."""
     if getattr(operation, "lora_enabled", False) or getattr(operation, "quantization_mode", None):
         return "opaque"
-    if type(operation).__name__ in ("Add", "Multiply") and not isinstance(operation, layers.Layer):  # of keras.ops
-        return type(operation).__name__.lower()
+    if not isinstance(operation, layers.Layer):
+        return OPS.get(type(operation).__name__, "opaque")
     return next((kind for kind, classes in KINDS.items() if own_class(operation) in classes), "opaque")
 
 

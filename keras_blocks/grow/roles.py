@@ -99,7 +99,7 @@ class Roles:
             self.of[call.key] = "zero"
             return _at(getattr(call.layer, "activation", keras.activations.linear), 0.0)
         if call.kind == "activation":
-            return _at(call.layer.activation, self._zeroed(call.inputs[0]))
+            return _at(getattr(call.layer, "activation", call.layer), self._zeroed(call.inputs[0]))
         if call.kind == "multiply":
             return self._zeroed(call.inputs[0]) if self._behind(call.inputs[0]) else 0.0
         found = [self._zeroed(inner) for inner in call.inputs]

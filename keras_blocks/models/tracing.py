@@ -154,12 +154,12 @@ def _is_graph(operation: Any) -> bool:
 
 
 def _is_traced(operation: Any) -> bool:
-    """Whether what it does is in its `call` alone, and a block is in it. Regions are looked at one by one: not so."""
+    """Whether what it does is in its `call` alone, round a graph or a block. Regions are seen one by one: not so."""
     if not isinstance(operation, keras.layers.Layer) or isinstance(operation, Block | EachRegion):
         return False
     caller = next(base for base in type(operation).__mro__ if "call" in vars(base))
     ours = caller.__module__.partition(".")[0] in ("keras", "keras_blocks")
-    return not (_is_graph(operation) and ours) and holds_blocks(operation)
+    return not ours if _is_graph(operation) else holds_blocks(operation)
 
 
 def _own_weights(layer: keras.layers.Layer) -> list[Any]:

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import keras
 
-from keras_blocks.deploy.copying import config_of, rebuilt
+from keras_blocks.core.copies import finalized, like
+from keras_blocks.deploy.copying import rebuilt
 from keras_blocks.prune.budget import RunningCount
 from keras_blocks.prune.coupling import Coupling, Kept, Part
 from keras_blocks.prune.reconstruction import checked_images
@@ -160,11 +161,12 @@ class _Narrower:
         if self._made is not None:
             return self._made(*args, **kwargs)
         layer = self._part.layer
-        self._made = type(layer).from_config({**config_of(layer), **self._part.followed.config(self._kept.count)})
+        self._made = like(layer, **self._part.followed.config(self._kept.count))
         outputs = self._made(*args, **kwargs)
         axes = {id(variable): axes for _, variable, axes in self._part.weights()}
         values = zip(layer.weights, layer.get_weights(), strict=True)
         self._made.set_weights([self._kept.weight(value, axes.get(id(weight), {})) for weight, value in values])
+        finalized(self._made)
         return outputs
 
 

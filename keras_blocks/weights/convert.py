@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_blocks.core.block import Block
 from keras_blocks.core.chain import Chain, LayerSpec, branches, specs
+from keras_blocks.core.copies import finalized
 from keras_blocks.core.graphs import counted_name, sublayers
 from keras_blocks.weights.adapting import Adapting
 from keras_blocks.weights.files import read_arrays
@@ -75,8 +76,7 @@ def adapted_weights(source: Arrays | str | os.PathLike[str] | keras.Model, model
     for name, value in found.items():
         targets[name].assign(value)
     for layer in model.layers:
-        if hasattr(layer, "finalize_state"):  # Normalization and its like keep what follows from their weights
-            layer.finalize_state()
+        finalized(layer)
     return model
 
 

@@ -1,0 +1,50 @@
+"""Layers made like others: of what their configs tell, and of what these cannot."""
+
+import inspect
+from typing import Any
+
+import keras
+
+from keras_blocks.core.native_layers import natively
+
+
+def config_of(layer: keras.layers.Layer) -> dict[str, Any]:
+    """What makes a layer like this one. Of functions that Keras finds another one for by their name, themselves.
+
+    Raises:
+        ValueError: for one that does not tell.
+    """
+    try:
+        config: dict[str, Any] = layer.get_config()
+    except NotImplementedError as error:
+        raise ValueError(
+            f"the layer '{layer.name}' cannot be copied, as {type(layer).__name__} has no `get_config` that tells its "
+            "arguments."
+        ) from error
+    functions = {key: getattr(layer, key, None) for key, value in config.items() if isinstance(value, str | dict)}
+    lost = {key: own for key, own in functions.items() if inspect.isroutine(own) and not _is_found(config[key], own)}
+    return {**config, **lost}
+
+
+def _is_found(told: Any, function: Any) -> bool:
+    """Whether Keras gives this function for what a config tells of it."""
+    try:
+        return keras.activations.get(told) is function
+    except (TypeError, ValueError):
+        return False
+
+
+def like(layer: Any, **arguments: Any) -> Any:
+    """A layer like this one, but for some arguments, without its weights.
+
+    A `Lambda` of the same arguments is the same one: it has no weights, and Keras makes none of what it tells.
+    """
+    if isinstance(layer, keras.layers.Lambda) and not arguments:
+        return layer
+    return natively(type(layer)).from_config({**config_of(layer), **arguments})
+
+
+def finalized(layer: Any) -> None:
+    """Called once a layer has other weights: `Normalization` and its like keep what follows from them."""
+    if hasattr(layer, "finalize_state"):
+        layer.finalize_state()
