@@ -121,6 +121,13 @@ def test_outside_of_the_image_is_filled():
     np.testing.assert_allclose(found[0, 1], np.broadcast_to([7.0, 0.5], (12, 12, 2)))
 
 
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="JAX has no float64 but where it is told to")
+def test_warps_in_double_precision():
+    images, boxes = np.ones((1, 4, 4, 1)), np.array([[[0.0, 0, 4, 4]]])
+    found = WarpRegions(2, 0, dtype="float64")([images, boxes])
+    np.testing.assert_array_equal(as_array(found), np.ones((1, 1, 2, 2, 1)))
+
+
 def test_takes_bytes():
     images = np.full((1, 4, 4, 1), 200, "uint8")
     assert as_array(WarpRegions(2, 0)([images, np.array([[[0, 0, 4, 4]]], "float32")])).max() == 200.0
