@@ -21,7 +21,8 @@ def config_of(layer: keras.layers.Layer) -> dict[str, Any]:
             f"the layer '{layer.name}' cannot be copied, as {type(layer).__name__} has no `get_config` that tells its "
             "arguments."
         ) from error
-    functions = {key: getattr(layer, key, None) for key, value in config.items() if isinstance(value, str | dict)}
+    own_values = vars(layer)  # without methods, one of which may be called as an argument is
+    functions = {key: own_values.get(key) for key, value in config.items() if isinstance(value, str | dict)}
     lost = {key: own for key, own in functions.items() if inspect.isroutine(own) and not _is_found(config[key], own)}
     return {**config, **lost}
 
