@@ -64,7 +64,7 @@ def carry_state(mine: Any, theirs: Any, weights: Weights) -> None:
     (slots, scalars), (known, steps) = _sorted(mine, weights.mine), _sorted(theirs, weights.theirs)
     for one, other in zip(scalars, steps):  # the first are Keras' own
         if len(scalars) == len(steps) or _key(mine, one) in ("iteration", "learning_rate"):
-            one.assign(other)
+            one.assign(np.array(keras.ops.convert_to_numpy(other)))  # a copy, as JAX deletes what a step is given
     for (weight, slot), variable in slots.items():
         transfer = weights.transfers.get(weight)
         twin = known.get((id(transfer.theirs), slot)) if transfer is not None else None
@@ -135,13 +135,14 @@ def _factorize(optimizer: keras.optimizers.Adafactor) -> None:
 def _restart(optimizer: Any, slots: Mapping[tuple[int, str], Any], weights: Iterable[Any]) -> None:
     """What an optimizer has in place of the weights, of which copies share what goes out, begins at the child's."""
     for weight in weights:
+        value = as_float64(weight)  # a copy, as above
         average, sequence = (slots.get((id(weight), name)) for name in ("average", "momentum"))
         if optimizer.use_ema and average is not None:
-            average.assign(weight)
+            average.assign(value)
         if isinstance(optimizer, keras.optimizers.ScheduleFreeAdamW) and sequence is not None:
-            sequence.assign(weight)
+            sequence.assign(value)
         if isinstance(optimizer, keras.optimizers.Ftrl) and (id(weight), "linear") in slots:
-            slots[id(weight), "linear"].assign(_linear(optimizer, as_float64(weight), slots[id(weight), "accumulator"]))
+            slots[id(weight), "linear"].assign(_linear(optimizer, value, slots[id(weight), "accumulator"]))
 
 
 def _linear(optimizer: keras.optimizers.Ftrl, weight: np.ndarray, accumulator: Any) -> np.ndarray:
