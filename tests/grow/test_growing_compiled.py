@@ -59,8 +59,6 @@ def test_what_an_optimizer_averages_and_scales_goes_along(wrapped):
     assert int(inner.iterations) == 4
     child.fit(images, wanted, batch_size=4, epochs=1, verbose=0)  # whose end takes the averages as weights
     np.testing.assert_allclose(child.predict(images, verbose=0), before, atol=0.1)
-    model.fit(images, wanted, batch_size=4, epochs=1, verbose=0)
-    assert int(optimizer.iterations) == int(inner.iterations) == 6
 
 
 @pytest.mark.parametrize("averaged", [False, True])
@@ -150,6 +148,9 @@ def test_the_scale_of_a_loss_goes_along():
     child = keras_blocks.grow(model, {"a": {"units": 6}})
     assert float(child.optimizer.dynamic_scale) == 8
     assert int(child.optimizer.step_counter) == int(child.optimizer.iterations) == 4
+    for one in (child, model):  # JAX deletes what a step is given, so that they may share nothing
+        one.fit(np.ones((4, 4)), np.ones((4, 2)), verbose=0)
+        assert int(one.optimizer.iterations) == 5
 
 
 def test_nadams_product_goes_along():
