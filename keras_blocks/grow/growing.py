@@ -60,8 +60,8 @@ def grow(
     following each channel through both models, not by trying.
 
     The statistics of normalizations go along; a model that is compiled gives a child that is, with the optimizer's
-    state: copied weights have the moments of the weights they are copies of, new ones have zeros. Layers that are
-    frozen stay so. The model itself is left as it is.
+    state: copied weights have the moments of the weights they are copies of, new ones what the optimizer begins
+    with. Layers that are frozen stay so. The model itself is left as it is.
 
     Args:
         model: an architecture of the library, or one of your own, a subclass of `Architecture`; with `blocks`, a
