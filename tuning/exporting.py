@@ -110,7 +110,7 @@ def exported(
     from keras_blocks.core import validation
 
     validation.choice("format", format, SUFFIXES)
-    path = out or Path(_stem(model) + SUFFIXES[format])
+    path = out or Path(_stem(model) + (SUFFIXES[format] or f"_{format}"))  # not the folder of the run itself
     if path.exists() and not options.get("overwrite"):  # said before the model is loaded
         raise ValueError(f"--out: {path} is there already; --overwrite replaces it.")
     net = _model(model, weights)

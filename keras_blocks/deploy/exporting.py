@@ -5,7 +5,7 @@ import dataclasses
 import json
 import os
 import pathlib
-import shutil
+import re
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
@@ -43,6 +43,7 @@ from keras_blocks.deploy.runtimes import (
     run_openvino,
     torch_options,
 )
+from keras_blocks.deploy.targets import CARD, checked_target, move
 from keras_blocks.models.architecture import Architecture
 from keras_blocks.ops.written import for_openvino
 
@@ -57,9 +58,6 @@ COMPARED = 64
 
 LESS = (1, 2, 4, 8, 16)
 """So many pixels smaller are images that a file for any size is tried on, too: after each stride, a size may be odd."""
-
-CARD = ".json"
-"""What is behind the path of the file that tells of an exported one."""
 
 ROUNDED = 0.01
 """How far one image's outputs in int8 may be from those that it has among others: where what is in float differs by
@@ -119,7 +117,8 @@ def export(
         What was written, and how far it is from the model; of int8 also each layer's error (`Exported.table`).
 
     Raises:
-        FileExistsError: where there is something at the path, or where a file beside it goes: OpenVINO's ".bin".
+        FileExistsError: where there is something at the path, or where a file beside it goes: OpenVINO's ".bin"; with
+            `overwrite`, for a folder that is no SavedModel, which is never replaced.
         ImportError: without what writes and runs the format.
         TypeError, ValueError: for an argument out of range; for a model of unknown size without `inputs`; where Keras
             cannot write the model in this format, with what it raised; where the outputs differ, with how far; in int8
@@ -135,12 +134,9 @@ def export(
     """
     validation.choice("format", format, get_args(Format))
     validation.choice("precision", precision, get_args(Precision))
-    runtime, target = RUNTIMES[format], pathlib.Path(path)
+    runtime = RUNTIMES[format]
+    target = checked_target(path, runtime.suffix, format, validation.boolean("overwrite", overwrite))
     within = TOLERANCE if tolerance is None else validation.number("tolerance", tolerance, least=0.0, most=1.0)
-    if target.suffix != runtime.suffix and runtime.suffix:
-        raise ValueError(f"`path` must end with '{runtime.suffix}' for format='{format}'; received {str(path)!r}.")
-    if target.exists() and not validation.boolean("overwrite", overwrite):
-        raise FileExistsError(f"`path`: {path} is there already. `overwrite=True` replaces it.")
     _check_backend(format, precision)
     for module, _ in runtime.needs:
         require(module, module if module in BACKENDS else "export")
@@ -190,7 +186,7 @@ def export(
             drop,
         )
         pathlib.Path(part + CARD).write_text(json.dumps(_card(done, model, inputs), indent=2) + "\n")
-        _move(os.path.dirname(part), target.parent, overwrite)
+        move(os.path.dirname(part), target.parent, overwrite)
     return done
 
 
@@ -341,7 +337,10 @@ def _run(path: str, format: Format, inputs: Any) -> Outputs:
 
 
 def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+    """What an error says first, without colours; of one that Keras has wrapped, what it wraps."""
+    lines = [line.strip() for line in re.sub(r"\x1b\[[\d;]*m", "", str(error)).splitlines()]
+    told = [line for line in lines if line and not line.startswith("Exception encountered when calling")]
+    return f"{type(error).__name__}: {told[0] if told else ''}"
 
 
 def _random_inputs(deployed: keras.Model, model: keras.Model) -> Any:
@@ -362,15 +361,3 @@ def _random_inputs(deployed: keras.Model, model: keras.Model) -> Any:
 def _card(done: Exported, model: keras.Model, inputs: Any) -> dict[str, Any]:
     taken = keras.tree.map_structure(lambda array: f"{array.dtype} {['batch', *array.shape[1:]]}", inputs)
     return {"model": model.name, "inputs": taken, **dataclasses.asdict(done), "path": os.path.basename(done.path)}
-
-
-def _move(folder: str, target: pathlib.Path, overwrite: bool) -> None:
-    """All that was written takes its place in the target: weights in a file of their own, too."""
-    names = sorted(os.listdir(folder))
-    if not overwrite and (there := [name for name in names if (target / name).exists()]):
-        raise FileExistsError(f"`path`: {target / there[0]} is there already. `overwrite=True` replaces it.")
-    for name in names:
-        place = target / name
-        if place.is_dir() and not place.is_symlink():
-            shutil.rmtree(place)
-        os.replace(os.path.join(folder, name), place)
