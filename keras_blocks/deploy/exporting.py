@@ -19,7 +19,9 @@ from keras_blocks.blocks.region_proposals import SelectProposals
 from keras_blocks.blocks.roi import RoIAlign, RoIPool, WarpRegions
 from keras_blocks.core import validation
 from keras_blocks.core.extras import require
+from keras_blocks.core.graphs import calls
 from keras_blocks.deploy.comparing import arrays_of, compared, difference_of_first, named
+from keras_blocks.deploy.copying import in_float32
 from keras_blocks.deploy.deploying import deploy
 from keras_blocks.deploy.exported import Exported, Format, Precision
 from keras_blocks.deploy.int8_litert import quantize_litert
@@ -30,6 +32,7 @@ from keras_blocks.deploy.quantizing import (
     QuantizedLayer,
     check_calibration,
     check_not_quantized,
+    checked_inputs,
     count_of,
     first,
     goal_of,
@@ -52,6 +55,9 @@ INT8_NEEDS = {"onnx": "onnxruntime", "litert": "tensorflow", "openvino": "nncf"}
 
 TOLERANCE = 1e-4
 """In float32."""
+
+HALF_TOLERANCE = 0.1
+"""Of a model in mixed precision: bfloat16 has 8 bits of a number, of which each layer loses some."""
 
 COMPARED = 64
 """Of the calibration set, that outputs in int8 are compared on."""
@@ -140,7 +146,8 @@ def export(
     _check_backend(format, precision)
     for module, _ in runtime.needs:
         require(module, module if module in BACKENDS else "export")
-    deployed = deploy(model)
+    flat = deploy(model)
+    deployed = in_float32(flat)
     _check_regions(deployed, format)
     if precision == "int8":
         require(INT8_NEEDS[format], INT8_NEEDS[format] if INT8_NEEDS[format] in BACKENDS else "int8")
@@ -149,8 +156,14 @@ def export(
         inputs = first(calibration, COMPARED) if inputs is None else inputs
     elif any(given is not None for given in (calibration, validation_data, max_drop)):
         raise ValueError("`calibration`, `validation_data` and `max_drop` are for `precision='int8'`; it is 'float32'.")
-    inputs = _random_inputs(deployed, model) if inputs is None else keras.tree.map_structure(np.asarray, inputs)
+    given = _random_inputs(deployed, model) if inputs is None else inputs
+    inputs = checked_inputs("inputs", given, deployed)
+    if isinstance(validation_data, (tuple, list)) and len(validation_data) == 2:
+        validation_data = (checked_inputs("validation_data", validation_data[0], deployed), validation_data[1])
     whole = model.without_auxiliary() if isinstance(model, Architecture) else model
+    if deployed is not flat:
+        _check_widened(whole, deployed, inputs)
+        whole = deployed
     theirs = named(whole.predict(inputs, verbose=0))
     goal: Goal | None = None
     if precision == "int8":
@@ -188,6 +201,17 @@ def export(
         pathlib.Path(part + CARD).write_text(json.dumps(_card(done, model, inputs), indent=2) + "\n")
         move(os.path.dirname(part), target.parent, overwrite)
     return done
+
+
+def _check_widened(model: keras.Model, deployed: keras.Model, inputs: Any) -> None:
+    """Refuses a model in mixed precision which does something else in 32 bits than in 16."""
+    outputs = [named(one.predict(inputs, verbose=0)) for one in (model, deployed)]
+    difference = compared(*outputs)[1]
+    if not difference <= HALF_TOLERANCE:
+        raise ValueError(
+            f"`model`: '{model.name}' computes in 16 bits, and its outputs in 32, as in a file, differ by "
+            f"{difference:.1e}; nothing was written. Build it in float32 and load its weights there."
+        )
 
 
 def _check_backend(format: Format, precision: Precision) -> None:
@@ -310,7 +334,9 @@ def _as_int8(
 
 
 def _write(model: keras.Model, path: str, format: Format, inputs: Any) -> None:
-    model(keras.tree.map_structure(lambda array: array[:1], inputs))  # one that was never called has no ONNX
+    any_count = all(tensor.shape[0] is None for tensor in keras.tree.flatten(model.input))
+    few = 1 if any_count else None
+    model(keras.tree.map_structure(lambda array: array[:few], inputs))  # one that was never called has no ONNX
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the converters, on what they are made of
@@ -352,8 +378,13 @@ def _random_inputs(deployed: keras.Model, model: keras.Model) -> Any:
         shape = tuple(tensor.shape[1:])
         if None in shape:
             raise ValueError(f"`inputs` must be given for '{model.name}', which takes any size: {tuple(tensor.shape)}.")
-        most = 1 if "float" in tensor.dtype and not prepares else 256
-        return rng.uniform(0, most, (IMAGES, *shape)).astype(tensor.dtype)
+        rows = [
+            one.input_dim
+            for one, given, _ in calls(deployed)
+            if isinstance(one, keras.layers.Embedding) and tensor is given[0]
+        ]
+        most = 1 if "float" in tensor.dtype and not prepares and not rows else min([256, *rows])
+        return rng.uniform(0, most, (tensor.shape[0] or IMAGES, *shape)).astype(tensor.dtype)
 
     return keras.tree.map_structure(one, deployed.input)
 

@@ -196,16 +196,28 @@ def check_calibration(calibration: Any, deployed: keras.Model) -> Any:
             "`precision='int8'` needs `calibration`: inputs as the model takes them, by which the ranges of what is "
             "inside are found; a hundred images of training are common."
         )
-    arrays = as_arrays(calibration)
+    return checked_inputs("calibration", calibration, deployed)
+
+
+def checked_inputs(name: str, inputs: Any, deployed: keras.Model) -> Any:
+    """Inputs as arrays of the model's types, in the structure of its inputs.
+
+    Raises:
+        ValueError: for what the model does not take, with the argument's name.
+    """
+    single = isinstance(deployed.input, keras.KerasTensor)
+    arrays = as_arrays(inputs[0] if single and isinstance(inputs, (list, tuple)) and len(inputs) == 1 else inputs)
     try:
         keras.tree.assert_same_structure(deployed.input, arrays)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"`calibration` must have the structure of the model's inputs: {error}") from error
+        raise ValueError(f"`{name}` must have the structure of the model's inputs, of arrays: {error}") from error
+    if len(counts := {len(array) for array in keras.tree.flatten(arrays) if array.ndim}) > 1:
+        raise ValueError(f"`{name}` must have as many of each input; received {sorted(counts)}.")
     for tensor, array in zip(keras.tree.flatten(deployed.input), keras.tree.flatten(arrays)):
         fits = len(array.shape) == len(tensor.shape) and len(array)
         if not fits or any(size not in (None, given) for size, given in zip(tensor.shape[1:], array.shape[1:])):
             raise ValueError(
-                f"`calibration` must be inputs of the shape {tuple(tensor.shape)}, one or more, as the model takes "
+                f"`{name}` must be inputs of the shape {tuple(tensor.shape)}, one or more, as the model takes "
                 f"them; received the shape {array.shape}."
             )
     return keras.tree.map_structure(
