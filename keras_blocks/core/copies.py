@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from keras_blocks.core.layer_kinds import OF_CODE
 from keras_blocks.core.native_layers import natively
 
 
@@ -38,9 +39,9 @@ def _is_found(told: Any, function: Any) -> bool:
 def like(layer: Any, **arguments: Any) -> Any:
     """A layer like this one, but for some arguments, without its weights.
 
-    A `Lambda` of the same arguments is the same one: it has no weights, and Keras makes none of what it tells.
+    One that is code, has no weights and the same arguments is the same one: Keras makes none of what it tells.
     """
-    if isinstance(layer, keras.layers.Lambda) and not arguments:
+    if isinstance(layer, OF_CODE) and not layer.weights and not arguments:
         return layer
     return natively(type(layer)).from_config({**config_of(layer), **arguments})
 

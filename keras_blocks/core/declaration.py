@@ -7,6 +7,7 @@ import keras
 
 from keras_blocks.core.immutable import FrozenDict
 from keras_blocks.core.keywords import accepted, ours_alone, refuse_unknown
+from keras_blocks.core.layer_kinds import OF_CODE
 from keras_blocks.core.layers import serialized
 from keras_blocks.core.registration import class_named, registered_name
 from keras_blocks.core.signature import needed
@@ -16,12 +17,6 @@ Declaration: TypeAlias = type | str | Mapping[str, Any] | keras.layers.Layer | N
 
 THE_OWNERS = ("name", "dtype", "trainable")
 """Arguments that are those of the block in which the layer stands."""
-
-OF_CODE = tuple(
-    getattr(keras.layers, name) for name in ("JaxLayer", "Lambda", "TFSMLayer", "TorchModuleWrapper")
-)  # "JaxLayer" is also what Keras calls the base of all its layers on JAX: the class counts, and not its name
-"""Keras' layers whose arguments are code, or a path to it: Keras refuses these in files that it does not trust, and a
-declaration in a file is made by the constructor, which does not."""
 
 
 def layer_declaration(argument: str, value: Any, given: Collection[str] = ()) -> FrozenDict | None:

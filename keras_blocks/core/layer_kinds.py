@@ -15,6 +15,12 @@ SEPARABLE = (layers.SeparableConv1D, layers.SeparableConv2D)
 NORMALIZATIONS = (layers.BatchNormalization, BatchNormalization)
 """Keras' and ours; what users derive of them may compute something else."""
 
+OF_CODE = tuple(
+    getattr(keras.layers, name) for name in ("JaxLayer", "Lambda", "TFSMLayer", "TorchModuleWrapper")
+)  # "JaxLayer" is also what Keras calls the base of all its layers on JAX: the class counts, and not its name
+"""Keras' layers whose arguments are code, or a path to it: Keras refuses these in files that it does not trust, and a
+declaration in a file is made by the constructor, which does not."""
+
 IDLE = (
     layers.ActivityRegularization,
     layers.AlphaDropout,

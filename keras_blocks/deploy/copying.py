@@ -8,6 +8,7 @@ import keras
 from keras_blocks.core.copies import finalized, like
 from keras_blocks.core.freeing import functional
 from keras_blocks.core.graphs import replay
+from keras_blocks.core.layer_kinds import OF_CODE
 from keras_blocks.look.expanding import inputs_of
 
 Change = Callable[..., Any]
@@ -26,7 +27,7 @@ def _is_half(layer: Any) -> bool:
     """Whether a layer with weights in 32 bits, as of mixed precision, computes in 16."""
     policy = layer.dtype_policy
     mixed = policy.compute_dtype in HALF and policy.variable_dtype == "float32"
-    return mixed and not isinstance(layer, keras.layers.Lambda)
+    return mixed and not isinstance(layer, OF_CODE)
 
 
 def rebuilt(graph: keras.Model, changes: Mapping[int, Change], name: str, widened: bool = False) -> keras.Model:
