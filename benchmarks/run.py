@@ -1,15 +1,16 @@
-"""The speed of every architecture, by one command: construction, inference of 1 and 8 images, a training step of 8, its
-memory, saving and loading, `deploy`, and exported files in their runtimes; against keras.applications, and torchvision
-where it is installed, in turn in one process, medians.
+"""The speed of the networks in contestants.py, by one command: construction, inference of 1 and 8 images, a training
+step of 8, its memory, saving and loading, `deploy`, and exported files in their runtimes; against keras.applications,
+and torchvision where it is installed, in turn in one process, medians.
 
     KERAS_BACKEND=tensorflow python benchmarks/run.py                     # all networks: hours on two cores
     KERAS_BACKEND=torch python benchmarks/run.py resnet50 --cpu-time --threads 1 --rounds 3
     KERAS_BACKEND=torch python benchmarks/run.py resnet50 --measures training inference --size 96
 
 What comes out is compared with the ratios that docs/speed.json keeps: one that is worse by more than a tenth is shown,
-and the command ends with status 1. `--keep` writes the new ones there, and makes the table in docs/benchmarks.md and
-docs/speed.png of all that is kept; `--draw` makes these two alone. On a machine that others use, too, `--cpu-time
---threads 1` counts the processor's seconds.
+and the command ends with status 1, as it does for a measure that fails. `--keep` writes the new ones there, and makes
+the table in docs/benchmarks.md and docs/speed.png of all that is kept; `--draw` makes these two alone. On a machine
+that others use, too, `--cpu-time --threads 1` counts the processor's seconds. TensorFlow 2.21 and torchvision 0.29.1 in
+one process crash: TensorFlow's and JAX's are measured without torchvision.
 
 Ratios are ours over theirs, of `deploy(model)` and exported files over the model: below 1 is faster. Ours are built
 with the others' initializers where construction is timed.
@@ -197,6 +198,7 @@ def measured(arguments):
                 found = DOES[measure](name, arguments)
             except Exception as error:
                 print(f"{place:28} {measure}: {type(error).__name__}: {str(error)[:300]}", flush=True)
+                count += 1
                 continue
             for what, seconds in found.items():
                 unit, factor = ("MB", 1) if what.startswith("memory") else ("ms", 1000)
