@@ -1,6 +1,8 @@
 """The picture of docs/search_comparison.json: the best validation accuracy against the seconds, means of five seeds.
 
-python benchmarks/search_curves.py
+    python benchmarks/search_curves.py
+
+It takes what search_comparison.py has found.
 """
 
 import json

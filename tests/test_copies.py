@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 
 import keras_blocks
-from keras_blocks.core.copies import config_of, like
+from keras_blocks.core.copies import config_of, finalized, like
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*includes a `lambda`")  # Keras', though nothing is saved here
 
@@ -69,6 +69,23 @@ def test_what_an_adapted_normalization_makes_of_its_weights_goes_along(make):
     inner = keras.Model(made.inputs, made.get_layer("n").output)
     wanted = (IMAGES - IMAGES.mean((0, 1, 2))) / IMAGES.std((0, 1, 2))
     np.testing.assert_allclose(inner.predict(IMAGES, verbose=0), wanted, atol=1e-4)
+
+
+def test_a_normalization_within_models_follows_its_weights():
+    normalization = layers.Normalization()
+    normalization.adapt(IMAGES)
+    model = keras.Sequential([keras.Input((6, 6, 3)), keras.Sequential([keras.Input((6, 6, 3)), normalization])])
+    copy = keras.Sequential.from_config(model.get_config())
+    copy.set_weights(model.get_weights())
+    finalized(copy)
+    np.testing.assert_allclose(copy.predict(IMAGES, verbose=0).mean((0, 1, 2)), 0, atol=1e-4)
+
+
+def test_code_goes_along_in_another_precision():
+    layer = layers.Lambda(lambda x: x / 3, dtype="mixed_float16", name="third")
+    copy = like(layer, dtype="float32")
+    assert (copy.name, copy.compute_dtype, layer.compute_dtype) == ("third", "float32", "float16")
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(copy(np.ones((1, 2), "float32"))), np.float32(1) / 3)
 
 
 class Doubled(keras.Model):

@@ -248,6 +248,17 @@ def test_a_sum_of_two_sizes_overwrites_none(rng):
     assert not add.may_overwrite([conv(x), x], conv)
 
 
+def test_a_call_that_somebody_puts_in_its_place_counts(rng):
+    import torch
+
+    block, x = keras_blocks.ConvBlock(4), rng.normal(size=(2, 6, 6, 3)).astype("float32")
+    block(x)
+    relu = block.conv_activation
+    relu.call = lambda inputs: keras.ops.zeros_like(inputs)
+    with torch.no_grad():
+        assert not array(block(x)).any()
+
+
 def test_a_block_within_a_model_is_told_and_tells(rng):
     """Its call goes straight to its layers, but where a hook, a loss or the way to train is asked for."""
     images = rng.normal(size=(4, 6, 6, 3)).astype("float32")

@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from keras_blocks.core.graphs import renamed, sublayers
 from keras_blocks.core.layer_kinds import OF_CODE
 from keras_blocks.core.native_layers import natively
 
@@ -39,14 +40,18 @@ def _is_found(told: Any, function: Any) -> bool:
 def like(layer: Any, **arguments: Any) -> Any:
     """A layer like this one, but for some arguments, without its weights.
 
-    One that is code, has no weights and the same arguments is the same one: Keras makes none of what it tells.
+    Of what one that is code tells, Keras makes none: without weights, what it is goes along as it is.
     """
-    if isinstance(layer, OF_CODE) and not layer.weights and not arguments:
-        return layer
+    if isinstance(layer, OF_CODE) and not layer.weights and arguments.keys() <= {"dtype"}:
+        alike = renamed(layer, layer.name)
+        alike.dtype_policy = arguments.get("dtype", layer.dtype_policy)
+        return alike
     return natively(type(layer)).from_config({**config_of(layer), **arguments})
 
 
 def finalized(layer: Any) -> None:
-    """Called once a layer has other weights: `Normalization` and its like keep what follows from them."""
-    if hasattr(layer, "finalize_state"):
+    """Called once a layer or a model has other weights: `Normalization` within keeps what follows from its own."""
+    if layer.weights and hasattr(layer, "finalize_state"):  # without weights, from what its `adapt` has counted
         layer.finalize_state()
+    for part in sublayers(layer):
+        finalized(part)

@@ -8,12 +8,10 @@ import keras
 from keras_blocks.core.copies import finalized, like
 from keras_blocks.core.freeing import functional
 from keras_blocks.core.graphs import replay
-from keras_blocks.core.layer_kinds import OF_CODE
 from keras_blocks.look.expanding import inputs_of
 
 Change = Callable[..., Any]
 """What is called in place of a layer."""
-
 
 HALF = ("float16", "bfloat16")
 
@@ -26,8 +24,7 @@ def in_float32(model: keras.Model) -> keras.Model:
 def _is_half(layer: Any) -> bool:
     """Whether a layer with weights in 32 bits, as of mixed precision, computes in 16."""
     policy = layer.dtype_policy
-    mixed = policy.compute_dtype in HALF and policy.variable_dtype == "float32"
-    return mixed and not isinstance(layer, OF_CODE)
+    return policy.compute_dtype in HALF and policy.variable_dtype == "float32"
 
 
 def rebuilt(graph: keras.Model, changes: Mapping[int, Change], name: str, widened: bool = False) -> keras.Model:

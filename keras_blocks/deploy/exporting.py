@@ -32,6 +32,7 @@ from keras_blocks.deploy.quantizing import (
     QuantizedLayer,
     check_calibration,
     check_not_quantized,
+    check_quantizable,
     checked_inputs,
     count_of,
     first,
@@ -95,8 +96,8 @@ def export(
     """Writes a model as a file of another runtime, and runs it there: what it says is done gives the model's outputs.
 
     What is written is `deploy(model)`, and what it is compared with is the model itself: preprocessing and what decodes
-    detections are in the file. Beside it lies a file of the same name and ".json" behind, with the inputs, the outputs'
-    order, the classes' names and the difference.
+    detections are in the file. Of a model in mixed precision both are in float32, as its weights are. Beside it lies a
+    file of the same name and ".json" behind: the inputs, the outputs' order, the classes' names and the difference.
 
     In int8, convolutions and dense layers are quantized after training, weights by channel, by the runtime's own tool:
     onnxruntime's static quantization, OpenVINO's NNCF, LiteRT's converter. While the file does not reach its goal, the
@@ -128,8 +129,9 @@ def export(
         ImportError: without what writes and runs the format.
         TypeError, ValueError: for an argument out of range; for a model of unknown size without `inputs`; where Keras
             cannot write the model in this format, with what it raised; where the outputs differ, with how far; in int8
-            where the goal is not reached, and for a model that `keras.Model.quantize` has changed. Then nothing is at
-            the path that was not there.
+            where the goal is not reached, and for a model that `keras.Model.quantize` has changed, or that has
+            nothing to quantize; for one in mixed precision that gives something else in float32. Then nothing is at the
+            path that was not there.
 
     Example:
 
@@ -152,6 +154,7 @@ def export(
     if precision == "int8":
         require(INT8_NEEDS[format], INT8_NEEDS[format] if INT8_NEEDS[format] in BACKENDS else "int8")
         check_not_quantized(deployed)
+        check_quantizable(deployed)
         calibration = check_calibration(calibration, deployed)
         inputs = first(calibration, COMPARED) if inputs is None else inputs
     elif any(given is not None for given in (calibration, validation_data, max_drop)):

@@ -225,6 +225,20 @@ def checked_inputs(name: str, inputs: Any, deployed: keras.Model) -> Any:
     )
 
 
+def check_quantizable(model: keras.Model) -> None:
+    """Refuses a flat model without a convolution or a dense layer, of which there is nothing to quantize.
+
+    Raises:
+        ValueError: for such a model.
+    """
+    layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.Embedding)]
+    if not any(len(weight.shape) > 1 for layer in layers for weight in layer.weights):
+        raise ValueError(
+            f"`precision='int8'` is for convolutions and dense layers, and '{model.name}' has none: there is nothing "
+            "to quantize. Export it in float32."
+        )
+
+
 def check_not_quantized(model: keras.Model) -> None:
     """Refuses a flat model that `quantize` has changed, whose weights are rounded already.
 

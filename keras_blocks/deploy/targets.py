@@ -7,8 +7,11 @@ import shutil
 CARD = ".json"
 """What is behind the path of the file that tells of an exported one."""
 
-SAVED_MODEL = "saved_model.pb"
+GRAPH = "saved_model.pb"
 """The file by which a folder is a SavedModel."""
+
+SAVED_MODEL = {GRAPH, "assets", "assets.extra", "fingerprint.pb", "keras_metadata.pb", "variables"}
+"""What TensorFlow, and Keras, write into one."""
 
 
 def checked_target(path: str | os.PathLike[str], suffix: str, format: str, overwrite: bool) -> pathlib.Path:
@@ -26,6 +29,8 @@ def checked_target(path: str | os.PathLike[str], suffix: str, format: str, overw
         )
     if suffix and target.suffix != suffix:
         raise ValueError(f"`path` must end with '{suffix}' for format='{format}'; received {str(path)!r}.")
+    if not suffix and target.is_file():
+        raise FileExistsError(f"`path`: {path} is a file, and a SavedModel is a folder. Give another path.")
     weights = [target.with_suffix(".bin")] if format == "openvino" else []
     for place in (target, target.with_name(target.name + CARD), *weights):
         check_free(place, overwrite)
@@ -36,9 +41,9 @@ def check_free(place: pathlib.Path, overwrite: bool) -> None:
     """Refuses what must not be replaced."""
     if place.exists() and not overwrite:
         raise FileExistsError(f"`path`: {place} is there already. `overwrite=True` replaces it.")
-    if _is_folder(place) and not (place / SAVED_MODEL).is_file():
+    if _is_folder(place) and not _is_saved_model(place):
         raise FileExistsError(
-            f"`path`: {place} is a folder, and no SavedModel, so it is not replaced. Give another path."
+            f"`path`: {place} is a folder, and no SavedModel alone, so it is not replaced. Give another path."
         )
 
 
@@ -52,6 +57,11 @@ def move(folder: str, target: pathlib.Path, overwrite: bool) -> None:
         if _is_folder(place):
             shutil.rmtree(place)
         os.replace(os.path.join(folder, name), place)
+
+
+def _is_saved_model(folder: pathlib.Path) -> bool:
+    """Whether a folder is one, and holds nothing else."""
+    return (folder / GRAPH).is_file() and {place.name for place in folder.iterdir()} <= SAVED_MODEL
 
 
 def _is_folder(place: pathlib.Path) -> bool:

@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 
+from keras_blocks.core.copies import finalized
 from keras_blocks.core.graphs import sublayers
 from keras_blocks.core.trainable import set_trainable
 from keras_blocks.models.faster_rcnn import FasterRCNN
@@ -57,6 +58,7 @@ def train_alternating(
     states = [state for layer in model.layers for state in _states(layer)]
     copy: Any = type(model).from_config(model.get_config())
     copy.set_weights(model.get_weights())
+    finalized(copy)
 
     def step(trained: Any, part: str, frozen: tuple[str, ...], proposer: Any = None) -> dict[str, list[float]]:
         for name in frozen:

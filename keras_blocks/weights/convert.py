@@ -75,8 +75,7 @@ def adapted_weights(source: Arrays | str | os.PathLike[str] | keras.Model, model
         raise ValueError(f"the weights do not fit '{model.name}', which is unchanged: {shown}.{advice}")
     for name, value in found.items():
         targets[name].assign(value)
-    for layer in model.layers:
-        finalized(layer)
+    finalized(model)
     return model
 
 

@@ -125,6 +125,7 @@ def test_outside_of_the_image_is_filled():
 def test_warps_in_double_precision():
     images, boxes = np.ones((1, 4, 4, 1)), np.array([[[0.0, 0, 4, 4]]])
     found = WarpRegions(2, 0, dtype="float64")([images, boxes])
+    assert as_array(found).dtype == "float64"
     np.testing.assert_array_equal(as_array(found), np.ones((1, 1, 2, 2, 1)))
 
 

@@ -75,3 +75,27 @@ def test_mixed_precision_is_exported_in_float32(dtype, tmp_path):
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
     assert done.difference < 1e-4
     assert in_float32(alike) is alike
+
+
+def test_code_in_mixed_precision_is_exported_in_float32(tmp_path):
+    image = keras.Input((8, 8, 3))
+    rest = [layers.Lambda(lambda x: x / 3, dtype="mixed_float16"), layers.Conv2D(2, 3, dtype="mixed_float16")]
+    model = keras.Model(image, rest[1](rest[0](image)))
+    keras_blocks.export(model, tmp_path / "net.onnx", inputs=IMAGES)
+    (found,) = run_onnx(str(tmp_path / "net.onnx"), IMAGES.astype("float32")).values()
+    kernel = keras.ops.convert_to_numpy(rest[1].kernel)
+    first = np.einsum("hwio,hwi->o", kernel, IMAGES[0, :3, :3] / 3)
+    np.testing.assert_allclose(found[0, 0, 0], first, rtol=1e-5)
+
+
+def test_what_overflows_in_16_bits_is_refused(tmp_path):
+    model = keras.Sequential([keras.Input((8, 8, 3)), layers.Rescaling(1e6, dtype="mixed_float16")])
+    with pytest.raises(ValueError, match="computes in 16 bits, and its outputs in 32, as in a file, differ"):
+        keras_blocks.export(model, tmp_path / "net.onnx", inputs=IMAGES)
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_a_layer_that_has_int8_there_is_none(tmp_path):
+    model = keras.Sequential([keras.Input((8, 8, 3)), layers.GlobalAveragePooling2D(name="mean")])
+    with pytest.raises(ValueError, match="there is nothing to quantize"):
+        keras_blocks.export(model, tmp_path / "net.onnx", precision="int8", calibration=IMAGES, tolerance=0.1)

@@ -31,14 +31,27 @@ def test_a_folder_that_is_no_saved_model_is_never_replaced(run, tmp_path):
     assert (run / "model.keras").read_text() == "weeks of work"
 
 
-def test_an_older_saved_model_is_replaced(run, tmp_path):
+def test_a_saved_model_with_other_things_is_not_replaced(run):
     (run / "saved_model.pb").touch()
+    with pytest.raises(FileExistsError, match="no SavedModel alone"):
+        checked_target(run, "", "saved_model", True)
+
+
+def test_an_older_saved_model_is_replaced(run, tmp_path):
+    (run / "model.keras").unlink()
+    (run / "saved_model.pb").touch()
+    (run / "variables").mkdir()
     written = tmp_path / "written"
     (written / "pets").mkdir(parents=True)
     (written / "pets" / "saved_model.pb").write_text("new")
     move(str(written), checked_target(run, "", "saved_model", True).parent, True)
     assert [place.name for place in run.iterdir()] == ["saved_model.pb"]
     assert (run / "saved_model.pb").read_text() == "new"
+
+
+def test_a_saved_model_replaces_no_file(run):
+    with pytest.raises(FileExistsError, match=r"model\.keras is a file, and a SavedModel is a folder"):
+        checked_target(run / "model.keras", "", "saved_model", True)
 
 
 @pytest.mark.parametrize("path", [".", "..", ""])
