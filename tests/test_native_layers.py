@@ -104,13 +104,16 @@ def test_they_compute_what_keras_does(name, dtype, rng):
 def test_a_gradient_s_gradient_is_there(rng):
     import torch
 
-    from keras_blocks.ops.torch_functions import OfWindows, Reordered
+    from keras_blocks.ops.torch_functions import ChannelsSecond, OfPixels, OfWindows, Reordered
 
     images = torch.tensor(rng.normal(size=(1, 3, 4, 2)), requires_grad=True)
     kernel = torch.tensor(rng.normal(size=(3, 2, 2, 2)), requires_grad=True)
     for function, inputs in (
         (lambda x, w: OfWindows.apply(x, w, (2, 1), ((1, 1), (0, 1)), (2, 4)), (images, kernel)),
         (lambda w: Reordered.apply(w) ** 2, (kernel,)),
+        (lambda x: ChannelsSecond.apply(x) ** 2, (images,)),
+        (lambda x, w: OfPixels.apply(x, w[:1, :1], None, (2, 1)), (images, kernel)),
+        (lambda x, w: OfPixels.apply(x, w[:1, :1], w[0, 0, 0], (1, 1)), (images, kernel)),
     ):
         assert torch.autograd.gradcheck(function, inputs) and torch.autograd.gradgradcheck(function, inputs)
 
@@ -200,52 +203,22 @@ def test_what_is_overwritten_is_nobody_else_s(rng):
     assert (array(seen[0]) < 0).any()
 
 
-def test_an_activation_that_others_see_overwrites_nothing():
-    from keras_blocks.core.chain import BuiltChain, Split
-
-    def spec(name, cls, **options):
-        return LayerSpec(cls, name, FrozenDict(options), "float32")
-
-    conv, add = spec("conv", layers.Conv2D, filters=1, kernel_size=1), spec("add", layers.Add)
-    relu, again = (spec(name, layers.Activation, activation="relu") for name in ("relu", "again"))
-    assert BuiltChain([conv, relu]).makers == {"relu": ("conv", None)}
-    assert BuiltChain([conv, Split(([relu], []), add), again]).makers == {"again": ("add", None)}
-    assert BuiltChain([conv, relu, again]).makers == {"relu": ("conv", None)}
-    assert BuiltChain([Split(([], [conv]), add)]).makers == {"add": ("conv", 1)}
-    assert BuiltChain([Split(([relu, conv], [again]), add)]).makers == {"add": ("conv", 0)}
-    assert BuiltChain([Split(([conv],), add)]).makers == BuiltChain([Split(([], [conv], []), add)]).makers == {}
-    assert BuiltChain([conv, relu, spec("pool", layers.MaxPooling2D), relu]).makers == {}
-    active = spec("conv", layers.Conv2D, filters=1, kernel_size=1, activation="sigmoid")
-    assert BuiltChain([active, relu]).makers == {}
-
-
-def test_an_addition_of_one_is_what_it_was_given(rng):
-    import torch
-
-    @keras.saving.register_keras_serializable(package="test_native")
-    class Alone(keras_blocks.Block):
-        def chain(self, channels):
-            relu = self.layer("relu", layers.Activation, activation="relu")
-            return [self.sum_of("out", [self.sum_of("one", []), relu], [])]
-
-    block, x = Alone(), torch.tensor(rng.normal(size=(2, 3, 3, 2)).astype("float32"))
-    block.build(x.shape)
-    with torch.no_grad():
-        np.testing.assert_allclose(array(block(x.clone())), array(torch.relu(x) + x), rtol=1e-6)
-
-
-def test_a_sum_of_two_sizes_overwrites_none(rng):
-    """Keras' addition makes the smaller one larger; a branch that was trained for is kept for the gradient."""
-    import torch
-
-    add, conv = NATIVE[layers.Add](), NATIVE[layers.Conv2D](2, 1)
-    conv.build((None, 3, 3, 2))
-    add.build([(None, 3, 3, 2)] * 2)
-    x = torch.tensor(rng.normal(size=(2, 3, 3, 2)).astype("float32"))
-    with torch.no_grad():
-        assert add.may_overwrite([conv(x), x], conv)
-        assert not add.may_overwrite([conv(x), x[:, :1]], conv)
-    assert not add.may_overwrite([conv(x), x], conv)
+def test_convolutions_within_a_model_go_to_their_calls(rng, monkeypatch):
+    model = keras_blocks.create_model("resnet20_cifar", input_shape=(32, 32, 3), classes=10)
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    data = rng.normal(size=(2, 32, 32, 3)).astype("float32"), np.zeros(2, int)
+    model.train_on_batch(*data)
+    called, call = [], keras.layers.Layer.__call__
+    monkeypatch.setattr(
+        keras.layers.Layer, "__call__", lambda self, *a, **k: called.append(self) or call(self, *a, **k)
+    )
+    model.train_on_batch(*data)
+    assert not [
+        layer
+        for layer in called
+        if own_class(layer) is layers.Conv2D or "normalization" in type(layer).__name__.lower()
+    ]
+    assert model in called
 
 
 def test_a_call_that_somebody_puts_in_its_place_counts(rng):
@@ -335,12 +308,16 @@ def test_forward_gradients_are_right_or_refused(rng):
         found = torch.func.jvp(layer, (x,), (way,))[1]
         np.testing.assert_allclose(array(found), array(layer(x + way) - layer(x)), rtol=1e-4, atol=1e-4)
         kernel = other.kernel.value.detach()
-        with pytest.raises(RuntimeError, match=r"forward AD|jvp"):
-            torch.func.jvp(
-                lambda k: torch_images.conv2d(x, k, None, (1, 1), "same", (1, 1), "channels_last"),
-                (kernel,),
-                (torch.ones_like(kernel),),
-            )
+
+        def convolved(k):
+            return torch_images.conv2d(x, k, None, (1, 1), "same", (1, 1), "channels_last")
+
+        ones = torch.ones_like(kernel)
+        np.testing.assert_allclose(
+            array(torch.func.jvp(convolved, (kernel,), (ones,))[1]), array(convolved(ones)), rtol=1e-4, atol=1e-4
+        )
+    with torch.autograd.forward_ad.dual_level(), pytest.raises(RuntimeError, match=r"forward AD|jvp"):
+        convolved(torch.autograd.forward_ad.make_dual(kernel, ones))
 
 
 def test_blocks_of_a_user_s_are_called_as_keras_calls_them(rng):

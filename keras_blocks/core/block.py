@@ -149,7 +149,7 @@ class Block(LayerFactory, DirectWithin, keras.layers.Layer):
                 return layer.overwriting(x, place)
             return layer(x, training=training)
 
-        makers = {} if training else self._built_chain.makers
+        makers = self._built_chain.makers
         return walk(self._built_chain.chain, x, apply)
 
     def expand(self, inputs: Tensor, training: None = None) -> Tensor:

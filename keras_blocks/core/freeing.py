@@ -122,7 +122,7 @@ def run_freeing(model: Any, inputs: Any, training: bool | None) -> Any:
         args, kwargs = step.filled(values)
         for number in step.last:
             values[number] = None
-        overwrites = not training and step.maker is not None and makes_anew(step.maker)
+        overwrites = step.maker is not None and makes_anew(step.maker)
         if overwrites and operation.may_overwrite(args[0], step.maker):
             outputs = operation.overwriting(args[0], step.place)
         else:

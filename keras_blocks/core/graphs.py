@@ -163,6 +163,11 @@ def is_told(training: bool | None) -> bool:
     return training is not None and context is not None and getattr(context, "training", None) == training
 
 
+def is_stateless() -> bool:
+    """Whether variables have the values that a `keras.StatelessScope` gives them, and keep none."""
+    return global_state.get_global_attribute("stateless_scope") is not None
+
+
 def is_masked(tensor: Any) -> bool:
     """Whether a layer has put a mask on a tensor."""
     return getattr(tensor, "_keras_mask", None) is not None

@@ -86,10 +86,11 @@ def fits(spec: Any, shape: Any) -> bool:
     """Whether a tensor of this shape is what a layer was built for."""
     if spec is None:
         return True
-    if type(spec) is not keras.InputSpec or (spec.shape, spec.min_ndim, spec.max_ndim, spec.dtype) != (None,) * 4:
+    if type(spec) is not keras.InputSpec or spec.shape is not None or spec.dtype is not None:
         return False  # a user's own: Keras looks at it, and says what is wrong
-    known = (spec.axes or {}).items()
-    return spec.ndim in (None, len(shape)) and all(size is None or shape[axis] == size for axis, size in known)
+    axes, (least, most) = len(shape), (spec.min_ndim or 0, spec.max_ndim)
+    counted = spec.ndim in (None, axes) and least <= axes and (most is None or axes <= most)
+    return counted and all(size is None or shape[axis] == size for axis, size in (spec.axes or {}).items())
 
 
 class Convolves(Direct):
@@ -104,7 +105,7 @@ class Convolves(Direct):
             kernel = keras.ops.reshape(kernel, (*self.kernel_size, 1, -1))
         how = (self.strides, self.padding, self.dilation_rate, self.data_format)
         outputs = torch_images.conv2d(inputs, kernel, bias, *how)
-        if self.activation is keras.activations.relu and torch_images.is_unkept(outputs):
+        if self.activation is keras.activations.relu and torch_images.is_overwritable(outputs):
             return torch_images.relu_overwriting(outputs)
         return outputs if self.activation is None else self.activation(outputs)
 
@@ -125,7 +126,7 @@ class Activation(Direct, keras.layers.Activation):
     def may_overwrite(self, inputs: Tensor, maker: Any) -> bool:
         """Whether the outputs may take the memory of the inputs, which a layer has given to this one alone."""
         known = self.activation is keras.activations.relu and self._is_direct(inputs)
-        return known and torch_images.is_unkept(inputs) and only_computes(maker)
+        return known and may_be_overwritten(inputs, maker)
 
     def overwriting(self, inputs: Tensor, place: None = None) -> Tensor:
         """The activation of what `may_overwrite` holds of."""
@@ -139,14 +140,14 @@ class Add(Direct, keras.layers.Add):
     def may_overwrite(self, inputs: Any, maker: Any) -> bool:
         """Whether the sum of two may take the memory of one, which a layer has given to this one alone."""
         alike = self._is_direct(inputs) and inputs[0].shape == inputs[1].shape
-        return alike and all(map(torch_images.is_unkept, inputs)) and only_computes(maker)
+        return alike and all(may_be_overwritten(x, maker) for x in inputs)
 
     def call(self, inputs: Any) -> Tensor:
         return inputs[0] + inputs[1] if len(inputs) == 2 and torch_images.are_alike(inputs) else super().call(inputs)
 
     def overwriting(self, inputs: Any, place: int) -> Tensor:
         """The sum, in the memory of the one in this place."""
-        return inputs[place].add_(inputs[1 - place])
+        return torch_images.add_overwriting(inputs[place], inputs[1 - place])
 
 
 class AveragePooling2D(Pools, keras.layers.AveragePooling2D):
@@ -210,6 +211,15 @@ def makes_anew(layer: Any) -> bool:
     """Whether a layer keeps nowhere what it gives, nor was given it."""
     usual = (None, keras.activations.linear, keras.activations.relu)
     return "gives_anew" in vars(type(layer)) and getattr(layer, "activation", None) in usual
+
+
+def may_be_overwritten(x: Tensor, maker: Any) -> bool:
+    """Whether what a layer that `makes_anew` gave to one other alone may be written over.
+
+    ReLU's gradient looks at what it gave.
+    """
+    kept = torch_images.derives() and getattr(maker, "activation", None) is keras.activations.relu
+    return not kept and torch_images.is_overwritable(x) and only_computes(maker)
 
 
 def own_class(layer: Any) -> type:

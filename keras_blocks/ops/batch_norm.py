@@ -67,7 +67,7 @@ def _of_torch(
     import torch
 
     images = _channels_second(inputs, axis)
-    mean, variance = inputs.new_zeros(2, images.shape[1])
+    mean, variance = inputs.new_zeros(2, images.shape[1]).unbind()
     # With the momentum 1, what it is given becomes the batch's own.
     outputs = torch.nn.functional.batch_norm(images, mean, variance, gamma, beta, True, 1.0, epsilon)
     count = images.numel() // images.shape[1]
@@ -76,7 +76,7 @@ def _of_torch(
 
 def _channels_second(inputs: Tensor, axis: int) -> Tensor:
     """Images as PyTorch takes them: by a view, which is of its memory format channels_last."""
-    return inputs if axis == 1 else inputs.permute(0, 3, 1, 2)
+    return inputs if axis == 1 else torch_images.channels_second(inputs)
 
 
 def _of_tensorflow(

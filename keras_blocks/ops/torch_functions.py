@@ -1,4 +1,8 @@
-"""Operations of PyTorch whose gradient is written here. Imported where PyTorch is the backend, and else not."""
+"""Operations of PyTorch whose gradient is written here. Imported where PyTorch is the backend, and else not.
+
+Each has a `plain` one, which notes nothing for a gradient. What they give is no view of another tensor: PyTorch lets
+views that a function made be overwritten by none, and sums no gradients in the memory of one.
+"""
 
 from typing import Any
 
@@ -7,6 +11,26 @@ from torch.nn import functional
 
 Sizes = tuple[int, int]
 Borders = tuple[Sizes, Sizes]
+
+MANY_PIXELS = 1200
+"""Pixels of the outputs from which on oneDNN's convolution is faster than a product of matrices."""
+
+
+def unviewed(x: torch.Tensor) -> torch.Tensor:
+    """A tensor that shows the same memory, and is noted nowhere as a view of another."""
+    return x.new_empty(0).set_(x)  # type: ignore[call-overload, no-any-return]
+
+
+class ChannelsSecond(torch.autograd.Function):
+    """A view of channels_last images with the channels in front of the pixels."""
+
+    @staticmethod
+    def forward(context: Any, images: torch.Tensor) -> torch.Tensor:
+        return images.permute(0, 3, 1, 2)
+
+    @staticmethod
+    def backward(context: Any, gradient: torch.Tensor) -> torch.Tensor:
+        return _last(gradient)
 
 
 class Reordered(torch.autograd.Function):
@@ -17,20 +41,97 @@ class Reordered(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(kernel: torch.Tensor) -> torch.Tensor:
+    def plain(kernel: torch.Tensor) -> torch.Tensor:
         height, width, channels, filters = kernel.shape
         rows = kernel.detach().reshape(-1, filters).t().contiguous()
         return rows.view(filters, height, width, channels).permute(0, 3, 1, 2)
 
     @staticmethod
-    def setup_context(context: Any, inputs: tuple[torch.Tensor], output: torch.Tensor) -> None:
-        pass
+    def forward(context: Any, kernel: torch.Tensor) -> torch.Tensor:
+        return Reordered.plain(kernel)
 
     @staticmethod
     def backward(context: Any, gradient: torch.Tensor) -> torch.Tensor:
         filters, channels, height, width = gradient.shape
         columns = gradient.permute(0, 2, 3, 1).reshape(filters, -1).t().contiguous()
         return columns.view(height, width, channels, filters)
+
+
+class OfPixels(torch.autograd.Function):
+    """Convolution of channels_last images by a kernel of one pixel: a product of matrices, or oneDNN's convolution.
+
+    Its arguments: images, kernel, bias (or `None`), strides. PyTorch takes oneDNN's where it has several threads.
+    """
+
+    @staticmethod
+    def plain(images: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None, strides: Sizes) -> torch.Tensor:
+        if _is_onednn_s(images, strides):
+            return _last(_of_onednn(images, Reordered.plain(kernel), bias, strides))
+        taken, matrix = _taken(images, strides), kernel.reshape(kernel.shape[-2:])
+        rows = taken.reshape(-1, images.shape[-1])
+        outputs = torch.mm(rows, matrix) if bias is None else torch.addmm(bias, rows, matrix)
+        return unviewed(outputs.view(*taken.shape[:3], kernel.shape[-1]))
+
+    @staticmethod
+    def forward(
+        context: Any, images: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None, strides: Sizes
+    ) -> torch.Tensor:
+        context.save_for_backward(images, kernel)
+        context.strides = strides
+        return OfPixels.plain(images, kernel, bias, strides)
+
+    @staticmethod
+    def backward(context: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        images, kernel = context.saved_tensors
+        rows = gradient.reshape(-1, gradient.shape[-1])
+        of_images = of_kernel = of_bias = None
+        if context.needs_input_grad[0]:
+            of_images = _of_taken(_of_pixels(gradient, rows, kernel), images, context.strides)
+        if context.needs_input_grad[1]:
+            taken = _taken(images, context.strides).reshape(-1, images.shape[-1])
+            of_kernel = torch.mm(taken.t(), rows).view(kernel.shape)
+        if context.needs_input_grad[2]:
+            of_bias = rows.sum(0)
+        return of_images, of_kernel, of_bias, None
+
+
+def _of_pixels(gradient: torch.Tensor, rows: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
+    """The gradient of the pixels that a kernel of one pixel has taken."""
+    channels, filters = kernel.shape[-2:]
+    if not torch.is_grad_enabled() and _is_onednn_s(gradient, (1, 1)):  # which has no gradient of its own
+        weights = kernel.reshape(channels, 1, 1, filters).permute(0, 3, 1, 2)
+        return _last(_of_onednn(gradient, weights, None, (1, 1)))
+    pixels = torch.mm(rows, kernel.reshape(channels, filters).t()).view(*gradient.shape[:3], channels)
+    return pixels if torch.is_grad_enabled() else unviewed(pixels)
+
+
+def _of_taken(pixels: torch.Tensor, images: torch.Tensor, strides: Sizes) -> torch.Tensor:
+    """The gradient of images of which the strides pass over some pixels."""
+    if strides == (1, 1):
+        return pixels
+    whole = pixels.new_zeros(images.shape)
+    whole[:, :: strides[0], :: strides[1]] = pixels
+    return whole
+
+
+def _taken(images: torch.Tensor, strides: Sizes) -> torch.Tensor:
+    return images if strides == (1, 1) else images[:, :: strides[0], :: strides[1]]
+
+
+def _last(images: torch.Tensor) -> torch.Tensor:
+    """Channels_last, of images with the channels in front of the pixels."""
+    shown = images.permute(0, 2, 3, 1)
+    return shown if torch.is_grad_enabled() else unviewed(shown)
+
+
+def _is_onednn_s(images: torch.Tensor, strides: Sizes) -> bool:
+    many = images.numel() >= MANY_PIXELS * strides[0] * strides[1] * images.shape[-1]
+    onednn: Any = torch.backends.mkldnn
+    return bool(many and images.dtype == torch.float32 and onednn.is_available() and onednn.enabled)
+
+
+def _of_onednn(images: torch.Tensor, weights: torch.Tensor, bias: torch.Tensor | None, strides: Sizes) -> torch.Tensor:
+    return torch.mkldnn_convolution(images.permute(0, 3, 1, 2), weights, bias, (0, 0), strides, (1, 1), 1)
 
 
 class OfWindows(torch.autograd.Function):
@@ -41,17 +142,19 @@ class OfWindows(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(
+    def plain(
         images: torch.Tensor, kernel: torch.Tensor, strides: Sizes, borders: Borders, shape: Sizes
     ) -> torch.Tensor:
         windows = _windows(images, kernel.shape[:2], strides, borders, shape)
-        return torch.mm(windows, kernel.reshape(-1, kernel.shape[-1])).view(len(images), *shape, -1)
+        return unviewed(torch.mm(windows, kernel.reshape(-1, kernel.shape[-1])).view(len(images), *shape, -1))
 
     @staticmethod
-    def setup_context(context: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
-        images, kernel, *how = inputs
+    def forward(
+        context: Any, images: torch.Tensor, kernel: torch.Tensor, strides: Sizes, borders: Borders, shape: Sizes
+    ) -> torch.Tensor:
         context.save_for_backward(images, kernel)
-        context.how = how
+        context.how = strides, borders, shape
+        return OfWindows.plain(images, kernel, strides, borders, shape)
 
     @staticmethod
     def backward(context: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:

@@ -15,15 +15,11 @@ Products of matrices are as fast as PyTorch's own convolution there, or faster.
 """
 
 import functools
-import math
 from typing import Any
 
 import keras
 
 from keras_blocks.typing import DataFormat, Ints, KerasPadding, Tensor
-
-MANY_PIXELS = 1200
-"""Pixels of the outputs from which on oneDNN's convolution is faster than a product of matrices, in inference."""
 
 
 def is_backend() -> bool:
@@ -61,6 +57,15 @@ def value_of(variable: Any, like: Tensor) -> Tensor:
     return value if getattr(value, "device", None) == like.device else keras.ops.convert_to_tensor(variable)
 
 
+def move(variable: Any, new: Tensor, momentum: float) -> None:
+    """A variable that has a momentum towards a new value, which Keras' `assign` does in ten times as long."""
+    import torch
+
+    with torch.no_grad():
+        value = variable.value
+        value.mul_(momentum).add_(new.to(value.device), alpha=1 - momentum)
+
+
 def joined(tensors: Any, axis: int) -> Tensor:
     import torch
 
@@ -74,16 +79,51 @@ def watches() -> bool:
     return bool(module._has_any_global_hook())  # type: ignore[no-untyped-call]
 
 
-def is_unkept(x: Tensor) -> bool:
-    """Whether no gradient will be taken through a tensor."""
-    return not x.requires_grad and not is_traced()
+def derives() -> bool:
+    """Whether PyTorch notes what is computed, for a gradient."""
+    import torch
+
+    return torch.is_grad_enabled()
+
+
+def is_overwritable(x: Tensor) -> bool:
+    """Whether what an operation gave may be written over, where neither others nor its own gradient look at it."""
+    return not is_traced() and (not derives() or _shows_all(x))
+
+
+def _shows_all(x: Tensor) -> bool:
+    """Whether images are all of what an operation gave, as it gave it or with the channels behind."""
+    base = x._base
+    return base is None or (
+        base.ndim == 4 and base.permute(0, 2, 3, 1).stride() == x.stride() and base.numel() == x.numel()
+    )
+
+
+def _written(x: Tensor) -> Tensor | None:
+    """What to write to in place of `x`, which shows it: a gradient copies what was written to a view."""
+    return x._base if derives() else None
 
 
 def relu_overwriting(x: Tensor) -> Tensor:
-    """ReLU in the memory of `x`: new memory takes longer than the operation."""
+    """ReLU in the memory of `x`, which `is_overwritable`: new memory takes longer than the operation."""
     import torch
 
-    return torch.relu_(x)
+    base = _written(x)
+    return torch.relu_(x) if base is None else torch.relu_(base).permute(0, 2, 3, 1)
+
+
+def add_overwriting(x: Tensor, other: Tensor) -> Tensor:
+    """The sum of two of one shape in the memory of `x`, which `is_overwritable`."""
+    base = _written(x)
+    return x.add_(other) if base is None else base.add_(channels_second(other)).permute(0, 2, 3, 1)
+
+
+def channels_second(images: Tensor) -> Tensor:
+    """Channels_last images as PyTorch takes them: by a view, which is of its memory format channels_last."""
+
+    if is_traced() or not images.requires_grad:
+        return images.permute(0, 3, 1, 2)
+    return _functions().ChannelsSecond.apply(images)
 
 
 def conv2d(
@@ -115,10 +155,7 @@ def conv2d(
     ]
     if data_format == "channels_last" and channels == inputs.shape[-1] and _multiplies(inputs, kernel):
         if sizes == [1, 1]:
-            many = not _is_derived(inputs, kernel) and inputs.numel() >= MANY_PIXELS * math.prod(strides) * channels
-            if many and inputs.dtype == torch.float32 and _has_onednn():
-                return _of_pixels(inputs, kernel, bias, strides)
-            return _product(inputs[:, :: strides[0], :: strides[1]], kernel, bias)
+            return _computed(_functions().OfPixels, inputs, kernel, bias, tuple(strides))
         shape = [
             (inputs.shape[axis] + sum(border) - size) // step + 1
             for axis, border, size, step in zip(axes, borders, sizes, strides)
@@ -126,7 +163,7 @@ def conv2d(
         if max(dilation_rate) == 1 and 0 < inputs.shape[0] * shape[0] * shape[1] <= 2 * filters:
             outputs = _computed(_functions().OfWindows, inputs, kernel, tuple(strides), tuple(borders), tuple(shape))
             return outputs if bias is None else outputs + bias
-    images = inputs.permute(0, 3, 1, 2) if data_format == "channels_last" else inputs
+    images = channels_second(inputs) if data_format == "channels_last" else inputs
     (top, bottom), (left, right) = borders
     if (top, left) != (bottom, right):
         images, top, left = torch.nn.functional.pad(images, (left, right, top, bottom)), 0, 0
@@ -147,7 +184,7 @@ def pooled(
     """What a pooling of `keras.ops` gives; of channels_last images, by a view of them."""
     import torch
 
-    images = inputs.permute(0, 3, 1, 2) if data_format == "channels_last" else inputs
+    images = channels_second(inputs) if data_format == "channels_last" else inputs
     if padding == "same" and torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
         outputs = _pooled_by_numbers(pool, images, pool_size, strides)
     else:
@@ -185,50 +222,31 @@ def _multiplies(inputs: Tensor, kernel: Tensor) -> bool:
 
 
 def is_traced() -> bool:
-    """Whether PyTorch compiles or traces: then sizes may be no numbers, and what is asked of them is written down."""
+    """Whether PyTorch compiles, traces or transforms (torch.func): then operations of its own are taken alone.
+
+    Sizes may be no numbers, and what is asked of them is written down.
+    """
     import torch
 
-    return torch.compiler.is_compiling() or bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]
-
-
-def _of_pixels(inputs: Tensor, kernel: Tensor, bias: Tensor | None, strides: Ints) -> Tensor:
-    """oneDNN's convolution, which PyTorch takes for kernels of one pixel where it has several threads."""
-    import torch
-
-    images, weights = inputs.permute(0, 3, 1, 2), _functions().Reordered.forward(kernel)
-    outputs = torch.mkldnn_convolution(images, weights, bias, (0, 0), tuple(strides), (1, 1), 1)
-    return outputs.permute(0, 2, 3, 1)
-
-
-def _product(inputs: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
-    import torch
-
-    rows, weights = inputs.reshape(-1, inputs.shape[-1]), kernel.reshape(kernel.shape[-2:])
-    outputs = torch.mm(rows, weights) if bias is None else torch.addmm(bias, rows, weights)
-    return outputs.view(*inputs.shape[:3], kernel.shape[-1])
+    looks = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
+    return looks or bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]
 
 
 def _computed(function: Any, *inputs: Any) -> Tensor:
     """What a function of ours gives. To note it for a gradient takes longer than a small convolution."""
 
-    return (function.apply if _is_derived(*inputs) else function.forward)(*inputs)
+    return (function.apply if _is_derived(*inputs) else function.plain)(*inputs)
 
 
 def _is_derived(*inputs: Any) -> bool:
-    """Whether a gradient may be taken through these, also forward, or one of torch.func's transforms looks on."""
+    """Whether a gradient may be taken through these, also forward."""
     import torch
     from torch.autograd import forward_ad
 
-    if torch.is_grad_enabled() or torch._C._are_functorch_transforms_active():
+    if torch.is_grad_enabled():
         return True
     tensors = [x for x in inputs if isinstance(x, torch.Tensor)]
     return any(forward_ad.unpack_dual(x).tangent is not None for x in tensors)  # type: ignore[no-untyped-call]
-
-
-def _has_onednn() -> bool:
-    import torch
-
-    return bool(torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled)  # type: ignore[no-untyped-call]
 
 
 @functools.cache
