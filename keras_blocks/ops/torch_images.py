@@ -74,9 +74,9 @@ def joined(tensors: Any, axis: int) -> Tensor:
 
 def watches() -> bool:
     """Whether PyTorch is to tell of the calls of all modules."""
-    from torch.nn.modules import module
+    import torch
 
-    return bool(module._has_any_global_hook())  # type: ignore[no-untyped-call]
+    return bool(torch.nn.modules.module._has_any_global_hook())  # type: ignore[no-untyped-call]
 
 
 def derives() -> bool:
