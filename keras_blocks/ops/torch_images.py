@@ -40,7 +40,10 @@ def are_plain(tensors: Any, dtype: str) -> bool:
     import torch
 
     wanted = getattr(torch, dtype)
-    return all(type(x) is torch.Tensor and x.dtype is wanted and x.device.type != "meta" for x in tensors)
+    for x in tensors:  # a loop, as each layer asks at each call
+        if type(x) is not torch.Tensor or x.dtype is not wanted or x.is_meta:
+            return False
+    return True
 
 
 def are_alike(tensors: Any) -> bool:
