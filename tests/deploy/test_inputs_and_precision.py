@@ -8,8 +8,8 @@ from keras import layers
 import keras_blocks
 from keras_blocks.deploy.copying import in_float32
 from keras_blocks.deploy.exporting import _random_inputs
-from keras_blocks.deploy.quantizing import checked_inputs
-from keras_blocks.deploy.runtimes import run_onnx
+from keras_blocks.deploy.quantizing import checked_inputs, goal_of
+from keras_blocks.deploy.runtimes import RUNTIMES, WRITTEN_BY, batch_of, run_onnx
 
 pytestmark = pytest.mark.once
 IMAGES = np.random.default_rng(0).uniform(0, 255, (4, 8, 8, 3))
@@ -60,6 +60,45 @@ def test_random_numbers_are_those_that_an_embedding_has():
     model = keras.Model(words, layers.Embedding(20, 4)(words))
     drawn = _random_inputs(model, model)
     assert drawn.shape == (4, 50) and 10 < drawn.max() < 20
+
+
+def by_fours():
+    """A network whose graph has the number of images in it."""
+    image = keras.Input(batch_shape=(4, 8, 8, 3))
+    scores = layers.Dense(3)(layers.GlobalAveragePooling2D()(layers.Conv2D(2, 3)(image)))
+    return keras.Model(image, keras.ops.softmax(keras.ops.reshape(scores, (4, 3))), name="fours")
+
+
+@pytest.mark.parametrize("given", [IMAGES[:1], IMAGES[:3], np.tile(IMAGES, (2, 1, 1, 1))])
+def test_of_a_fixed_batch_another_number_is_refused(given, tmp_path):
+    with pytest.raises(ValueError, match=rf"`inputs` must be 4 in number, as 'fours' .*; received {len(given)}\."):
+        keras_blocks.export(by_fours(), tmp_path / "net.onnx", inputs=given)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("format", ["onnx", "torch"])
+def test_a_fixed_batch_is_exported(format, tmp_path):
+    if keras.backend.backend() not in WRITTEN_BY[format]:
+        pytest.skip("another backend writes it")
+    path = tmp_path / f"net{RUNTIMES[format].suffix}"
+    assert keras_blocks.export(by_fours(), path, format, inputs=IMAGES).difference < 1e-4
+    assert keras_blocks.export(by_fours(), path, format, overwrite=True).difference < 1e-4
+
+
+def test_of_a_fixed_batch_int8_takes_several(tmp_path):
+    options = {"precision": "int8", "validation_data": (np.tile(IMAGES, (3, 1, 1, 1)), [0] * 12), "max_drop": 1.0}
+    few, many = IMAGES[:3], np.tile(IMAGES, (2, 1, 1, 1))
+    message = r"`{}` must be 4 in number, or a multiple of it, as 'fours' has .*; received {}\."
+    with pytest.raises(ValueError, match=message.format("calibration", 3)):
+        keras_blocks.export(by_fours(), tmp_path / "net.onnx", calibration=few, **options)
+    with pytest.raises(ValueError, match=message.format("validation_data", 3)):
+        keras_blocks.export(
+            by_fours(), tmp_path / "net.onnx", calibration=many, **options | {"validation_data": (few, [0] * 3)}
+        )
+    assert not list(tmp_path.iterdir())
+    model = by_fours()
+    goal = goal_of(options["validation_data"], 1.0, None, lambda run: 0.0, batch_of(model))
+    assert goal.score(lambda images: [model.predict(images, verbose=0)]) <= 1.0
 
 
 @pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16"])
