@@ -150,12 +150,13 @@ def export(
     _check_backend(format, precision)
     for module, _ in runtime.needs:
         require(module, module if module in BACKENDS else "export")
+    if precision == "int8":
+        check_not_quantized(model)
     flat = deploy(model)
     deployed = in_float32(flat)
     _check_regions(deployed, format)
     if precision == "int8":
         require(INT8_NEEDS[format], INT8_NEEDS[format] if INT8_NEEDS[format] in BACKENDS else "int8")
-        check_not_quantized(deployed)
         check_quantizable(deployed)
         calibration = check_calibration(calibration, deployed)
         inputs = first(calibration, batch_of(deployed) or COMPARED) if inputs is None else inputs

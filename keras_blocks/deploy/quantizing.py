@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from keras_blocks.core import validation
+from keras_blocks.core.graphs import all_layers
 from keras_blocks.deploy.comparing import arrays_of
 from keras_blocks.deploy.runtimes import batch_of
 
@@ -253,12 +254,12 @@ def check_quantizable(model: keras.Model) -> None:
 
 
 def check_not_quantized(model: keras.Model) -> None:
-    """Refuses a flat model that `quantize` has changed, whose weights are rounded already.
+    """Refuses a model that `quantize` has changed, itself or within, whose weights are rounded already.
 
     Raises:
         ValueError: with its quantized layers.
     """
-    names = [layer.name for layer in model.layers if getattr(layer, "quantization_mode", None)]
+    names = [layer.name for layer in all_layers(model) if getattr(layer, "quantization_mode", None)]
     if names:
         raise ValueError(
             f"`model` must not be quantized: Keras' `quantize` has changed {len(names)} layers of '{model.name}', "

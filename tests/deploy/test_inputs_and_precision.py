@@ -6,6 +6,7 @@ import pytest
 from keras import layers
 
 import keras_blocks
+from keras_blocks.core.graphs import all_layers
 from keras_blocks.deploy.copying import in_float32
 from keras_blocks.deploy.exporting import _random_inputs
 from keras_blocks.deploy.quantizing import checked_inputs, goal_of
@@ -138,3 +139,29 @@ def test_without_a_layer_that_has_int8_there_is_none(tmp_path):
     model = keras.Sequential([keras.Input((8, 8, 3)), layers.GlobalAveragePooling2D(name="mean")])
     with pytest.raises(ValueError, match="there is nothing to quantize"):
         keras_blocks.export(model, tmp_path / "net.onnx", precision="int8", calibration=IMAGES, tolerance=0.1)
+
+
+WRAPPED = {
+    "layer": lambda dtype: layers.TimeDistributed(layers.Dense(3, dtype=dtype)),
+    "both": lambda dtype: layers.TimeDistributed(layers.Dense(3, dtype=dtype), dtype=dtype),
+    "ways": lambda dtype: layers.Bidirectional(layers.LSTM(3, dtype=dtype, return_sequences=True)),
+    "cells": lambda dtype: layers.RNN([layers.GRUCell(4, dtype=dtype), layers.LSTMCell(3, dtype=dtype)]),
+    "wrapped twice": lambda dtype: layers.TimeDistributed(layers.Bidirectional(layers.LSTM(3, dtype=dtype))),
+    "block": lambda dtype: layers.TimeDistributed(keras_blocks.FireBlock(2, dtype=dtype)),
+}
+SHAPES = {"wrapped twice": (2, 6, 4), "block": (2, 6, 6, 4)}
+
+
+@pytest.mark.parametrize("kind", WRAPPED)
+def test_what_is_wrapped_computes_in_float32_too(kind):
+    shape = SHAPES.get(kind, (6, 4))
+    inputs = keras.Input(shape)
+    half, full = (keras.Model(inputs, WRAPPED[kind](dtype)(inputs)) for dtype in ("mixed_bfloat16", "float32"))
+    full.set_weights(half.get_weights())
+    given = np.random.default_rng(0).normal(size=(2, *shape)).astype("float32")
+    widened = in_float32(half)
+    assert {layer.compute_dtype for layer in all_layers(widened)} == {"float32"}
+    assert "bfloat16" in {layer.compute_dtype for layer in all_layers(half)}  # which stays as it was
+    wanted = full.predict(given, verbose=0)
+    np.testing.assert_allclose(widened.predict(given, verbose=0), wanted, rtol=1e-5, atol=1e-6)
+    assert in_float32(full) is full
