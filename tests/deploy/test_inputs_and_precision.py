@@ -13,6 +13,7 @@ from keras_blocks.deploy.quantizing import checked_inputs, goal_of
 from keras_blocks.deploy.runtimes import RUNTIMES, WRITTEN_BY, batch_of, run_onnx
 
 pytestmark = pytest.mark.once
+of_onnx = pytest.mark.skipif(keras.backend.backend() not in WRITTEN_BY["onnx"], reason="another backend writes it")
 IMAGES = np.random.default_rng(0).uniform(0, 255, (4, 8, 8, 3))
 
 
@@ -30,6 +31,7 @@ def network(dtype=None):
     )
 
 
+@of_onnx
 @pytest.mark.parametrize("given", [IMAGES.astype("uint8"), IMAGES, [IMAGES]])
 def test_inputs_are_of_the_models_type(given, tmp_path):
     done = keras_blocks.export(network(), tmp_path / "net.onnx", inputs=given)
@@ -70,6 +72,7 @@ def by_fours():
     return keras.Model(image, keras.ops.softmax(keras.ops.reshape(scores, (4, 3))), name="fours")
 
 
+@of_onnx
 @pytest.mark.parametrize("given", [IMAGES[:1], IMAGES[:3], np.tile(IMAGES, (2, 1, 1, 1))])
 def test_of_a_fixed_batch_another_number_is_refused(given, tmp_path):
     with pytest.raises(ValueError, match=rf"`inputs` must be 4 in number, as 'fours' .*; received {len(given)}\."):
@@ -86,6 +89,7 @@ def test_a_fixed_batch_is_exported(format, tmp_path):
     assert keras_blocks.export(by_fours(), path, format, overwrite=True).difference < 1e-4
 
 
+@of_onnx
 def test_of_a_fixed_batch_int8_takes_several(tmp_path):
     options = {"precision": "int8", "validation_data": (np.tile(IMAGES, (3, 1, 1, 1)), [0] * 12), "max_drop": 1.0}
     few, many = IMAGES[:3], np.tile(IMAGES, (2, 1, 1, 1))
@@ -102,6 +106,7 @@ def test_of_a_fixed_batch_int8_takes_several(tmp_path):
     assert goal.score(lambda images: [model.predict(images, verbose=0)]) <= 1.0
 
 
+@of_onnx
 @pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16"])
 def test_mixed_precision_is_exported_in_float32(dtype, tmp_path):
     keras.utils.set_random_seed(0)
@@ -117,6 +122,7 @@ def test_mixed_precision_is_exported_in_float32(dtype, tmp_path):
     assert in_float32(alike) is alike
 
 
+@of_onnx
 def test_code_in_mixed_precision_is_exported_in_float32(tmp_path):
     image = keras.Input((8, 8, 3))
     rest = [layers.Lambda(lambda x: x / 3, dtype="mixed_float16"), layers.Conv2D(2, 3, dtype="mixed_float16")]
@@ -128,6 +134,7 @@ def test_code_in_mixed_precision_is_exported_in_float32(tmp_path):
     np.testing.assert_allclose(found[0, 0, 0], first, rtol=1e-5)
 
 
+@of_onnx
 def test_what_overflows_in_16_bits_is_refused(tmp_path):
     model = keras.Sequential([keras.Input((8, 8, 3)), layers.Rescaling(1e6, dtype="mixed_float16")])
     with pytest.raises(ValueError, match="computes in 16 bits, and its outputs in 32, as in a file, differ"):
@@ -135,6 +142,7 @@ def test_what_overflows_in_16_bits_is_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@of_onnx
 def test_without_a_layer_that_has_int8_there_is_none(tmp_path):
     model = keras.Sequential([keras.Input((8, 8, 3)), layers.GlobalAveragePooling2D(name="mean")])
     with pytest.raises(ValueError, match="there is nothing to quantize"):
