@@ -110,8 +110,8 @@ def export(
         path: of the file, with the format's ending: ".onnx", ".tflite", ".xml", ".pt2"; of a SavedModel's folder.
         format: "saved_model" (TensorFlow), "onnx", "litert" (once TensorFlow Lite), "openvino", or "torch" (what
             `torch.export.load` reads), from PyTorch. What writes a format, and what runs it, must be installed.
-        inputs: to compare on, as the model takes them, such as real images; `None` for two random ones, in int8 for
-            the first of `calibration`.
+        inputs: to compare on, as the model takes them (so many, where its batch is fixed), such as real images; `None`
+            for two random ones, in int8 for the first of `calibration`.
         tolerance: the largest difference of any output, as a share of that output's largest value. `None` is
             1e-4; in int8 it is a goal, in place of `validation_data`.
         overwrite: whether what is at the path is replaced.
