@@ -49,25 +49,22 @@ def like(layer: Any, **arguments: Any) -> Any:
         alike.dtype_policy = arguments.get("dtype", layer.dtype_policy)
         return alike
     config = {**config_of(layer), **arguments}
-    # Of this one's config functions are themselves, and its `from_config` takes them as saved files have them.
-    made = type(layer)(**config) if _vectorizes(layer) else natively(type(layer)).from_config(config)
+    # In this one's config functions are themselves, and its `from_config` takes them as saved files have them.
+    direct = type(layer) is keras.layers.TextVectorization
+    made = type(layer)(**config) if direct else natively(type(layer)).from_config(config)
     _taught(made, layer)
     return made
-
-
-def _vectorizes(layer: Any) -> bool:
-    return type(layer) is keras.layers.TextVectorization
 
 
 def _taught(copy: Any, layer: Any) -> None:
     """Gives a copy what a layer, or one within, keeps neither in its config nor as weights: vocabularies, assets."""
     if isinstance(layer, LOOKUPS):
-        if words := layer.get_vocabulary(include_special_tokens=False):
+        if layer.get_vocabulary(include_special_tokens=False):
             words = layer.get_vocabulary()
             store: dict[str, Any] = {}
             layer.save_own_variables(store)  # what each word weighs in `tf_idf`, with zeros behind for no words
             copy.set_vocabulary(words, *(weights[: len(words)] for weights in store.values()))
-    elif hasattr(layer, "save_assets") and not _vectorizes(layer):  # whose vocabulary is a layer's within
+    elif hasattr(layer, "save_assets") and not isinstance(layer, keras.layers.TextVectorization):  # it holds a lookup
         with tempfile.TemporaryDirectory() as folder:
             layer.save_assets(folder)
             if os.listdir(folder):
