@@ -1,5 +1,7 @@
 """Copies of layers: what their configs do not tell goes along."""
 
+import pathlib
+
 import keras
 import numpy as np
 import pytest
@@ -113,3 +115,83 @@ class Sized(keras.Model):
 def test_a_child_that_would_lose_its_class_is_refused():
     with pytest.raises(TypeError, match=r"'sized.*' is a Sized, derived of one"):
         keras_blocks.grow(Sized(4), {"conv": {"filters": 6}})
+
+
+WORDS = np.array([["cat"], ["emu"], ["dog"]])
+
+
+def adapted(layer, data):
+    layer.adapt(data)
+    return layer
+
+
+def replaced():
+    layer = layers.StringLookup(vocabulary=["emu", "dog"])
+    layer.set_vocabulary(["dog", "cat"])
+    return layer
+
+
+def shout(texts):
+    import tensorflow as tf
+
+    return tf.strings.upper(texts)
+
+
+LOOKUPS = {
+    "words": (lambda: adapted(layers.StringLookup(), ["dog", "cat", "dog"]), [[2], [0], [1]]),
+    "of another vocabulary": (replaced, [[2], [0], [1]]),
+    "with a line's end": (lambda: adapted(layers.StringLookup(), ["a\nb", "a\nb", "cat"]), [[2], [0], [0]]),
+    "of texts": (
+        lambda: adapted(layers.TextVectorization(standardize=shout, output_sequence_length=2), ["Dog CAT", "dog"]),
+        [[3, 0], [1, 0], [2, 0]],
+    ),
+    # ln(1 + 3 / (1 + n)) of a word in n of 3 texts; their mean for others; nothing for what is no word
+    "weighed": (
+        lambda: adapted(
+            layers.StringLookup(output_mode="tf_idf", max_tokens=4, pad_to_max_tokens=True), [["dog"], ["cat"], ["dog"]]
+        ),
+        [[0, 0, np.log(2.5), 0], [np.log(2.0 * 2.5) / 2, 0, 0, 0], [0, np.log(2.0), 0, 0]],
+    ),
+}
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="strings are TensorFlow's")
+@pytest.mark.parametrize("kind", LOOKUPS)
+def test_a_vocabulary_goes_along(kind):
+    make, expected = LOOKUPS[kind]
+    inputs = keras.Input((1,), dtype="string")
+    model = keras.Model(inputs, make()(inputs))
+    (copy,) = keras_blocks.deploy(model).layers[1:]
+    given = keras.ops.convert_to_tensor(WORDS)
+    for layer in (copy, model):
+        np.testing.assert_allclose(keras.ops.convert_to_numpy(layer(given)), expected, rtol=1e-6)
+
+
+class Named(layers.Layer):
+    """A layer that knows names, as tokenizers do, which files of Keras keep beside weights."""
+
+    names: list[str] = []
+
+    def call(self, x):
+        return x * len(self.names)
+
+    def save_assets(self, dir_path):
+        pathlib.Path(dir_path, "names.txt").write_text("\n".join(self.names))
+
+    def load_assets(self, dir_path):
+        self.names = pathlib.Path(dir_path, "names.txt").read_text().splitlines()
+
+
+def test_what_a_file_keeps_beside_weights_goes_along():
+    layer = Named()
+    layer.names = ["hen", "egg"]
+    with keras.saving.custom_object_scope({"Named": Named}):
+        copy = like(layers.TimeDistributed(layer)).layer
+    assert copy is not layer and copy.names == ["hen", "egg"]
+
+
+def test_numbers_of_a_vocabulary_go_along():
+    layer = adapted(layers.IntegerLookup(num_oov_indices=2), np.array([5, 5, 9]))
+    copy = like(layer)
+    assert [int(number) for number in copy.get_vocabulary()] == [-1, -1, 5, 9]
+    assert copy.get_vocabulary() == layer.get_vocabulary()

@@ -1,12 +1,14 @@
 """Layers made like others: of what their configs tell, and of what these cannot."""
 
 import inspect
+import os
+import tempfile
 from typing import Any
 
 import keras
 
 from keras_blocks.core.graphs import renamed, sublayers
-from keras_blocks.core.layer_kinds import OF_CODE
+from keras_blocks.core.layer_kinds import LOOKUPS, OF_CODE
 from keras_blocks.core.native_layers import natively
 
 
@@ -38,7 +40,7 @@ def _is_found(told: Any, function: Any) -> bool:
 
 
 def like(layer: Any, **arguments: Any) -> Any:
-    """A layer like this one, but for some arguments, without its weights.
+    """A layer like this one, but for some arguments, without its weights; with what it has learned besides them.
 
     Of what one that is code tells, Keras makes none: without weights, what it is goes along as it is.
     """
@@ -46,7 +48,31 @@ def like(layer: Any, **arguments: Any) -> Any:
         alike = renamed(layer, layer.name)
         alike.dtype_policy = arguments.get("dtype", layer.dtype_policy)
         return alike
-    return natively(type(layer)).from_config({**config_of(layer), **arguments})
+    config = {**config_of(layer), **arguments}
+    # In this one's config functions are themselves, and its `from_config` takes them as saved files have them.
+    direct = type(layer) is keras.layers.TextVectorization
+    made = type(layer)(**config) if direct else natively(type(layer)).from_config(config)
+    _taught(made, layer)
+    return made
+
+
+def _taught(copy: Any, layer: Any) -> None:
+    """Gives a copy what a layer, or one within, keeps neither in its config nor as weights: vocabularies, assets."""
+    if isinstance(layer, LOOKUPS):
+        if layer.get_vocabulary(include_special_tokens=False):
+            words = layer.get_vocabulary()
+            store: dict[str, Any] = {}
+            layer.save_own_variables(store)  # what each word weighs in `tf_idf`, with zeros behind for no words
+            copy.set_vocabulary(words, *(weights[: len(words)] for weights in store.values()))
+    elif hasattr(layer, "save_assets") and not isinstance(layer, keras.layers.TextVectorization):  # it holds a lookup
+        with tempfile.TemporaryDirectory() as folder:
+            layer.save_assets(folder)
+            if os.listdir(folder):
+                copy.load_assets(folder)
+    parts, copies = sublayers(layer), sublayers(copy)
+    for part, new in zip(parts, copies) if len(parts) == len(copies) else ():  # else some are made when it is built
+        if type(part) is type(new):
+            _taught(new, part)
 
 
 def finalized(layer: Any) -> None:

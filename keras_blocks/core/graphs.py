@@ -69,6 +69,11 @@ def sublayers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
     return list(layer._flatten_layers(include_self=False, recursive=False))
 
 
+def all_layers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
+    """A layer, and all within it, such as those of wrappers and of models in models."""
+    return list(layer._flatten_layers())
+
+
 def counted_name(layer: Any) -> str | None:
     """The name that Keras gives layers of this class, without its number; `None` where this one has another."""
     words = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", type(layer).__name__)

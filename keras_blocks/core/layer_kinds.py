@@ -15,6 +15,9 @@ SEPARABLE = (layers.SeparableConv1D, layers.SeparableConv2D)
 NORMALIZATIONS = (layers.BatchNormalization, BatchNormalization)
 """Keras' and ours; what users derive of them may compute something else."""
 
+LOOKUPS = (layers.IntegerLookup, layers.StringLookup)
+"""Layers with a vocabulary, which is no weight."""
+
 OF_CODE = tuple(
     getattr(keras.layers, name) for name in ("JaxLayer", "Lambda", "TFSMLayer", "TorchModuleWrapper")
 )  # "JaxLayer" is also what Keras calls the base of all its layers on JAX: the class counts, and not its name

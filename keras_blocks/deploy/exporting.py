@@ -28,6 +28,7 @@ from keras_blocks.deploy.int8_litert import quantize_litert
 from keras_blocks.deploy.int8_onnx import quantize_onnx
 from keras_blocks.deploy.int8_openvino import quantize_openvino
 from keras_blocks.deploy.quantizing import (
+    AT_A_TIME,
     Goal,
     QuantizedLayer,
     check_calibration,
@@ -44,6 +45,7 @@ from keras_blocks.deploy.runtimes import (
     TOLD_IN,
     WRITTEN_BY,
     Outputs,
+    batch_of,
     run_openvino,
     torch_options,
 )
@@ -108,8 +110,8 @@ def export(
         path: of the file, with the format's ending: ".onnx", ".tflite", ".xml", ".pt2"; of a SavedModel's folder.
         format: "saved_model" (TensorFlow), "onnx", "litert" (once TensorFlow Lite), "openvino", or "torch" (what
             `torch.export.load` reads), from PyTorch. What writes a format, and what runs it, must be installed.
-        inputs: to compare on, as the model takes them, such as real images; `None` for two random ones, in int8 for
-            the first of `calibration`.
+        inputs: to compare on, as the model takes them (so many, where its batch is fixed), such as real images; `None`
+            for two random ones, in int8 for the first of `calibration`.
         tolerance: the largest difference of any output, as a share of that output's largest value. `None` is
             1e-4; in int8 it is a goal, in place of `validation_data`.
         overwrite: whether what is at the path is replaced.
@@ -148,15 +150,16 @@ def export(
     _check_backend(format, precision)
     for module, _ in runtime.needs:
         require(module, module if module in BACKENDS else "export")
+    if precision == "int8":
+        check_not_quantized(model)
     flat = deploy(model)
     deployed = in_float32(flat)
     _check_regions(deployed, format)
     if precision == "int8":
         require(INT8_NEEDS[format], INT8_NEEDS[format] if INT8_NEEDS[format] in BACKENDS else "int8")
-        check_not_quantized(deployed)
         check_quantizable(deployed)
         calibration = check_calibration(calibration, deployed)
-        inputs = first(calibration, COMPARED) if inputs is None else inputs
+        inputs = first(calibration, batch_of(deployed) or COMPARED) if inputs is None else inputs
     elif any(given is not None for given in (calibration, validation_data, max_drop)):
         raise ValueError("`calibration`, `validation_data` and `max_drop` are for `precision='int8'`; it is 'float32'.")
     given = _random_inputs(deployed, model) if inputs is None else inputs
@@ -170,7 +173,8 @@ def export(
     theirs = named(whole.predict(inputs, verbose=0))
     goal: Goal | None = None
     if precision == "int8":
-        goal = goal_of(validation_data, max_drop, tolerance, lambda run: compared(theirs, run(inputs))[1])
+        at_a_time = batch_of(deployed) or AT_A_TIME
+        goal = goal_of(validation_data, max_drop, tolerance, lambda run: compared(theirs, run(inputs))[1], at_a_time)
         within = TOLERANCE
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".export-", dir=target.parent) as folder:
@@ -266,8 +270,8 @@ def _other_sizes(deployed: keras.Model, format: Format, inputs: Any) -> Iterator
     Of what follows from a size, PyTorch's tracer makes numbers.
     """
     tensors = keras.tree.flatten(deployed.input)
-    if len(keras.tree.flatten(inputs)[0]) > 1 and all(tensor.shape[0] is None for tensor in tensors):
-        yield keras.tree.map_structure(lambda array: array[:1], inputs)
+    if count_of(inputs) > 1 and batch_of(deployed) is None:
+        yield first(inputs, 1)
     axes = [[axis for axis in range(1, len(tensor.shape)) if tensor.shape[axis] is None] for tensor in tensors]
     if keras.backend.backend() != "torch" or format == "torch" or not any(axes):
         return
@@ -295,7 +299,7 @@ def _check_size(model: keras.Model, part: str, format: Format, inputs: Any, tole
 
 def _check_alone(deployed: keras.Model, part: str, format: Format, inputs: Any, found: Outputs, most: float) -> None:
     """Refuses a file in int8 that gives an image alone other outputs than among others; sizes are the float file's."""
-    if count_of(inputs) == 1 or any(tensor.shape[0] is not None for tensor in keras.tree.flatten(deployed.input)):
+    if count_of(inputs) == 1 or batch_of(deployed) is not None:
         return
     together, alone = (arrays_of(outputs) for outputs in (found, _run(part, format, first(inputs, 1))))
     each = [pair for pair in zip(together, alone) if pair[0].shape[:1] == (count_of(inputs),)]  # not one for all
@@ -337,13 +341,11 @@ def _as_int8(
 
 
 def _write(model: keras.Model, path: str, format: Format, inputs: Any) -> None:
-    any_count = all(tensor.shape[0] is None for tensor in keras.tree.flatten(model.input))
-    few = 1 if any_count else None
-    model(keras.tree.map_structure(lambda array: array[:few], inputs))  # one that was never called has no ONNX
+    model(first(inputs, batch_of(model) or 1))  # one that was never called has no ONNX
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the converters, on what they are made of
-            options = torch_options(model) if format == "torch" else {}
+            options = torch_options(model, format) if keras.backend.backend() == "torch" else {}
             if format == "openvino" and keras.backend.backend() == "torch":  # its tracer takes no dicts
                 model = keras.Model(model.input, keras.tree.flatten(model.output), name=model.name)
             with for_openvino() if format == "openvino" else contextlib.nullcontext():

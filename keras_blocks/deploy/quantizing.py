@@ -8,7 +8,9 @@ import keras
 import numpy as np
 
 from keras_blocks.core import validation
+from keras_blocks.core.graphs import all_layers
 from keras_blocks.deploy.comparing import arrays_of
+from keras_blocks.deploy.runtimes import batch_of
 
 AT_A_TIME = 32
 """Images that a file is run on at once."""
@@ -56,7 +58,11 @@ class Goal(NamedTuple):
 
 
 def goal_of(
-    validation_data: Any, max_drop: float | None, tolerance: float | None, differs: Callable[[Run], float]
+    validation_data: Any,
+    max_drop: float | None,
+    tolerance: float | None,
+    differs: Callable[[Run], float],
+    at_a_time: int = AT_A_TIME,
 ) -> Goal:
     """The goal, of the arguments of `export`.
 
@@ -65,6 +71,7 @@ def goal_of(
         max_drop: of the accuracy, or `None` for a point.
         tolerance: of the outputs, or `None`.
         differs: gives how far a file's outputs are from the model's.
+        at_a_time: inputs that a file is run on at once.
 
     Raises:
         TypeError, ValueError: for both or neither, and for what is no such pair.
@@ -89,17 +96,17 @@ def goal_of(
             f"{count_of(inputs)} inputs, and labels of the shape {labels.shape} and the type {labels.dtype}."
         )
     most = validation.number("max_drop", DROP if max_drop is None else max_drop, least=0.0, most=1.0)
-    return Goal(lambda run: accuracy(run, inputs, labels), most, "an accuracy lower by")
+    return Goal(lambda run: accuracy(run, inputs, labels, at_a_time), most, "an accuracy lower by")
 
 
-def accuracy(run: Run, inputs: Any, labels: np.ndarray) -> float:
+def accuracy(run: Run, inputs: Any, labels: np.ndarray, at_a_time: int = AT_A_TIME) -> float:
     """The share of inputs to which a file gives their own class.
 
     Raises:
         ValueError: where it does not give one score for each class.
     """
     right = 0
-    for start, part in batches(inputs):
+    for start, part in batches(inputs, at_a_time):
         found = run(part)
         arrays = arrays_of(found)
         if len(arrays) != 1 or arrays[0].ndim != 2 or arrays[0].shape[1] < 2:
@@ -220,6 +227,13 @@ def checked_inputs(name: str, inputs: Any, deployed: keras.Model) -> Any:
                 f"`{name}` must be inputs of the shape {tuple(tensor.shape)}, one or more, as the model takes "
                 f"them; received the shape {array.shape}."
             )
+    own, count = batch_of(deployed), count_of(arrays)
+    if own is not None and (count != own if name == "inputs" else count % own):  # others are run batch by batch
+        often = "" if name == "inputs" else ", or a multiple of it"
+        raise ValueError(
+            f"`{name}` must be {own} in number{often}, as '{deployed.name}' has a fixed batch, "
+            f"{tuple(keras.tree.flatten(deployed.input)[0].shape)}; received {count}."
+        )
     return keras.tree.map_structure(
         lambda tensor, array: array.astype(tensor.dtype, copy=False), deployed.input, arrays
     )
@@ -240,12 +254,12 @@ def check_quantizable(model: keras.Model) -> None:
 
 
 def check_not_quantized(model: keras.Model) -> None:
-    """Refuses a flat model that `quantize` has changed, whose weights are rounded already.
+    """Refuses a model that `quantize` has changed, itself or within, whose weights are rounded already.
 
     Raises:
         ValueError: with its quantized layers.
     """
-    names = [layer.name for layer in model.layers if getattr(layer, "quantization_mode", None)]
+    names = [layer.name for layer in all_layers(model) if getattr(layer, "quantization_mode", None)]
     if names:
         raise ValueError(
             f"`model` must not be quantized: Keras' `quantize` has changed {len(names)} layers of '{model.name}', "

@@ -85,14 +85,28 @@ def run_torch(path: str, inputs: Any) -> Outputs:
         return _by_name(torch.export.load(path).module()(tensors))
 
 
-def torch_options(model: keras.Model) -> dict[str, Any]:
-    """What `torch.export.export` must be told, so that the file takes batches of any size."""
-    import torch
+def torch_options(model: keras.Model, format: str) -> dict[str, Any]:
+    """What Keras must be told on PyTorch, whose tracers run the model: what sizes of batches the file is to take."""
 
-    def of(tensor: keras.KerasTensor) -> dict[int, Any]:
+    def sizes(tensor: keras.KerasTensor) -> dict[int, Any]:
+        import torch
+
         return {axis: torch.export.Dim.AUTO for axis, size in enumerate(tensor.shape) if size is None}
 
-    return {"dynamic_shapes": [(keras.tree.map_structure(of, model.input),)]}
+    def spec(tensor: keras.KerasTensor) -> keras.InputSpec:
+        return keras.InputSpec(dtype=tensor.dtype, shape=tensor.shape, name=tensor.name)
+
+    options: dict[str, Any] = {}
+    if batch_of(model) is not None:  # or Keras has it run on one input
+        options["input_signature"] = [keras.tree.map_structure(spec, model.input)]
+    if format == "torch":
+        options["dynamic_shapes"] = [(keras.tree.map_structure(sizes, model.input),)]
+    return options
+
+
+def batch_of(model: keras.Model) -> int | None:
+    """How many inputs a model takes at once, where its `keras.Input(batch_shape=...)` says it; else `None`."""
+    return next((tensor.shape[0] for tensor in keras.tree.flatten(model.input) if tensor.shape[0] is not None), None)
 
 
 RUNTIMES = {

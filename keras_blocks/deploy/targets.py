@@ -10,8 +10,10 @@ CARD = ".json"
 GRAPH = "saved_model.pb"
 """The file by which a folder is a SavedModel."""
 
-SAVED_MODEL = {GRAPH, "assets", "assets.extra", "fingerprint.pb", "keras_metadata.pb", "variables"}
-"""What TensorFlow, and Keras, write into one."""
+FILES = {GRAPH, "fingerprint.pb", "keras_metadata.pb"}
+"""What TensorFlow, and Keras, write into one, beside the files in its two folders: the weights, and vocabularies."""
+
+WEIGHTS, ASSETS = "variables", "assets"
 
 
 def checked_target(path: str | os.PathLike[str], suffix: str, format: str, overwrite: bool) -> pathlib.Path:
@@ -60,8 +62,22 @@ def move(folder: str, target: pathlib.Path, overwrite: bool) -> None:
 
 
 def _is_saved_model(folder: pathlib.Path) -> bool:
-    """Whether a folder is one, and holds nothing else."""
-    return (folder / GRAPH).is_file() and {place.name for place in folder.iterdir()} <= SAVED_MODEL
+    """Whether a folder is one, and holds nothing else: what has the place of a weight or an asset is one."""
+    return (folder / GRAPH).is_file() and all(_is_written(place, folder) for place in folder.rglob("*"))
+
+
+def _is_written(place: pathlib.Path, folder: pathlib.Path) -> bool:
+    """Whether what lies in a SavedModel's folder is of those that TensorFlow writes there."""
+    within = place.parent.relative_to(folder)
+    if place.is_symlink():
+        return False
+    if place.is_dir():
+        return place.parent == folder and place.name in (WEIGHTS, ASSETS)
+    if within.name == WEIGHTS:
+        return place.name.startswith("variables.")
+    if within.name == ASSETS:
+        return place.name.encode() in (folder / GRAPH).read_bytes()  # which names each
+    return place.parent == folder and place.name in FILES
 
 
 def _is_folder(place: pathlib.Path) -> bool:

@@ -11,8 +11,9 @@ from thorough import run_all
 import keras_blocks
 from keras_blocks.deploy import exporting, int8_litert, int8_onnx
 from keras_blocks.deploy.comparing import difference_of_first
+from keras_blocks.deploy.copying import in_float32
 from keras_blocks.deploy.quantizing import Goal, accuracy, goal_of, outside, relative, until_it_holds, worst_first
-from keras_blocks.deploy.runtimes import RUNTIMES, run_onnx
+from keras_blocks.deploy.runtimes import RUNTIMES, WRITTEN_BY, run_onnx
 
 BACKEND = keras.backend.backend()
 
@@ -347,10 +348,39 @@ def test_a_point_is_a_point():
     assert not goal.misses(178 / 500 - 173 / 500) and goal.misses(178 / 500 - 172 / 500) and goal.misses(float("nan"))
 
 
+def attending(tensor):
+    return keras.layers.MultiHeadAttention(2, 3, name="attention")(tensor, tensor)
+
+
+SCORES = {
+    "alone": lambda: keras.layers.Dense(4, name="scores"),
+    "wrapped": lambda: keras.layers.TimeDistributed(keras.layers.Dense(4, name="scores")),
+    "in a model": lambda: keras.Sequential([keras.layers.Dense(4, name="scores")]),
+    "in a wrapped model": lambda: keras.layers.TimeDistributed(
+        keras.Sequential([keras.Input((8,)), keras.layers.Dense(4, name="scores")])
+    ),
+    "attention": lambda: attending,
+}
+
+
 @pytest.mark.once
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("place", SCORES)
 @pytest.mark.filterwarnings("ignore:.*quantiz")  # Keras warns of each layer that it leaves as it is
-def test_what_keras_has_quantized_is_refused(images, tmp_path):
-    plain = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4, name="scores")])
-    plain.quantize("int8")
-    with pytest.raises(ValueError, match=r"`model` must not be quantized.*1 layers.*'scores'.*precision='int8'"):
-        keras_blocks.export(plain, tmp_path / "x.onnx", precision="int8", calibration=images[:, 0, 0], tolerance=0.1)
+def test_what_keras_has_quantized_is_deployed_and_not_quantized_again(place, policy, tmp_path):
+    if keras.backend.backend() not in WRITTEN_BY["onnx"]:
+        pytest.skip("another backend writes it")
+    keras.config.set_dtype_policy(policy)
+    inputs = keras.Input((6, 8))
+    model = keras.Model(inputs, SCORES[place]()(inputs))
+    model.quantize("int8")
+    given = np.random.default_rng(0).normal(size=(3, 6, 8)).astype("float32")
+    count, name = (4, "attention_output") if place == "attention" else (1, "scores")
+    with pytest.raises(ValueError, match=rf"`model` must not be.*{count} layers.*'{name}'.*precision='int8'"):
+        keras_blocks.export(model, tmp_path / "x.onnx", precision="int8", calibration=given, tolerance=0.1)
+    wanted, found, wide = (
+        np.asarray(made.predict(given, verbose=0), "float32")
+        for made in (model, keras_blocks.deploy(model), in_float32(keras_blocks.deploy(model)))
+    )
+    np.testing.assert_array_equal(found, wanted)
+    np.testing.assert_allclose(wide, wanted, rtol=0, atol=0.05 * np.abs(wanted).max())  # bfloat16 has 8 bits

@@ -37,6 +37,48 @@ def test_a_saved_model_with_other_things_is_not_replaced(run):
         checked_target(run, "", "saved_model", True)
 
 
+@pytest.mark.parametrize(
+    "own",
+    ["assets/photo.png", "variables/notes.txt", "variables", "assets/assets/x", "assets.extra/x", "assets/variables."],
+)
+def test_names_of_a_saved_model_make_none(own, run):
+    """Beside a graph, what lies where weights and vocabularies would, and is none."""
+    (run / "model.keras").unlink()
+    (run / "saved_model.pb").write_bytes(b"\x0a\x09words.txt\x12")
+    (run / own).parent.mkdir(parents=True, exist_ok=True)
+    (run / own).write_text("weeks of work")
+    with pytest.raises(FileExistsError, match="no SavedModel alone"):
+        checked_target(run, "", "saved_model", True)
+
+
+def test_a_link_is_no_part_of_a_saved_model(run, tmp_path):
+    (run / "model.keras").unlink()
+    (run / "saved_model.pb").touch()
+    (run / "variables").symlink_to(tmp_path, target_is_directory=True)
+    with pytest.raises(FileExistsError, match="no SavedModel alone"):
+        checked_target(run, "", "saved_model", True)
+
+
+def test_what_tensorflow_writes_is_a_saved_model(tmp_path):
+    tf = pytest.importorskip("tensorflow")
+    (tmp_path / "words.txt").write_text("hen\negg\n")
+    module, index = tf.Module(), tf.lookup.TextFileIndex
+    module.weight = tf.Variable(1.0)
+    module.table = tf.lookup.StaticHashTable(
+        tf.lookup.TextFileInitializer(
+            str(tmp_path / "words.txt"), "string", index.WHOLE_LINE, "int64", index.LINE_NUMBER
+        ),
+        -1,
+    )
+    tf.saved_model.save(module, str(tmp_path / "written"))
+    assert (tmp_path / "written" / "assets" / "words.txt").is_file()
+    assert (tmp_path / "written" / "variables" / "variables.index").is_file()
+    assert checked_target(tmp_path / "written", "", "saved_model", True) == tmp_path / "written"
+    (tmp_path / "written" / "assets" / "mine.txt").touch()
+    with pytest.raises(FileExistsError, match="no SavedModel alone"):
+        checked_target(tmp_path / "written", "", "saved_model", True)
+
+
 def test_an_older_saved_model_is_replaced(run, tmp_path):
     (run / "model.keras").unlink()
     (run / "saved_model.pb").touch()

@@ -79,6 +79,20 @@ def test_a_named_model_and_the_defaults(run, asked, monkeypatch):
     assert call["tolerance"] == 0.01 and call["overwrite"] is True
 
 
+def test_a_saved_model_is_not_named_as_the_run(run, asked, folder):
+    """A folder without an ending: of the model's own name is what the model was trained in."""
+    (folder / "tiny").mkdir()
+    result = run("tiny.keras", "--format", "saved_model", "--overwrite")
+    assert result.exit_code == 0, result.output
+    assert [(call["path"], call["format"]) for call in asked] == [("tiny_saved_model", "saved_model")]
+    assert "inputs, outputs and classes: tiny_saved_model.json" in result.stdout
+    (folder / "tiny_saved_model").mkdir()
+    (folder / "tiny").rmdir()
+    again = run("tiny.keras", "--format", "saved_model")
+    assert again.exit_code == 2 and "--out: tiny_saved_model is there already" in again.stderr
+    (folder / "tiny_saved_model").rmdir()
+
+
 def test_a_model_of_any_size_is_told_one(run, asked, folder):
     tiny(input_shape=(None, None, 1)).save(folder / "any.keras")
     assert run("any.keras", "--image-size", "8x10").exit_code == 0
