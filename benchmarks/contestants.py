@@ -1,14 +1,15 @@
 """A network of ours and those of keras.applications and torchvision that are the same: what each is timed by.
 
-Each is a `Contestant`: a training step of a batch, and inference as a program that serves it would call it: a graph
-on TensorFlow, a compiled function on JAX, calls without gradients on PyTorch.
+Of each architecture there is one at least; where the others have none that is the same, ours is measured alone. Each
+is a `Contestant`: a training step of a batch, and inference as a program that serves it would call it: a graph on
+TensorFlow, a compiled function on JAX, calls without gradients on PyTorch.
 """
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import keras
-import numpy as np
+from network_inputs import class_of, inputs_of, options_of, truth_of
 
 import keras_blocks
 
@@ -26,8 +27,14 @@ NETWORKS = {
     "inception_v4": (None, None),
     "inception_resnet_v2": (None, "InceptionResNetV2"),
     "googlenet_torchvision": ("googlenet", None),
+    "inception_v2": (None, None),
     "vgg16": ("vgg16", "VGG16"),
     "squeezenet_1.1": ("squeezenet1_1", None),
+    "autoencoder_cifar": (None, None),
+    "siamese_koch2015": (None, None),
+    "rcnn_vgg16": (None, None),
+    "fast_rcnn_squeezenet": (None, None),
+    "faster_rcnn_resnet50_fpn": ("fasterrcnn_resnet50_fpn", None),
 }
 """Our name -> torchvision's and keras.applications'. They have convolutions where the other has others (ResNet-50 v1.5
 and v1): ours are as each."""
@@ -40,15 +47,10 @@ class Contestant(NamedTuple):
 
     train: Callable[[], Any]
     """A training step of the batch."""
-    predict: Callable[[np.ndarray], Any]
-    """The outputs for images."""
+    predict: Callable[[Any], Any]
+    """The outputs for inputs, see network_inputs.py."""
     model: Any = None
     """Keras'."""
-
-
-def size_of(name: str) -> int:
-    """Height and width of a network's images."""
-    return 299 if name.startswith("inception") else 224
 
 
 def installed(module: str) -> bool:
@@ -70,27 +72,26 @@ def contestants(name: str, size: int, batch: int, theirs: bool = True, alike: bo
         theirs: whether others' are wanted.
         alike: whether ours begins from weights drawn as keras.applications' are, whose distribution is quicker to draw.
     """
-    rng = np.random.default_rng(0)
-    images = rng.normal(size=(batch, size, size, 3)).astype("float32")
-    labels = rng.integers(0, 1000, batch)
-    torchvision, applications = NETWORKS.get(name, (None, None))
-    options = {
-        "input_shape": (size, size, 3),
-        "classes": 1000,
-        **({"kernel_initializer": "glorot_uniform"} if alike else {}),
-    }
-    made = {OURS: lambda: of_keras(keras_blocks.create_model(name, **options), images, labels)}
+    inputs, (torchvision, applications) = inputs_of(name, batch, size), NETWORKS.get(name, (None, None))
+    truth, loss = truth_of(name, inputs)
+    options = options_of(name, size)
+    if alike and applications:
+        options["kernel_initializer"] = "glorot_uniform"
+    made = {OURS: lambda: of_keras(keras_blocks.create_model(name, **options), inputs, truth, loss)}
     if theirs and applications:
         cls, same = getattr(keras.applications, applications), {"weights": None, "input_shape": (size, size, 3)}
-        made[APPLICATIONS] = lambda: of_keras(cls(**same), images, labels)
+        made[APPLICATIONS] = lambda: of_keras(cls(**same), inputs, truth, loss)
     if theirs and torchvision and installed("torchvision"):
-        made[TORCHVISION] = lambda: of_torchvision(torchvision, images, labels)
+        if class_of(name) == "FasterRCNN":
+            made[TORCHVISION] = lambda: of_torchvision_detector(torchvision, inputs, truth, options)
+        else:
+            made[TORCHVISION] = lambda: of_torchvision(torchvision, inputs, truth)
     return made
 
 
-def of_keras(model, images, labels) -> Contestant:
-    model.compile(keras.optimizers.SGD(0.01), "sparse_categorical_crossentropy")
-    return Contestant(lambda: model.train_on_batch(images, labels), served(model), model)
+def of_keras(model, inputs, truth, loss) -> Contestant:
+    model.compile(keras.optimizers.SGD(0.01), loss)
+    return Contestant(lambda: model.train_on_batch(inputs, truth), served(model), model)
 
 
 def of_torchvision(name, images, labels) -> Contestant:
@@ -122,14 +123,56 @@ def of_torchvision(name, images, labels) -> Contestant:
     return Contestant(train, predict)
 
 
-def served(model) -> Callable[[np.ndarray], Any]:
-    """A function of images that runs a Keras model as a program that serves it would, and waits for the outputs."""
+def of_torchvision_detector(name, images, truth, options) -> Contestant:
+    """With ours' canvas and numbers of regions; its normalization learns, too, as it does without weights."""
+    import torch
+    import torchvision
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    network = torchvision.models.get_model(
+        name,
+        weights=None,
+        weights_backbone=None,
+        min_size=min(options["image_size"]),
+        max_size=max(options["image_size"]),
+        box_batch_size_per_image=options["head_samples"],
+        rpn_pre_nms_top_n_train=options["pre_nms_top_n"][0],
+        rpn_pre_nms_top_n_test=options["pre_nms_top_n"][1],
+        rpn_post_nms_top_n_train=options["post_nms_top_n"][0],
+        rpn_post_nms_top_n_test=options["post_nms_top_n"][1],
+    ).to(device, memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(network.parameters(), 0.01)
+    boxes, labels = torch.from_numpy(truth["boxes"]).to(device), torch.from_numpy(truth["labels"] + 1).to(device)
+    targets = [{"boxes": some, "labels": classes} for some, classes in zip(boxes, labels)]
+
+    def tensors(x):
+        return list((torch.from_numpy(x).permute(0, 3, 1, 2) / 255).to(device))
+
+    def train():
+        network.train()
+        optimizer.zero_grad(set_to_none=True)
+        loss = sum(network(tensors(images), targets).values())
+        loss.backward()
+        optimizer.step()
+        return float(loss.detach())
+
+    def predict(x):
+        network.eval()
+        with torch.inference_mode():
+            return [found["boxes"].cpu() for found in network(tensors(x))]
+
+    return Contestant(train, predict)
+
+
+def served(model) -> Callable[[Any], Any]:
+    """A function of its inputs that runs a Keras model as a program that serves it would, and waits for the outputs."""
     backend = keras.backend.backend()
     if backend == "tensorflow":
         import tensorflow as tf
 
         run = tf.function(lambda x: model(x, training=False))
-        return lambda x: keras.tree.map_structure(lambda y: y.numpy(), run(tf.convert_to_tensor(x)))
+        tensors = lambda x: keras.tree.map_structure(tf.convert_to_tensor, x)  # noqa: E731
+        return lambda x: keras.tree.map_structure(lambda y: y.numpy(), run(tensors(x)))
     if backend == "jax":
         import jax
 
@@ -141,7 +184,7 @@ def served(model) -> Callable[[np.ndarray], Any]:
 
     def call(x):
         with torch.inference_mode():
-            outputs = model(keras.ops.convert_to_tensor(x), training=False)
+            outputs = model(keras.tree.map_structure(keras.ops.convert_to_tensor, x), training=False)
             return keras.tree.map_structure(lambda y: y.cpu(), outputs)
 
     return call

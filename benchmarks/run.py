@@ -1,6 +1,6 @@
-"""The speed of the networks in contestants.py, by one command: construction, inference of 1 and 8 images, a training
-step of 8, its memory, saving and loading, `deploy`, and exported files in their runtimes; against keras.applications,
-and torchvision where it is installed, in turn in one process, medians.
+"""The speed of the networks in contestants.py, one of each architecture at least, by one command: construction,
+inference of 1 and 8 images, a training step of 8, its memory, saving and loading, `deploy`, and exported files in their
+runtimes; against keras.applications, and torchvision where it is installed, in turn in one process, medians.
 
     KERAS_BACKEND=tensorflow python benchmarks/run.py                     # all networks: hours on two cores
     KERAS_BACKEND=torch python benchmarks/run.py resnet50 --cpu-time --threads 1 --rounds 3
@@ -13,7 +13,8 @@ that others use, too, `--cpu-time --threads 1` counts the processor's seconds. T
 one process crash: TensorFlow's and JAX's are measured without torchvision.
 
 Ratios are ours over theirs, of `deploy(model)` and exported files over the model: below 1 is faster. Ours are built
-with the others' initializers where construction is timed.
+with the others' initializers where construction is timed. What nobody else has is measured alone; a format that a
+network has no file of is said, and is no failure.
 """
 
 import argparse
@@ -45,10 +46,12 @@ def construction(name, arguments):
 
 
 def inference(name, arguments):
+    from network_inputs import inputs_of
+
     made, found = _made(name, arguments), {}
     for batch in arguments.batches:
-        images = _images(batch, arguments.size)
-        functions = {who: (lambda one=one, images=images: one.predict(images)) for who, one in made.items()}
+        inputs = inputs_of(name, batch, arguments.size)
+        functions = {who: (lambda one=one, inputs=inputs: one.predict(inputs)) for who, one in made.items()}
         found[f"inference of {batch}"] = interleaved(functions, arguments.rounds, arguments.clock)
     return found
 
@@ -74,10 +77,11 @@ def peak_memory(name, arguments):
 def peak(name, arguments):
     """MB that two training steps take over the process with its libraries and the images."""
     import keras
+    import numpy as np
     from contestants import contestants
 
     make = contestants(name, arguments.size, arguments.batches[-1])[arguments.peak]
-    keras.ops.convert_to_tensor(_images(1, 8))  # the backend is started
+    keras.ops.convert_to_tensor(np.zeros(1))  # the backend is started
     idle = memory("VmRSS")
     one = make()
     one.train()
@@ -102,36 +106,42 @@ def files(name, arguments):
 
 def deployed(name, arguments):
     from contestants import served
+    from network_inputs import inputs_of
 
     import keras_blocks
 
     model = _ours(name, arguments).model
     functions, found = {"model": served(model), "deploy": served(keras_blocks.deploy(model))}, {}
     for batch in arguments.batches:
-        images = _images(batch, arguments.size)
-        runs = {who: (lambda run=run, images=images: run(images)) for who, run in functions.items()}
+        inputs = inputs_of(name, batch, arguments.size)
+        runs = {who: (lambda run=run, inputs=inputs: run(inputs)) for who, run in functions.items()}
         found[f"deploy, {batch}"] = interleaved(runs, arguments.rounds, arguments.clock)
     return found
 
 
 def exports(name, arguments):
-    """One image in each runtime, in as many threads as the model has."""
+    """One image in each runtime, in as many threads as the model has; which formats cannot be, is said."""
     import keras
     from contestants import served
+    from network_inputs import inputs_of
     from runtime_sessions import session
 
     import keras_blocks
     from keras_blocks.deploy.runtimes import RUNTIMES, WRITTEN_BY
 
-    model, images = _ours(name, arguments).model, _images(1, arguments.size)
-    run = served(model)
-    functions = {"model": lambda: run(images)}
+    model, two = _ours(name, arguments).model, inputs_of(name, 2, arguments.size)
+    inputs, run = keras.tree.map_structure(lambda array: array[:1], two), served(model)
+    functions = {"model": lambda: run(inputs)}
     with tempfile.TemporaryDirectory() as folder:
         for format, writers in WRITTEN_BY.items():
             if keras.backend.backend() in writers:
                 path = os.path.join(folder, f"model{RUNTIMES[format].suffix}")
-                keras_blocks.export(model, path, format)
-                functions[format] = session(path, format, images, arguments.threads)
+                try:
+                    keras_blocks.export(model, path, format, inputs=two)
+                except (ImportError, TypeError, ValueError) as error:
+                    print(f"{name} has no file of format '{format}': {error}", flush=True)
+                    continue
+                functions[format] = session(path, format, inputs, arguments.threads)
         return {"exported, 1": interleaved(functions, arguments.rounds, arguments.clock)}
 
 
@@ -153,12 +163,6 @@ def _ours(name, arguments):
     return _made(name, arguments)["ours"]
 
 
-def _images(batch, size):
-    import numpy as np
-
-    return np.random.default_rng(0).normal(size=(batch, size, size, 3)).astype("float32")
-
-
 def ratios(seconds):
     """Over whom -> ours over theirs, or what was made of the model over the model."""
     if "model" in seconds:
@@ -167,19 +171,29 @@ def ratios(seconds):
 
 
 def worse(name, measure, found, kept):
-    """Prints what is worse than it was; how many."""
-    count = 0
-    for who, ratio in found.items():
-        before = kept.get(measure, {}).get("ratios", {}).get(who)
-        if before is not None and ratio > WORSE * before:
-            print(f"WORSE: {name}, {measure} over {who}: {ratio:.2f}, and {before:.2f} is kept in {KEPT.name}")
+    """Prints what is worse than it was; how many ratios. A network that nobody else has is compared with itself on the
+    same machine, which is shown alone, as others' work changes it."""
+    before, count = kept.get(measure, {}), 0
+    for who, ratio in found["ratios"].items():
+        once = before.get("ratios", {}).get(who)
+        if once is not None and ratio > WORSE * once:
+            print(f"WORSE: {name}, {measure} over {who}: {ratio:.2f}, and {once:.2f} is kept in {KEPT.name}")
             count += 1
+    if before and not found["ratios"] and _counted(found["how"]) == _counted(before["how"]):
+        unit = next(unit for unit in ("ms", "MB") if unit in found)
+        now, once = found[unit]["ours"], before[unit]["ours"]
+        if now > WORSE * once:
+            print(f"perhaps worse: {name}, {measure}: {now} {unit}, and {once} is kept in {KEPT.name}")
     return count
+
+
+def _counted(how):
+    return how["machine"]["processor"], how["threads"], how["cpu_time"]
 
 
 def measured(arguments):
     import keras
-    from contestants import size_of
+    from network_inputs import size_of
 
     backend, begin = keras.backend.backend(), time.monotonic()
     kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
@@ -205,8 +219,9 @@ def measured(arguments):
                 figures = {who: round(factor * value, 1) for who, value in seconds.items()}
                 over = {who: round(value, 3) for who, value in ratios(seconds).items()}
                 print(f"{place:28} {what:24} {unit} {figures} ratios {over}", flush=True)
-                count += worse(name, what, over, there.get(place, {}))
-                there.setdefault(place, {})[what] = {unit: figures, "ratios": over, "how": how}
+                result = {unit: figures, "ratios": over, "how": how}
+                count += worse(name, what, result, there.get(place, {}))
+                there.setdefault(place, {})[what] = result
                 if arguments.keep:
                     KEPT.write_text(json.dumps(kept, indent=1) + "\n")
         _made.__dict__.clear()
