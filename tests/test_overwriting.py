@@ -115,3 +115,62 @@ def test_what_is_overwritten_in_training_changes_no_gradient(name, rng):
         if event.key in counts and event.input_shapes and len(event.input_shapes[0]) == 4:
             counts[event.key] += event.count
     assert list(counts.values()) == wanted
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_what_is_rematerialized_keeps_the_same_tensors(policy, rng):
+    """PyTorch compares what it keeps in both runs; the second is outside of Keras' own casting."""
+    import torch
+
+    images = torch.tensor(rng.normal(size=(2, 8, 8, 4)).astype("float32"))
+    plain = keras_blocks.FireBlock(4, dtype=policy)
+    again = keras_blocks.FireBlock(4, dtype=policy, remat=True)
+    found = []
+    for block in (plain, again):
+        block.build(images.shape)
+        block.set_weights(plain.get_weights())
+        loss = block(images, training=True).float().square().sum()
+        found.append(torch.autograd.grad(loss, [variable.value for variable in block.trainable_variables]))
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(array(one), array(other), rtol=2e-2, atol=2e-2 * float(other.abs().max()))
+
+
+def test_what_somebody_has_put_in_a_layers_place_keeps_what_it_gives(rng):
+    import torch
+
+    images = torch.tensor(rng.normal(size=(2, 8, 8, 4)).astype("float32"))
+
+    def made():
+        block = keras_blocks.ConvBlock(4, batch_norm=True)
+        block.build(images.shape)
+        return block
+
+    seen, given = [], images.clone()
+    block = made()
+    block.conv_bn.call = lambda inputs, training=None, mask=None: inputs
+    block.conv.call = lambda inputs: inputs
+    for training in (True, False):
+        block(given, training=training)
+    np.testing.assert_array_equal(array(given), array(images))
+    block = made()
+    normalize = block.conv_bn.call
+    block.conv_bn.call = lambda *args, **kwargs: seen.append(normalize(*args, **kwargs)) or seen[-1]
+    block(images, training=True)
+    assert float(seen[0].detach().min()) < 0
+    block = keras_blocks.ConvBlock(4, batch_norm=False)
+    block.build(images.shape)
+    block.conv.activation = keras.activations.tanh  # whose gradient looks at what it gave
+    block(images, training=True).sum().backward()
+    assert block.conv.kernel.value.grad is not None
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_sum_of_one_in_a_graph_is_that_one(training, rng):
+    import torch
+
+    from keras_blocks.core.freeing import functional
+
+    inputs = keras.Input((4, 4, 3))
+    conv, add = NATIVE[layers.Conv2D](3, 1), NATIVE[layers.Add]()
+    model, x = functional(inputs, add([conv(inputs)])), torch.tensor(rng.normal(size=(2, 4, 4, 3)).astype("float32"))
+    np.testing.assert_array_equal(array(model(x, training=training).detach()), array(conv(x).detach()))

@@ -91,7 +91,7 @@ class _Plan:
             step.last = [number for number in set(step.given) if number not in seen]
             seen.update(step.given)
         for step in self.steps:
-            if step.is_plain and len(step.given) <= 2 and hasattr(step.operation, "overwriting"):
+            if step.is_plain and hasattr(step.operation, "overwriting") and len(step.given) == step.operation.takes:
                 makers = [made_by.get(number) if taken[number] == 1 else None for number in step.given]
                 for place, maker in enumerate(makers):
                     if maker and maker.makes_anew():
@@ -122,8 +122,7 @@ def run_freeing(model: Any, inputs: Any, training: bool | None) -> Any:
         args, kwargs = step.filled(values)
         for number in step.last:
             values[number] = None
-        overwrites = step.maker is not None and makes_anew(step.maker)
-        if overwrites and operation.may_overwrite(args[0], step.maker):
+        if step.maker is not None and operation.may_overwrite(args[0], step.maker):
             outputs = operation.overwriting(args[0], step.place)
         else:
             outputs = operation(*args, **{**kwargs, **flags}) if step.is_layer else operation(*args, **kwargs)

@@ -12,6 +12,7 @@ from typing import Any
 import keras
 
 from keras_blocks.core.graphs import is_masked, is_told, only_computes
+from keras_blocks.core.remat import is_rematerializing
 from keras_blocks.ops import torch_images
 from keras_blocks.typing import Tensor
 
@@ -122,6 +123,7 @@ class Pools(Direct):
 
 class Activation(Direct, keras.layers.Activation):
     __module__ = "keras.layers"
+    takes = 1
 
     def may_overwrite(self, inputs: Tensor, maker: Any) -> bool:
         """Whether the outputs may take the memory of the inputs, which a layer has given to this one alone."""
@@ -136,6 +138,7 @@ class Activation(Direct, keras.layers.Activation):
 class Add(Direct, keras.layers.Add):
     __module__ = "keras.layers"
     gives_anew = True
+    takes = 2
 
     def may_overwrite(self, inputs: Any, maker: Any) -> bool:
         """Whether the sum of two may take the memory of one, which a layer has given to this one alone."""
@@ -214,12 +217,18 @@ def makes_anew(layer: Any) -> bool:
 
 
 def may_be_overwritten(x: Tensor, maker: Any) -> bool:
-    """Whether what a layer that `makes_anew` gave to one other alone may be written over.
+    """Whether what a layer, which is one that `makes_anew`, gave to one other alone may be written over.
 
-    ReLU's gradient looks at what it gave.
+    ReLU's gradient looks at what it gave; and others may see what a call gives that somebody has put in its place.
     """
-    kept = torch_images.derives() and getattr(maker, "activation", None) is keras.activations.relu
-    return not kept and torch_images.is_overwritable(x) and only_computes(maker)
+    kept = getattr(maker, "activation", None) is keras.activations.relu or is_rematerializing()
+    return (
+        not (kept and torch_images.derives())
+        and torch_images.is_overwritable(x)
+        and makes_anew(maker)
+        and "call" not in vars(maker)
+        and only_computes(maker)
+    )
 
 
 def own_class(layer: Any) -> type:

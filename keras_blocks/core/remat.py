@@ -50,6 +50,11 @@ def rematerialized(layers: Sequence[keras.layers.Layer], function: Callable[...,
     return output
 
 
+def is_rematerializing() -> bool:
+    """Whether what is computed now is computed again in the backward pass, which must keep the same tensors."""
+    return _ACTIVE.get()
+
+
 def _tensor(variable: Any) -> Tensor:
     """The variable's value. TensorFlow's `convert_to_tensor` would give the variable itself."""
     return keras.ops.reshape(variable, variable.shape)

@@ -17,8 +17,14 @@ MANY_PIXELS = 1200
 
 
 def unviewed(x: torch.Tensor) -> torch.Tensor:
-    """A tensor that shows the same memory, and is noted nowhere as a view of another."""
-    return x.new_empty(0).set_(x)  # type: ignore[call-overload, no-any-return]
+    """A tensor that shows the same memory, and is noted nowhere as a view of another; a batched gradient as it is."""
+    return x if _is_batched(x) else x.new_empty(0).set_(x)  # type: ignore[call-overload]
+
+
+def _is_batched(x: torch.Tensor) -> bool:
+    """Whether a gradient stands for those of many outputs at once (`is_grads_batched`)."""
+    transforms: Any = torch._C._functorch
+    return torch._C._are_functorch_transforms_active() or transforms.is_legacy_batchedtensor(x)
 
 
 class ChannelsSecond(torch.autograd.Function):
@@ -127,7 +133,8 @@ def _last(images: torch.Tensor) -> torch.Tensor:
 def _is_onednn_s(images: torch.Tensor, strides: Sizes) -> bool:
     many = images.numel() >= MANY_PIXELS * strides[0] * strides[1] * images.shape[-1]
     onednn: Any = torch.backends.mkldnn
-    return bool(many and images.dtype == torch.float32 and onednn.is_available() and onednn.enabled)
+    takes = images.dtype == torch.float32 and not _is_batched(images)
+    return bool(many and takes and onednn.is_available() and onednn.enabled)
 
 
 def _of_onednn(images: torch.Tensor, weights: torch.Tensor, bias: torch.Tensor | None, strides: Sizes) -> torch.Tensor:

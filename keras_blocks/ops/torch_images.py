@@ -225,31 +225,20 @@ def _multiplies(inputs: Tensor, kernel: Tensor) -> bool:
 
 
 def is_traced() -> bool:
-    """Whether PyTorch compiles, traces or transforms (torch.func): then operations of its own are taken alone.
+    """Whether PyTorch compiles, traces, transforms (torch.func) or derives forward: then its own operations do all.
 
     Sizes may be no numbers, and what is asked of them is written down.
     """
     import torch
 
     looks = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
-    return looks or bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]
+    forward = torch.autograd.forward_ad._current_level >= 0
+    return looks or forward or bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]
 
 
 def _computed(function: Any, *inputs: Any) -> Tensor:
     """What a function of ours gives. To note it for a gradient takes longer than a small convolution."""
-
-    return (function.apply if _is_derived(*inputs) else function.plain)(*inputs)
-
-
-def _is_derived(*inputs: Any) -> bool:
-    """Whether a gradient may be taken through these, also forward."""
-    import torch
-    from torch.autograd import forward_ad
-
-    if torch.is_grad_enabled():
-        return True
-    tensors = [x for x in inputs if isinstance(x, torch.Tensor)]
-    return any(forward_ad.unpack_dual(x).tangent is not None for x in tensors)  # type: ignore[no-untyped-call]
+    return (function.apply if derives() else function.plain)(*inputs)
 
 
 @functools.cache
