@@ -52,7 +52,8 @@ def like(layer: Any, **arguments: Any) -> Any:
     # In this one's config functions are themselves, and its `from_config` takes them as saved files have them.
     direct = type(layer) is keras.layers.TextVectorization
     made = type(layer)(**config) if direct else natively(type(layer)).from_config(config)
-    _taught(made, layer)
+    if isinstance(layer, keras.layers.Layer):  # and no function of `keras.ops`, which a graph has, too
+        _taught(made, layer)
     return made
 
 
