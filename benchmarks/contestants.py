@@ -94,6 +94,15 @@ def of_keras(model, inputs, truth, loss) -> Contestant:
     return Contestant(lambda: model.train_on_batch(inputs, truth), served(model), model)
 
 
+def step(optimizer, loss_of) -> float:
+    """A step of PyTorch's own training."""
+    optimizer.zero_grad(set_to_none=True)
+    loss = loss_of()
+    loss.backward()
+    optimizer.step()
+    return float(loss.detach())
+
+
 def of_torchvision(name, images, labels) -> Contestant:
     """On the device that PyTorch has; without auxiliary classifiers, as ours."""
     import torch
@@ -109,11 +118,7 @@ def of_torchvision(name, images, labels) -> Contestant:
 
     def train():
         network.train()
-        optimizer.zero_grad(set_to_none=True)
-        loss = loss_of(network(given.to(device)), labels)
-        loss.backward()
-        optimizer.step()
-        return float(loss.detach())
+        return step(optimizer, lambda: loss_of(network(given.to(device)), labels))
 
     def predict(x):
         network.eval()
@@ -150,11 +155,7 @@ def of_torchvision_detector(name, images, truth, options) -> Contestant:
 
     def train():
         network.train()
-        optimizer.zero_grad(set_to_none=True)
-        loss = sum(network(tensors(images), targets).values())
-        loss.backward()
-        optimizer.step()
-        return float(loss.detach())
+        return step(optimizer, lambda: sum(network(tensors(images), targets).values()))
 
     def predict(x):
         network.eval()
