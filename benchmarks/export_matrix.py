@@ -18,6 +18,7 @@ import gc
 import json
 import os
 import pathlib
+import re
 import tempfile
 import time
 from typing import get_args
@@ -253,10 +254,12 @@ def _cell(found, variants, format, backend, reasons):
     if not results:
         return ""
     differences = [result["difference"] for result in results.values() if "difference" in result]
-    cell = f"{max(differences):.0e}" if differences else "no"
+    cell = f"{max(differences):.0e}".replace("0e+00", "0") if differences else "no"
     refused = {variant: result["reason"] for variant, result in results.items() if "reason" in result}
     for variant, reason in refused.items():
         reason = reason.replace(f"'{variant}'", "it").replace("|", "\\|")
+        reason = re.sub(r"^`format='\w+'`", "the format", reason)  # the same in each column
+        reason = re.sub(r"; this is '\w+'\. A saved .*", "", reason)
         mark = reasons.setdefault(reason, f"({len(reasons) + 1})")
         if mark not in cell:
             cell += f" {mark}" if not differences else f"; not {variant} {mark}"

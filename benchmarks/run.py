@@ -142,7 +142,7 @@ def exports(name, arguments):
                     print(f"{name} has no file of format '{format}': {error}", flush=True)
                     continue
                 functions[format] = session(path, format, inputs, arguments.threads)
-        return {"exported, 1": interleaved(functions, arguments.rounds, arguments.clock)}
+        return {"exported, 1": interleaved(functions, arguments.rounds, arguments.clock, ahead=2)}
 
 
 DOES = dict(zip(MEASURES, (construction, inference, training, peak_memory, files, deployed, exports), strict=True))

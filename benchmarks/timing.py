@@ -9,11 +9,17 @@ import time
 THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 
 
-def interleaved(functions: dict, rounds: int, clock=time.perf_counter) -> dict:
-    """Name -> median seconds of each function, all of them once a round, after one round that is not counted."""
+def interleaved(functions: dict, rounds: int, clock=time.perf_counter, ahead: int = 0) -> dict:
+    """Name -> median seconds of each function, all of them once a round, after one round that is not counted.
+
+    `ahead` calls of each function that are not counted come before each that is: some runtimes' threads go on for a
+    while after a call, looking for work, and take time of whatever comes next.
+    """
     seconds = {name: [] for name in functions}
     for round_number in range(rounds + 1):
         for name, function in functions.items():
+            for _ in range(ahead):
+                function()
             start = clock()
             function()
             if round_number:
