@@ -5,8 +5,8 @@ against the same model in float64.
     KERAS_BACKEND=tensorflow python benchmarks/deploy_rounding.py resnet152 resnet1001_cifar_v2
 
 The networks are those of export_matrix.py: random weights, normalization's statistics those of the images. Differences
-are shares of the largest output. The target: `deploy` is as near to the truth as the model is; equal to 1e-5
-where float32 is that near itself. Kept in docs/deploy_rounding.json. PyTorch's and JAX's layers don't compute in 64 bits
+are shares of the largest output. The target: `deploy` is as near to the truth as the model is, equal to 1e-5 where
+float32 is that near itself. Kept in docs/deploy_rounding.json. PyTorch's and JAX's layers don't compute in 64 bits
 throughout.
 """
 
@@ -67,9 +67,7 @@ def main() -> None:
     rows = list(found.values())
     near = sum(row["between"] <= 1e-5 for row in rows)
     ratios = [row["deploy"] / row["model"] for row in rows if row["model"]]
-    print(
-        f"{len(rows)} variants, {near} equal to 1e-5; error of deploy over the model's: {statistics.median(ratios):.2f}"
-    )
+    print(f"{len(rows)} variants, {near} equal to 1e-5; error over the model's: {statistics.median(ratios):.2f}")
 
 
 if __name__ == "__main__":
