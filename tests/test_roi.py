@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from keras_blocks.ops import roi, roi_align, roi_maxima, roi_pool
 from keras_blocks.ops.roi import levels_of
-from keras_blocks.ops.written import for_openvino
+from keras_blocks.ops.written import for_format
 
 BACKEND = keras.backend.backend()
 SCALE = 1 / 16
@@ -48,13 +48,13 @@ def test_roi_pool_is_torchvision_s():
         np.testing.assert_array_equal(as_array(found), wanted, err_msg=name)
 
 
-@pytest.mark.parametrize("openvino", [False, True])
-def test_bins_are_torchvision_s_for_every_length(openvino, monkeypatch):
-    """Those of a file for OpenVINO, too, where no quotient is right: 14 / 7 is less than 2."""
+@pytest.mark.parametrize("format", [None, "onnx", "openvino"])
+def test_bins_are_torchvision_s_for_every_length(format, monkeypatch):
+    """Those of files for other runtimes, too; for OpenVINO, where no quotient is right: 14 / 7 is less than 2."""
     arrays = golden("roi_pool_bins")
     pool = functools.partial(roi_pool, output_size=(1, 7))
-    with for_openvino() if openvino else contextlib.nullcontext():
-        if openvino:
+    with for_format(format) if format else contextlib.nullcontext():
+        if format == "openvino":
             monkeypatch.setattr(roi, "_within", lambda length, bins: (0 * length[..., None],) * 2)
         found = program(pool)(arrays["features"], arrays["boxes"])
     np.testing.assert_array_equal(as_array(found), arrays["outputs"])

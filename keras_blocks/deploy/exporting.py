@@ -1,6 +1,5 @@
 """Models as files of other runtimes, each run there and compared before it is said to be done."""
 
-import contextlib
 import dataclasses
 import json
 import os
@@ -51,7 +50,7 @@ from keras_blocks.deploy.runtimes import (
 )
 from keras_blocks.deploy.targets import CARD, checked_target, move
 from keras_blocks.models.architecture import Architecture
-from keras_blocks.ops.written import for_openvino
+from keras_blocks.ops.written import for_format
 
 INT8_NEEDS = {"onnx": "onnxruntime", "litert": "tensorflow", "openvino": "nncf"}
 """Format that has int8 -> module whose tool makes it."""
@@ -348,7 +347,7 @@ def _write(model: keras.Model, path: str, format: Format, inputs: Any) -> None:
             options = torch_options(model, format) if keras.backend.backend() == "torch" else {}
             if format == "openvino" and keras.backend.backend() == "torch":  # its tracer takes no dicts
                 model = keras.Model(model.input, keras.tree.flatten(model.output), name=model.name)
-            with for_openvino() if format == "openvino" else contextlib.nullcontext():
+            with for_format(format):
                 model.export(path, format=RUNTIMES[format].keras_format, verbose=False, **options)
     except Exception as error:  # each converter has errors of its own
         raise ValueError(

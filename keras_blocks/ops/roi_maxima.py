@@ -15,7 +15,7 @@ from keras import ops
 from keras_blocks.ops import roi_bags, roi_windows
 from keras_blocks.ops.casting import wide
 from keras_blocks.ops.grouped_conv import in_xla
-from keras_blocks.ops.written import is_written
+from keras_blocks.ops.written import is_for_another_runtime, is_written
 from keras_blocks.typing import Tensor
 
 Bounds = tuple[Tensor, Tensor]
@@ -86,7 +86,7 @@ def _by_tables(features: Tensor, rows: Bounds, columns: Bounds, windows: list[li
     counts = [_counts(*axis) for axis in zip(sizes[1:3], (rows, columns), windows)]
     places = _places(sizes, rows, columns, windows, counts)
     shape = (*ops.shape(places[0]), ops.shape(features)[3])
-    if _as_needed():
+    if _as_needed() and not is_for_another_runtime():  # onnxruntime puts rows in order number by number
         flat = [ops.reshape(place, (-1,)) for place in places]
         found = roi_windows.maxima(lambda x: _tables(x, counts), _joined, features, flat)
         return ops.reshape(found, shape)

@@ -13,25 +13,31 @@ import keras
 
 from keras_blocks.typing import Tensor
 
-_openvino = ContextVar("openvino", default=False)
+_format: ContextVar[str | None] = ContextVar("format", default=None)
 
 
 @contextlib.contextmanager
-def for_openvino() -> Iterator[None]:
-    """What is traced here is for OpenVINO, which has a few things wrong; `is_for_openvino` tells it.
+def for_format(format: str) -> Iterator[None]:
+    """What is traced here is written in a format of `export`."""
+    before = _format.set(format)
+    try:
+        yield
+    finally:
+        _format.reset(before)
+
+
+def is_for_openvino() -> bool:
+    """Whether what is traced is for OpenVINO, which has a few things wrong.
 
     In 2026.4, a loop over as many boxes as there are loses some, and a quotient is a product with the reciprocal, which
     is rounded: 14 / 7 is less than 2.
     """
-    before = _openvino.set(True)
-    try:
-        yield
-    finally:
-        _openvino.reset(before)
+    return _format.get() == "openvino"
 
 
-def is_for_openvino() -> bool:
-    return _openvino.get()
+def is_for_another_runtime() -> bool:
+    """Whether what is traced is for a runtime that has other operations than its backend."""
+    return _format.get() not in (None, "saved_model")
 
 
 def is_written() -> bool:
