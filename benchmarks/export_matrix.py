@@ -10,7 +10,10 @@ of a chain, so that variants that differ in depth alone become one, which is exp
 Images are small, as nothing of a network but a flattened head depends on them.
 
 Weights are random, normalization's statistics those of the images, and the last layer such that the outputs differ from
-each other: equal outputs of a dead network would show nothing. Exporting needs the extra `export`.
+each other: equal outputs of a dead network would show nothing. Of some deep networks with random weights float32 is no
+nearer to float64 than 1e-4 itself, which deploy_rounding.py measures: their files may differ by a few times as much, and
+have a table of their own. Exporting needs the extra `export`. TensorFlow's traces stay in memory: for many whole
+variants give each a process of its own.
 """
 
 import argparse
@@ -32,9 +35,12 @@ from keras_blocks.deploy.runtimes import RUNTIMES, WRITTEN_BY
 from keras_blocks.models.registry import architecture_of
 
 DOCS = pathlib.Path(__file__).parents[1] / "docs"
-FOUND, PAGE = DOCS / "export_matrix.json", DOCS / "deploying.md"
+FOUND, PAGE, ROUNDING = DOCS / "export_matrix.json", DOCS / "deploying.md", DOCS / "deploy_rounding.json"
 BEGIN, END = "<!-- export matrix -->\n", "<!-- /export matrix -->\n"
 BACKENDS = ("tensorflow", "torch", "jax")
+USUAL, TIMES = 1e-4, 4
+"""The largest difference; and of a network that is no nearer in float32, in what float32 changes of its outputs."""
+
 ALIVE = 0.05
 """Of the outputs: how far the largest and the smallest must be apart."""
 
@@ -170,13 +176,18 @@ def _spread(outputs):
     return float(np.ptp(found[0]))
 
 
-def exported(model, inputs, format):
+def tolerance_of(variant, shortened):
+    known = {} if shortened or not ROUNDING.exists() else json.loads(ROUNDING.read_text())
+    return max(USUAL, TIMES * known.get(variant, {}).get("model", 0.0))
+
+
+def exported(model, inputs, format, tolerance):
     """What is known of a format: the difference, or why not."""
     begin = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, f"model{RUNTIMES[format].suffix}")
         try:
-            done = keras_blocks.export(model, path, format, inputs=inputs)
+            done = keras_blocks.export(model, path, format, inputs=inputs, tolerance=tolerance)
             found = {"difference": float(f"{done.difference:.2g}"), "runtime": done.runtime}
         except (ImportError, TypeError, ValueError) as error:
             found = {"reason": str(error)}
@@ -210,7 +221,7 @@ def filled(variants, formats, arguments):
             print(f"{variant}: cannot be made here: {type(error).__name__}: {error}", flush=True)
             continue
         for format in lacking:
-            there[format] = exported(model, inputs, format)
+            there[format] = exported(model, inputs, format, tolerance_of(variant, arguments.shortened))
             _kept(found)
             print(f"{variant:26} {backend:10} {format:12} {there[format]}", flush=True)
         del model, inputs
@@ -240,8 +251,23 @@ def table(found):
         shortened = sum("shortened" in found.get(variant, {}) for variant in variants)
         cells = [_cell(found, variants, *column, reasons) for column in columns]
         lines.append(f"| `{cls}` | {len(variants)}: {whole}, {shortened} | " + " | ".join(cells) + " |")
-    notes = [f"{mark} {reason}" for reason, mark in reasons.items()]
-    return "\n".join(lines) + "\n" + ("\n" + "\n".join(f"- {note}" for note in notes) + "\n" if notes else "")
+    notes = [f"- {mark} {reason}" for reason, mark in reasons.items()]
+    return "\n".join([*lines, *([""] if notes else []), *notes, *_deep(found)]) + "\n"
+
+
+def _deep(found):
+    """A line for each network that float32 itself changes by much."""
+    rounding = json.loads(ROUNDING.read_text()) if ROUNDING.exists() else {}
+    formats = [format for format in get_args(Format) if "tensorflow" in WRITTEN_BY[format]]
+    lines = []
+    for variant, places in found.items():
+        results = places.get("whole", {}).get("tensorflow", {})
+        if any(result.get("difference", 0) > USUAL for result in results.values()):
+            differences = [results.get(format, {}).get("difference") for format in formats]
+            cells = [f"{each:.0e}" if each is not None else "" for each in (rounding[variant]["model"], *differences)]
+            lines.append(f"| `{variant}` | " + " | ".join(cells) + " |")
+    head = f"| whole, from TensorFlow | float32 to float64 | {' | '.join(formats)} |"
+    return ["", head, "|" + "---|" * (len(formats) + 2), *lines] if lines else []
 
 
 def _cell(found, variants, format, backend, reasons):
@@ -253,7 +279,7 @@ def _cell(found, variants, format, backend, reasons):
     }
     if not results:
         return ""
-    differences = [result["difference"] for result in results.values() if "difference" in result]
+    differences = [result["difference"] for result in results.values() if result.get("difference", 1) <= USUAL]
     cell = f"{max(differences):.0e}".replace("0e+00", "0") if differences else "no"
     refused = {variant: result["reason"] for variant, result in results.items() if "reason" in result}
     for variant, reason in refused.items():
