@@ -11,8 +11,8 @@ Images are small, as nothing of a network but a flattened head depends on them.
 
 Weights are random, normalization's statistics those of the images, and the last layer such that the outputs differ from
 each other: equal outputs of a dead network would show nothing. Of some deep networks with random weights float32 is no
-nearer to float64 than 1e-4 itself, which deploy_rounding.py measures: their files may differ by a few times as much, and
-have a table of their own. Exporting needs the extra `export`. TensorFlow's traces stay in memory: for many whole
+nearer to float64 than 1e-4 itself, which deploy_rounding.py measures: their files may differ by a few times as much,
+and have a table of their own. Exporting needs the extra `export`. TensorFlow's traces stay in memory: for many whole
 variants give each a process of its own.
 """
 
