@@ -55,7 +55,7 @@ test-torch: install
 test-lowest: export XLA_FLAGS =
 test-lowest:
 	$(PYTHON) -m venv .venv-lowest
-	.venv-lowest/bin/python -m pip install --quiet "keras==3.14.1" "numpy==1.26.4" "jax==0.4.38" "pillow==10.3.0" "pycocotools==2.0.8" "opencv-contrib-python-headless==4.10.0.84" pytest hypothesis --editable .
+	.venv-lowest/bin/python -m pip install --quiet "keras==3.14.1" "numpy==1.26.4" "jax==0.4.38" "pillow==10.3.0" "pycocotools==2.0.8" "opencv-contrib-python-headless==4.10.0.84" pytest hypothesis --editable ".[tuning]"
 	KERAS_BACKEND=jax .venv-lowest/bin/python -m pytest --ignore tests/tuning
 
 # Each extra in an environment of its own: one that uses what it does not bring shows nowhere else.

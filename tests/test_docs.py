@@ -1,7 +1,7 @@
 """Every example runs: those of the docstrings, of the README, and of the pages in docs."""
 
 import doctest
-import importlib
+import importlib.util
 import pkgutil
 import re
 import shlex
@@ -32,6 +32,8 @@ def modules():
     names = [entry.name for entry in pkgutil.walk_packages(keras_blocks.__path__, "keras_blocks.")]
     if not thorough.ONCE:
         names = [name for name in names if not name.startswith("keras_blocks.tuning")]
+    if importlib.util.find_spec("torch") is None:
+        names.remove("keras_blocks.ops.torch_functions")  # which is what PyTorch calls
     return [keras_blocks, *map(importlib.import_module, names)]
 
 
