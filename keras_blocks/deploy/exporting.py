@@ -28,6 +28,7 @@ from keras_blocks.deploy.int8_onnx import quantize_onnx
 from keras_blocks.deploy.int8_openvino import quantize_openvino
 from keras_blocks.deploy.quantizing import (
     AT_A_TIME,
+    Calibration,
     Goal,
     QuantizedLayer,
     check_calibration,
@@ -314,17 +315,18 @@ def _as_int8(
     deployed: keras.Model, part: str, format: Format, calibration: Any, goal: Goal
 ) -> tuple[tuple[QuantizedLayer, ...], float]:
     """Puts the int8 file in the place of the float one; its layers, and how much lower its score is."""
+    given = Calibration(calibration, batch_of(deployed))
     source = os.path.join(os.path.dirname(os.path.dirname(part)), "float" + RUNTIMES[format].suffix)
     os.replace(part, source)
     if format == "openvino":
         os.replace(part.removesuffix(".xml") + ".bin", source.removesuffix(".xml") + ".bin")
     try:
         if format == "onnx":
-            layers, lower = quantize_onnx(source, part, calibration, goal)
+            layers, lower = quantize_onnx(source, part, given, goal)
         elif format == "openvino":
-            layers, lower = quantize_openvino(source, part, calibration, goal)
+            layers, lower = quantize_openvino(source, part, given, goal)
         else:
-            layers, lower = quantize_litert(deployed, source, part, calibration, goal)
+            layers, lower = quantize_litert(deployed, source, part, given, goal)
     except (TypeError, ValueError):
         raise
     except Exception as error:  # each tool has errors of its own

@@ -13,10 +13,9 @@ import numpy as np
 
 from keras_blocks.deploy.quantizing import (
     FEW,
+    Calibration,
     Goal,
     QuantizedLayer,
-    batches,
-    first,
     outside,
     relative,
     until_it_holds,
@@ -46,11 +45,11 @@ class _Inside(NamedTuple):
 
 
 def quantize_litert(
-    deployed: keras.Model, source: str, path: str, calibration: Any, goal: Goal
+    deployed: keras.Model, source: str, path: str, calibration: Calibration, goal: Goal
 ) -> tuple[list[QuantizedLayer], float]:
     """Writes the int8 file of a model; see `quantize_onnx`. Inputs and outputs stay in float."""
-    some = first(calibration, FEW)
-    exact = _inside(source, first(calibration, 1))
+    some = calibration.some(FEW)
+    exact = _inside(source, calibration.some(1))
     layers = list(exact.arrays)
     write = _writer(deployed, calibration, outside(exact.calls, layers))
     best = goal.score(lambda inputs: run_litert(source, inputs))
@@ -69,15 +68,15 @@ def quantize_litert(
         return order
 
     write(path, ())
-    found = _inside(path, first(calibration, 1)).arrays
+    found = _inside(path, calibration.some(1)).arrays
     errors = {name: relative(array, found[name]) if name in found else 0.0 for name, array in exact.arrays.items()}
     _, score = until_it_holds(scored, ranked, lambda score: goal.misses(best - score))
-    kept = _inside(path, first(calibration, 1)).in_float
+    kept = _inside(path, calibration.some(1)).in_float
     done = [QuantizedLayer(name, "float32" if name in kept else "int8", errors[name]) for name in layers]
     return done, best - score
 
 
-def _writer(deployed: keras.Model, calibration: Any, always: Sequence[str]) -> Any:
+def _writer(deployed: keras.Model, calibration: Calibration, always: Sequence[str]) -> Any:
     """Writes a file with these layers, and what always is, left in float; ranges of what is inside are found once."""
     import tensorflow as tf
 
@@ -101,9 +100,9 @@ def _writer(deployed: keras.Model, calibration: Any, always: Sequence[str]) -> A
     return write
 
 
-def _samples(deployed: keras.Model, inputs: Any) -> Iterator[list[np.ndarray]]:
+def _samples(deployed: keras.Model, calibration: Calibration) -> Iterator[list[np.ndarray]]:
     names = [tensor.name for tensor in keras.tree.flatten(deployed.input)]
-    for _, part in batches(inputs, 1):
+    for part in calibration.batches(1):
         yield in_order(part, names)
 
 

@@ -2,23 +2,19 @@
 
 import json
 import logging
-import math
 import os
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-import keras
 import numpy as np
 
 from keras_blocks.deploy.comparing import arrays_of
 from keras_blocks.deploy.quantizing import (
     FEW,
+    Calibration,
     Goal,
     QuantizedLayer,
-    batches,
-    count_of,
-    first,
     outside,
     relative,
     until_it_holds,
@@ -53,13 +49,13 @@ RUNS = 5
 """Of which a layer's time is the mean."""
 
 
-def quantize_onnx(source: str, path: str, calibration: Any, goal: Goal) -> tuple[list[QuantizedLayer], float]:
+def quantize_onnx(source: str, path: str, calibration: Calibration, goal: Goal) -> tuple[list[QuantizedLayer], float]:
     """Writes the int8 file of a float one.
 
     Args:
         source: path of the float file.
         path: of the new one.
-        calibration: inputs, as the model takes them.
+        calibration: inputs.
         goal: what is to hold.
 
     Returns:
@@ -85,7 +81,7 @@ def quantize_onnx(source: str, path: str, calibration: Any, goal: Goal) -> tuple
 class _Tool:
     """onnxruntime's tool for one file; the ranges are found once."""
 
-    def __init__(self, source: str, calibration: Any, folder: str) -> None:
+    def __init__(self, source: str, calibration: Calibration, folder: str) -> None:
         import onnx
         from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -128,12 +124,12 @@ class _Tool:
 
     def _is_nearer_averaged(self) -> bool:
         """Whether the outputs for the calibration set are nearer by ranges that are means than by true extremes."""
-        if count_of(self.calibration) <= AVERAGED:
-            return True  # one batch, of which both are the same
+        if len(list(self.calibration.even_batches(AVERAGED))) == 1:
+            return True  # of one batch both are the same
         errors = {True: 0.0, False: 0.0}
         for self.averaged in errors:
             self.write(os.path.join(self.folder, f"{self.averaged}.onnx"), ())
-        for _, part in batches(self.calibration):
+        for part in self.calibration.batches():
             expected = arrays_of(run_onnx(self.ready, part))
             for way in errors:
                 found = arrays_of(run_onnx(os.path.join(self.folder, f"{way}.onnx"), part))
@@ -147,14 +143,14 @@ class _Tool:
     def _extremes(self, names: Sequence[str]) -> dict[str, tuple[Any, Any]]:
         """The least and the largest number of each of these tensors, over the whole calibration set."""
         found: dict[str, tuple[Any, Any]] = {}
-        for _, part in batches(self.calibration) if names else ():
+        for part in self.calibration.batches() if names else ():
             for name, array in zip(names, self._given(self.ready, names, part)):
                 least, most = found.get(name, (array.min(), array.max()))
                 found[name] = min(least, array.min()), max(most, array.max())
         return found
 
     def ranked(self) -> Sequence[str]:
-        some, part = first(self.calibration, FEW), os.path.join(self.folder, "alone.onnx")
+        some, part = self.calibration.some(FEW), os.path.join(self.folder, "alone.onnx")
         expected = run_onnx(self.ready, some)
         return worst_first(
             self.layers, lambda left: self.write(part, left), lambda inputs: run_onnx(part, inputs), expected, some
@@ -162,7 +158,7 @@ class _Tool:
 
     def errors(self, path: str) -> dict[str, float]:
         """Of what each layer gives in the file."""
-        some = first(self.calibration, FEW)
+        some = self.calibration.some(FEW)
         return {
             name: relative(*pair)
             for name, pair in zip(self.layers, zip(self._inside(self.ready, some), self._inside(path, some)))
@@ -197,7 +193,7 @@ class _Tool:
         options.profile_file_prefix = os.path.join(self.folder, "profile")
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         names = [item.name for item in session.get_inputs()]
-        given = dict(zip(names, in_order(first(self.calibration, 1), names)))
+        given = dict(zip(names, in_order(self.calibration.some(1), names)))
         for _ in range(RUNS):
             session.run(None, given)
         with open(session.end_profiling()) as file:
@@ -223,16 +219,12 @@ def _last(graph: Any, outside: Collection[str]) -> list[str]:
 class _Reader:
     """Gives the tool the calibration set in batches, as even as can be: a small one's extremes would count as much."""
 
-    def __init__(self, path: str, calibration: Any) -> None:
+    def __init__(self, path: str, calibration: Calibration) -> None:
         import onnxruntime
 
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
         self._names = [item.name for item in session.get_inputs()]
-        count = count_of(calibration)
-        self._parts = (
-            keras.tree.map_structure(lambda array, part=part: array[part], calibration)
-            for part in np.array_split(np.arange(count), math.ceil(count / AVERAGED))
-        )
+        self._parts = calibration.even_batches(AVERAGED)
 
     def get_next(self) -> dict[str, np.ndarray] | None:
         part = next(self._parts, None)

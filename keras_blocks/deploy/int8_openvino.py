@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_blocks.deploy.quantizing import FEW, Goal, QuantizedLayer, batches, first, outside, relative
+from keras_blocks.deploy.quantizing import FEW, Calibration, Goal, QuantizedLayer, outside, relative
 from keras_blocks.deploy.runtimes import in_order, run_openvino
 
 LAYERS = ("Convolution", "GroupConvolution", "ConvolutionBackpropData", "MatMul")
@@ -17,7 +17,9 @@ MOVES = ("Transpose", "Reshape", "Squeeze", "Unsqueeze", "Pad", "MaxPool")
 EXACT = {"INFERENCE_PRECISION_HINT": "f32"}
 
 
-def quantize_openvino(source: str, path: str, calibration: Any, goal: Goal) -> tuple[list[QuantizedLayer], float]:
+def quantize_openvino(
+    source: str, path: str, calibration: Calibration, goal: Goal
+) -> tuple[list[QuantizedLayer], float]:
     """Writes the int8 file of a float one; see `quantize_onnx`."""
     import nncf
     import openvino
@@ -26,7 +28,7 @@ def quantize_openvino(source: str, path: str, calibration: Any, goal: Goal) -> t
     core = openvino.Core()
     model = core.read_model(source)
     names = [each.get_any_name() for each in model.inputs]
-    items = [in_order(part, names) for _, part in batches(calibration, 1)]
+    items = [in_order(part, names) for part in calibration.batches(1)]
     dataset = nncf.Dataset(items)
     best = 1.0 + goal.score(lambda inputs: run_openvino(source, inputs))
 
@@ -49,12 +51,12 @@ def quantize_openvino(source: str, path: str, calibration: Any, goal: Goal) -> t
         )
         lower = best - score(core.compile_model(done, "CPU", EXACT), None)[0]
     kept = {item.get_friendly_name() for item in done.get_ordered_ops() if _has_weights(item) and not _is_int8(item)}
-    some = first(calibration, FEW)
+    some = calibration.some(FEW)
     exact = _inside(core, model, layers, some)
     # One after another: of several that are asked for at once, OpenVINO 2026.4 gives noughts.
     rounded = [_inside(core, plain, [name], some)[0] for name in layers]
     errors = map(relative, exact, rounded)
-    seconds = _seconds(core, done, first(calibration, 1))
+    seconds = _seconds(core, done, calibration.some(1))
     openvino.save_model(done, path, compress_to_fp16=False)
     found = [
         QuantizedLayer(name, "float32" if name in kept else "int8", error, seconds.get(name))

@@ -1,6 +1,7 @@
 """int8 by the runtimes' own tools: what is asked of the file, and layers that stay in float until it holds."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -284,6 +285,27 @@ def batches(inputs: Any, size: int = AT_A_TIME) -> Iterator[tuple[int, Any]]:
     """(place of its first, inputs) of each batch."""
     for start in range(0, count_of(inputs), size):
         yield start, keras.tree.map_structure(lambda array, start=start: array[start : start + size], inputs)
+
+
+class Calibration(NamedTuple):
+    """Inputs by which a tool finds the ranges of what is inside."""
+
+    inputs: Any
+    """As the model takes them."""
+    own: int | None = None
+    """How many it takes at once, and no other number, where it says so; the inputs are a multiple of it."""
+
+    def some(self, count: int) -> Any:
+        return first(self.inputs, self.own or count)
+
+    def batches(self, size: int = AT_A_TIME) -> Iterator[Any]:
+        return (part for _, part in batches(self.inputs, self.own or size))
+
+    def even_batches(self, most: int) -> Iterator[Any]:
+        """As many as `batches`, as even as can be."""
+        count = count_of(self.inputs)
+        for places in np.array_split(np.arange(count), math.ceil(count / (self.own or most))):
+            yield keras.tree.map_structure(lambda array, places=places: array[places], self.inputs)
 
 
 def relative(expected: np.ndarray, found: np.ndarray) -> float:

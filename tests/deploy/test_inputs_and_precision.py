@@ -9,7 +9,7 @@ import keras_blocks
 from keras_blocks.core.graphs import all_layers
 from keras_blocks.deploy.copying import in_float32
 from keras_blocks.deploy.exporting import _random_inputs
-from keras_blocks.deploy.quantizing import checked_inputs, goal_of
+from keras_blocks.deploy.quantizing import Calibration, checked_inputs, goal_of
 from keras_blocks.deploy.runtimes import RUNTIMES, WRITTEN_BY, batch_of, run_onnx
 
 pytestmark = pytest.mark.once
@@ -104,6 +104,26 @@ def test_of_a_fixed_batch_int8_takes_several(tmp_path):
     model = by_fours()
     goal = goal_of(options["validation_data"], 1.0, None, lambda run: 0.0, batch_of(model))
     assert goal.score(lambda images: [model.predict(images, verbose=0)]) <= 1.0
+
+
+@of_onnx
+@pytest.mark.filterwarnings("ignore")  # from inside of the converters
+def test_of_a_fixed_batch_all_is_run_by_so_many(tmp_path):
+    many = np.random.default_rng(0).uniform(0, 1, (20, 8, 8, 3)).astype("float32")
+    model = by_fours()
+    labels = model.predict(many, batch_size=4, verbose=0).argmax(axis=-1)
+    done = keras_blocks.export(
+        model, tmp_path / "net.onnx", precision="int8", calibration=many, validation_data=(many, labels), max_drop=0.2
+    )
+    assert done.precision == "int8" and [layer.precision for layer in done.layers] == ["int8", "int8"]
+
+
+def test_calibration_comes_in_batches_that_the_model_takes():
+    free, fixed = Calibration(np.arange(20)), Calibration(np.arange(20), own=4)
+    assert [list(free.some(3)), list(fixed.some(3))] == [[0, 1, 2], [0, 1, 2, 3]]
+    assert [len(part) for part in free.batches(16)] == [16, 4]
+    assert [len(part) for part in free.even_batches(8)] == [7, 7, 6]
+    assert [len(part) for part in fixed.batches(16)] == [len(part) for part in fixed.even_batches(8)] == [4] * 5
 
 
 @of_onnx

@@ -12,7 +12,16 @@ import keras_blocks
 from keras_blocks.deploy import exporting, int8_litert, int8_onnx
 from keras_blocks.deploy.comparing import difference_of_first
 from keras_blocks.deploy.copying import in_float32
-from keras_blocks.deploy.quantizing import Goal, accuracy, goal_of, outside, relative, until_it_holds, worst_first
+from keras_blocks.deploy.quantizing import (
+    Calibration,
+    Goal,
+    accuracy,
+    goal_of,
+    outside,
+    relative,
+    until_it_holds,
+    worst_first,
+)
 from keras_blocks.deploy.runtimes import RUNTIMES, WRITTEN_BY, run_onnx
 
 BACKEND = keras.backend.backend()
@@ -149,7 +158,7 @@ def test_the_largest_scores_are_not_cut(tmp_path):
 def test_batches_of_the_calibration_set_are_even(model, images, tmp_path):
     path = tmp_path / "x.onnx"
     keras_blocks.export(model, path, inputs=images[:2])
-    reader = int8_onnx._Reader(str(path), images[:17])
+    reader = int8_onnx._Reader(str(path), Calibration(images[:17]))
     assert [len(next(iter(part.values()))) for part in iter(reader.get_next, None)] == [6, 6, 5]
 
 
@@ -170,7 +179,9 @@ def test_litert_may_give_a_layer_another_name_in_int8(monkeypatch):
     arrays = {"float": {"a": np.ones(2), "b": np.ones(2)}, "int8": {"a": np.ones(2) * 1.5}}
     monkeypatch.setattr(int8_litert, "_inside", lambda path, inputs: int8_litert._Inside(arrays[path], set(), []))
     monkeypatch.setattr(int8_litert, "_writer", lambda *arguments: lambda path, left: None)
-    layers, _ = int8_litert.quantize_litert(None, "float", "int8", np.ones((2, 2)), Goal(lambda run: 0.0, 0.1, ""))
+    layers, _ = int8_litert.quantize_litert(
+        None, "float", "int8", Calibration(np.ones((2, 2))), Goal(lambda run: 0.0, 0.1, "")
+    )
     assert [(layer.name, layer.error) for layer in layers] == [("a", 0.5), ("b", 0.0)]
 
 
