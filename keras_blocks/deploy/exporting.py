@@ -4,9 +4,7 @@ import dataclasses
 import json
 import os
 import pathlib
-import re
 import tempfile
-import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
@@ -47,11 +45,10 @@ from keras_blocks.deploy.runtimes import (
     Outputs,
     batch_of,
     run_openvino,
-    torch_options,
 )
 from keras_blocks.deploy.targets import CARD, checked_target, move
+from keras_blocks.deploy.writing import first_line, write
 from keras_blocks.models.architecture import Architecture
-from keras_blocks.ops.written import for_format
 
 INT8_NEEDS = {"onnx": "onnxruntime", "litert": "tensorflow", "openvino": "nncf"}
 """Format that has int8 -> module whose tool makes it."""
@@ -254,7 +251,7 @@ def _as_float(
     deployed: keras.Model, part: str, format: Format, inputs: Any, theirs: Mapping[str, np.ndarray], tolerance: float
 ) -> tuple[tuple[str, ...], float]:
     """Writes the file, and gives the outputs' order and difference, see `_compared`."""
-    _write(deployed, part, format, inputs)
+    write(deployed, part, format, inputs)
     order, difference = compared(theirs, _run(part, format, inputs))
     if not difference <= tolerance:
         raise ValueError(
@@ -331,7 +328,7 @@ def _as_int8(
         raise
     except Exception as error:  # each tool has errors of its own
         raise ValueError(
-            f"`precision='int8'`: {INT8_NEEDS[format]} cannot quantize '{deployed.name}': {_first_line(error)}"
+            f"`precision='int8'`: {INT8_NEEDS[format]} cannot quantize '{deployed.name}': {first_line(error)}"
         ) from error
     if goal.misses(lower):
         raise ValueError(
@@ -341,38 +338,14 @@ def _as_int8(
     return tuple(layers), lower
 
 
-def _write(model: keras.Model, path: str, format: Format, inputs: Any) -> None:
-    model(first(inputs, batch_of(model) or 1))  # one that was never called has no ONNX
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the converters, on what they are made of
-            options = torch_options(model, format) if keras.backend.backend() == "torch" else {}
-            if format == "openvino" and keras.backend.backend() == "torch":  # its tracer takes no dicts
-                model = keras.Model(model.input, keras.tree.flatten(model.output), name=model.name)
-            with for_format(format):
-                model.export(path, format=RUNTIMES[format].keras_format, verbose=False, **options)
-    except Exception as error:  # each converter has errors of its own
-        raise ValueError(
-            f"`format='{format}'`: Keras {keras.__version__} cannot write '{model.name}' from the "
-            f"{keras.backend.backend()} backend: {_first_line(error)}"
-        ) from error
-
-
 def _run(path: str, format: Format, inputs: Any) -> Outputs:
     try:
         return RUNTIMES[format].run(path, inputs)
     except Exception as error:  # each runtime has errors of its own
         raise ValueError(
             f"`format='{format}'`: {RUNTIMES[format].version} cannot run what Keras {keras.__version__} wrote from the "
-            f"{keras.backend.backend()} backend: {_first_line(error)}; nothing was kept."
+            f"{keras.backend.backend()} backend: {first_line(error)}; nothing was kept."
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    """What an error says first, without colours; of one that Keras has wrapped, what it wraps."""
-    lines = [line.strip() for line in re.sub(r"\x1b\[[\d;]*m", "", str(error)).splitlines()]
-    told = [line for line in lines if line and not line.startswith("Exception encountered when calling")]
-    return f"{type(error).__name__}: {told[0] if told else ''}"
 
 
 def _random_inputs(deployed: keras.Model, model: keras.Model) -> Any:
