@@ -29,7 +29,8 @@ def check_layer(make, image_shape, dtype="bfloat16"):
         dtype: of the outputs under the policy mixed_bfloat16.
     """
     _check_config(make())
-    images = np.random.default_rng(0).normal(size=(3, *image_shape)).astype("float32")
+    # Of a few images a block with stochastic depth may drop all.
+    images = np.random.default_rng(0).normal(size=(8, *image_shape)).astype("float32")
     # On JAX each call is compiled for a second: one gives what several checks look at.
     layer, inference = _check_build(make, images)
     _check_shapes(layer, images, inference)

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from versions import needs_tensorflow
 
 import keras_blocks
 from keras_blocks.core.copies import config_of, finalized, like
@@ -190,6 +191,7 @@ def test_what_a_file_keeps_beside_weights_goes_along():
     assert copy is not layer and copy.names == ["hen", "egg"]
 
 
+@needs_tensorflow
 def test_numbers_of_a_vocabulary_go_along():
     layer = adapted(layers.IntegerLookup(num_oov_indices=2), np.array([5, 5, 9]))
     copy = like(layer)

@@ -12,6 +12,7 @@ from calling import as_array, program
 from detection_goldens import cases, golden
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from versions import in_64_bits
 
 from keras_blocks.ops import batched_nms, nms
 from keras_blocks.ops.written import largest
@@ -210,12 +211,10 @@ def test_of_equals_the_first_come_first():
 
 @pytest.mark.skipif(BACKEND != "jax", reason="whole numbers of 64 bits are JAX's, where a user asks for them")
 def test_a_detector_runs_where_sums_are_int64():
-    import jax
-
     model = catalog.small_detector(dtype="float32")
     images = np.random.default_rng(0).normal(size=(2, *model.metaparameters.input_shape)).astype("float32")
     expected = {name: as_array(value) for name, value in model(images).items()}
-    with jax.enable_x64(True):
+    with in_64_bits():
         found = {name: as_array(value) for name, value in model(images).items()}
     assert found["num_detections"].dtype == found["labels"].dtype == "int32"
     for name, value in expected.items():

@@ -19,7 +19,7 @@ KERNEL = 2**14
 
 
 def is_large(model: keras.Model) -> bool:
-    return keras.backend.backend() == "tensorflow" and bool(model.count_params() >= LARGE)
+    return bool(model.count_params() >= LARGE)
 
 
 def write_onnx(model: keras.Model, path: str, inputs: Any) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 
 import keras
 
+from keras_blocks.core.graphs import replay
+from keras_blocks.core.grouped_conv2d import GroupedConv2D
 from keras_blocks.deploy.exported import Format
 from keras_blocks.deploy.onnx_weights import is_large, write_onnx
 from keras_blocks.deploy.quantizing import first
@@ -25,12 +27,15 @@ def write(model: keras.Model, path: str, format: Format, inputs: Any) -> None:
     Raises:
         ValueError: if the converter cannot.
     """
+    onnx_of_tensorflow = format == "onnx" and keras.backend.backend() == "tensorflow"
+    if onnx_of_tensorflow:
+        model = _with_our_groups(model)
     one = first(inputs, batch_of(model) or 1)
     model(one)  # one that was never called has no ONNX
     try:
         with warnings.catch_warnings(), for_format(format):
             warnings.simplefilter("ignore")  # of the converters, on what they are made of
-            if format == "onnx" and is_large(model):
+            if onnx_of_tensorflow and is_large(model):
                 write_onnx(model, path, one)
                 return
             options = torch_options(model, format) if keras.backend.backend() == "torch" else {}
@@ -42,6 +47,22 @@ def write(model: keras.Model, path: str, format: Format, inputs: Any) -> None:
             f"`format='{format}'`: Keras {keras.__version__} cannot write '{model.name}' from the "
             f"{keras.backend.backend()} backend: {first_line(error)}"
         ) from error
+
+
+def _with_our_groups(model: keras.Model) -> keras.Model:
+    """Keras' grouped convolutions as ours: TensorFlow's are programs of XLA, of which no converter knows."""
+    made: dict[int, GroupedConv2D] = {}
+    for layer in model.layers:
+        if type(layer) is keras.layers.Conv2D and layer.groups > 1:
+            made[id(layer)] = GroupedConv2D.from_config(layer.get_config())
+            shape = [None] * 4
+            shape[1 if layer.data_format == "channels_first" else 3] = layer.kernel.shape[2] * layer.groups
+            made[id(layer)].build(tuple(shape))
+            made[id(layer)].set_weights(layer.get_weights())
+    if not made:
+        return model
+    outputs = replay(model, model.input, lambda operation: made.get(id(operation), operation))
+    return keras.Model(model.input, outputs, name=model.name)
 
 
 def first_line(error: Exception) -> str:

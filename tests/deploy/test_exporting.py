@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 from thorough import run_all
+from versions import needs_tensorflow
 
 import keras_blocks
 from keras_blocks.deploy import exporting
@@ -72,6 +73,7 @@ class Pooled(keras_blocks.Block):
         return [pool, *self.conv_unit("conv", 4, 3, strides=2)]
 
 
+@needs_tensorflow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("kind", "size"), [("MaxPooling2D", 8), ("AveragePooling2D", 7)])
 @pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
@@ -86,6 +88,7 @@ def test_poolings_with_borders(kind, size, data_format, tmp_path):
     assert done.difference < 1e-5
 
 
+@needs_tensorflow
 @pytest.mark.filterwarnings("ignore")
 def test_a_file_that_is_wrong_for_one_image_alone_is_not_written(tmp_path, monkeypatch):
     """As OpenVINO's files of detectors from PyTorch were, which had no outputs then."""

@@ -58,3 +58,17 @@ def test_kernels_are_inputs_of_the_converter_alone(make, tmp_path, monkeypatch):
 def test_what_is_small_is_written_by_the_converter_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(onnx_weights, "_close", lambda *arguments: pytest.fail("its kernels were inputs"))
     keras_blocks.export(keras.Sequential([keras.Input((4, 4, 3)), layers.Conv2D(2, 3)]), tmp_path / "small.onnx")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_grouped_convolutions_of_keras_own(tmp_path):
+    """TensorFlow has none on a CPU, and Keras has XLA compile them."""
+    inputs = keras.Input((8, 8, 6))
+    twice = layers.Conv2D(6, 3, groups=3, padding="same", activation="relu")
+    x = layers.Conv2D(4, (1, 3), groups=2, strides=2, use_bias=False)(twice(twice(inputs)))
+    model = keras.Model(inputs, x)
+    before = [np.array(weight) for weight in model.weights]
+    assert keras_blocks.export(model, tmp_path / "groups.onnx").difference < 1e-5
+    assert [type(layer) for layer in model.layers[1:]] == [layers.Conv2D] * 2
+    for weight, value in zip(model.weights, before):
+        np.testing.assert_array_equal(weight, value)

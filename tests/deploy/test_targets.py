@@ -4,8 +4,8 @@ import keras
 import pytest
 
 import keras_blocks
-from keras_blocks.deploy.exporting import _first_line
 from keras_blocks.deploy.targets import checked_target, move
+from keras_blocks.deploy.writing import first_line
 
 pytestmark = pytest.mark.once
 
@@ -117,4 +117,4 @@ def test_the_whole_command_refuses_first(run):
 
 def test_the_cause_of_a_wrapped_error_is_told():
     error = RuntimeError("Exception encountered when calling Conv1D.call().\n\n\x1b[1mno such axis\x1b[0m\n\nArguments")
-    assert _first_line(error) == "RuntimeError: no such axis"
+    assert first_line(error) == "RuntimeError: no such axis"

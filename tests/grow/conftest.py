@@ -2,6 +2,7 @@
 
 import keras
 import pytest
+from versions import in_64_bits
 
 
 @pytest.fixture(autouse=True)
@@ -9,7 +10,5 @@ def float64(request):
     if keras.backend.backend() != "jax" or "around_backbones" not in request.module.__name__:
         yield
         return
-    import jax
-
-    with jax.enable_x64(True):
+    with in_64_bits():
         yield

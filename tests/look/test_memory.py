@@ -86,6 +86,8 @@ NETWORKS = {
 def test_xla_assigns_as_much(name):
     import jax
 
+    if jax.__version_info__ < (0, 5):
+        pytest.skip("XLA of jax 0.4.38 takes 1.7 times as much")
     cls, options = NETWORKS[name]
     options = {"input_shape": (16, 16, 3), "classes": 10, **options}
     with unallocated_and_compiled():

@@ -6,6 +6,7 @@ import pytest
 from catalog import small_detector, small_fast_rcnn
 from test_faster_rcnn import ready
 from thorough import run_all
+from versions import needs_tensorflow
 
 import keras_blocks
 from keras_blocks.core.shapes import known_sizes
@@ -22,6 +23,7 @@ REFUSED = [
 ]
 
 
+@needs_tensorflow
 @pytest.mark.parametrize(("make", "format"), REFUSED)
 def test_formats_without_what_a_detector_is_made_of_are_refused_before_they_begin(make, format, tmp_path, monkeypatch):
     monkeypatch.setattr(exporting, "deploy", keras_blocks.expand)
