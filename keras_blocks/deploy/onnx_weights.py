@@ -30,7 +30,7 @@ def write_onnx(model: keras.Model, path: str, inputs: Any) -> None:
         path: of the file.
         inputs: some of the model's.
     """
-    kernels = {f"kernel_{i}": variable for i, variable in enumerate(_kernels(model))}
+    kernels = {f"keras_blocks_kernel_{i}": variable for i, variable in enumerate(_kernels(model))}
     opened = _Opened(model, kernels)
     opened(inputs, {name: variable.value for name, variable in kernels.items()})
     specs = {name: keras.InputSpec(dtype=one.dtype, shape=one.shape, name=name) for name, one in kernels.items()}
