@@ -15,6 +15,7 @@ from keras_blocks.deploy.quantizing import (
     Calibration,
     Goal,
     QuantizedLayer,
+    count_of,
     outside,
     relative,
     until_it_holds,
@@ -124,8 +125,8 @@ class _Tool:
 
     def _is_nearer_averaged(self) -> bool:
         """Whether the outputs for the calibration set are nearer by ranges that are means than by true extremes."""
-        if len(list(self.calibration.even_batches(AVERAGED))) == 1:
-            return True  # of one batch both are the same
+        if count_of(self.calibration.inputs) <= (self.calibration.own or AVERAGED):
+            return True  # one batch, of which both are the same
         errors = {True: 0.0, False: 0.0}
         for self.averaged in errors:
             self.write(os.path.join(self.folder, f"{self.averaged}.onnx"), ())

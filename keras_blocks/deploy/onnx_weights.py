@@ -11,6 +11,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_blocks.deploy.runtimes import specs_of
+
 LARGE = 2**20
 """Weights of a model from which on it is done; below, the converter takes 300 MB at most."""
 
@@ -34,17 +36,12 @@ def write_onnx(model: keras.Model, path: str, inputs: Any) -> None:
     opened = _Opened(model, kernels)
     opened(inputs, {name: variable.value for name, variable in kernels.items()})
     specs = {name: keras.InputSpec(dtype=one.dtype, shape=one.shape, name=name) for name, one in kernels.items()}
-    signature = [keras.tree.map_structure(_spec, model.input), specs]
-    opened.export(path, format="onnx", verbose=False, input_signature=signature)
+    opened.export(path, format="onnx", verbose=False, input_signature=[specs_of(model), specs])
     _close(path, {name: np.asarray(variable) for name, variable in kernels.items()})
 
 
 def _kernels(model: keras.Model) -> list[keras.Variable]:
     return [one for one in model.variables if math.prod(one.shape) >= KERNEL and "float" in one.dtype]
-
-
-def _spec(tensor: keras.KerasTensor) -> keras.InputSpec:
-    return keras.InputSpec(dtype=tensor.dtype, shape=tensor.shape, name=tensor.name)
 
 
 class _Opened(keras.Model):

@@ -93,15 +93,19 @@ def torch_options(model: keras.Model, format: str) -> dict[str, Any]:
 
         return {axis: torch.export.Dim.AUTO for axis, size in enumerate(tensor.shape) if size is None}
 
-    def spec(tensor: keras.KerasTensor) -> keras.InputSpec:
-        return keras.InputSpec(dtype=tensor.dtype, shape=tensor.shape, name=tensor.name)
-
     options: dict[str, Any] = {}
     if batch_of(model) is not None:  # or Keras has it run on one input
-        options["input_signature"] = [keras.tree.map_structure(spec, model.input)]
+        options["input_signature"] = [specs_of(model)]
     if format == "torch":
         options["dynamic_shapes"] = [(keras.tree.map_structure(sizes, model.input),)]
     return options
+
+
+def specs_of(model: keras.Model) -> Any:
+    """What `keras.Model.export` must be told of a model's inputs where it is told of any, in their structure."""
+    return keras.tree.map_structure(
+        lambda tensor: keras.InputSpec(dtype=tensor.dtype, shape=tensor.shape, name=tensor.name), model.input
+    )
 
 
 def batch_of(model: keras.Model) -> int | None:
